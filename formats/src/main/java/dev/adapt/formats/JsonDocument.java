@@ -1,0 +1,91 @@
+package dev.adapt.formats;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Optional;
+
+/**
+ * A file that holds one JSON object, with accessors whose errors name the file and the field.
+ *
+ * @param path the file, for messages
+ */
+public record JsonDocument(Path path, ObjectNode json) {
+    /**
+     * Reads a file.
+     *
+     * @throws FormatException if it is not one JSON object
+     */
+    public static JsonDocument read(Path path) throws IOException {
+        try {
+            JsonNode node = new JsonMapper().readTree(Files.readAllBytes(path));
+            if (node instanceof ObjectNode object) {
+                return new JsonDocument(path, object);
+            }
+            throw new FormatException(path, "must hold one JSON object");
+        } catch (JsonProcessingException e) {
+            throw new FormatException(path, "is not valid JSON: " + e.getOriginalMessage(), e);
+        }
+    }
+
+    /** The object as indented text. */
+    public String text() {
+        return json.toPrettyString() + "\n";
+    }
+
+    /** A string field; empty where it is missing or something else. */
+    public Optional<String> string(String field) {
+        return Optional.ofNullable(json.get(field)).filter(JsonNode::isTextual).map(JsonNode::textValue);
+    }
+
+    /** Whether a field is there and is neither null, false nor empty. */
+    public boolean says(String field) {
+        JsonNode node = json.path(field);
+        return switch (node.getNodeType()) {
+            case MISSING, NULL -> false;
+            case BOOLEAN -> node.booleanValue();
+            case ARRAY, OBJECT -> !node.isEmpty();
+            default -> true;
+        };
+    }
+
+    /**
+     * A positive whole number.
+     *
+     * @throws FormatException if it is missing or something else
+     */
+    public int positive(String field) {
+        JsonNode node = json.get(field);
+        if (node == null || !node.isIntegralNumber() || !node.canConvertToInt() || node.intValue() <= 0) {
+            throw wrong(field, "a positive integer");
+        }
+        return node.intValue();
+    }
+
+    /**
+     * A number, or what its absence means.
+     *
+     * @throws FormatException if it is something else
+     */
+    public double number(String field, double otherwise) {
+        JsonNode node = json.get(field);
+        if (node == null || node.isNull()) {
+            return otherwise;
+        }
+        if (!node.isNumber()) {
+            throw wrong(field, "a number");
+        }
+        return node.doubleValue();
+    }
+
+    /** The error for a field that is missing or not as expected. */
+    public FormatException wrong(String field, String expected) {
+        JsonNode found = json.get(field);
+        return new FormatException(
+                path, field, "expected " + expected + ", found " + (found == null ? "no such field" : found));
+    }
+}

@@ -1,0 +1,70 @@
+package dev.adapt.formats.adapter;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.tensor.FloatTensor;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+
+/**
+ * A method of adapting linear layers: its hyperparameters, the tensors it needs, and the update it makes of them.
+ * Training, storage, merging and export all follow from these three.
+ */
+public sealed interface AdapterMethod permits Lora, Vera {
+    /**
+     * The method an adapter_config.json describes.
+     *
+     * @param metadata of the adapter's file
+     * @throws FormatException if its {@code peft_type}, or an option that changes the result, is not supported
+     */
+    static AdapterMethod of(AdapterConfig config, Map<String, String> metadata) {
+        return switch (config.peftType()) {
+            case Lora.PEFT_TYPE -> Lora.of(config);
+            case Vera.PEFT_TYPE -> Vera.of(config, metadata);
+            case String other ->
+                throw new FormatException(
+                        config.path(),
+                        "peft_type",
+                        "\"" + other + "\" is not supported, expected one of: " + Lora.PEFT_TYPE + ", "
+                                + Vera.PEFT_TYPE);
+        };
+    }
+
+    /** What PEFT calls the method. */
+    String peftType();
+
+    /** The names of the parts that belong to a layer alone: keys of the adapter's file end with them. */
+    List<String> partNames();
+
+    /** The rank of the update of a layer. */
+    int rank(Target target);
+
+    /** On the input of the update, while training. */
+    double dropout();
+
+    /** The tensors that a layer's update is made of: its own, then those all layers share. */
+    List<Part> parts(Target target, List<Target> all);
+
+    /**
+     * The update of a layer.
+     *
+     * @param part the tensor of a part's name
+     */
+    <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part);
+
+    /** Writes the method's hyperparameters as PEFT names them. */
+    void describe(ObjectNode config);
+
+    /** The tensors that are computed and not trained, by part name: empty for most methods. */
+    default Map<String, FloatTensor> regenerate(List<Target> all) {
+        return Map.of();
+    }
+
+    /** What the file's metadata must say, beyond the config, for {@link #regenerate} to give the same again. */
+    default Map<String, String> metadata() {
+        return Map.of();
+    }
+}

@@ -1,0 +1,324 @@
+package dev.adapt.formats.adapter;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.safetensors.SafetensorsWriter;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SequencedMap;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Function;
+import java.util.function.Predicate;
+import java.util.random.RandomGenerator;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * An adapter on its base: every module found, every shape checked, every regenerated tensor there. Training, merging and
+ * export start from this.
+ *
+ * @param targets the adapted layers, in the base's order
+ * @param tensors the method's tensors by the keys of the adapter's file, regenerated ones included
+ * @param saved tensors of modules the adapter holds whole, by canonical name
+ * @param head the head the adapter brings, if it brings one
+ * @param baseDigests the {@link dev.adapt.formats.tensor.TensorDigest} of each target's weight, by canonical name of the
+ *     module
+ */
+public record BoundAdapter(
+        AdapterMethod method,
+        List<Target> targets,
+        SequencedMap<String, FloatTensor> tensors,
+        Map<String, FloatTensor> saved,
+        Optional<Head> head,
+        Map<String, String> baseDigests) {
+    static final String BASE_SHA256 = "adapt.base.sha256.";
+    private static final String PART_SHA256 = "adapt.sha256.";
+    private static final String POOLING = "adapt.head.pooling";
+    private static final String LABELS = "adapt.head.labels";
+
+    public BoundAdapter {
+        targets = List.copyOf(targets);
+    }
+
+    /**
+     * A new adapter, before training.
+     *
+     * @param saved the head's tensors by canonical name, as they begin
+     * @param random where random starts draw from, target by target
+     */
+    public static BoundAdapter fresh(
+            AdapterMethod method,
+            List<Target> targets,
+            Map<String, FloatTensor> saved,
+            Optional<Head> head,
+            Map<String, String> baseDigests,
+            RandomGenerator random) {
+        SequencedMap<String, FloatTensor> tensors = new LinkedHashMap<>();
+        Map<String, FloatTensor> regenerated = method.regenerate(targets);
+        for (Target target : targets) {
+            for (Part part : method.parts(target, targets)) {
+                String key = key(part, target);
+                if (part.initial() instanceof Initial.Regenerated) {
+                    tensors.computeIfAbsent(key, absent -> require(regenerated, part.name()));
+                } else {
+                    tensors.computeIfAbsent(key, absent -> part.initial().values(part.shape(), random));
+                }
+            }
+        }
+        return new BoundAdapter(method, targets, tensors, saved, head, baseDigests);
+    }
+
+    /**
+     * An adapter from a file, on its base.
+     *
+     * @param targets the layers of its modules
+     * @param saved its saved tensors by canonical name
+     * @param baseDigests of the base at hand
+     * @param force whether to go on with another base than the adapter was trained on
+     * @throws FormatException if a tensor is missing, has another shape than its layer needs, or the base or a regenerated
+     *     tensor is not what the adapter was trained with
+     */
+    public static BoundAdapter of(
+            Adapter adapter,
+            List<Target> targets,
+            Map<String, FloatTensor> saved,
+            Map<String, String> baseDigests,
+            boolean force) {
+        if (!force) {
+            checkBase(adapter, targets, baseDigests);
+        }
+        SequencedMap<String, FloatTensor> tensors = new LinkedHashMap<>();
+        Map<String, FloatTensor> regenerated = new TreeMap<>();
+        for (Target target : targets) {
+            for (Part part : adapter.method().parts(target, targets)) {
+                String key = key(part, target);
+                if (tensors.containsKey(key)) {
+                    continue;
+                }
+                FloatTensor found = adapter.parts().get(key);
+                if (found == null && part.initial() instanceof Initial.Regenerated) {
+                    if (regenerated.isEmpty()) {
+                        regenerated.putAll(regenerate(adapter, targets));
+                    }
+                    found = require(regenerated, part.name());
+                }
+                tensors.put(key, checked(adapter, key, found, part.shape()));
+            }
+        }
+        Set<String> unused = new LinkedHashSet<>(adapter.parts().keySet());
+        unused.removeAll(tensors.keySet());
+        if (!unused.isEmpty()) {
+            throw new FormatException(
+                    adapter.file(), "holds tensors that no adapted module uses: " + String.join(", ", unused));
+        }
+        return new BoundAdapter(adapter.method(), targets, tensors, saved, headOf(adapter), baseDigests);
+    }
+
+    private static FloatTensor checked(Adapter adapter, String key, @Nullable FloatTensor found, Shape expected) {
+        if (found == null) {
+            throw new FormatException(adapter.file(), key, "is missing, expected a tensor of shape " + expected);
+        }
+        if (!found.shape().equals(expected)) {
+            throw new FormatException(
+                    adapter.file(), key, "has shape " + found.shape() + ", its layer in the base needs " + expected);
+        }
+        return found;
+    }
+
+    private static void checkBase(Adapter adapter, List<Target> targets, Map<String, String> found) {
+        for (Target target : targets) {
+            String trained = adapter.metadata().get(BASE_SHA256 + target.canonical());
+            if (trained != null && !trained.equals(found.get(target.canonical()))) {
+                throw new FormatException(
+                        adapter.file(),
+                        "was trained on another base: there " + target.tensor() + " had SHA-256 " + brief(trained)
+                                + ", in this base it has " + brief(require(found, target.canonical()))
+                                + "; give the base it was trained on, or --force to go on all the same");
+            }
+        }
+    }
+
+    private static String brief(String digest) {
+        return digest.length() < 12 ? digest : digest.substring(0, 12) + "…";
+    }
+
+    private static Map<String, FloatTensor> regenerate(Adapter adapter, List<Target> targets) {
+        Map<String, FloatTensor> regenerated = adapter.method().regenerate(targets);
+        regenerated.forEach((name, tensor) -> {
+            String trained = adapter.metadata().get(PART_SHA256 + name);
+            if (trained != null && !trained.equals(tensor.sha256())) {
+                throw new FormatException(
+                        adapter.file(),
+                        name,
+                        "regenerated has SHA-256 " + brief(tensor.sha256()) + ", the adapter was trained with "
+                                + brief(trained)
+                                + "; try the other --projection-rounding, or get the adapter with its projection saved");
+            }
+        });
+        return regenerated;
+    }
+
+    private static Optional<Head> headOf(Adapter adapter) {
+        String pooling = adapter.metadata().get(POOLING);
+        String labels = adapter.metadata().get(LABELS);
+        if (pooling == null || labels == null) {
+            return Optional.empty();
+        }
+        try {
+            return Optional.of(new Head(
+                    Pooling.named(pooling)
+                            .orElseThrow(() -> new FormatException(
+                                    adapter.file(), POOLING, "is \"" + pooling + "\", expected mean, cls or pooler")),
+                    List.of(new JsonMapper().readValue(labels, String[].class))));
+        } catch (JsonProcessingException e) {
+            throw new FormatException(adapter.file(), LABELS, "is not a JSON list of strings");
+        }
+    }
+
+    private static String key(Part part, Target target) {
+        return part.shared()
+                ? Adapter.SHARED_PREFIX + part.name()
+                : Adapter.MODULE_PREFIX + target.module() + "." + part.name();
+    }
+
+    private static <V> V require(Map<String, V> map, String key) {
+        V value = map.get(key);
+        if (value == null) {
+            throw new IllegalStateException("nothing under " + key);
+        }
+        return value;
+    }
+
+    /** The keys of the tensors that training changes. */
+    public List<String> trainedKeys() {
+        return keys(Part::trained);
+    }
+
+    private List<String> keys(Predicate<Part> which) {
+        Set<String> keys = new LinkedHashSet<>();
+        for (Target target : targets) {
+            method.parts(target, targets).stream()
+                    .filter(which)
+                    .map(part -> key(part, target))
+                    .forEach(keys::add);
+        }
+        return new ArrayList<>(keys);
+    }
+
+    /** The number of trained elements of the method's tensors, without the head. */
+    public long trainedParameters() {
+        return trainedKeys().stream()
+                .mapToLong(key -> require(tensors, key).shape().elements())
+                .sum();
+    }
+
+    /**
+     * The update of every target, by its canonical module name.
+     *
+     * @param tensor the tensor of a key of {@link #tensors}
+     */
+    public <T> Map<String, LowRank<T>> updates(Ops<T> ops, Function<String, T> tensor) {
+        Map<String, LowRank<T>> updates = new LinkedHashMap<>();
+        for (Target target : targets) {
+            updates.put(target.canonical(), update(ops, target, tensor));
+        }
+        return updates;
+    }
+
+    /** The update of one target. */
+    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> tensor) {
+        Map<String, String> keys = new LinkedHashMap<>();
+        method.parts(target, targets).forEach(part -> keys.put(part.name(), key(part, target)));
+        return method.update(ops, target, part -> tensor.apply(require(keys, part)));
+    }
+
+    /** The same adapter with other values, as training left them. */
+    public BoundAdapter with(Map<String, FloatTensor> trained, Map<String, FloatTensor> trainedSaved) {
+        SequencedMap<String, FloatTensor> changed = new LinkedHashMap<>(tensors);
+        changed.putAll(trained);
+        Map<String, FloatTensor> changedSaved = new LinkedHashMap<>(saved);
+        changedSaved.putAll(trainedSaved);
+        return new BoundAdapter(method, targets, changed, changedSaved, head, baseDigests);
+    }
+
+    /**
+     * Writes the adapter's two files into an existing folder, as PEFT lays them out. Each appears whole or not at all.
+     *
+     * @param targetNames what the user asked to adapt, for {@code target_modules}
+     * @param base for {@code base_model_name_or_path}
+     */
+    public void write(Path folder, List<String> targetNames, Path base) throws IOException {
+        Map<String, FloatTensor> stored = new LinkedHashMap<>();
+        keys(Part::stored).forEach(key -> stored.put(key, require(tensors, key)));
+        saved.forEach((name, tensor) -> stored.put(Adapter.MODULE_PREFIX + name, tensor));
+        SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, metadata());
+        JsonDocument config = config(folder.resolve(AdapterConfig.FILE), targetNames, base);
+        try (PendingOutput pending = PendingOutput.file(config.path())) {
+            Files.writeString(pending.path(), config.text());
+            pending.commit();
+        }
+    }
+
+    private Map<String, String> metadata() {
+        Map<String, String> metadata = new TreeMap<>();
+        metadata.put("format", "pt");
+        metadata.putAll(method.metadata());
+        baseDigests.forEach((module, digest) -> metadata.put(BASE_SHA256 + module, digest));
+        Set<String> digested = new LinkedHashSet<>();
+        for (Target target : targets) {
+            for (Part part : method.parts(target, targets)) {
+                if (part.initial() instanceof Initial.Regenerated && digested.add(part.name())) {
+                    metadata.put(
+                            PART_SHA256 + part.name(),
+                            require(tensors, key(part, target)).sha256());
+                }
+            }
+        }
+        head.ifPresent(own -> {
+            metadata.put(POOLING, own.pooling().name().toLowerCase(Locale.ROOT));
+            metadata.put(LABELS, new JsonMapper().valueToTree(own.labels()).toString());
+        });
+        return metadata;
+    }
+
+    private JsonDocument config(Path path, List<String> targetNames, Path base) {
+        ObjectNode json = new JsonMapper().createObjectNode();
+        json.putNull("auto_mapping");
+        json.put("base_model_name_or_path", base.toString());
+        json.put("bias", "none");
+        json.put("fan_in_fan_out", targets.stream().anyMatch(Target::transposed));
+        json.put("inference_mode", true);
+        json.putNull("layers_pattern");
+        json.putNull("layers_to_transform");
+        if (head.isPresent()) {
+            json.putArray("modules_to_save").add(Head.MODULE);
+        } else {
+            json.putNull("modules_to_save");
+        }
+        json.put("peft_type", method.peftType());
+        json.putNull("revision");
+        var names = json.putArray("target_modules");
+        targetNames.forEach(names::add);
+        json.putNull("task_type");
+        method.describe(json);
+        return new JsonDocument(path, json);
+    }
+}

@@ -1,0 +1,115 @@
+package dev.adapt.formats.adapter;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Function;
+
+/**
+ * VeRA: {@code ΔW = diag(b)·B·diag(d)·A} (Kopiczko et al., arXiv 2310.11454, equation 2). A and B are frozen, shared by
+ * all layers and regenerated from a seed, so that only b [out] and d [r] of each layer are trained and stored. b starts
+ * at 0, d at {@code dInitial}.
+ *
+ * @param key PEFT's {@code projection_prng_key}
+ * @param saveProjection whether the adapter's file holds A and B too
+ * @param rounding how A and B were rounded where the adapter was trained
+ */
+public record Vera(
+        int rank, double dInitial, long key, double dropout, boolean saveProjection, Projection.Rounding rounding)
+        implements AdapterMethod {
+    static final String PEFT_TYPE = "VERA";
+    private static final String LAMBDA_B = "vera_lambda_b";
+    private static final String LAMBDA_D = "vera_lambda_d";
+    private static final String A = "vera_A";
+    private static final String B = "vera_B";
+    private static final String ROUNDING = "adapt.vera.rounding";
+
+    static Vera of(AdapterConfig config, Map<String, String> metadata) {
+        config.refuseBias();
+        JsonNode save = config.document().json().path("save_projection");
+        JsonNode key = config.document().json().path("projection_prng_key");
+        if (!key.canConvertToLong() || !key.isIntegralNumber()) {
+            throw config.document().wrong("projection_prng_key", "an integer");
+        }
+        return new Vera(
+                config.document().positive("r"),
+                config.document().number("d_initial", 0.1),
+                key.longValue(),
+                config.document().number("vera_dropout", 0),
+                save.asBoolean(true),
+                "unfused".equals(metadata.get(ROUNDING)) ? Projection.Rounding.UNFUSED : Projection.Rounding.FMA);
+    }
+
+    /** The same adapter, its projection rounded in another way. */
+    public Vera rounded(Projection.Rounding other) {
+        return new Vera(rank, dInitial, key, dropout, saveProjection, other);
+    }
+
+    @Override
+    public String peftType() {
+        return PEFT_TYPE;
+    }
+
+    @Override
+    public List<String> partNames() {
+        return List.of(LAMBDA_B, LAMBDA_D);
+    }
+
+    @Override
+    public int rank(Target target) {
+        return rank;
+    }
+
+    @Override
+    public List<Part> parts(Target target, List<Target> all) {
+        int in = all.stream().mapToInt(Target::in).max().orElseThrow();
+        int out = all.stream().mapToInt(Target::out).max().orElseThrow();
+        return List.of(
+                Part.trained(LAMBDA_B, Shape.of(target.out()), new Initial.Constant(0)),
+                Part.trained(LAMBDA_D, Shape.of(rank), new Initial.Constant((float) dInitial)),
+                Part.regenerated(A, Shape.of(rank, in), saveProjection),
+                Part.regenerated(B, Shape.of(out, rank), saveProjection));
+    }
+
+    @Override
+    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part) {
+        return new LowRank<>(
+                ops.slice(part.apply(B), 0, 0, target.out()),
+                ops.slice(part.apply(A), 1, 0, target.in()),
+                Optional.of(part.apply(LAMBDA_B)),
+                Optional.of(part.apply(LAMBDA_D)),
+                1);
+    }
+
+    @Override
+    public void describe(ObjectNode config) {
+        config.put("r", rank);
+        config.put("d_initial", dInitial);
+        config.put("projection_prng_key", key);
+        config.put("save_projection", saveProjection);
+        config.put("vera_dropout", dropout);
+        config.put("init_weights", true);
+    }
+
+    @Override
+    public Map<String, FloatTensor> regenerate(List<Target> all) {
+        int in = all.stream().mapToInt(Target::in).max().orElseThrow();
+        int out = all.stream().mapToInt(Target::out).max().orElseThrow();
+        Projection projection = Projection.draw(key, rank, in, out, rounding);
+        return Map.of(
+                A, new FloatTensor(Shape.of(rank, in), projection.a()),
+                B, new FloatTensor(Shape.of(out, rank), projection.b()));
+    }
+
+    @Override
+    public Map<String, String> metadata() {
+        return Map.of(ROUNDING, rounding.name().toLowerCase(Locale.ROOT));
+    }
+}

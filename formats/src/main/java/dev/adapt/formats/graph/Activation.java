@@ -1,0 +1,26 @@
+package dev.adapt.formats.graph;
+
+import java.util.Optional;
+
+/** The element-wise non-linearities of the architectures. */
+public enum Activation {
+    /** {@code x·Φ(x)} with the exact error function (Hendrycks and Gimpel, arXiv 1606.08415). */
+    GELU,
+    /** The tanh approximation of GELU, equation 2 of the same paper. */
+    GELU_TANH,
+    RELU,
+    SILU,
+    TANH;
+
+    /** The function config.json calls {@code name} ({@code hidden_act}), if it is one of these. */
+    public static Optional<Activation> named(String name) {
+        return switch (name) {
+            case "gelu" -> Optional.of(GELU);
+            case "gelu_new", "gelu_pytorch_tanh", "gelu_fast" -> Optional.of(GELU_TANH);
+            case "relu" -> Optional.of(RELU);
+            case "silu", "swish" -> Optional.of(SILU);
+            case "tanh" -> Optional.of(TANH);
+            default -> Optional.empty();
+        };
+    }
+}

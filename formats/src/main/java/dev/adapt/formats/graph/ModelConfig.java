@@ -1,0 +1,87 @@
+package dev.adapt.formats.graph;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.JsonDocument;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+
+/** A model's {@code config.json}. */
+public record ModelConfig(JsonDocument document) {
+    /** The file's name in a checkpoint folder. */
+    public static final String FILE = "config.json";
+
+    /** Our own field: which pooling feeds the head, where it is not the architecture's own. */
+    private static final String POOLING = "adapt_pooling";
+
+    /**
+     * Reads a config.json.
+     *
+     * @throws dev.adapt.formats.FormatException if it is not a JSON object
+     */
+    public static ModelConfig read(Path path) throws IOException {
+        return new ModelConfig(JsonDocument.read(path));
+    }
+
+    /** The architecture's name in transformers, {@code model_type}. */
+    public String modelType() {
+        return document.string("model_type").orElseThrow(() -> document.wrong("model_type", "a string"));
+    }
+
+    /** The classification head the model has, if it has one. */
+    public Optional<Head> head() {
+        boolean classifies =
+                document.json().path("architectures").path(0).asText().endsWith("ForSequenceClassification");
+        Optional<String> pooling = document.string(POOLING);
+        if (!classifies && pooling.isEmpty()) {
+            return Optional.empty();
+        }
+        Pooling own = pooling.map(name ->
+                        Pooling.named(name).orElseThrow(() -> document.wrong(POOLING, "one of mean, cls, pooler")))
+                .orElse(Pooling.POOLER);
+        return Optional.of(new Head(own, labels()));
+    }
+
+    private List<String> labels() {
+        List<String> labels = new ArrayList<>();
+        JsonNode byId = document.json().path("id2label");
+        for (int id = 0; byId.has(Integer.toString(id)); id++) {
+            labels.add(byId.get(Integer.toString(id)).asText());
+        }
+        // transformers leaves id2label out for its default of two classes
+        int count = labels.isEmpty() ? document.json().path("num_labels").asInt(2) : labels.size();
+        for (int id = labels.size(); id < count; id++) {
+            labels.add("LABEL_" + id);
+        }
+        return labels;
+    }
+
+    /** This config for a model with another head. */
+    public ModelConfig withHead(Head head) {
+        ObjectNode changed = document.json().deepCopy();
+        ObjectNode id2label = changed.putObject("id2label");
+        ObjectNode label2id = changed.putObject("label2id");
+        for (int id = 0; id < head.labels().size(); id++) {
+            id2label.put(Integer.toString(id), head.labels().get(id));
+            label2id.put(head.labels().get(id), id);
+        }
+        changed.remove("num_labels");
+        if (head.pooling() == Pooling.POOLER) {
+            changed.remove(POOLING);
+            changed.putArray("architectures").add(classifierClass());
+        } else {
+            // transformers has no class for this head: naming one would make it invent a pooler
+            changed.put(POOLING, head.pooling().name().toLowerCase(Locale.ROOT));
+        }
+        return new ModelConfig(new JsonDocument(document.path(), changed));
+    }
+
+    private String classifierClass() {
+        String type = modelType();
+        return Character.toUpperCase(type.charAt(0)) + type.substring(1) + "ForSequenceClassification";
+    }
+}

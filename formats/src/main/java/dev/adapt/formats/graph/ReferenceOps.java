@@ -1,0 +1,321 @@
+package dev.adapt.formats.graph;
+
+import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.util.Arrays;
+import java.util.Optional;
+import java.util.function.DoubleBinaryOperator;
+import java.util.function.DoubleUnaryOperator;
+
+/**
+ * The plainest interpreter: float64 Java arrays, each operation as its definition reads. It is the oracle that the fast
+ * ones are compared with, and folds adapters' factors for merging.
+ */
+public final class ReferenceOps implements Ops<DoubleTensor> {
+    @Override
+    public DoubleTensor constant(FloatTensor values) {
+        return DoubleTensor.of(values);
+    }
+
+    @Override
+    public DoubleTensor linear(DoubleTensor x, DoubleTensor weight, Optional<DoubleTensor> bias) {
+        int in = dim(weight, 1);
+        int out = dim(weight, 0);
+        int rows = x.values().length / in;
+        double[] y = new double[rows * out];
+        for (int row = 0; row < rows; row++) {
+            for (int o = 0; o < out; o++) {
+                double sum = bias.isPresent() ? bias.get().values()[o] : 0;
+                for (int i = 0; i < in; i++) {
+                    sum += x.values()[row * in + i] * weight.values()[o * in + i];
+                }
+                y[row * out + o] = sum;
+            }
+        }
+        return new DoubleTensor(with(x.shape(), x.shape().rank() - 1, out), y);
+    }
+
+    @Override
+    public DoubleTensor matMul(DoubleTensor left, DoubleTensor right) {
+        int n = dim(left, -2);
+        int k = dim(left, -1);
+        int m = dim(right, -1);
+        Shape batch = broadcast(leading(left), leading(right));
+        int[] leftAt = offsets(leading(left), batch);
+        int[] rightAt = offsets(leading(right), batch);
+        double[] y = new double[leftAt.length * n * m];
+        for (int b = 0; b < leftAt.length; b++) {
+            for (int i = 0; i < n; i++) {
+                for (int p = 0; p < k; p++) {
+                    double value = left.values()[(leftAt[b] * n + i) * k + p];
+                    for (int j = 0; j < m; j++) {
+                        y[(b * n + i) * m + j] += value * right.values()[(rightAt[b] * k + p) * m + j];
+                    }
+                }
+            }
+        }
+        long[] dims = Arrays.copyOf(batch.toArray(), batch.rank() + 2);
+        dims[batch.rank()] = n;
+        dims[batch.rank() + 1] = m;
+        return new DoubleTensor(Shape.of(dims), y);
+    }
+
+    @Override
+    public DoubleTensor transpose(DoubleTensor x, int... axes) {
+        long[] dims = Arrays.stream(axes).mapToLong(x.shape()::dim).toArray();
+        int[] from = strides(x.shape());
+        int[] strides = Arrays.stream(axes).map(axis -> from[axis]).toArray();
+        int[] at = positions(Shape.of(dims), strides);
+        double[] y = new double[at.length];
+        for (int i = 0; i < y.length; i++) {
+            y[i] = x.values()[at[i]];
+        }
+        return new DoubleTensor(Shape.of(dims), y);
+    }
+
+    @Override
+    public DoubleTensor reshape(DoubleTensor x, long... dims) {
+        long[] resolved = dims.clone();
+        long known = 1;
+        int open = -1;
+        for (int axis = 0; axis < dims.length; axis++) {
+            if (dims[axis] == 0) {
+                resolved[axis] = x.shape().dim(axis);
+            }
+            if (dims[axis] == -1) {
+                open = axis;
+            } else {
+                known *= resolved[axis];
+            }
+        }
+        if (open >= 0) {
+            resolved[open] = x.values().length / known;
+        }
+        return new DoubleTensor(Shape.of(resolved), x.values());
+    }
+
+    @Override
+    public DoubleTensor slice(DoubleTensor x, int axis, long from, long to) {
+        int inner = (int) x.shape().dims().stream()
+                .skip(axis + 1L)
+                .mapToLong(Long::longValue)
+                .reduce(1, Math::multiplyExact);
+        int size = dim(x, axis);
+        int outer = x.values().length / (inner * size);
+        int kept = (int) (to - from) * inner;
+        double[] y = new double[outer * kept];
+        for (int o = 0; o < outer; o++) {
+            System.arraycopy(x.values(), (o * size + (int) from) * inner, y, o * kept, kept);
+        }
+        return new DoubleTensor(with(x.shape(), axis, to - from), y);
+    }
+
+    @Override
+    public DoubleTensor add(DoubleTensor left, DoubleTensor right) {
+        return combine(left, right, Double::sum);
+    }
+
+    @Override
+    public DoubleTensor mul(DoubleTensor left, DoubleTensor right) {
+        return combine(left, right, (a, b) -> a * b);
+    }
+
+    @Override
+    public DoubleTensor div(DoubleTensor left, DoubleTensor right) {
+        return combine(left, right, (a, b) -> a / b);
+    }
+
+    @Override
+    public DoubleTensor affine(DoubleTensor x, double scale, double shift) {
+        return map(x, value -> value * scale + shift);
+    }
+
+    @Override
+    public DoubleTensor sum(DoubleTensor x, int axis) {
+        DoubleTensor sum = slice(x, axis, 0, 1);
+        for (int i = 1; i < dim(x, axis); i++) {
+            sum = add(sum, slice(x, axis, i, i + 1L));
+        }
+        return sum;
+    }
+
+    @Override
+    public DoubleTensor softmax(DoubleTensor x) {
+        int width = dim(x, -1);
+        double[] y = new double[x.values().length];
+        for (int row = 0; row < y.length; row += width) {
+            double max = Arrays.stream(x.values(), row, row + width).max().orElse(0);
+            double sum = 0;
+            for (int i = row; i < row + width; i++) {
+                y[i] = Math.exp(x.values()[i] - max);
+                sum += y[i];
+            }
+            for (int i = row; i < row + width; i++) {
+                y[i] /= sum;
+            }
+        }
+        return new DoubleTensor(x.shape(), y);
+    }
+
+    @Override
+    public DoubleTensor activation(DoubleTensor x, Activation f) {
+        return map(
+                x,
+                switch (f) {
+                    case GELU -> value -> 0.5 * value * (1 + erf(value / Math.sqrt(2)));
+                    case GELU_TANH ->
+                        value -> 0.5
+                                * value
+                                * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (value + 0.044715 * value * value * value)));
+                    case RELU -> value -> Math.max(value, 0);
+                    case SILU -> value -> value / (1 + Math.exp(-value));
+                    case TANH -> Math::tanh;
+                });
+    }
+
+    /** The error function to float64 precision: its series near 0, the continued fraction of erfc further out. */
+    static double erf(double x) {
+        double z = Math.abs(x);
+        double value;
+        if (z < 2.5) {
+            double term = z;
+            double sum = z;
+            for (int n = 1; Math.abs(term) > 1e-17 * Math.abs(sum) && n < 200; n++) {
+                // the all-positive form exp(-z²)·Σ 2ⁿz²ⁿ⁺¹/(2n+1)!! loses no digits to cancellation
+                term *= 2 * z * z / (2 * n + 1);
+                sum += term;
+            }
+            value = 2 / Math.sqrt(Math.PI) * Math.exp(-z * z) * sum;
+        } else {
+            double fraction = 0;
+            for (int n = 60; n > 0; n--) {
+                fraction = n / 2.0 / (z + fraction);
+            }
+            value = 1 - Math.exp(-z * z) / Math.sqrt(Math.PI) / (z + fraction);
+        }
+        return Math.copySign(value, x);
+    }
+
+    @Override
+    public DoubleTensor layerNorm(DoubleTensor x, DoubleTensor weight, DoubleTensor bias, double epsilon) {
+        int width = dim(x, -1);
+        double[] y = new double[x.values().length];
+        for (int row = 0; row < y.length; row += width) {
+            double mean = Arrays.stream(x.values(), row, row + width).average().orElse(0);
+            double variance = Arrays.stream(x.values(), row, row + width)
+                    .map(value -> (value - mean) * (value - mean))
+                    .average()
+                    .orElse(0);
+            double scale = 1 / Math.sqrt(variance + epsilon);
+            for (int i = 0; i < width; i++) {
+                y[row + i] = (x.values()[row + i] - mean) * scale * weight.values()[i] + bias.values()[i];
+            }
+        }
+        return new DoubleTensor(x.shape(), y);
+    }
+
+    @Override
+    public DoubleTensor embedding(DoubleTensor table, DoubleTensor ids) {
+        int width = dim(table, 1);
+        double[] y = new double[ids.values().length * width];
+        for (int i = 0; i < ids.values().length; i++) {
+            System.arraycopy(table.values(), ((int) ids.values()[i]) * width, y, i * width, width);
+        }
+        long[] dims = Arrays.copyOf(ids.shape().toArray(), ids.shape().rank() + 1);
+        dims[ids.shape().rank()] = width;
+        return new DoubleTensor(Shape.of(dims), y);
+    }
+
+    @Override
+    public DoubleTensor positions(DoubleTensor ids) {
+        double[] y = new double[dim(ids, 1)];
+        Arrays.setAll(y, i -> i);
+        return new DoubleTensor(Shape.of(1, y.length), y);
+    }
+
+    @Override
+    public DoubleTensor toFloat(DoubleTensor integers) {
+        return integers;
+    }
+
+    private static DoubleTensor map(DoubleTensor x, DoubleUnaryOperator f) {
+        return new DoubleTensor(x.shape(), Arrays.stream(x.values()).map(f).toArray());
+    }
+
+    private static DoubleTensor combine(DoubleTensor left, DoubleTensor right, DoubleBinaryOperator f) {
+        Shape shape = broadcast(left.shape(), right.shape());
+        int[] leftAt = offsets(left.shape(), shape);
+        int[] rightAt = offsets(right.shape(), shape);
+        double[] y = new double[leftAt.length];
+        for (int i = 0; i < y.length; i++) {
+            y[i] = f.applyAsDouble(left.values()[leftAt[i]], right.values()[rightAt[i]]);
+        }
+        return new DoubleTensor(shape, y);
+    }
+
+    private static int dim(DoubleTensor x, int axis) {
+        return (int) x.shape().dim(axis < 0 ? x.shape().rank() + axis : axis);
+    }
+
+    private static Shape leading(DoubleTensor x) {
+        return new Shape(x.shape().dims().subList(0, x.shape().rank() - 2));
+    }
+
+    private static Shape with(Shape shape, int axis, long size) {
+        long[] dims = shape.toArray();
+        dims[axis] = size;
+        return Shape.of(dims);
+    }
+
+    private static Shape broadcast(Shape left, Shape right) {
+        long[] dims = new long[Math.max(left.rank(), right.rank())];
+        for (int i = 1; i <= dims.length; i++) {
+            long l = i <= left.rank() ? left.dim(left.rank() - i) : 1;
+            long r = i <= right.rank() ? right.dim(right.rank() - i) : 1;
+            if (l != r && l != 1 && r != 1) {
+                throw new IllegalArgumentException(left + " and " + right + " do not broadcast");
+            }
+            dims[dims.length - i] = l == 1 ? r : l;
+        }
+        return Shape.of(dims);
+    }
+
+    private static int[] strides(Shape shape) {
+        int[] strides = new int[shape.rank()];
+        int stride = 1;
+        for (int axis = shape.rank() - 1; axis >= 0; axis--) {
+            strides[axis] = stride;
+            stride *= (int) shape.dim(axis);
+        }
+        return strides;
+    }
+
+    /** For each element of {@code to}, where its value lies in a tensor of shape {@code from} that broadcasts to it. */
+    private static int[] offsets(Shape from, Shape to) {
+        int[] own = strides(from);
+        int[] strides = new int[to.rank()];
+        for (int i = 1; i <= from.rank(); i++) {
+            strides[to.rank() - i] = from.dim(from.rank() - i) == 1 ? 0 : own[from.rank() - i];
+        }
+        return positions(to, strides);
+    }
+
+    private static int[] positions(Shape shape, int[] strides) {
+        int[] at = new int[(int) shape.elements()];
+        int[] index = new int[shape.rank()];
+        int offset = 0;
+        for (int i = 0; i < at.length; i++) {
+            at[i] = offset;
+            for (int axis = shape.rank() - 1; axis >= 0; axis--) {
+                offset += strides[axis];
+                if (++index[axis] < shape.dim(axis)) {
+                    break;
+                }
+                offset -= strides[axis] * index[axis];
+                index[axis] = 0;
+            }
+        }
+        return at;
+    }
+}

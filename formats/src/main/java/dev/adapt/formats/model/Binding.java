@@ -1,0 +1,166 @@
+package dev.adapt.formats.model;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.FloatTensor;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SequencedMap;
+import java.util.function.UnaryOperator;
+
+/** Finds the layers that an adapter, or a user, names in a base. */
+public final class Binding {
+    private final Checkpoint base;
+    private final UnaryOperator<String> canonical;
+    private final SequencedMap<String, TensorView> byCanonical;
+
+    /**
+     * Names as the base's architecture maps them; without a config.json, names as they stand.
+     *
+     * @throws FormatException if the base's architecture is not supported
+     */
+    public Binding(Checkpoint base) {
+        this.base = base;
+        Optional<Architecture> architecture = base.config().map(Architecture::of);
+        this.canonical = name -> architecture.map(own -> own.canonical(name)).orElse(name);
+        this.byCanonical = new LinkedHashMap<>();
+        base.tensors().forEach((name, tensor) -> byCanonical.put(canonical.apply(name), tensor));
+    }
+
+    /**
+     * An adapter on the base.
+     *
+     * @param force whether to go on with another base than the adapter was trained on
+     * @throws FormatException if a module of the adapter is not in the base, a shape does not fit, or the adapter was
+     *     trained on another base
+     */
+    public BoundAdapter bind(Adapter adapter, boolean force) {
+        List<String> unknown = adapter.modules().stream()
+                .filter(module -> !byCanonical.containsKey(canonical.apply(module) + ".weight"))
+                .toList();
+        if (!unknown.isEmpty()) {
+            throw new FormatException(
+                    adapter.file(),
+                    unknown.size() + " of its " + adapter.modules().size() + " modules are not in " + base.path() + ": "
+                            + some(unknown) + "; give the base it was trained on");
+        }
+        boolean transposed = adapter.config().document().says("fan_in_fan_out");
+        List<Target> targets = adapter.modules().stream()
+                .map(module -> target(module, transposed))
+                .toList();
+        Map<String, FloatTensor> saved = new LinkedHashMap<>();
+        adapter.saved().forEach((name, tensor) -> saved.put(canonical.apply(name), tensor));
+        return BoundAdapter.of(adapter, targets, saved, digests(targets), force);
+    }
+
+    /**
+     * The layers that a user's names mean, by PEFT's rule: a module's whole name, or its end after a dot.
+     *
+     * @throws FormatException if a name matches nothing; the message lists near matches
+     */
+    public List<Target> targets(List<String> names, Architecture architecture) {
+        List<String> modules = architecture.linearModules().stream()
+                .filter(module -> byCanonical.containsKey(module + ".weight"))
+                .toList();
+        for (String name : names) {
+            if (modules.stream().noneMatch(module -> matches(module, name))) {
+                throw new FormatException(
+                        base.path(), "no module is called \"" + name + "\"; near matches: " + near(name, modules));
+            }
+        }
+        return modules.stream()
+                .filter(module -> names.stream().anyMatch(name -> matches(module, name)))
+                .map(module -> target(actual(module), false))
+                .toList();
+    }
+
+    private String actual(String module) {
+        String tensor = tensor(module).name();
+        return tensor.substring(0, tensor.length() - ".weight".length());
+    }
+
+    private static boolean matches(String module, String name) {
+        return module.equals(name) || module.endsWith("." + name);
+    }
+
+    private static String near(String name, List<String> modules) {
+        return some(modules.stream()
+                .map(module -> module.replaceFirst("^.*\\d+\\.", ""))
+                .flatMap(module -> List.of(module, module.substring(module.lastIndexOf('.') + 1)).stream())
+                .distinct()
+                .sorted(Comparator.comparingInt(candidate -> distance(name, candidate)))
+                .limit(4)
+                .toList());
+    }
+
+    /** Levenshtein's edit distance. */
+    private static int distance(String left, String right) {
+        int[] row = new int[right.length() + 1];
+        for (int i = 0; i <= left.length(); i++) {
+            int diagonal = i - 1;
+            for (int j = 0; j <= right.length(); j++) {
+                int above = row[j];
+                if (i == 0 || j == 0) {
+                    row[j] = i + j;
+                } else {
+                    int substituted = diagonal + (left.charAt(i - 1) == right.charAt(j - 1) ? 0 : 1);
+                    row[j] = Math.min(substituted, Math.min(above, row[j - 1]) + 1);
+                }
+                diagonal = above;
+            }
+        }
+        return row[right.length()];
+    }
+
+    private static String some(List<String> names) {
+        return String.join(", ", names.subList(0, Math.min(4, names.size()))) + (names.size() > 4 ? ", …" : "");
+    }
+
+    private Target target(String module, boolean transposed) {
+        TensorView weight = tensor(canonical.apply(module));
+        if (weight.shape().rank() != 2) {
+            throw new FormatException(
+                    weight.file(),
+                    weight.name(),
+                    "has shape " + weight.shape() + ", expected the matrix of a linear layer");
+        }
+        int rows = Math.toIntExact(weight.shape().dim(0));
+        int columns = Math.toIntExact(weight.shape().dim(1));
+        return new Target(
+                module,
+                canonical.apply(module),
+                weight.name(),
+                transposed ? columns : rows,
+                transposed ? rows : columns,
+                transposed);
+    }
+
+    private TensorView tensor(String canonicalModule) {
+        TensorView tensor = byCanonical.get(canonicalModule + ".weight");
+        if (tensor == null) {
+            throw new IllegalArgumentException("no weight of " + canonicalModule);
+        }
+        return tensor;
+    }
+
+    /** The digest of each target's weight, by its canonical module name. */
+    public Map<String, String> digests(List<Target> targets) {
+        Map<String, String> digests = new LinkedHashMap<>();
+        targets.forEach(target ->
+                digests.put(target.canonical(), tensor(target.canonical()).sha256()));
+        return digests;
+    }
+
+    /** The tensor of the base that a canonical name means, if it has it. */
+    public Optional<TensorView> find(String canonicalName) {
+        return Optional.ofNullable(byCanonical.get(canonicalName));
+    }
+}

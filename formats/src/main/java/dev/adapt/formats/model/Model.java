@@ -1,0 +1,142 @@
+package dev.adapt.formats.model;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.Layers;
+import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Tensor;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SequencedMap;
+import java.util.Set;
+import java.util.function.Function;
+
+/**
+ * A checkpoint, with or without an adapter beside it, ready to run on any interpreter. It is valid as long as its
+ * checkpoint is open.
+ *
+ * <p>Its leaves are all the tensors that the graph can ask for: the checkpoint's by canonical name (those of the adapter's
+ * saved modules in their place), and the adapter's own by their keys. The two kinds of names never meet.
+ */
+public final class Model {
+    private final ModelConfig config;
+    private final Architecture architecture;
+    private final Optional<BoundAdapter> adapter;
+    private final SequencedMap<String, Tensor> weights;
+
+    private Model(ModelConfig config, Architecture architecture, Checkpoint base, Optional<BoundAdapter> adapter) {
+        this.config = config;
+        this.architecture = architecture;
+        this.adapter = adapter;
+        this.weights = new LinkedHashMap<>();
+        for (TensorView tensor : base.tensors().values()) {
+            weights.put(architecture.canonical(tensor.name()), tensor);
+        }
+        adapter.ifPresent(own -> weights.putAll(own.saved()));
+        requireTensors(base);
+    }
+
+    /**
+     * A plain model: a base, or what a merge wrote.
+     *
+     * @throws IOException if the checkpoint has no config.json
+     * @throws FormatException if its architecture is not supported or a tensor is missing
+     */
+    public static Model of(Checkpoint base) throws IOException {
+        ModelConfig config = base.requireConfig();
+        return new Model(config, Architecture.of(config), base, Optional.empty());
+    }
+
+    /** A base with an adapter beside it, unmerged. */
+    public static Model of(Checkpoint base, BoundAdapter adapter) throws IOException {
+        ModelConfig config = base.requireConfig();
+        ModelConfig adapted = adapter.head().map(config::withHead).orElse(config);
+        return new Model(adapted, Architecture.of(adapted), base, Optional.of(adapter));
+    }
+
+    private void requireTensors(Checkpoint base) {
+        List<String> missing = new ArrayList<>(architecture.requiredTensors());
+        config.head().ifPresent(head -> {
+            missing.add(Head.MODULE + ".weight");
+        });
+        missing.removeIf(weights::containsKey);
+        if (!missing.isEmpty()) {
+            throw new FormatException(
+                    base.path(),
+                    "lacks " + missing.size() + " tensors that its " + ModelConfig.FILE + " calls for, among them "
+                            + String.join(", ", missing.subList(0, Math.min(3, missing.size()))));
+        }
+    }
+
+    /** Its config, the adapter's head included. */
+    public ModelConfig config() {
+        return config;
+    }
+
+    /** Its architecture, the adapter's head included. */
+    public Architecture architecture() {
+        return architecture;
+    }
+
+    /** The adapter beside it. */
+    public Optional<BoundAdapter> adapter() {
+        return adapter;
+    }
+
+    /** A leaf by name. */
+    public Tensor leaf(String name) {
+        Tensor weight = weights.get(name);
+        if (weight != null) {
+            return weight;
+        }
+        return adapter.map(own -> own.tensors().get(name))
+                .map(Tensor.class::cast)
+                .orElseThrow(() -> new IllegalArgumentException("the model has no tensor " + name));
+    }
+
+    /** The names of the leaves that training changes: the adapter's trained tensors and its saved modules. */
+    public Set<String> trainable() {
+        Set<String> names = new LinkedHashSet<>();
+        adapter.ifPresent(own -> {
+            names.addAll(own.trainedKeys());
+            names.addAll(own.saved().keySet());
+        });
+        return names;
+    }
+
+    /** The adapter with these leaves as training left them. */
+    public BoundAdapter trained(Map<String, FloatTensor> leaves) {
+        BoundAdapter own = adapter.orElseThrow(() -> new IllegalStateException("the model has no adapter"));
+        Map<String, FloatTensor> parts = new LinkedHashMap<>(leaves);
+        Map<String, FloatTensor> saved = new LinkedHashMap<>(leaves);
+        parts.keySet().retainAll(own.tensors().keySet());
+        saved.keySet().retainAll(own.saved().keySet());
+        return own.with(parts, saved);
+    }
+
+    /**
+     * Runs the model.
+     *
+     * @param leaf the interpreter's form of a leaf, by name; asked for those the graph needs, some more than once
+     * @param inputs by the names the architecture gives them
+     * @return what {@link Architecture#forward} returns
+     */
+    public <T> T forward(Ops<T> ops, Function<String, T> leaf, Map<String, T> inputs) {
+        Map<String, LowRank<T>> updates =
+                adapter.map(own -> own.updates(ops, leaf)).orElse(Map.of());
+        double dropout = adapter.map(own -> own.method().dropout()).orElse(0.0);
+        return architecture.forward(new Layers<>(ops, leaf, weights::containsKey, updates, dropout), inputs);
+    }
+}

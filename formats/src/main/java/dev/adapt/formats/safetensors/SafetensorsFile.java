@@ -1,0 +1,118 @@
+package dev.adapt.formats.safetensors;
+
+import dev.adapt.formats.FormatException;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** An open safetensors file: its header, checked, and its data, mapped and never loaded. */
+public final class SafetensorsFile implements AutoCloseable {
+    private final Path path;
+    private final SafetensorsHeader header;
+    private final Map<String, TensorInfo> byName;
+    private final Arena arena;
+    private final MemorySegment data;
+
+    private SafetensorsFile(Path path, SafetensorsHeader header, Arena arena, MemorySegment data) {
+        this.path = path;
+        this.header = header;
+        this.arena = arena;
+        this.data = data;
+        this.byName = new LinkedHashMap<>();
+        header.tensors().forEach(tensor -> byName.put(tensor.name(), tensor));
+    }
+
+    /**
+     * Opens a file; this costs what its header costs, whatever the file's size.
+     *
+     * @throws FormatException if it breaks a rule of the format
+     * @throws IOException if it cannot be read
+     */
+    @SuppressWarnings("MustBeClosedChecker") // the arena is closed with the file it maps
+    public static SafetensorsFile open(Path path) throws IOException {
+        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+            SafetensorsHeader header = readHeader(path, channel);
+            Arena arena = Arena.ofShared();
+            try {
+                MemorySegment data = channel.map(
+                                FileChannel.MapMode.READ_ONLY,
+                                header.dataOffset(),
+                                header.fileBytes() - header.dataOffset(),
+                                arena)
+                        .asReadOnly();
+                return new SafetensorsFile(path, header, arena, data);
+            } catch (IOException | RuntimeException e) {
+                arena.close();
+                throw e;
+            }
+        }
+    }
+
+    private static SafetensorsHeader readHeader(Path path, FileChannel channel) throws IOException {
+        long size = channel.size();
+        ByteBuffer prefix = ByteBuffer.allocate(SafetensorsHeader.PREFIX);
+        readFully(channel, prefix, 0);
+        ByteBuffer json = ByteBuffer.allocate(SafetensorsHeader.length(path, prefix, size));
+        readFully(channel, json, SafetensorsHeader.PREFIX);
+        return SafetensorsHeader.parse(path, json.array(), size);
+    }
+
+    private static void readFully(FileChannel channel, ByteBuffer into, long from) throws IOException {
+        while (into.hasRemaining()) {
+            if (channel.read(into, from + into.position()) < 0) {
+                return;
+            }
+        }
+    }
+
+    /** The file's path, as it was given. */
+    public Path path() {
+        return path;
+    }
+
+    /** The file's header. */
+    public SafetensorsHeader header() {
+        return header;
+    }
+
+    /** The metadata strings of the header. */
+    public Map<String, String> metadata() {
+        return header.metadata();
+    }
+
+    /** All tensors, in the order of their data. */
+    public List<TensorView> tensors() {
+        return header.tensors().stream().map(this::view).toList();
+    }
+
+    /** The tensor of that name, if the file has it. */
+    public Optional<TensorView> find(String name) {
+        return Optional.ofNullable(byName.get(name)).map(this::view);
+    }
+
+    /**
+     * The tensor of that name.
+     *
+     * @throws FormatException if the file has none
+     */
+    public TensorView tensor(String name) {
+        return find(name).orElseThrow(() -> new FormatException(path, name, "no such tensor in the file"));
+    }
+
+    private TensorView view(TensorInfo info) {
+        return new TensorView(path, header.dataOffset() + info.begin(), info, data.asSlice(info.begin(), info.bytes()));
+    }
+
+    @Override
+    public void close() {
+        arena.close();
+    }
+}

@@ -1,0 +1,119 @@
+package dev.adapt.formats.safetensors;
+
+import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.tensor.FloatTensor;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Map;
+import java.util.Objects;
+import java.util.function.Function;
+
+/**
+ * Writes a safetensors file whose header is known beforehand; tensors may come in any order and in pieces. Use it inside
+ * a {@link PendingOutput}, or through {@link #write}, so that a broken write leaves nothing behind.
+ */
+public final class SafetensorsWriter implements AutoCloseable {
+    private final SafetensorsHeader header;
+    private final FileChannel channel;
+
+    private SafetensorsWriter(SafetensorsHeader header, FileChannel channel) {
+        this.header = header;
+        this.channel = channel;
+    }
+
+    /**
+     * Creates the file and writes its header.
+     *
+     * @throws IOException if it exists already or cannot be written
+     */
+    public static SafetensorsWriter create(Path path, SafetensorsHeader header) throws IOException {
+        FileChannel channel = FileChannel.open(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+        SafetensorsWriter writer = new SafetensorsWriter(header, channel);
+        try {
+            writer.writeAt(0, ByteBuffer.wrap(header.encode()));
+        } catch (IOException e) {
+            channel.close();
+            throw e;
+        }
+        return writer;
+    }
+
+    /** Writes a whole file of float32 tensors atomically, in the order the format prefers. */
+    public static void write(Path path, Map<String, FloatTensor> tensors, Map<String, String> metadata)
+            throws IOException {
+        SafetensorsHeader header = SafetensorsHeader.of(
+                tensors.entrySet().stream()
+                        .map(entry -> new TensorSpec(
+                                entry.getKey(), Dtype.F32, entry.getValue().shape()))
+                        .toList(),
+                metadata);
+        write(path, header, info -> {
+            FloatTensor tensor = Objects.requireNonNull(tensors.get(info.name()));
+            return MemorySegment.ofBuffer(tensor.toBytes());
+        });
+    }
+
+    /** Writes a whole file atomically, asking for each tensor's little-endian bytes in the order of the data. */
+    public static void write(Path path, SafetensorsHeader header, Function<TensorInfo, MemorySegment> bytesOf)
+            throws IOException {
+        try (PendingOutput pending = PendingOutput.file(path)) {
+            try (SafetensorsWriter writer = create(pending.path(), header)) {
+                for (TensorInfo info : header.tensors()) {
+                    writer.write(info, 0, bytesOf.apply(info));
+                }
+            }
+            pending.commit();
+        }
+    }
+
+    /**
+     * Writes bytes of one tensor.
+     *
+     * @param offset where they belong, in bytes from the tensor's start
+     */
+    public void write(TensorInfo tensor, long offset, MemorySegment bytes) throws IOException {
+        if (offset < 0 || offset + bytes.byteSize() > tensor.bytes()) {
+            throw new IllegalArgumentException(tensor.name() + ": bytes " + offset + " to "
+                    + (offset + bytes.byteSize()) + " do not lie in its " + tensor.bytes());
+        }
+        long at = header.dataOffset() + tensor.begin() + offset;
+        long step = 1 << 30;
+        for (long done = 0; done < bytes.byteSize(); done += step) {
+            writeAt(
+                    at + done,
+                    bytes.asSlice(done, Math.min(step, bytes.byteSize() - done)).asByteBuffer());
+        }
+    }
+
+    /**
+     * Copies bytes from another file's channel straight through the kernel.
+     *
+     * @param offset where they belong, in bytes from the start of the data section
+     */
+    public void transfer(FileChannel source, long position, long count, long offset) throws IOException {
+        channel.position(header.dataOffset() + offset);
+        for (long done = 0; done < count; ) {
+            long moved = source.transferTo(position + done, count - done, channel);
+            if (moved <= 0) {
+                throw new IOException("the source ended " + (count - done) + " bytes early");
+            }
+            done += moved;
+        }
+    }
+
+    private void writeAt(long at, ByteBuffer bytes) throws IOException {
+        long position = at;
+        while (bytes.hasRemaining()) {
+            position += channel.write(bytes, position);
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        channel.close();
+    }
+}
