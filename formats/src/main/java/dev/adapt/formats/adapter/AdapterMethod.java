@@ -5,9 +5,12 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A method of adapting linear layers: its hyperparameters, the tensors it needs, and the update it makes of them.
@@ -57,6 +60,15 @@ public sealed interface AdapterMethod permits Lora, Vera {
 
     /** Writes the method's hyperparameters as PEFT names them. */
     void describe(ObjectNode config);
+
+    /**
+     * The shape [out, in] of a layer, if the method's stored tensors tell it.
+     *
+     * @param part the stored tensor of a part's name
+     */
+    default Optional<Shape> layerShape(Function<String, @Nullable FloatTensor> part) {
+        return Optional.empty();
+    }
 
     /** The tensors that are computed and not trained, by part name: empty for most methods. */
     default Map<String, FloatTensor> regenerate(List<Target> all) {

@@ -50,6 +50,7 @@ public record BoundAdapter(
         Optional<Head> head,
         Map<String, String> baseDigests) {
     static final String BASE_SHA256 = "adapt.base.sha256.";
+    static final String BASE_SHAPE = "adapt.base.shape.";
     private static final String PART_SHA256 = "adapt.sha256.";
     private static final String POOLING = "adapt.head.pooling";
     private static final String LABELS = "adapt.head.labels";
@@ -282,6 +283,9 @@ public record BoundAdapter(
         metadata.put("format", "pt");
         metadata.putAll(method.metadata());
         baseDigests.forEach((module, digest) -> metadata.put(BASE_SHA256 + module, digest));
+        targets.forEach(target -> metadata.put(
+                BASE_SHAPE + target.module(),
+                Shape.of(target.out(), target.in()).toString()));
         Set<String> digested = new LinkedHashSet<>();
         for (Target target : targets) {
             for (Part part : method.parts(target, targets)) {

@@ -3,11 +3,14 @@ package dev.adapt.formats.adapter;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Function;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * LoRA: {@code ΔW = s·B·A}, A [r, in], B [out, r], both trained (Hu et al., arXiv 2106.09685, equation 3), with
@@ -100,6 +103,15 @@ public record Lora(
     @Override
     public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part) {
         return new LowRank<>(part.apply(B), part.apply(A), scale(target));
+    }
+
+    @Override
+    public Optional<Shape> layerShape(Function<String, @Nullable FloatTensor> part) {
+        FloatTensor a = part.apply(A);
+        FloatTensor b = part.apply(B);
+        return a == null || b == null
+                ? Optional.empty()
+                : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));
     }
 
     @Override
