@@ -3,23 +3,58 @@ package dev.adapt.cli;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.io.PrintWriter;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.IExecutionExceptionHandler;
+import picocli.CommandLine.IParameterExceptionHandler;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
 
-/** The root of the command line. */
+/** The command line's root: it names the commands, and turns what they throw into one sentence and an exit code. */
 @Command(
         name = "adapt",
         version = "adapt 0.1.0",
         mixinStandardHelpOptions = true,
         synopsisSubcommandLabel = "COMMAND",
-        description = "Trains, merges, exports and verifies low-rank adapters.",
-        subcommands = Adapt.WarmUp.class)
-public final class Adapt {
+        header = "Adapters of neural networks on the JVM: train, merge, export to ONNX, prove equal.",
+        description = {
+            "",
+            "From a frozen checkpoint and a data file to a verified, merged model:",
+            "",
+            "  adapt train --base BASE --method lora --target query,value \\",
+            "              --data train.tsv --eval dev.tsv --out ADAPTER",
+            "  adapt merge ADAPTER --into BASE --out MERGED",
+            "  adapt export-onnx MERGED --out MERGED/model.onnx",
+            "  adapt verify --base BASE --adapter ADAPTER --merged MERGED --onnx MERGED/model.onnx",
+            ""
+        },
+        footer = {
+            "",
+            "Exit codes: 0 done, 1 a bug in adapt, 2 bad usage, 3 bad input, 4 verification failed.",
+            "ADAPT_TRACE=1 in the environment adds stack traces to errors."
+        },
+        subcommands = {InspectCommand.class, WarmUpCommand.class})
+public final class Adapt implements Runnable {
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     private Adapt() {}
 
+    /** Runs a command and ends the process with its exit code. */
     public static void main(String[] args) throws IOException {
         openStandardError();
-        System.exit(new CommandLine(new Adapt()).execute(args));
+        CommandLine commandLine = commandLine();
+        int exitCode;
+        try {
+            exitCode = commandLine.execute(args);
+        } catch (Error error) {
+            // picocli hands exceptions to the handler below, but lets errors through
+            exitCode = report(error, commandLine);
+        }
+        System.exit(exitCode);
     }
 
     /** The launcher may start Java with standard error closed, and then says where it is. */
@@ -30,12 +65,43 @@ public final class Adapt {
         }
     }
 
-    /** What the launcher runs once after a build: the ahead-of-time cache holds the classes that this run loads. */
-    @Command(name = "warm-up", hidden = true)
-    static final class WarmUp implements Runnable {
-        @Override
-        public void run() {
-            new CommandLine(new Adapt()).execute("--help");
+    /** The command line, for {@link #main} and for callers that must not end the process. */
+    public static CommandLine commandLine() {
+        return new CommandLine(new Adapt())
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .setUsageHelpAutoWidth(true)
+                .setExecutionExceptionHandler(failures())
+                .setParameterExceptionHandler(misuse());
+    }
+
+    @Override
+    public void run() {
+        spec.commandLine().usage(System.out);
+    }
+
+    private static IExecutionExceptionHandler failures() {
+        return (thrown, commandLine, parsed) -> report(thrown, commandLine);
+    }
+
+    private static int report(Throwable thrown, CommandLine commandLine) {
+        Failure failure = Failure.of(thrown);
+        PrintWriter err = commandLine.getErr();
+        err.println("adapt: " + failure.sentence());
+        if (failure.ours() || System.getenv("ADAPT_TRACE") != null) {
+            thrown.printStackTrace(err);
         }
+        err.flush();
+        return failure.exitCode();
+    }
+
+    private static IParameterExceptionHandler misuse() {
+        return (ParameterException misuse, String[] args) -> {
+            CommandLine commandLine = misuse.getCommandLine();
+            PrintWriter err = commandLine.getErr();
+            err.println("adapt: " + misuse.getMessage() + " (see `"
+                    + commandLine.getCommandSpec().qualifiedName() + " --help`)");
+            err.flush();
+            return Failure.BAD_USAGE;
+        };
     }
 }

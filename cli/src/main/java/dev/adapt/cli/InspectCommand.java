@@ -1,0 +1,170 @@
+package dev.adapt.cli;
+
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.AdapterConfig;
+import dev.adapt.formats.adapter.AdapterSize;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.safetensors.SafetensorsFile;
+import dev.adapt.formats.safetensors.TensorView;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code adapt inspect}: what a safetensors file, a checkpoint or an adapter holds. */
+@Command(
+        name = "inspect",
+        mixinStandardHelpOptions = true,
+        description = {
+            "Lists the tensors of a safetensors file, a checkpoint folder or an adapter folder: dtype, shape, size, metadata.",
+            "Of an adapter it also tells method, rank, trained parameters, and what the same rank costs with LoRA."
+        },
+        footer = {"", "Example: adapt inspect demo/vera-adapter"})
+final class InspectCommand implements Callable<Integer> {
+    @Parameters(paramLabel = "FILE|DIR", description = "a .safetensors file, a checkpoint folder or an adapter folder")
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private Path path;
+
+    @Option(
+            names = "--base",
+            paramLabel = "DIR",
+            description = "the adapter's base, if the adapter does not record its shapes")
+    private Optional<Path> base = Optional.empty();
+
+    @Option(names = "--json", description = "print JSON")
+    private boolean json;
+
+    @Override
+    public Integer call() throws IOException {
+        boolean adapter = Files.exists(path.resolve(AdapterConfig.FILE));
+        try (Checkpoint checkpoint = Checkpoint.open(adapter ? path.resolve(Adapter.FILE) : path)) {
+            Optional<AdapterSize> size = adapter ? Optional.of(sizeOfAdapter()) : Optional.empty();
+            if (json) {
+                System.out.println(asJson(checkpoint, size).toPrettyString());
+            } else {
+                print(checkpoint, size, System.out);
+            }
+        }
+        return 0;
+    }
+
+    private AdapterSize sizeOfAdapter() throws IOException {
+        Adapter adapter = Adapter.read(path);
+        if (base.isEmpty()) {
+            return AdapterSize.of(adapter);
+        }
+        try (Checkpoint checkpoint = Checkpoint.open(base.get())) {
+            return AdapterSize.of(adapter, checkpoint);
+        }
+    }
+
+    private void print(Checkpoint checkpoint, Optional<AdapterSize> size, PrintStream out) {
+        size.ifPresent(own -> printAdapter(own, out));
+        if (size.isEmpty()) {
+            checkpoint
+                    .config()
+                    .flatMap(config -> config.document().string("model_type"))
+                    .ifPresent(type -> out.println(type + " checkpoint " + path + "\n"));
+        }
+        TextTable table = new TextTable("tensor", "dtype", "shape", "size");
+        for (TensorView tensor : checkpoint.tensors().values()) {
+            table.row(
+                    tensor.name(),
+                    tensor.dtype(),
+                    tensor.shape(),
+                    new Bytes(tensor.info().bytes()));
+        }
+        out.print(table);
+        out.println();
+        for (SafetensorsFile file : checkpoint.files()) {
+            new TreeMap<>(file.metadata())
+                    .forEach((key, value) ->
+                            out.println(file.path().getFileName() + " metadata " + key + " = " + value));
+        }
+        out.printf(
+                "%d tensors, %,d elements, %s in %d file%s%n",
+                checkpoint.tensors().size(),
+                elements(checkpoint),
+                new Bytes(bytes(checkpoint)),
+                checkpoint.files().size(),
+                checkpoint.files().size() == 1 ? "" : "s");
+    }
+
+    private void printAdapter(AdapterSize size, PrintStream out) {
+        TextTable table = new TextTable("adapter", path.toString())
+                .row("method", size.method())
+                .row("rank", size.ranks())
+                .row("adapted modules", size.modules())
+                .row("trained parameters", String.format("%,d", size.trained()))
+                .row("head parameters", String.format("%,d", size.head()))
+                .row("file", new Bytes(size.bytes()));
+        size.loraParameters()
+                .ifPresentOrElse(
+                        lora -> table.row(
+                                "LoRA of that rank",
+                                String.format("%,d parameters, %s in float32", lora, new Bytes(4 * lora))),
+                        () -> table.row(
+                                "LoRA of that rank",
+                                "unknown: the file does not tell the layers' widths; give --base"));
+        out.println(table);
+    }
+
+    private ObjectNode asJson(Checkpoint checkpoint, Optional<AdapterSize> size) {
+        ObjectNode root = new JsonMapper().createObjectNode();
+        root.put("path", path.toString());
+        size.ifPresent(own -> {
+            ObjectNode adapter = root.putObject("adapter");
+            adapter.put("method", own.method());
+            adapter.put("rank", own.ranks());
+            adapter.put("modules", own.modules());
+            adapter.put("trained_parameters", own.trained());
+            adapter.put("head_parameters", own.head());
+            adapter.put("file_bytes", own.bytes());
+            own.loraParameters().ifPresent(lora -> adapter.put("lora_parameters_of_that_rank", lora));
+        });
+        checkpoint.config().map(ModelConfig::document).ifPresent(config -> root.set("config", config.json()));
+        ArrayNode tensors = root.putArray("tensors");
+        for (TensorView tensor : checkpoint.tensors().values()) {
+            ObjectNode node = tensors.addObject();
+            node.put("name", tensor.name());
+            node.put("dtype", tensor.dtype().name());
+            ArrayNode shape = node.putArray("shape");
+            tensor.shape().dims().forEach(shape::add);
+            node.put("bytes", tensor.info().bytes());
+            node.put("file", String.valueOf(tensor.file().getFileName()));
+        }
+        ObjectNode metadata = root.putObject("metadata");
+        for (SafetensorsFile file : checkpoint.files()) {
+            ObjectNode own = metadata.putObject(String.valueOf(file.path().getFileName()));
+            for (Map.Entry<String, String> entry : new TreeMap<>(file.metadata()).entrySet()) {
+                own.put(entry.getKey(), entry.getValue());
+            }
+        }
+        root.put("elements", elements(checkpoint));
+        root.put("bytes", bytes(checkpoint));
+        return root;
+    }
+
+    private static long elements(Checkpoint checkpoint) {
+        return checkpoint.tensors().values().stream()
+                .mapToLong(tensor -> tensor.shape().elements())
+                .sum();
+    }
+
+    private static long bytes(Checkpoint checkpoint) {
+        return checkpoint.tensors().values().stream()
+                .mapToLong(tensor -> tensor.info().bytes())
+                .sum();
+    }
+}

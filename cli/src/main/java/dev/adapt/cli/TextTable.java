@@ -1,0 +1,53 @@
+package dev.adapt.cli;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** Rows of text in aligned columns: numbers to the right, words to the left, two spaces between. */
+final class TextTable {
+    private final List<List<String>> rows = new ArrayList<>();
+
+    TextTable(String... headings) {
+        rows.add(List.of(headings));
+    }
+
+    TextTable row(Object... cells) {
+        List<String> row = new ArrayList<>();
+        for (Object cell : cells) {
+            row.add(cell.toString());
+        }
+        rows.add(row);
+        return this;
+    }
+
+    @Override
+    public String toString() {
+        StringBuilder text = new StringBuilder();
+        for (List<String> row : rows) {
+            StringBuilder line = new StringBuilder();
+            for (int column = 0; column < row.size(); column++) {
+                String cell = row.get(column);
+                String gap = " ".repeat(width(column) - cell.length());
+                line.append(isNumeric(column) ? gap + cell : cell + gap).append("  ");
+            }
+            text.append(line.toString().stripTrailing()).append('\n');
+        }
+        return text.toString();
+    }
+
+    private int width(int column) {
+        return rows.stream()
+                .filter(row -> column < row.size())
+                .mapToInt(row -> row.get(column).length())
+                .max()
+                .orElse(0);
+    }
+
+    private boolean isNumeric(int column) {
+        return rows.size() > 1
+                && rows.stream()
+                        .skip(1)
+                        .filter(row -> column < row.size())
+                        .allMatch(row -> row.get(column).matches("[-+]?[\\d.,]+(e[-+]?\\d+)?( ?([KMGT]?B|s|ms|%))?|–"));
+    }
+}

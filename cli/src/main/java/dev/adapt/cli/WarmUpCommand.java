@@ -1,0 +1,66 @@
+package dev.adapt.cli;
+
+import dev.adapt.formats.safetensors.SafetensorsWriter;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.stream.Stream;
+import picocli.CommandLine.Command;
+
+/**
+ * {@code adapt warm-up}: what the launcher runs once after a build. The ahead-of-time cache then holds the classes that
+ * the commands which must start fast have loaded here.
+ */
+@Command(name = "warm-up", hidden = true, description = "Runs small commands once, for the launcher's class cache.")
+final class WarmUpCommand implements Callable<Integer> {
+    @Override
+    public Integer call() throws IOException {
+        Path folder = Files.createTempDirectory("adapt-warm-up");
+        PrintStream out = System.out;
+        try {
+            System.setOut(new PrintStream(PrintStream.nullOutputStream()));
+            Path base = folder.resolve("base.safetensors");
+            Path adapter = Files.createDirectory(folder.resolve("adapter"));
+            SafetensorsWriter.write(base, Map.of("layer.weight", zeros(4, 4)), Map.of());
+            SafetensorsWriter.write(
+                    adapter.resolve("adapter_model.safetensors"),
+                    Map.of(
+                            "base_model.model.layer.lora_A.weight", zeros(1, 4),
+                            "base_model.model.layer.lora_B.weight", zeros(4, 1)),
+                    Map.of());
+            Files.writeString(adapter.resolve("adapter_config.json"), "{\"peft_type\": \"LORA\", \"r\": 1}");
+            run("--help");
+            run("inspect", base.toString());
+            run("inspect", adapter.toString());
+        } finally {
+            System.setOut(out);
+            delete(folder);
+        }
+        return 0;
+    }
+
+    private static void run(String... args) {
+        int exitCode = Adapt.commandLine().execute(args);
+        if (exitCode != 0) {
+            throw new IllegalStateException(List.of(args) + " ended with exit code " + exitCode);
+        }
+    }
+
+    private static FloatTensor zeros(int rows, int columns) {
+        return new FloatTensor(Shape.of(rows, columns), new float[rows * columns]);
+    }
+
+    private static void delete(Path folder) throws IOException {
+        try (Stream<Path> tree = Files.walk(folder)) {
+            for (Path path : tree.sorted((left, right) -> right.compareTo(left)).toList()) {
+                Files.delete(path);
+            }
+        }
+    }
+}
