@@ -98,6 +98,7 @@ record LineChart(String title, String xLabel, String yLabel, List<Series> series
         }
     }
 
+    @SuppressWarnings("AnnotateFormatMethod") // would cost a dependency on annotations for one private method
     private static void add(StringBuilder svg, String format, Object... arguments) {
         svg.append(String.format(Locale.ROOT, format, arguments)).append('\n');
     }
