@@ -1,0 +1,201 @@
+package dev.adapt.formats.onnx;
+
+import com.google.protobuf.ByteString;
+import com.google.protobuf.CodedInputStream;
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.UnsafeByteOperations;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.onnx.proto.GraphProto;
+import dev.adapt.formats.onnx.proto.ModelProto;
+import dev.adapt.formats.onnx.proto.StringStringEntryProto;
+import dev.adapt.formats.onnx.proto.TensorProto;
+import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.tensor.Shape;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/** An open ONNX model: its messages parsed, its tensors' bytes mapped, in the file or in those it points to. */
+final class OnnxFile implements AutoCloseable {
+    private final Path path;
+    private final Arena arena;
+    private final ModelProto model;
+    private final Map<Path, MemorySegment> external = new HashMap<>();
+
+    private OnnxFile(Path path, Arena arena, ModelProto model) {
+        this.path = path;
+        this.arena = arena;
+        this.model = model;
+    }
+
+    /**
+     * Opens a model.
+     *
+     * @throws FormatException if it is not an ONNX model
+     */
+    @SuppressWarnings("MustBeClosedChecker") // the arena is closed with the file it maps
+    static OnnxFile open(Path path) throws IOException {
+        Arena arena = Arena.ofShared();
+        try {
+            MemorySegment bytes = map(path, arena);
+            if (bytes.byteSize() > Integer.MAX_VALUE) {
+                throw new FormatException(
+                        path, "has " + bytes.byteSize() + " bytes: an ONNX model itself has at most 2 GB");
+            }
+            return new OnnxFile(path, arena, parse(path, bytes));
+        } catch (IOException | RuntimeException e) {
+            arena.close();
+            throw e;
+        }
+    }
+
+    private static MemorySegment map(Path path, Arena arena) throws IOException {
+        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+            return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
+        }
+    }
+
+    private static ModelProto parse(Path path, MemorySegment bytes) throws IOException {
+        // aliasing leaves the weights where they are, in the mapping
+        CodedInputStream in =
+                UnsafeByteOperations.unsafeWrap(bytes.asByteBuffer()).newCodedInput();
+        in.enableAliasing(true);
+        try {
+            ModelProto model = ModelProto.parseFrom(in);
+            if (model.getGraph().getNodeCount() == 0) {
+                throw new FormatException(path, "is not an ONNX model: it holds no graph");
+            }
+            return model;
+        } catch (InvalidProtocolBufferException e) {
+            throw new FormatException(path, "is truncated or not an ONNX model: " + e.getMessage(), e);
+        }
+    }
+
+    Path path() {
+        return path;
+    }
+
+    GraphProto graph() {
+        return model.getGraph();
+    }
+
+    /**
+     * A tensor with its bytes.
+     *
+     * @param name what errors and the result call it
+     * @throws FormatException if its type is not supported, or its bytes are not as many as its shape needs, or lie
+     *     outside the model's folder
+     */
+    OnnxTensor tensor(String name, TensorProto proto) throws IOException {
+        Dtype dtype = OnnxTensor.dtype(proto.getDataType())
+                .orElseThrow(() -> new FormatException(
+                        path, name, "has the element type " + proto.getDataType() + ", which is not supported"));
+        Shape shape;
+        long bytes;
+        try {
+            shape = new Shape(proto.getDimsList());
+            bytes = Math.multiplyExact(shape.elements(), dtype.bits() / 8);
+        } catch (IllegalArgumentException | ArithmeticException e) {
+            throw new FormatException(path, name, "has an impossible shape " + proto.getDimsList());
+        }
+        MemorySegment data = proto.getDataLocation() == TensorProto.DataLocation.EXTERNAL
+                ? external(name, proto, bytes)
+                : inner(proto, dtype);
+        if (data.byteSize() != bytes) {
+            throw new FormatException(
+                    path, name, shape + " of " + dtype + " needs " + bytes + " bytes, found " + data.byteSize());
+        }
+        return new OnnxTensor(name, dtype, shape, data);
+    }
+
+    private static MemorySegment inner(TensorProto proto, Dtype dtype) {
+        ByteString raw = proto.getRawData();
+        if (!raw.isEmpty()) {
+            return MemorySegment.ofBuffer(raw.asReadOnlyByteBuffer());
+        }
+        int width = dtype.bits() / 8;
+        int count = proto.getFloatDataCount()
+                + proto.getDoubleDataCount()
+                + proto.getInt64DataCount()
+                + proto.getInt32DataCount();
+        ByteBuffer bytes = ByteBuffer.allocate(count * width).order(ByteOrder.LITTLE_ENDIAN);
+        switch (dtype) {
+            case F32 -> proto.getFloatDataList().forEach(bytes::putFloat);
+            case F64 -> proto.getDoubleDataList().forEach(bytes::putDouble);
+            case I64 -> proto.getInt64DataList().forEach(bytes::putLong);
+            case I32 -> proto.getInt32DataList().forEach(bytes::putInt);
+            case F16, BF16, I16, U16 -> proto.getInt32DataList().forEach(bits -> bytes.putShort(bits.shortValue()));
+            case I8, U8, BOOL -> proto.getInt32DataList().forEach(bits -> bytes.put(bits.byteValue()));
+            default -> {}
+        }
+        return MemorySegment.ofBuffer(bytes.flip());
+    }
+
+    private MemorySegment external(String name, TensorProto proto, long bytes) throws IOException {
+        Map<String, String> keys = proto.getExternalDataList().stream()
+                .collect(Collectors.toMap(
+                        StringStringEntryProto::getKey, StringStringEntryProto::getValue, (first, second) -> second));
+        Path file = beside(name, keys.getOrDefault("location", ""));
+        MemorySegment whole = external.get(file);
+        if (whole == null) {
+            whole = map(file, arena);
+            external.put(file, whole);
+        }
+        long offset = number(name, keys, "offset", 0);
+        long length = number(name, keys, "length", bytes);
+        if (offset < 0 || length < 0 || offset > whole.byteSize() - length) {
+            throw new FormatException(
+                    path,
+                    name,
+                    "lies at bytes " + offset + " to " + (offset + length) + " of " + file + ", which has "
+                            + whole.byteSize());
+        }
+        return whole.asSlice(offset, length);
+    }
+
+    private long number(String name, Map<String, String> keys, String key, long otherwise) {
+        String text = keys.get(key);
+        try {
+            return text == null ? otherwise : Long.parseLong(text);
+        } catch (NumberFormatException e) {
+            throw new FormatException(path, name, "its external data's " + key + " is \"" + text + "\", not a number");
+        }
+    }
+
+    /** The file of external data, which must lie in the model's folder or below it. */
+    private Path beside(String name, String location) throws IOException {
+        Path folder = path.toAbsolutePath().normalize().resolveSibling("");
+        Path relative = Path.of(location);
+        boolean inside = !location.isEmpty()
+                && !relative.isAbsolute()
+                && folder.resolve(relative).normalize().startsWith(folder);
+        if (!inside) {
+            throw new FormatException(
+                    path, name, "has its data in \"" + location + "\": expected a relative path in the model's folder");
+        }
+        Path file = folder.resolve(relative);
+        if (!Files.isRegularFile(file)) {
+            throw new NoSuchFileException(
+                    file.toString(), null, "is where " + path + " has its weights, but does not exist");
+        }
+        if (!file.toRealPath().startsWith(folder.toRealPath())) {
+            throw new FormatException(path, name, "has its data in \"" + location + "\", a link out of its folder");
+        }
+        return file;
+    }
+
+    @Override
+    public void close() {
+        arena.close();
+    }
+}

@@ -1,0 +1,130 @@
+package dev.adapt.formats.onnx;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.safetensors.SafetensorsHeader;
+import dev.adapt.formats.safetensors.SafetensorsWriter;
+import dev.adapt.formats.safetensors.TensorInfo;
+import dev.adapt.formats.safetensors.TensorSpec;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.SequencedMap;
+import java.util.Set;
+import java.util.TreeSet;
+
+/**
+ * Turns an exported model back into a Hugging Face checkpoint folder. So far: BERT, as PyTorch's exporters write it.
+ *
+ * @param config what the graph told
+ * @param tensors how many were written
+ * @param bytes of their file
+ */
+public record OnnxImport(ModelConfig config, int tensors, long bytes) {
+    private static final String TOKENIZER = "tokenizer.json";
+    private static final String WORDS = "embeddings.word_embeddings.weight";
+    private static final Set<String> OPTIONAL =
+            Set.of("pooler.dense.weight", "pooler.dense.bias", Head.MODULE + ".weight", Head.MODULE + ".bias");
+
+    /**
+     * Imports a model. Its weights are copied from the mapped file, one after the other; those that exporters transpose
+     * are turned back.
+     *
+     * @param tokenizer a tokenizer.json to go with it
+     * @param out the folder to make; it must not exist, or be empty
+     * @throws FormatException if the file is broken, is no BERT, or has a tensor that cannot be named
+     */
+    public static OnnxImport run(Path model, Optional<Path> tokenizer, Path out) throws IOException {
+        if (tokenizer.isPresent()) {
+            JsonDocument.read(tokenizer.get());
+        }
+        try (OnnxFile file = OnnxFile.open(model);
+                PendingOutput folder = PendingOutput.folder(out)) {
+            OnnxNodes nodes = OnnxNodes.of(file);
+            SequencedMap<String, OnnxParameters.Found> parameters = canonical(OnnxParameters.of(model, nodes));
+            ModelConfig config =
+                    new ModelConfig(new JsonDocument(model, new OnnxBert(model, nodes, parameters).config()));
+            requireTensors(model, Architecture.of(config), parameters.keySet());
+            Files.writeString(
+                    folder.path().resolve(ModelConfig.FILE), config.document().text());
+            SafetensorsHeader header = write(folder.path().resolve(Checkpoint.SINGLE), named(config, parameters));
+            if (tokenizer.isPresent()) {
+                Files.copy(tokenizer.get(), folder.path().resolve(TOKENIZER));
+            }
+            folder.commit();
+            return new OnnxImport(config, parameters.size(), header.fileBytes());
+        }
+    }
+
+    /** Without what the exported module's wrappers put before all names alike: "bert.", "0.auto_model.". */
+    private static SequencedMap<String, OnnxParameters.Found> canonical(
+            SequencedMap<String, OnnxParameters.Found> parameters) {
+        String prefix = parameters.keySet().stream()
+                .filter(name -> name.endsWith(WORDS))
+                .map(name -> name.substring(0, name.length() - WORDS.length()))
+                .findFirst()
+                .orElse("");
+        SequencedMap<String, OnnxParameters.Found> canonical = new LinkedHashMap<>();
+        parameters.forEach((name, found) ->
+                canonical.put(name.startsWith(prefix) ? name.substring(prefix.length()) : name, found));
+        return canonical;
+    }
+
+    /** As transformers' class of the config names them: a classifier stands beside the body, "bert". */
+    private static SequencedMap<String, OnnxParameters.Found> named(
+            ModelConfig config, SequencedMap<String, OnnxParameters.Found> canonical) {
+        SequencedMap<String, OnnxParameters.Found> named = new LinkedHashMap<>();
+        canonical.forEach((name, found) -> {
+            boolean inBody = config.head().isPresent() && !name.startsWith(Head.MODULE + ".");
+            named.put(inBody ? "bert." + name : name, found);
+        });
+        return named;
+    }
+
+    /** All tensors that the architecture needs, and none that it does not know. */
+    private static void requireTensors(Path model, Architecture architecture, Set<String> found) {
+        Set<String> missing = new TreeSet<>(architecture.requiredTensors());
+        missing.removeAll(found);
+        Set<String> unknown = new TreeSet<>(found);
+        unknown.removeAll(architecture.requiredTensors());
+        unknown.removeAll(OPTIONAL);
+        if (!missing.isEmpty() || !unknown.isEmpty()) {
+            throw new FormatException(
+                    model,
+                    "is not a plain BERT"
+                            + (missing.isEmpty() ? "" : ": it lacks " + String.join(", ", missing))
+                            + (unknown.isEmpty() ? "" : ": BERT has no " + String.join(", ", unknown)));
+        }
+    }
+
+    private static SafetensorsHeader write(Path path, SequencedMap<String, OnnxParameters.Found> tensors)
+            throws IOException {
+        List<TensorSpec> specs = new ArrayList<>();
+        tensors.forEach(
+                (name, found) -> specs.add(new TensorSpec(name, found.tensor().dtype(), found.shape())));
+        // transformers loads no file without this entry
+        SafetensorsHeader header = SafetensorsHeader.of(specs, Map.of("format", "pt"));
+        try (SafetensorsWriter writer = SafetensorsWriter.create(path, header)) {
+            for (TensorInfo info : header.tensors()) {
+                OnnxParameters.Found found = Objects.requireNonNull(tensors.get(info.name()));
+                try (Arena arena = Arena.ofConfined()) {
+                    OnnxTensor tensor = found.transposed() ? found.tensor().transposed(arena) : found.tensor();
+                    writer.write(info, 0, tensor.data());
+                }
+            }
+        }
+        return header;
+    }
+}
