@@ -1,0 +1,102 @@
+package dev.adapt.formats.onnx;
+
+import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.InputSpec;
+import dev.adapt.formats.model.Model;
+import dev.adapt.formats.onnx.proto.ModelProto;
+import dev.adapt.formats.onnx.proto.OperatorSetIdProto;
+import dev.adapt.formats.onnx.proto.TensorProto;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * A model written as ONNX: its forward pass as a graph, batch and sequence of any size.
+ *
+ * @param model the file written
+ * @param data the file of weights written beside it, if there is one
+ * @param opset the version of ONNX's operators that it needs
+ * @param nodes how many nodes the graph has
+ * @param weightBytes of the weights that the graph reads, wherever they lie
+ */
+public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, long weightBytes) {
+    /** Where the weights of an exported model lie. */
+    public enum Weights {
+        /**
+         * In the checkpoint's safetensors files, which the model points to and must stay beside. An adapter's own tensors
+         * are embedded.
+         */
+        LINKED,
+        /** In the model's file, or from 2 GB on in a file beside it, {@code model.onnx_data}. */
+        OWN
+    }
+
+    /** Protobuf ends at 2 GiB; 64 MiB are room for the graph. */
+    private static final long MAX_EMBEDDED = (1L << 31) - (1 << 26);
+
+    /**
+     * Exports a model, and the adapter beside it if it has one.
+     *
+     * @param out the file to write; one that exists is replaced
+     * @throws UsageException if the weights are to be linked and do not lie in that file's folder or below
+     * @throws dev.adapt.formats.FormatException if a weight is not floating point
+     */
+    public static OnnxExport run(Model model, Path out, Weights weights) throws IOException {
+        return run(model, out, weights, MAX_EMBEDDED);
+    }
+
+    static OnnxExport run(Model model, Path out, Weights where, long maxEmbedded) throws IOException {
+        OnnxGraph graph = new OnnxGraph(model.config().modelType());
+        OnnxWeights weights = new OnnxWeights(graph, model::leaf);
+        build(model, graph, weights);
+        boolean moved = where == Weights.OWN && weights.totalBytes() > maxEmbedded;
+        Optional<Path> data = moved ? Optional.of(out.resolveSibling(out.getFileName() + "_data")) : Optional.empty();
+        List<TensorProto> initializers = where == Weights.LINKED
+                ? weights.linked(out)
+                : data.isPresent() ? weights.moved(data.get()) : weights.embedded();
+        ModelProto proto = ModelProto.newBuilder()
+                .setIrVersion(irVersion(graph.opset()))
+                .setProducerName("adapt")
+                .addOpsetImport(OperatorSetIdProto.newBuilder().setVersion(graph.opset()))
+                .setGraph(graph.proto().addAllInitializer(initializers))
+                .build();
+        try (PendingOutput pending = PendingOutput.file(out)) {
+            try (OutputStream stream = Files.newOutputStream(pending.path())) {
+                proto.writeTo(stream);
+            }
+            pending.commit();
+        }
+        return new OnnxExport(out, data, graph.opset(), proto.getGraph().getNodeCount(), weights.totalBytes());
+    }
+
+    private static void build(Model model, OnnxGraph graph, OnnxWeights weights) {
+        Architecture architecture = model.architecture();
+        Map<String, OnnxValue> inputs = new HashMap<>();
+        for (InputSpec input : architecture.inputs()) {
+            inputs.put(input.name(), graph.input(input.name(), TensorProto.DataType.INT64, input.axes()));
+        }
+        OnnxValue result = model.forward(new OnnxOps(graph), weights::leaf, inputs);
+        List<String> axes = architecture.outputAxes().stream()
+                .map(axis -> switch (axis) {
+                    case "labels" ->
+                        Integer.toString(
+                                model.config().head().orElseThrow().labels().size());
+                    case "hidden" -> Integer.toString(model.config().document().positive("hidden_size"));
+                    default -> axis;
+                })
+                .toList();
+        graph.output(result, architecture.outputName(), axes);
+    }
+
+    /** The file format's version that came with an operator set. */
+    private static int irVersion(int opset) {
+        return opset <= 18 ? 8 : opset <= 20 ? 9 : 10;
+    }
+}

@@ -1,0 +1,138 @@
+package dev.adapt.formats.onnx;
+
+import static dev.adapt.formats.onnx.OnnxGraph.attribute;
+
+import dev.adapt.formats.graph.Activation;
+import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.onnx.proto.TensorProto;
+import dev.adapt.formats.tensor.FloatTensor;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * The interpreter that exports: each operation adds nodes to a graph. Where several forms are equal, the graph gets the
+ * one that ONNX Runtime's optimiser knows how to fuse.
+ */
+final class OnnxOps implements Ops<OnnxValue> {
+    private final OnnxGraph graph;
+
+    OnnxOps(OnnxGraph graph) {
+        this.graph = graph;
+    }
+
+    @Override
+    public OnnxValue constant(FloatTensor values) {
+        return graph.constant(values.values(), values.shape().toArray());
+    }
+
+    @Override
+    public OnnxValue linear(OnnxValue x, OnnxValue weight, Optional<OnnxValue> bias) {
+        // MatMul takes any rank, which Gemm does not; the transposed weight is computed once, when a session loads
+        OnnxValue turned = transpose(weight, 1, 0);
+        OnnxValue product = graph.node(weight.scope(), OnnxOperator.MATMUL, List.of(), x, turned);
+        return bias.isPresent() ? add(product, bias.get()) : product;
+    }
+
+    @Override
+    public OnnxValue matMul(OnnxValue left, OnnxValue right) {
+        return graph.node(OnnxOperator.MATMUL, List.of(), left, right);
+    }
+
+    @Override
+    public OnnxValue transpose(OnnxValue x, int... axes) {
+        return graph.node(OnnxOperator.TRANSPOSE, List.of(attribute("perm", axes)), x);
+    }
+
+    @Override
+    public OnnxValue reshape(OnnxValue x, long... dims) {
+        return graph.node(OnnxOperator.RESHAPE, List.of(), x, graph.integers(dims));
+    }
+
+    @Override
+    public OnnxValue slice(OnnxValue x, int axis, long from, long to) {
+        return graph.node(
+                OnnxOperator.SLICE, List.of(), x, graph.integers(from), graph.integers(to), graph.integers(axis));
+    }
+
+    @Override
+    public OnnxValue add(OnnxValue left, OnnxValue right) {
+        return graph.node(OnnxOperator.ADD, List.of(), left, right);
+    }
+
+    @Override
+    public OnnxValue mul(OnnxValue left, OnnxValue right) {
+        return graph.node(OnnxOperator.MUL, List.of(), left, right);
+    }
+
+    @Override
+    public OnnxValue div(OnnxValue left, OnnxValue right) {
+        return graph.node(OnnxOperator.DIV, List.of(), left, right);
+    }
+
+    @Override
+    public OnnxValue affine(OnnxValue x, double scale, double shift) {
+        OnnxValue scaled = scale == 1 ? x : mul(x, graph.constant(scale));
+        return shift == 0 ? scaled : add(scaled, graph.constant(shift));
+    }
+
+    @Override
+    public OnnxValue sum(OnnxValue x, int axis) {
+        return graph.node(OnnxOperator.REDUCE_SUM, List.of(attribute("keepdims", 1)), x, graph.integers(axis));
+    }
+
+    @Override
+    public OnnxValue softmax(OnnxValue x) {
+        return graph.node(OnnxOperator.SOFTMAX, List.of(attribute("axis", -1)), x);
+    }
+
+    @Override
+    public OnnxValue activation(OnnxValue x, Activation f) {
+        return switch (f) {
+            case GELU -> {
+                OnnxValue erf = graph.node(OnnxOperator.ERF, List.of(), div(x, graph.constant(Math.sqrt(2))));
+                yield mul(affine(x, 0.5, 0), affine(erf, 1, 1));
+            }
+            case GELU_TANH -> {
+                OnnxValue factor = affine(mul(affine(x, 0.044715, 0), x), 1, 1);
+                OnnxValue inner = mul(affine(x, Math.sqrt(2 / Math.PI), 0), factor);
+                yield mul(affine(x, 0.5, 0), affine(graph.node(OnnxOperator.TANH, List.of(), inner), 1, 1));
+            }
+            case RELU -> graph.node(OnnxOperator.RELU, List.of(), x);
+            case SILU -> mul(x, graph.node(OnnxOperator.SIGMOID, List.of(), x));
+            case TANH -> graph.node(OnnxOperator.TANH, List.of(), x);
+        };
+    }
+
+    @Override
+    public OnnxValue layerNorm(OnnxValue x, OnnxValue weight, OnnxValue bias, double epsilon) {
+        return graph.node(
+                weight.scope(),
+                OnnxOperator.LAYER_NORMALIZATION,
+                List.of(attribute("axis", -1), attribute("epsilon", (float) epsilon)),
+                x,
+                weight,
+                bias);
+    }
+
+    @Override
+    public OnnxValue embedding(OnnxValue table, OnnxValue ids) {
+        return graph.node(OnnxOperator.GATHER, List.of(attribute("axis", 0)), table, ids);
+    }
+
+    @Override
+    public OnnxValue positions(OnnxValue ids) {
+        OnnxValue length = graph.node(
+                OnnxOperator.SQUEEZE,
+                List.of(),
+                graph.node(OnnxOperator.SHAPE, List.of(attribute("start", 1), attribute("end", 2)), ids));
+        OnnxValue range =
+                graph.node(ids.scope(), OnnxOperator.RANGE, List.of(), graph.integer(0), length, graph.integer(1));
+        return graph.node(OnnxOperator.UNSQUEEZE, List.of(), range, graph.integers(0));
+    }
+
+    @Override
+    public OnnxValue toFloat(OnnxValue integers) {
+        return graph.node(
+                OnnxOperator.CAST, List.of(attribute("to", TensorProto.DataType.FLOAT.getNumber())), integers);
+    }
+}
