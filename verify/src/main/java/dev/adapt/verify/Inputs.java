@@ -1,0 +1,79 @@
+package dev.adapt.verify;
+
+import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.tensor.LongTensor;
+import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+
+/**
+ * What models are compared on.
+ *
+ * @param description in words, for the report
+ * @param batches inputs by name
+ */
+public record Inputs(String description, List<Map<String, Tensor>> batches) {
+    private static final int LONGEST = 64;
+    private static final int WIDEST = 4;
+
+    public Inputs {
+        batches = List.copyOf(batches);
+    }
+
+    /**
+     * Random token sequences for an encoder: batches of 1 to 4 sequences, of 1 to 64 tokens or as many as the model has
+     * positions, padded on the right and masked there. The first batch is one token, the second as long as can be.
+     *
+     * @param sequences how many in all
+     * @param tokenTypes whether to give token types; otherwise every model takes 0
+     * @throws dev.adapt.formats.FormatException if the config lacks vocab_size or max_position_embeddings
+     */
+    public static Inputs random(ModelConfig config, int sequences, long seed, boolean tokenTypes) {
+        JsonDocument document = config.document();
+        int vocabulary = document.positive("vocab_size");
+        int longest = Math.min(LONGEST, document.positive("max_position_embeddings"));
+        int types = tokenTypes ? (int) document.number("type_vocab_size", 2) : 1;
+        Random random = new Random(seed);
+        List<Map<String, Tensor>> batches = new ArrayList<>();
+        for (int made = 0; made < sequences; ) {
+            int batch = batches.isEmpty() ? 1 : Math.min(sequences - made, 1 + random.nextInt(WIDEST));
+            int length = switch (batches.size()) {
+                case 0 -> 1;
+                case 1 -> longest;
+                default -> 1 + random.nextInt(longest);
+            };
+            batches.add(batch(random, batch, length, vocabulary, types));
+            made += batch;
+        }
+        String description = sequences + " random sequences of 1 to " + longest + " tokens in " + batches.size()
+                + " batches, padded and masked (seed " + seed + ")";
+        return new Inputs(description, batches);
+    }
+
+    private static Map<String, Tensor> batch(Random random, int batch, int length, int vocabulary, int types) {
+        Shape shape = Shape.of(batch, length);
+        long[] ids = random.longs((long) batch * length, 0, vocabulary).toArray();
+        long[] mask = new long[ids.length];
+        long[] segments = new long[ids.length];
+        for (int row = 0; row < batch; row++) {
+            int start = row * length;
+            int kept = row == 0 ? length : 1 + random.nextInt(length);
+            Arrays.fill(mask, start, start + kept, 1);
+            Arrays.fill(ids, start + kept, start + length, 0);
+            if (types > 1) {
+                Arrays.fill(segments, start + random.nextInt(kept + 1), start + kept, 1);
+            }
+        }
+        Map<String, Tensor> inputs = new LinkedHashMap<>();
+        inputs.put("input_ids", new LongTensor(shape, ids));
+        inputs.put("attention_mask", new LongTensor(shape, mask));
+        inputs.put("token_type_ids", new LongTensor(shape, segments));
+        return inputs;
+    }
+}

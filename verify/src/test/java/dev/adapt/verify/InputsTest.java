@@ -1,0 +1,85 @@
+package dev.adapt.verify;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.tensor.LongTensor;
+import dev.adapt.formats.tensor.Tensor;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class InputsTest {
+    private static ModelConfig config(int vocabulary, int positions) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("vocab_size", vocabulary).put("max_position_embeddings", positions);
+        return new ModelConfig(new JsonDocument(Path.of("config.json"), json));
+    }
+
+    private static long[] values(Map<String, Tensor> batch, String name) {
+        return ((LongTensor) batch.get(name)).values();
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 5, 13, 64, 207})
+    void everyIdAndLengthFitsTheModel(int positions) {
+        Inputs inputs = Inputs.random(config(29, positions), 20, 7, true);
+        long sequences = 0;
+        long padding = 0;
+        long longest = 0;
+        for (Map<String, Tensor> batch : inputs.batches()) {
+            long[] ids = values(batch, "input_ids");
+            long[] mask = values(batch, "attention_mask");
+            long[] types = values(batch, "token_type_ids");
+            int length = (int) batch.get("input_ids").shape().dim(1);
+            sequences += batch.get("input_ids").shape().dim(0);
+            longest = Math.max(longest, length);
+            for (int i = 0; i < ids.length; i++) {
+                assertTrue(ids[i] >= 0 && ids[i] < 29);
+                assertTrue(mask[i] == 1 || (mask[i] == 0 && ids[i] == 0 && types[i] == 0));
+                // padding is on the right, and no sequence is all padding
+                assertTrue(i % length == 0 ? mask[i] == 1 : mask[i] <= mask[i - 1]);
+                padding += 1 - mask[i];
+            }
+        }
+        assertEquals(20, sequences);
+        assertEquals(Math.min(64, positions), longest);
+        assertEquals(1, inputs.batches().getFirst().get("input_ids").shape().elements());
+        assertTrue(positions == 1 || padding > 0);
+    }
+
+    @Test
+    void theSeedDecides() {
+        List<Map<String, Tensor>> first =
+                Inputs.random(config(1000, 64), 9, 1, false).batches();
+        List<Map<String, Tensor>> same =
+                Inputs.random(config(1000, 64), 9, 1, false).batches();
+        List<Map<String, Tensor>> other =
+                Inputs.random(config(1000, 64), 9, 2, false).batches();
+        for (int i = 0; i < first.size(); i++) {
+            assertArrayEquals(values(first.get(i), "input_ids"), values(same.get(i), "input_ids"));
+            assertEquals(
+                    0, Arrays.stream(values(first.get(i), "token_type_ids")).sum());
+        }
+        assertTrue(values(first.get(0), "input_ids")[0] != values(other.get(0), "input_ids")[0]);
+    }
+
+    @Test
+    void aConfigWithoutAVocabularyIsNamed() {
+        ModelConfig empty =
+                new ModelConfig(new JsonDocument(Path.of("config.json"), JsonNodeFactory.instance.objectNode()));
+        FormatException thrown = assertThrows(FormatException.class, () -> Inputs.random(empty, 1, 0, false));
+        assertTrue(thrown.getMessage().contains("vocab_size"), thrown::getMessage);
+    }
+}

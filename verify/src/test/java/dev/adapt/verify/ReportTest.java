@@ -1,0 +1,63 @@
+package dev.adapt.verify;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+
+class ReportTest {
+    private static final String UNMERGED = "base + adapter, unmerged (DJL, CUDA)";
+    private static final String ONNX = "ONNX (ONNX Runtime, CUDA)";
+    private static final String REFERENCE = "reference, base + adapter (float64)";
+    private static final Comparison EQUAL = new Comparison(
+            UNMERGED, ONNX, Optional.of(new Errors(1.25e-6, 3e-7, 4e-6, 1e-6, 0.9996)), Optional.empty());
+    private static final Comparison BROKEN =
+            new Comparison(UNMERGED, REFERENCE, Optional.empty(), Optional.of("batch 3: 1 of 3 values are NaN"));
+
+    private static Report report(Comparison... comparisons) {
+        return new Report("7 sequences", 1e-4, List.of(UNMERGED, ONNX, REFERENCE), List.of(comparisons));
+    }
+
+    @Test
+    void oneFailureFailsTheWhole() {
+        assertTrue(report(EQUAL).passed());
+        assertFalse(report(EQUAL, BROKEN).passed());
+        assertEquals(1.25e-6, report(EQUAL, BROKEN).maxAbsolute());
+    }
+
+    @Test
+    void theTableFitsAHundredColumns() {
+        String text = report(EQUAL, BROKEN).text();
+        text.lines().forEach(line -> assertTrue(line.length() <= 100, line));
+        // rounded down: 100 % would hide the one row in 2500 that differs
+        assertTrue(text.contains("1.3e-06") && text.contains("99.9 %"), text);
+        assertTrue(text.endsWith("FAIL\n    batch 3: 1 of 3 values are NaN\n\nFAIL\n"), text);
+        assertTrue(report(EQUAL).text().endsWith("PASS\n\nPASS\n"));
+    }
+
+    @Test
+    void theJsonHasStableNames() throws Exception {
+        JsonNode json = new JsonMapper().readTree(report(EQUAL, BROKEN).json());
+        assertFalse(json.get("passed").booleanValue());
+        assertEquals(1e-4, json.get("tolerance").doubleValue());
+        assertEquals("7 sequences", json.get("inputs").textValue());
+        assertEquals(ONNX, json.get("runners").get(1).textValue());
+        JsonNode equal = json.get("comparisons").get(0);
+        assertEquals(UNMERGED, equal.get("left").textValue());
+        assertEquals(ONNX, equal.get("right").textValue());
+        assertTrue(equal.get("passed").booleanValue());
+        assertEquals(1.25e-6, equal.get("max_absolute").doubleValue());
+        assertEquals(3e-7, equal.get("mean_absolute").doubleValue());
+        assertEquals(4e-6, equal.get("max_relative").doubleValue());
+        assertEquals(1e-6, equal.get("mean_relative").doubleValue());
+        assertEquals(0.9996, equal.get("argmax_agreement").doubleValue());
+        JsonNode broken = json.get("comparisons").get(1);
+        assertFalse(broken.has("max_absolute"));
+        assertEquals("batch 3: 1 of 3 values are NaN", broken.get("failure").textValue());
+    }
+}
