@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Function;
@@ -128,24 +129,24 @@ final class OnnxBert {
                         .orElseThrow();
     }
 
-    /** The attention splits its states by a Reshape to [batch, sequence, heads, hidden / heads]. */
+    /** The attention splits its states by a Reshape to [batch, sequence, heads, hidden / heads] and a Transpose. */
     private long heads(long hidden) {
-        return only(
-                "num_attention_heads",
-                "reshapes to [batch, sequence, heads, width]",
-                nodes.nodes("Reshape")
-                        .map(node -> shape(node.getInput(1)))
-                        .flatMap(dims -> {
-                            boolean splits = dims.size() == 4 && dims.get(2).isPresent();
-                            long heads = splits ? dims.get(2).orElseThrow() : -1;
-                            boolean fits = heads > 0
-                                    && hidden % heads == 0
-                                    && dims.get(3)
-                                            .filter(width -> width == -1 || width == hidden / heads)
-                                            .isPresent();
-                            return fits ? Optional.of(heads).stream() : Optional.<Long>empty().stream();
-                        })
-                        .collect(Collectors.toSet()));
+        Set<Long> heads = nodes.nodes("Reshape")
+                .filter(node -> nodes.readers(node.getOutput(0)).stream()
+                        .anyMatch(reader -> reader.getOpType().equals("Transpose")))
+                .map(node -> shape(node.getInput(1)))
+                .filter(dims -> dims.size() == 4)
+                .flatMap(dims -> heads(dims.get(2).orElse(0L), dims.get(3).orElse(0L), hidden).stream()
+                        .boxed())
+                .collect(Collectors.toSet());
+        return only("num_attention_heads", "reshapes to [batch, sequence, heads, width]", heads);
+    }
+
+    /** Heads and width where their product is hidden; -1 stands for what is left, 0 for what is not known. */
+    private static OptionalLong heads(long heads, long width, long hidden) {
+        long count = heads == -1 && width > 0 ? hidden / width : heads;
+        boolean fits = count > 0 && (width == -1 ? hidden % count == 0 : count * width == hidden);
+        return fits ? OptionalLong.of(count) : OptionalLong.empty();
     }
 
     /** What is known of a shape that a Reshape is given: a constant, or numbers and computed sizes joined. */
