@@ -44,7 +44,7 @@ public record Projection(float[] a, float[] b) {
     }
 
     /** MT19937, 32 bits at a time. */
-    private static final class Stream {
+    static final class Stream {
         private static final int N = 624;
         private static final int M = 397;
 
