@@ -35,7 +35,13 @@ import picocli.CommandLine.Spec;
             "Exit codes: 0 done, 1 a bug in adapt, 2 bad usage, 3 bad input, 4 verification failed.",
             "ADAPT_TRACE=1 in the environment adds stack traces to errors."
         },
-        subcommands = {InspectCommand.class, WarmUpCommand.class})
+        subcommands = {
+            ImportOnnxCommand.class,
+            TrainCommand.class,
+            ExportOnnxCommand.class,
+            InspectCommand.class,
+            WarmUpCommand.class
+        })
 public final class Adapt implements Runnable {
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it

@@ -1,0 +1,94 @@
+package dev.adapt.cli;
+
+import dev.adapt.train.Progress;
+import dev.adapt.train.Scores;
+import java.io.Console;
+import java.io.PrintStream;
+import java.util.Locale;
+
+/** A training run on standard error: a bar that redraws itself on a terminal, else a line now and then. */
+final class TrainProgress implements Progress {
+    private static final int BAR = 24;
+    private static final long REDRAW_NANOS = 100_000_000;
+    private static final long LINE_NANOS = 10_000_000_000L;
+
+    private final PrintStream err;
+    private final boolean terminal = isTerminal();
+    private double smoothed = Double.NaN;
+    private long drawn;
+    private boolean open;
+
+    TrainProgress(PrintStream err) {
+        this.err = err;
+        this.drawn = System.nanoTime();
+    }
+
+    @SuppressWarnings("SystemConsoleNull") // JDK 25 went back to null where there is no terminal
+    private static boolean isTerminal() {
+        Console console = System.console();
+        return console != null && console.isTerminal();
+    }
+
+    @Override
+    public void started(Start start) {
+        err.printf(
+                Locale.ROOT,
+                "%,d training and %,d dev examples, %,d steps, %,d adapter and %,d head parameters, on %s%n",
+                start.trainExamples(),
+                start.evalExamples(),
+                start.steps(),
+                start.adapterParameters(),
+                start.headParameters(),
+                start.device());
+    }
+
+    @Override
+    public void stepped(Step step) {
+        smoothed = Double.isNaN(smoothed) ? step.loss() : 0.95 * smoothed + 0.05 * step.loss();
+        long now = System.nanoTime();
+        if (now - drawn < (terminal ? REDRAW_NANOS : LINE_NANOS)) {
+            return;
+        }
+        drawn = now;
+        int filled = (int) ((long) BAR * step.step() / step.steps());
+        String line = String.format(
+                Locale.ROOT,
+                "epoch %d  [%s%s] %d/%d  loss %.4f  %.1f examples/s",
+                step.epoch(),
+                "=".repeat(filled),
+                " ".repeat(BAR - filled),
+                step.step(),
+                step.steps(),
+                smoothed,
+                step.examplesPerSecond());
+        if (terminal) {
+            err.print("\r" + line + "\u001b[K");
+            err.flush();
+            open = true;
+        } else {
+            err.println(line);
+        }
+    }
+
+    @Override
+    public void evaluated(int epoch, Scores scores, boolean best) {
+        endLine();
+        err.printf(
+                Locale.ROOT,
+                "%s: dev accuracy %.4f  F1 %.4f  Matthews %.4f  loss %.4f%s%n",
+                epoch == 0 ? "before training" : "epoch " + epoch,
+                scores.accuracy(),
+                scores.f1(),
+                scores.matthews(),
+                scores.loss(),
+                best ? "  (best so far)" : "");
+    }
+
+    /** Ends the line that the bar stands on. */
+    void endLine() {
+        if (open) {
+            err.println();
+            open = false;
+        }
+    }
+}

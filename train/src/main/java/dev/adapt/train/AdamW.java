@@ -1,0 +1,60 @@
+package dev.adapt.train;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/**
+ * AdamW (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2) as torch computes it: decay applied to the weights
+ * directly, bias-corrected moments, ε added outside the root.
+ */
+final class AdamW {
+    private static final double BETA1 = 0.9;
+    private static final double BETA2 = 0.999;
+    private static final double EPSILON = 1e-8;
+
+    /** A trained tensor's moments. */
+    private record Moments(NDArray first, NDArray second) {}
+
+    private final double weightDecay;
+    private final Map<String, Moments> moments = new LinkedHashMap<>();
+    private int steps;
+
+    AdamW(double weightDecay) {
+        this.weightDecay = weightDecay;
+    }
+
+    /** Begins a step: all tensors are then updated once. */
+    void nextStep() {
+        steps++;
+    }
+
+    /**
+     * Updates a tensor in place.
+     *
+     * @param gradient scaled by {@code clip} first
+     */
+    void update(String name, NDArray weight, NDArray gradient, double clip, double learningRate, NDManager step) {
+        Moments own = moments.computeIfAbsent(name, absent -> new Moments(weight.zerosLike(), weight.zerosLike()));
+        NDArray g = clip == 1 ? gradient : gradient.mul((float) clip);
+        g.attach(step);
+        own.first().muli((float) BETA1).addi(scaled(g, 1 - BETA1, step));
+        own.second().muli((float) BETA2).addi(scaled(inStep(g.square(), step), 1 - BETA2, step));
+        double secondScale = 1 / Math.sqrt(1 - Math.pow(BETA2, steps));
+        NDArray root =
+                scaled(inStep(own.second().sqrt(), step), secondScale, step).addi((float) EPSILON);
+        double rate = learningRate / (1 - Math.pow(BETA1, steps));
+        weight.muli((float) (1 - learningRate * weightDecay));
+        weight.subi(scaled(inStep(own.first().div(root), step), rate, step));
+    }
+
+    private static NDArray scaled(NDArray array, double by, NDManager step) {
+        return inStep(array.mul((float) by), step);
+    }
+
+    private static NDArray inStep(NDArray array, NDManager step) {
+        array.attach(step);
+        return array;
+    }
+}

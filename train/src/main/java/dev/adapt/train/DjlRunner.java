@@ -1,0 +1,42 @@
+package dev.adapt.train;
+
+import ai.djl.ndarray.NDManager;
+import dev.adapt.formats.model.Model;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Tensor;
+import java.util.Map;
+
+/** Runs a model, with or without an adapter beside it, on DJL's PyTorch engine; nothing is dropped or trained. */
+public final class DjlRunner implements AutoCloseable {
+    private final LoadedModel model;
+
+    private DjlRunner(LoadedModel model) {
+        this.model = model;
+    }
+
+    /**
+     * Puts a model on a device. The model's checkpoint must stay open meanwhile.
+     *
+     * @throws dev.adapt.formats.UsageException if the device is not there
+     */
+    public static DjlRunner open(Model model, Devices device) {
+        return new DjlRunner(new LoadedModel(model, device.resolve()));
+    }
+
+    /** The device it runs on, as DJL names it. */
+    public String device() {
+        return model.device().toString();
+    }
+
+    /** The model's output for inputs by name. */
+    public FloatTensor run(Map<String, ? extends Tensor> inputs) {
+        try (NDManager step = model.newStep()) {
+            return LoadedModel.read(model.forward(step, inputs, false));
+        }
+    }
+
+    @Override
+    public void close() {
+        model.close();
+    }
+}

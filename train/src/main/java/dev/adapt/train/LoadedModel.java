@@ -1,0 +1,75 @@
+package dev.adapt.train;
+
+import ai.djl.Device;
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import dev.adapt.formats.model.Model;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.LongTensor;
+import dev.adapt.formats.tensor.Tensor;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.SequencedMap;
+
+/** A model whose tensors are on a device: the frozen ones as they are, the trained ones with gradients. */
+final class LoadedModel implements AutoCloseable {
+    private final Model model;
+    private final NDManager manager;
+    private final Map<String, NDArray> arrays = new LinkedHashMap<>();
+
+    LoadedModel(Model model, Device device) {
+        this.model = model;
+        this.manager = NDManager.newBaseManager(device, "PyTorch");
+    }
+
+    /** Where the tensors live. */
+    Device device() {
+        return manager.getDevice();
+    }
+
+    /** A manager for what one step computes. */
+    NDManager newStep() {
+        return manager.newSubManager();
+    }
+
+    /** The tensors that training changes, with gradients switched on. */
+    SequencedMap<String, NDArray> trainable() {
+        SequencedMap<String, NDArray> trainable = new LinkedHashMap<>();
+        for (String name : model.trainable()) {
+            NDArray array = leaf(name);
+            array.setRequiresGradient(true);
+            trainable.put(name, array);
+        }
+        return trainable;
+    }
+
+    private NDArray leaf(String name) {
+        return arrays.computeIfAbsent(name, absent -> create(manager, model.leaf(name)));
+    }
+
+    /** The forward pass, in the manager of a step. */
+    NDArray forward(NDManager step, Map<String, ? extends Tensor> inputs, boolean training) {
+        Map<String, NDArray> arrays = new LinkedHashMap<>();
+        inputs.forEach((name, tensor) -> arrays.put(name, create(step, tensor)));
+        return model.forward(new NDArrayOps(step, training), this::leaf, arrays);
+    }
+
+    private static NDArray create(NDManager manager, Tensor tensor) {
+        Shape shape = new Shape(tensor.shape().toArray());
+        return tensor instanceof LongTensor ids
+                ? manager.create(ids.values(), shape)
+                : manager.create(tensor.toFloats(), shape);
+    }
+
+    /** An array's values, in memory. */
+    static FloatTensor read(NDArray array) {
+        return new FloatTensor(
+                dev.adapt.formats.tensor.Shape.of(array.getShape().getShape()), array.toFloatArray());
+    }
+
+    @Override
+    public void close() {
+        manager.close();
+    }
+}

@@ -1,0 +1,169 @@
+package dev.adapt.train;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.index.NDIndex;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.ndarray.types.SparseFormat;
+import dev.adapt.formats.graph.Activation;
+import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.tensor.FloatTensor;
+import java.util.Optional;
+
+/**
+ * The interpreter for training and evaluation: float32 arrays of DJL on its PyTorch engine.
+ *
+ * <p>Every result belongs to the manager of one step, wherever its inputs live: DJL would attach it to the manager of its
+ * first input, which for a slice of a weight lives as long as the model.
+ */
+final class NDArrayOps implements Ops<NDArray> {
+    private final NDManager step;
+    private final boolean training;
+
+    /**
+     * @param step closed by the caller when the step is done
+     * @param training whether dropout drops
+     */
+    NDArrayOps(NDManager step, boolean training) {
+        this.step = step;
+        this.training = training;
+    }
+
+    private NDArray own(NDArray result) {
+        result.attach(step);
+        return result;
+    }
+
+    @Override
+    public NDArray constant(FloatTensor values) {
+        return step.create(values.values(), new Shape(values.shape().toArray()));
+    }
+
+    @Override
+    public NDArray linear(NDArray x, NDArray weight, Optional<NDArray> bias) {
+        return own(x.getNDArrayInternal().linear(x, weight, bias.orElse(null)).singletonOrThrow());
+    }
+
+    @Override
+    public NDArray matMul(NDArray left, NDArray right) {
+        return own(left.matMul(right));
+    }
+
+    @Override
+    public NDArray transpose(NDArray x, int... axes) {
+        return own(x.transpose(axes));
+    }
+
+    @Override
+    public NDArray reshape(NDArray x, long... dims) {
+        long[] resolved = dims.clone();
+        for (int axis = 0; axis < dims.length; axis++) {
+            resolved[axis] = dims[axis] == 0 ? x.getShape().get(axis) : dims[axis];
+        }
+        return own(x.reshape(resolved));
+    }
+
+    @Override
+    public NDArray slice(NDArray x, int axis, long from, long to) {
+        if (from == 0 && to == x.getShape().get(axis)) {
+            return x;
+        }
+        NDIndex index = new NDIndex();
+        for (int i = 0; i < axis; i++) {
+            index.addAllDim();
+        }
+        return own(x.get(index.addSliceDim(from, to)));
+    }
+
+    @Override
+    public NDArray add(NDArray left, NDArray right) {
+        return own(left.add(right));
+    }
+
+    @Override
+    public NDArray mul(NDArray left, NDArray right) {
+        return own(left.mul(right));
+    }
+
+    @Override
+    public NDArray div(NDArray left, NDArray right) {
+        return own(left.div(right));
+    }
+
+    @Override
+    public NDArray affine(NDArray x, double scale, double shift) {
+        NDArray scaled = scale == 1 ? x : own(x.mul((float) scale));
+        return shift == 0 ? scaled : own(scaled.add((float) shift));
+    }
+
+    @Override
+    public NDArray sum(NDArray x, int axis) {
+        return own(x.sum(new int[] {axis}, true));
+    }
+
+    @Override
+    public NDArray softmax(NDArray x) {
+        return own(x.softmax(-1));
+    }
+
+    @Override
+    public NDArray activation(NDArray x, Activation f) {
+        return own(
+                switch (f) {
+                    case GELU -> x.getNDArrayInternal().gelu();
+                    case GELU_TANH -> geluTanh(x);
+                    case RELU -> x.getNDArrayInternal().relu();
+                    case SILU -> x.mul(x.getNDArrayInternal().sigmoid());
+                    case TANH -> x.tanh();
+                });
+    }
+
+    private NDArray geluTanh(NDArray x) {
+        NDArray cubed = own(x.pow(3));
+        NDArray inner = own(own(x.add(own(cubed.mul(0.044715f)))).mul((float) Math.sqrt(2 / Math.PI)));
+        return own(own(x.mul(0.5f)).mul(own(own(inner.tanh()).add(1))));
+    }
+
+    @Override
+    public NDArray layerNorm(NDArray x, NDArray weight, NDArray bias, double epsilon) {
+        Shape last = new Shape(x.getShape().get(x.getShape().dimension() - 1));
+        return own(x.getNDArrayInternal()
+                .layerNorm(x, last, weight, bias, (float) epsilon)
+                .singletonOrThrow());
+    }
+
+    @Override
+    public NDArray embedding(NDArray table, NDArray ids) {
+        return own(ids.getNDArrayInternal()
+                .embedding(ids, table, SparseFormat.DENSE)
+                .singletonOrThrow());
+    }
+
+    @Override
+    public NDArray positions(NDArray ids) {
+        return step.arange(0, (int) ids.getShape().get(1), 1, DataType.INT64).reshape(1, -1);
+    }
+
+    @Override
+    public NDArray toFloat(NDArray integers) {
+        return own(integers.toType(DataType.FLOAT32, false));
+    }
+
+    @Override
+    public NDArray dropout(NDArray x, double probability) {
+        return training && probability > 0
+                ? own(x.getNDArrayInternal()
+                        .dropout(x, (float) probability, true)
+                        .singletonOrThrow())
+                : x;
+    }
+
+    /** As the definition, but scales the queries, which are smaller than the scores. */
+    @Override
+    public NDArray attention(
+            NDArray query, NDArray key, NDArray value, NDArray bias, double scale, double dropoutProbability) {
+        NDArray scores = matMul(affine(query, scale, 0), transpose(key, 0, 1, 3, 2));
+        return matMul(dropout(softmax(add(scores, bias)), dropoutProbability), value);
+    }
+}

@@ -1,0 +1,40 @@
+package dev.adapt.train;
+
+/** What a training run tells while it goes on. Calls come from the thread that trains. */
+public interface Progress {
+    /** Nobody listens. */
+    Progress SILENT = new Progress() {};
+
+    /** The run begins. */
+    default void started(Start start) {}
+
+    /** A step is done. */
+    default void stepped(Step step) {}
+
+    /** The dev set was evaluated; epoch 0 is before training. */
+    default void evaluated(int epoch, Scores scores, boolean best) {}
+
+    /** What the run is about to do. */
+    record Start(
+            int steps,
+            int trainExamples,
+            int evalExamples,
+            long adapterParameters,
+            long headParameters,
+            String device) {}
+
+    /**
+     * A step, counted from 1.
+     *
+     * @param gradientNorm before clipping
+     * @param examplesPerSecond of this epoch so far, evaluation not counted
+     */
+    record Step(
+            int step,
+            int steps,
+            int epoch,
+            double loss,
+            double learningRate,
+            double gradientNorm,
+            double examplesPerSecond) {}
+}

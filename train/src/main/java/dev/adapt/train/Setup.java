@@ -1,0 +1,91 @@
+package dev.adapt.train;
+
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Lora;
+import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.adapter.Vera;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.model.Model;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.io.IOException;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.random.RandomGenerator;
+import java.util.random.RandomGeneratorFactory;
+
+/**
+ * A run before its first step: model with a fresh adapter and head, and tokenized data.
+ */
+record Setup(Model model, Encoded train, Encoded eval, int maxLength) {
+    /** What transformers initialises a new head with. */
+    private static final double HEAD_DEVIATION = 0.02;
+
+    static Setup of(TrainConfig config, Checkpoint base) throws IOException {
+        Architecture architecture = Architecture.of(base.requireConfig());
+        Binding binding = new Binding(base);
+        List<Target> targets = binding.targets(config.targets(), architecture);
+        targets.forEach(target -> requireRank(config.method(), target));
+        Dataset train = Dataset.read(config.data(), config.columns());
+        Dataset eval = Dataset.read(config.eval(), config.columns());
+        List<String> labels = train.labels();
+        if (labels.size() < 2) {
+            throw new UsageException("--data " + config.data()
+                    + ": expected at least two different labels, found only \"" + labels.getFirst() + "\"");
+        }
+        Pooling pooling = config.pooling()
+                .orElseGet(() ->
+                        architecture.defaultPooling(name -> binding.find(name).isPresent()));
+        if (pooling == Pooling.POOLER && binding.find("pooler.dense.weight").isEmpty()) {
+            throw new UsageException("--pooling pooler: the base " + config.base() + " has no pooler; use mean or cls");
+        }
+        RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(config.seed());
+        int hidden = base.requireConfig().document().positive("hidden_size");
+        BoundAdapter adapter = BoundAdapter.fresh(
+                config.method(),
+                targets,
+                head(labels.size(), hidden, random),
+                Optional.of(new Head(pooling, labels)),
+                binding.digests(targets),
+                random);
+        int maxLength =
+                Math.min(config.maxLength(), base.requireConfig().document().positive("max_position_embeddings"));
+        return new Setup(
+                Model.of(base, adapter),
+                Encoded.of(train, labels, config.base(), maxLength),
+                Encoded.of(eval, labels, config.base(), maxLength),
+                maxLength);
+    }
+
+    private static Map<String, FloatTensor> head(int labels, int hidden, RandomGenerator random) {
+        float[] weight = new float[labels * hidden];
+        for (int i = 0; i < weight.length; i++) {
+            weight[i] = (float) (HEAD_DEVIATION * random.nextGaussian());
+        }
+        Map<String, FloatTensor> head = new LinkedHashMap<>();
+        head.put(Head.MODULE + ".weight", new FloatTensor(Shape.of(labels, hidden), weight));
+        head.put(Head.MODULE + ".bias", new FloatTensor(Shape.of(labels), new float[labels]));
+        return head;
+    }
+
+    private static void requireRank(AdapterMethod method, Target target) {
+        int rank = method.rank(target);
+        int most = switch (method) {
+            case Lora lora -> Math.min(target.in(), target.out());
+            // VeRA's projection is frozen: a rank over one side still buys it more trained scales
+            case Vera vera -> Math.max(target.in(), target.out());
+        };
+        if (rank < 1 || rank > most) {
+            throw new UsageException("--rank " + rank + ": expected 1 to " + most + " for " + target.tensor()
+                    + ", which is [" + target.out() + ", " + target.in() + "]");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+package dev.adapt.train;
+
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.graph.Pooling;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * All that decides a training run.
+ *
+ * @param base checkpoint folder with config.json and tokenizer.json
+ * @param targets names of the modules to adapt, whole or their end after a dot
+ * @param pooling what feeds the head; the architecture's own where it is missing
+ * @param learningRate peak rate of the adapter's tensors
+ * @param headLearningRate peak rate of the head
+ * @param warmUp share of all steps
+ * @param clip largest global norm of the gradient
+ * @param maxLength tokens of an example, special tokens included
+ * @param metric by which the best epoch is chosen; ties go to the earlier
+ */
+public record TrainConfig(
+        Path base,
+        AdapterMethod method,
+        List<String> targets,
+        Path data,
+        Path eval,
+        Dataset.Columns columns,
+        Path out,
+        Optional<Pooling> pooling,
+        int epochs,
+        int batchSize,
+        double learningRate,
+        double headLearningRate,
+        double weightDecay,
+        double warmUp,
+        double clip,
+        int maxLength,
+        Scores.Metric metric,
+        long seed,
+        Devices device) {
+    public TrainConfig {
+        targets = List.copyOf(targets);
+        require(epochs >= 1, "--epochs", "at least 1", epochs);
+        require(batchSize >= 1, "--batch-size", "at least 1", batchSize);
+        require(learningRate > 0, "--lr", "above 0", learningRate);
+        require(headLearningRate > 0, "--head-lr", "above 0", headLearningRate);
+        require(weightDecay >= 0, "--weight-decay", "0 or more", weightDecay);
+        require(warmUp >= 0 && warmUp <= 1, "--warmup", "a share of 0 to 1", warmUp);
+        require(clip > 0, "--clip", "above 0", clip);
+        require(maxLength >= 3, "--max-length", "at least 3", maxLength);
+    }
+
+    private static void require(boolean holds, String option, String expected, Number found) {
+        if (!holds) {
+            throw new UsageException(option + ": expected " + expected + ", found " + found);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+package dev.adapt.train;
+
+import ai.djl.engine.Engine;
+import ai.djl.engine.EngineException;
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDArrays;
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.training.GradientCollector;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.tensor.FloatTensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.SequencedMap;
+import java.util.function.BooleanSupplier;
+
+/** One training run, from a base and two data files to an adapter folder. */
+public final class Trainer implements AutoCloseable {
+    private static final int EVAL_BATCH = 64;
+
+    private final TrainConfig config;
+    private final Setup setup;
+    private final Progress progress;
+    private final BooleanSupplier stop;
+    private final LoadedModel loaded;
+    private final SequencedMap<String, NDArray> trained;
+    private final AdamW optimizer;
+    private final TrainingLog log = new TrainingLog();
+    private final List<Scores> scores = new ArrayList<>();
+    private final List<Double> losses = new ArrayList<>();
+    private Map<String, FloatTensor> kept = Map.of();
+    private int best;
+    private double trainSeconds;
+    private long trainedExamples;
+
+    private Trainer(TrainConfig config, Setup setup, Progress progress, BooleanSupplier stop) {
+        this.config = config;
+        this.setup = setup;
+        this.progress = progress;
+        this.stop = stop;
+        this.loaded = new LoadedModel(setup.model(), config.device().resolve());
+        this.trained = loaded.trainable();
+        this.optimizer = new AdamW(config.weightDecay());
+    }
+
+    /**
+     * Trains an adapter and writes its folder: {@code adapter_config.json}, {@code adapter_model.safetensors},
+     * {@code training.jsonl} and {@code summary.json}. The folder appears when it is whole.
+     *
+     * @param stop asked before each step; once it says yes, the best epoch so far is written
+     * @throws FormatException if the base or a data file is not as it must be
+     * @throws UsageException if an option cannot be, or the device runs out of memory
+     * @throws IOException if a file cannot be read or written
+     */
+    public static TrainResult train(TrainConfig config, Progress progress, BooleanSupplier stop) throws IOException {
+        try (PendingOutput out = PendingOutput.folder(config.out());
+                Checkpoint base = Checkpoint.open(config.base())) {
+            Setup setup = Setup.of(config, base);
+            Engine.getEngine("PyTorch").setRandomSeed((int) config.seed());
+            try (Trainer trainer = new Trainer(config, setup, progress, stop)) {
+                boolean stopped = trainer.run();
+                TrainResult result = trainer.write(out, stopped);
+                out.commit();
+                return result;
+            } catch (EngineException e) {
+                throw explained(e, config);
+            }
+        }
+    }
+
+    private static RuntimeException explained(EngineException e, TrainConfig config) {
+        String message = String.valueOf(e.getMessage());
+        if (message.contains("out of memory") || message.contains("not enough memory")) {
+            return new UsageException("out of memory on the device with batches of " + config.batchSize() + " × "
+                    + config.maxLength() + " tokens: lower --batch-size or --max-length");
+        }
+        return e;
+    }
+
+    private boolean run() {
+        int perEpoch = Math.ceilDiv(setup.train().size(), config.batchSize());
+        int total = perEpoch * config.epochs();
+        Schedule schedule = new Schedule((int) Math.ceil(config.warmUp() * total), total);
+        BoundAdapter adapter = setup.model().adapter().orElseThrow();
+        progress.started(new Progress.Start(
+                total,
+                setup.train().size(),
+                setup.eval().size(),
+                adapter.trainedParameters(),
+                headParameters(adapter),
+                loaded.device().toString()));
+        evaluate(0);
+        int step = 0;
+        for (int epoch = 1; epoch <= config.epochs(); epoch++) {
+            Random random = new Random(config.seed() * 1_000_003 + epoch);
+            for (Encoded.Batch batch : setup.train().shuffled(config.batchSize(), random)) {
+                if (stop.getAsBoolean()) {
+                    return true;
+                }
+                step(batch, ++step, epoch, schedule);
+            }
+            evaluate(epoch);
+        }
+        return false;
+    }
+
+    private static long headParameters(BoundAdapter adapter) {
+        return adapter.saved().values().stream()
+                .mapToLong(tensor -> tensor.shape().elements())
+                .sum();
+    }
+
+    private void step(Encoded.Batch batch, int number, int epoch, Schedule schedule) {
+        long start = System.nanoTime();
+        double share = schedule.at(number - 1);
+        double loss;
+        double norm;
+        try (NDManager step = loaded.newStep()) {
+            try (GradientCollector collector = Engine.getEngine("PyTorch").newGradientCollector()) {
+                NDArray mean = crossEntropy(step, loaded.forward(step, batch.inputs(), true), batch.classes());
+                collector.backward(mean);
+                loss = mean.getFloat();
+            }
+            requireFinite(loss, number);
+            norm = update(step, share);
+        }
+        trainSeconds += (System.nanoTime() - start) / 1e9;
+        trainedExamples += batch.classes().length;
+        losses.add(loss);
+        Progress.Step done = new Progress.Step(
+                number,
+                schedule.total(),
+                epoch,
+                loss,
+                share * config.learningRate(),
+                norm,
+                trainedExamples / trainSeconds);
+        log.stepped(done);
+        progress.stepped(done);
+    }
+
+    private static NDArray crossEntropy(NDManager step, NDArray logits, long[] classes) {
+        NDArray right = step.create(classes).reshape(-1, 1);
+        NDArray mean = logits.logSoftmax(1).gather(right, 1).mean().neg();
+        mean.attach(step);
+        return mean;
+    }
+
+    private void requireFinite(double loss, int number) {
+        if (!Double.isFinite(loss)) {
+            throw new UsageException(
+                    "the loss of step " + number + " is " + loss + ": training diverged; lower --lr (now "
+                            + config.learningRate() + ") or --head-lr (now " + config.headLearningRate() + ")");
+        }
+    }
+
+    /** One optimizer step; returns the gradient's global norm. */
+    private double update(NDManager step, double share) {
+        List<NDArray> gradients = new ArrayList<>();
+        NDList squares = new NDList();
+        for (NDArray array : trained.values()) {
+            NDArray gradient = array.getGradient();
+            gradient.attach(step);
+            gradients.add(gradient);
+            squares.add(gradient.square().sum());
+        }
+        double norm = Math.sqrt(
+                NDArrays.stack(squares).toType(DataType.FLOAT64, false).sum().getDouble());
+        double clip = norm > config.clip() ? config.clip() / (norm + 1e-6) : 1;
+        optimizer.nextStep();
+        int index = 0;
+        for (Map.Entry<String, NDArray> entry : trained.entrySet()) {
+            NDArray gradient = gradients.get(index++);
+            boolean head = entry.getKey().startsWith(Head.MODULE + ".");
+            double rate = share * (head ? config.headLearningRate() : config.learningRate());
+            optimizer.update(entry.getKey(), entry.getValue(), gradient, clip, rate, step);
+            gradient.subi(gradient); // DJL hands out the accumulator itself
+        }
+        return norm;
+    }
+
+    private void evaluate(int epoch) {
+        int labels = setup.model().config().head().orElseThrow().labels().size();
+        long[][] confusion = new long[labels][labels];
+        double loss = 0;
+        for (Encoded.Batch batch : setup.eval().byLength(EVAL_BATCH)) {
+            try (NDManager step = loaded.newStep()) {
+                NDArray logits = loaded.forward(step, batch.inputs(), false);
+                loss += crossEntropy(step, logits, batch.classes()).getFloat() * batch.classes().length;
+                long[] predicted = logits.argMax(1).toLongArray();
+                for (int i = 0; i < predicted.length; i++) {
+                    confusion[(int) batch.classes()[i]][(int) predicted[i]]++;
+                }
+            }
+        }
+        Scores own = Scores.of(loss / setup.eval().size(), confusion);
+        boolean better = epoch == 1
+                || (epoch > 0 && config.metric().of(own) > config.metric().of(scores.get(best)));
+        if (better) {
+            best = epoch;
+            kept = values();
+        }
+        scores.add(own);
+        log.evaluated(epoch, own);
+        progress.evaluated(epoch, own, better);
+    }
+
+    private Map<String, FloatTensor> values() {
+        Map<String, FloatTensor> values = new LinkedHashMap<>();
+        trained.forEach((name, array) -> values.put(name, LoadedModel.read(array)));
+        return values;
+    }
+
+    private TrainResult write(PendingOutput out, boolean stopped) throws IOException {
+        BoundAdapter adapter = setup.model().trained(best == 0 ? values() : kept);
+        adapter.write(out.path(), config.targets(), config.base());
+        TrainResult result = new TrainResult(
+                config.out(),
+                scores,
+                losses,
+                best,
+                stopped,
+                adapter.trainedParameters(),
+                headParameters(adapter),
+                Files.size(out.path().resolve(Adapter.FILE)),
+                trainedExamples / Math.max(trainSeconds, 1e-9),
+                trainSeconds,
+                loaded.device().toString());
+        log.write(out.path(), config, result);
+        return result;
+    }
+
+    @Override
+    public void close() {
+        loaded.close();
+    }
+}

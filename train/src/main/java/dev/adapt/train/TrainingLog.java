@@ -1,0 +1,75 @@
+package dev.adapt.train;
+
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/** {@code training.jsonl}, a line per step and evaluation, and {@code summary.json}. */
+final class TrainingLog {
+    private final JsonMapper json = new JsonMapper();
+    private final List<String> lines = new ArrayList<>();
+
+    void stepped(Progress.Step step) {
+        ObjectNode line = json.createObjectNode();
+        line.put("step", step.step());
+        line.put("epoch", step.epoch());
+        line.put("loss", step.loss());
+        line.put("lr", step.learningRate());
+        line.put("grad_norm", step.gradientNorm());
+        line.put("examples_per_second", Math.round(step.examplesPerSecond() * 10) / 10.0);
+        lines.add(line.toString());
+    }
+
+    void evaluated(int epoch, Scores scores) {
+        ObjectNode line = json.createObjectNode();
+        line.put("epoch", epoch);
+        put(line, scores);
+        lines.add(line.toString());
+    }
+
+    private static void put(ObjectNode node, Scores scores) {
+        node.put("eval_loss", scores.loss());
+        node.put("accuracy", scores.accuracy());
+        node.put("f1", scores.f1());
+        node.put("matthews", scores.matthews());
+    }
+
+    void write(Path folder, TrainConfig config, TrainResult result) throws IOException {
+        Files.write(folder.resolve("training.jsonl"), lines);
+        ObjectNode summary = json.createObjectNode();
+        summary.put("method", config.method().peftType());
+        summary.put("base", config.base().toString());
+        summary.put("data", config.data().toString());
+        summary.put("eval", config.eval().toString());
+        ArrayNode targets = summary.putArray("targets");
+        config.targets().forEach(targets::add);
+        config.method().describe(summary.putObject("method_config"));
+        summary.put("epochs", config.epochs());
+        summary.put("batch_size", config.batchSize());
+        summary.put("lr", config.learningRate());
+        summary.put("head_lr", config.headLearningRate());
+        summary.put("weight_decay", config.weightDecay());
+        summary.put("warmup", config.warmUp());
+        summary.put("clip", config.clip());
+        summary.put("max_length", config.maxLength());
+        summary.put("seed", config.seed());
+        summary.put("device", result.device());
+        summary.put("stopped_early", result.stopped());
+        summary.put("adapter_parameters", result.adapterParameters());
+        summary.put("head_parameters", result.headParameters());
+        summary.put("adapter_bytes", result.adapterBytes());
+        summary.put("metric", config.metric().name().toLowerCase(Locale.ROOT));
+        summary.put("best_epoch", result.best());
+        ArrayNode epochs = summary.putArray("epochs_scores");
+        result.scores().forEach(scores -> put(epochs.addObject(), scores));
+        summary.put("examples_per_second", result.examplesPerSecond());
+        summary.put("train_seconds", result.seconds());
+        Files.writeString(folder.resolve("summary.json"), summary.toPrettyString() + "\n");
+    }
+}
