@@ -7,8 +7,11 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxImport;
 import dev.adapt.formats.tensor.DoubleTensor;
-import dev.adapt.formats.tensor.FloatTensor;
-import dev.adapt.formats.tensor.LongTensor;
+import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.verify.Device;
+import dev.adapt.verify.Inputs;
+import dev.adapt.verify.OnnxRunner;
+import dev.adapt.verify.ReferenceRunner;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -16,7 +19,6 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
-import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -46,12 +48,15 @@ class ImportTest {
         assertEquals("gelu", imported.config().document().string("hidden_act").orElseThrow());
         assertArrayEquals(Files.readAllBytes(tokenizer), Files.readAllBytes(out.resolve("tokenizer.json")));
         try (Checkpoint checkpoint = Checkpoint.open(out);
-                OrtModel original = new OrtModel(onnx)) {
-            Map<String, LongTensor> inputs = ModelInputs.random(new Random(1), 2, 9, 30522);
-            DoubleTensor expected = ModelInputs.reference(Model.of(checkpoint), inputs);
-            FloatTensor found = original.run(inputs);
-            assertEquals(expected.shape(), found.shape());
-            assertArrayEquals(expected.toFloats(), found.values(), 1e-5f);
+                OnnxRunner original = OnnxRunner.open(onnx, "last_hidden_state", Device.CPU)) {
+            ReferenceRunner reference = new ReferenceRunner(Model.of(checkpoint));
+            for (Map<String, Tensor> batch :
+                    Inputs.random(imported.config(), 4, 1, true).batches()) {
+                DoubleTensor expected = reference.run(batch);
+                DoubleTensor found = original.run(batch);
+                assertEquals(expected.shape(), found.shape());
+                assertArrayEquals(expected.values(), found.values(), 1e-5);
+            }
         }
     }
 }
