@@ -38,6 +38,7 @@ import picocli.CommandLine.Spec;
         subcommands = {
             ImportOnnxCommand.class,
             TrainCommand.class,
+            MergeCommand.class,
             ExportOnnxCommand.class,
             InspectCommand.class,
             WarmUpCommand.class

@@ -105,6 +105,11 @@ public record Adapter(
                         + config.modulesToSave());
     }
 
+    /** Whether its metadata say which base it was trained on. */
+    public boolean recordsBase() {
+        return metadata.keySet().stream().anyMatch(key -> key.startsWith(BoundAdapter.BASE_SHA256));
+    }
+
     /** The same adapter under a variant of its method. */
     public Adapter with(AdapterMethod other) {
         return new Adapter(file, config, other, modules, parts, saved, metadata);

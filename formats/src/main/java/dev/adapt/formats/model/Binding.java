@@ -58,7 +58,9 @@ public final class Binding {
                 .toList();
         Map<String, FloatTensor> saved = new LinkedHashMap<>();
         adapter.saved().forEach((name, tensor) -> saved.put(canonical.apply(name), tensor));
-        return BoundAdapter.of(adapter, targets, saved, digests(targets), force);
+        // digests cost a pass over the targets' bytes: only where there is something to compare them with
+        Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
+        return BoundAdapter.of(adapter, targets, saved, digests, force);
     }
 
     /**

@@ -1,0 +1,180 @@
+package dev.adapt.merge;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.safetensors.SafetensorsFile;
+import dev.adapt.formats.safetensors.SafetensorsHeader;
+import dev.adapt.formats.safetensors.TensorInfo;
+import dev.adapt.formats.safetensors.TensorSpec;
+import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.FloatTensor;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * What a merge will do, file by file in the order of their bytes, checked before one is written.
+ *
+ * @param added tensors that the base does not have, by name
+ */
+public record MergePlan(List<Output> outputs, Set<String> added) {
+    public MergePlan {
+        outputs = List.copyOf(outputs);
+    }
+
+    /** One file to write: the base's file it follows, the header it gets, its tasks in the order of its data. */
+    public record Output(SafetensorsFile source, SafetensorsHeader header, List<Task> tasks) {
+        public Output {
+            tasks = List.copyOf(tasks);
+        }
+    }
+
+    /** What becomes of a run of bytes. */
+    public sealed interface Task {
+        /** Bytes of neighbouring tensors that nobody touches. */
+        record Copy(long position, long bytes, long offset, int tensors) implements Task {}
+
+        /** A weight that gets its update. */
+        record Adapt(TensorView weight, Target target, TensorInfo place) implements Task {}
+
+        /** A tensor that the adapter holds whole, in the place of the base's or new. */
+        record Replace(FloatTensor values, TensorInfo place) implements Task {}
+    }
+
+    /**
+     * Plans a merge.
+     *
+     * @throws FormatException if a weight's dtype cannot be written, or two targets are one tensor
+     */
+    public static MergePlan of(Checkpoint base, BoundAdapter adapter) {
+        Map<String, Target> targets = new LinkedHashMap<>();
+        for (Target target : adapter.targets()) {
+            if (targets.put(target.tensor(), target) != null) {
+                throw new FormatException(base.path(), target.tensor(), "is adapted twice by one adapter");
+            }
+        }
+        Map<String, FloatTensor> saved = savedByTensor(base, adapter);
+        Set<String> added = new LinkedHashSet<>(saved.keySet());
+        added.removeAll(base.tensors().keySet());
+        List<Output> outputs = new ArrayList<>();
+        for (SafetensorsFile file : base.files()) {
+            boolean last = file == base.files().getLast();
+            outputs.add(output(file, targets, saved, last ? added : Set.of()));
+        }
+        return new MergePlan(outputs, added);
+    }
+
+    /** The adapter's saved tensors by the names the base gives them, or would. */
+    private static Map<String, FloatTensor> savedByTensor(Checkpoint base, BoundAdapter adapter) {
+        Binding binding = new Binding(base);
+        Map<String, FloatTensor> saved = new LinkedHashMap<>();
+        adapter.saved()
+                .forEach((canonical, tensor) ->
+                        saved.put(binding.find(canonical).map(TensorView::name).orElse(canonical), tensor));
+        return saved;
+    }
+
+    private static Output output(
+            SafetensorsFile file, Map<String, Target> targets, Map<String, FloatTensor> saved, Set<String> added) {
+        List<TensorSpec> specs = new ArrayList<>();
+        for (TensorInfo info : file.header().tensors()) {
+            FloatTensor replacement = saved.get(info.name());
+            specs.add(new TensorSpec(
+                    info.name(), info.dtype(), replacement == null ? info.shape() : replacement.shape()));
+        }
+        for (String name : added) {
+            FloatTensor tensor = saved.get(name);
+            if (tensor != null) {
+                specs.add(placeFor(specs), new TensorSpec(name, Dtype.F32, tensor.shape()));
+            }
+        }
+        SafetensorsHeader header = SafetensorsHeader.inOrder(specs, file.metadata());
+        return new Output(file, header, tasks(file, header, targets, saved));
+    }
+
+    /** Before the first narrower tensor, so that all stay aligned to their element size. */
+    private static int placeFor(List<TensorSpec> specs) {
+        int place = 0;
+        while (place < specs.size() && specs.get(place).dtype().bits() >= Dtype.F32.bits()) {
+            place++;
+        }
+        return place;
+    }
+
+    private static List<Task> tasks(
+            SafetensorsFile file,
+            SafetensorsHeader header,
+            Map<String, Target> targets,
+            Map<String, FloatTensor> saved) {
+        List<Task> tasks = new ArrayList<>();
+        for (TensorInfo place : header.tensors()) {
+            FloatTensor replacement = saved.get(place.name());
+            Target target = targets.get(place.name());
+            if (replacement != null) {
+                requireWritable(file, place);
+                tasks.add(new Task.Replace(replacement, place));
+            } else if (target != null) {
+                requireWritable(file, place);
+                tasks.add(new Task.Adapt(file.tensor(place.name()), target, place));
+            } else {
+                copy(tasks, file.tensor(place.name()), place);
+            }
+        }
+        return tasks;
+    }
+
+    private static void copy(List<Task> tasks, TensorView source, TensorInfo place) {
+        if (!tasks.isEmpty()
+                && tasks.getLast() instanceof Task.Copy(long position, long bytes, long offset, int tensors)
+                && position + bytes == source.position()
+                && offset + bytes == place.begin()) {
+            tasks.set(tasks.size() - 1, new Task.Copy(position, bytes + place.bytes(), offset, tensors + 1));
+        } else {
+            tasks.add(new Task.Copy(source.position(), place.bytes(), place.begin(), 1));
+        }
+    }
+
+    private static void requireWritable(SafetensorsFile file, TensorInfo place) {
+        if (!Floats.has(place.dtype())) {
+            throw new FormatException(
+                    file.path(), place.name(), "holds " + place.dtype() + ", expected F32, F16 or BF16 to merge into");
+        }
+    }
+
+    /** How many tensors get an update. */
+    public long adapted() {
+        return count(Task.Adapt.class);
+    }
+
+    /** How many tensors are taken from the adapter whole. */
+    public long replaced() {
+        return count(Task.Replace.class);
+    }
+
+    private long count(Class<? extends Task> kind) {
+        return outputs.stream()
+                .flatMap(output -> output.tasks().stream())
+                .filter(kind::isInstance)
+                .count();
+    }
+
+    /** How many tensors are copied as they are. */
+    public long copied() {
+        return outputs.stream()
+                .flatMap(output -> output.tasks().stream())
+                .mapToLong(task -> task instanceof Task.Copy copy ? copy.tensors() : 0)
+                .sum();
+    }
+
+    /** The size of all files to write. */
+    public long bytes() {
+        return outputs.stream().mapToLong(output -> output.header().fileBytes()).sum();
+    }
+}
