@@ -19,10 +19,10 @@ import picocli.CommandLine.Parameters;
         name = "export-onnx",
         mixinStandardHelpOptions = true,
         description = {
-            "Writes a checkpoint as an ONNX model, batch and sequence of any size. By default the weights stay in the",
-            "checkpoint's safetensors file and the model, of some kilobytes, points to them: write it into that folder and",
-            "keep the two together. With --self-contained it holds them itself (from 2 GB on in a file beside it,",
-            "MODEL.onnx_data)."
+            "Writes a checkpoint as an ONNX model, batch and sequence of any size.",
+            "By default the weights stay in the checkpoint's safetensors file, and the model, of some kilobytes, points to"
+                    + " them: write it into that folder and keep the two together. With --self-contained it holds them"
+                    + " itself; from 2 GB on they go to a second file beside it, named as the model with _data added."
         },
         footer = {"", "Example: adapt export-onnx merged --out merged/model.onnx"})
 final class ExportOnnxCommand implements Callable<Integer> {
@@ -32,7 +32,7 @@ final class ExportOnnxCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private Path path;
 
-    @Option(names = "--out", paramLabel = "MODEL.onnx", required = true, description = "the file to write")
+    @Option(names = "--out", paramLabel = "FILE", required = true, description = "the .onnx file to write")
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private Path out;
 

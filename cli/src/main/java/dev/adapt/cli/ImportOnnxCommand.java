@@ -14,9 +14,10 @@ import picocli.CommandLine.Parameters;
         name = "import-onnx",
         mixinStandardHelpOptions = true,
         description = {
-            "Turns a BERT exported to ONNX back into a Hugging Face checkpoint folder: config.json, model.safetensors",
-            "and, if given, tokenizer.json. What PyTorch's exporter folded into anonymous transposed tensors gets its",
-            "parameter's name and shape back. A tensor that cannot be named is an error that lists it."
+            "Turns a BERT exported to ONNX back into a Hugging Face checkpoint folder: config.json, model.safetensors and,"
+                    + " if given, tokenizer.json.",
+            "What PyTorch's exporter folded into anonymous transposed tensors gets its parameter's name and shape back."
+                    + " A tensor that cannot be named is an error that lists it."
         },
         footer = {"", "Example: adapt import-onnx all-minilm-l6-v2.onnx --tokenizer tokenizer.json --out minilm"})
 final class ImportOnnxCommand implements Callable<Integer> {

@@ -45,7 +45,8 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
      * Exports a model, and the adapter beside it if it has one.
      *
      * @param out the file to write; one that exists is replaced
-     * @throws UsageException if the weights are to be linked and do not lie in that file's folder or below
+     * @throws UsageException if that name does not end with .onnx, or the weights are to be linked and do not lie in its
+     *     folder or below
      * @throws dev.adapt.formats.FormatException if a weight is not floating point
      */
     public static OnnxExport run(Model model, Path out, Weights weights) throws IOException {
@@ -53,14 +54,32 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
     }
 
     static OnnxExport run(Model model, Path out, Weights where, long maxEmbedded) throws IOException {
+        if (!out.toString().endsWith(".onnx")) {
+            // an input's name, mistaken for the output's, never ends so
+            throw new UsageException("--out " + out + ": expected a file name that ends with .onnx");
+        }
         OnnxGraph graph = new OnnxGraph(model.config().modelType());
         OnnxWeights weights = new OnnxWeights(graph, model::leaf);
         build(model, graph, weights);
-        boolean moved = where == Weights.OWN && weights.totalBytes() > maxEmbedded;
-        Optional<Path> data = moved ? Optional.of(out.resolveSibling(out.getFileName() + "_data")) : Optional.empty();
-        List<TensorProto> initializers = where == Weights.LINKED
-                ? weights.linked(out)
-                : data.isPresent() ? weights.moved(data.get()) : weights.embedded();
+        Optional<Path> data = Optional.empty();
+        if (where == Weights.LINKED) {
+            write(out, graph, weights.linked(out));
+        } else if (weights.totalBytes() <= maxEmbedded) {
+            write(out, graph, weights.embedded());
+        } else {
+            Path beside = out.resolveSibling(out.getFileName() + "_data");
+            try (PendingOutput pending = PendingOutput.file(beside)) {
+                List<TensorProto> initializers = weights.moved(pending.path(), String.valueOf(beside.getFileName()));
+                // the data first: no model may stand there before what it points to
+                pending.commit();
+                write(out, graph, initializers);
+            }
+            data = Optional.of(beside);
+        }
+        return new OnnxExport(out, data, graph.opset(), graph.proto().getNodeCount(), weights.totalBytes());
+    }
+
+    private static void write(Path out, OnnxGraph graph, List<TensorProto> initializers) throws IOException {
         ModelProto proto = ModelProto.newBuilder()
                 .setIrVersion(irVersion(graph.opset()))
                 .setProducerName("adapt")
@@ -73,7 +92,6 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
             }
             pending.commit();
         }
-        return new OnnxExport(out, data, graph.opset(), proto.getGraph().getNodeCount(), weights.totalBytes());
     }
 
     private static void build(Model model, OnnxGraph graph, OnnxWeights weights) {

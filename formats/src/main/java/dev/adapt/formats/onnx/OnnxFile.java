@@ -77,7 +77,7 @@ final class OnnxFile implements AutoCloseable {
             }
             return model;
         } catch (InvalidProtocolBufferException e) {
-            throw new FormatException(path, "is truncated or not an ONNX model: " + e.getMessage(), e);
+            throw new FormatException(path, "is truncated or not an ONNX model", e);
         }
     }
 

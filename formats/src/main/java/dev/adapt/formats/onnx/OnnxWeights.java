@@ -2,7 +2,6 @@ package dev.adapt.formats.onnx;
 
 import com.google.protobuf.UnsafeByteOperations;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.onnx.proto.StringStringEntryProto;
 import dev.adapt.formats.onnx.proto.TensorProto;
@@ -108,21 +107,21 @@ final class OnnxWeights {
                 .toList();
     }
 
-    /** Initialisers of weights that are written to a data file beside the model, each aligned to 256 bytes. */
-    List<TensorProto> moved(Path data) throws IOException {
+    /**
+     * Initialisers of weights that are written to a file of data, each aligned to 256 bytes.
+     *
+     * @param data the file to make
+     * @param location what it will be called, beside the model
+     */
+    List<TensorProto> moved(Path data, String location) throws IOException {
         List<TensorProto> initializers = new ArrayList<>();
-        try (PendingOutput pending = PendingOutput.file(data)) {
-            try (FileChannel channel =
-                    FileChannel.open(pending.path(), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-                for (Map.Entry<String, Tensor> weight : used.entrySet()) {
-                    MemorySegment bytes = bytes(weight.getValue());
-                    long offset = Math.ceilDiv(channel.size(), ALIGNMENT) * ALIGNMENT;
-                    write(channel, offset, bytes);
-                    String name = String.valueOf(data.getFileName());
-                    initializers.add(external(header(weight), name, offset, bytes.byteSize()));
-                }
+        try (FileChannel channel = FileChannel.open(data, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+            for (Map.Entry<String, Tensor> weight : used.entrySet()) {
+                MemorySegment bytes = bytes(weight.getValue());
+                long offset = Math.ceilDiv(channel.size(), ALIGNMENT) * ALIGNMENT;
+                write(channel, offset, bytes);
+                initializers.add(external(header(weight), location, offset, bytes.byteSize()));
             }
-            pending.commit();
         }
         return initializers;
     }

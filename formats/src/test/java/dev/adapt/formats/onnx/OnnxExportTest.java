@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxExport.Weights;
 import dev.adapt.formats.onnx.proto.TensorProto;
@@ -20,6 +21,8 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class OnnxExportTest {
     @TempDir
@@ -97,6 +100,15 @@ class OnnxExportTest {
         try (Stream<Path> left = Files.list(elsewhere)) {
             assertEquals(List.of(), left.toList());
         }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {Checkpoint.SINGLE, ModelConfig.FILE, "model"})
+    void noInputIsOverwritten(String name) throws IOException {
+        Path out = checkpoint.resolve(name);
+        byte[] before = Files.exists(out) ? Files.readAllBytes(out) : new byte[0];
+        assertThrows(UsageException.class, () -> export(out, Weights.LINKED, Long.MAX_VALUE));
+        assertArrayEquals(before, Files.exists(out) ? Files.readAllBytes(out) : new byte[0]);
     }
 
     @Test
