@@ -34,7 +34,7 @@ public sealed interface Architecture permits Bert {
     /** The canonical names of the linear layers of its body, which an adapter can adapt. */
     List<String> linearModules();
 
-    /** The canonical names of all tensors the graph needs without a head. */
+    /** The canonical names of all tensors the graph needs, those of its head included. */
     List<String> requiredTensors();
 
     /** The canonical form of a tensor or module name, as this architecture's checkpoints and adapters spell them. */

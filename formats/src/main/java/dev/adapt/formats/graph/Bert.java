@@ -94,6 +94,12 @@ public record Bert(
             tensors.add(module + ".weight");
             tensors.add(module + ".bias");
         }
+        head.ifPresent(own -> {
+            tensors.add(Head.MODULE + ".weight");
+            if (own.pooling() == Pooling.POOLER) {
+                tensors.add("pooler.dense.weight");
+            }
+        });
         return tensors;
     }
 

@@ -4,7 +4,6 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
-import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ModelConfig;
@@ -68,9 +67,6 @@ public final class Model {
 
     private void requireTensors(Checkpoint base) {
         List<String> missing = new ArrayList<>(architecture.requiredTensors());
-        config.head().ifPresent(head -> {
-            missing.add(Head.MODULE + ".weight");
-        });
         missing.removeIf(weights::containsKey);
         if (!missing.isEmpty()) {
             throw new FormatException(
