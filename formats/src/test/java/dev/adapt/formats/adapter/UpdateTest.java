@@ -1,0 +1,131 @@
+package dev.adapt.formats.adapter;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+@DisplayName("A method's update is its formula, and folded for merging it is the same as applied in training")
+class UpdateTest {
+    private static final List<Integer> SIZES = List.of(1, 13, 207);
+    private final ReferenceOps ops = new ReferenceOps();
+
+    static Stream<Arguments> everyMethodAndSize() {
+        return SIZES.stream()
+                .flatMap(rank -> Methods.of(rank).stream())
+                .flatMap(method ->
+                        SIZES.stream().flatMap(in -> SIZES.stream().map(out -> Arguments.of(method, in, out))));
+    }
+
+    @ParameterizedTest(name = "{0}, in {1}, out {2}")
+    @MethodSource("everyMethodAndSize")
+    void foldedIsApplied(AdapterMethod method, int in, int out) {
+        Random random = new Random(31L * in + out);
+        Target target = new Target("encoder.layer.0.query", "encoder.layer.0.query", "any", out, in, false);
+        // the other target is larger in one direction, so that shared parts are larger than this layer's
+        Target other = new Target("encoder.layer.1.value", "encoder.layer.1.value", "any", 14, 209, false);
+        BoundAdapter adapter = filled(method, List.of(target, other), random);
+        for (Target each : adapter.targets()) {
+            LowRank<DoubleTensor> update = adapter.update(
+                    ops, each, key -> DoubleTensor.of(adapter.tensors().get(key)));
+            DoubleTensor x = new DoubleTensor(
+                    Shape.of(3, each.in()),
+                    random.doubles(3L * each.in(), -1, 1).toArray());
+            DoubleTensor delta = ops.matMul(update.foldedLeft(ops), update.foldedRight(ops));
+            assertEquals(Shape.of(each.out(), each.in()), delta.shape());
+            assertSame(ops.linear(x, delta, Optional.empty()), update.apply(ops, x));
+            assertSame(formula(method, adapter, each), delta);
+        }
+    }
+
+    private static BoundAdapter filled(AdapterMethod method, List<Target> targets, Random random) {
+        BoundAdapter fresh = BoundAdapter.fresh(method, targets, Map.of(), Optional.empty(), Map.of(), random);
+        Map<String, FloatTensor> trained = new LinkedHashMap<>();
+        for (String key : fresh.trainedKeys()) {
+            Shape shape = fresh.tensors().get(key).shape();
+            float[] values = new float[(int) shape.elements()];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = random.nextFloat(-1, 1);
+            }
+            trained.put(key, new FloatTensor(shape, values));
+        }
+        return fresh.with(trained, Map.of());
+    }
+
+    /** ΔW element by element, as the papers write it. */
+    private static DoubleTensor formula(AdapterMethod method, BoundAdapter adapter, Target target) {
+        String own = "base_model.model." + target.module();
+        return switch (method) {
+            case Lora lora -> {
+                FloatTensor a = tensor(adapter, own + ".lora_A.weight");
+                FloatTensor b = tensor(adapter, own + ".lora_B.weight");
+                double scale = scale(lora, target);
+                yield sum(target, lora.rank(target), (i, k, j) -> scale * at(b, i, k) * at(a, k, j));
+            }
+            case Vera vera -> {
+                FloatTensor a = tensor(adapter, "base_model.vera_A");
+                FloatTensor b = tensor(adapter, "base_model.vera_B");
+                float[] outer = tensor(adapter, own + ".vera_lambda_b").values();
+                float[] inner = tensor(adapter, own + ".vera_lambda_d").values();
+                yield sum(target, vera.rank(), (i, k, j) -> (double) outer[i] * at(b, i, k) * inner[k] * at(a, k, j));
+            }
+        };
+    }
+
+    private interface Term {
+        double at(int i, int k, int j);
+    }
+
+    private static DoubleTensor sum(Target target, int rank, Term term) {
+        double[] delta = new double[target.out() * target.in()];
+        for (int i = 0; i < target.out(); i++) {
+            for (int j = 0; j < target.in(); j++) {
+                for (int k = 0; k < rank; k++) {
+                    delta[i * target.in() + j] += term.at(i, k, j);
+                }
+            }
+        }
+        return new DoubleTensor(Shape.of(target.out(), target.in()), delta);
+    }
+
+    private static double scale(Lora lora, Target target) {
+        double alpha = target.module().endsWith("query")
+                ? lora.alphaPattern().getOrDefault("query", lora.alpha())
+                : lora.alpha();
+        int rank = lora.rank(target);
+        return lora.rankStabilised() ? alpha / Math.sqrt(rank) : alpha / rank;
+    }
+
+    private static FloatTensor tensor(BoundAdapter adapter, String key) {
+        return Objects.requireNonNull(adapter.tensors().get(key), key);
+    }
+
+    private static double at(FloatTensor matrix, int row, int column) {
+        return matrix.values()[row * matrix.shape().dims().get(1).intValue() + column];
+    }
+
+    private static void assertSame(DoubleTensor expected, DoubleTensor actual) {
+        assertEquals(expected.shape(), actual.shape());
+        double largest = 1e-300;
+        double difference = 0;
+        for (int i = 0; i < expected.values().length; i++) {
+            largest = Math.max(largest, Math.abs(expected.values()[i]));
+            difference = Math.max(difference, Math.abs(expected.values()[i] - actual.values()[i]));
+        }
+        assertEquals(0, difference / largest, 1e-13);
+    }
+}

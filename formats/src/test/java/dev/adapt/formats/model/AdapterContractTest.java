@@ -1,0 +1,251 @@
+package dev.adapt.formats.model;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Methods;
+import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.adapter.Vera;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.safetensors.SafetensorsFile;
+import dev.adapt.formats.safetensors.SafetensorsWriter;
+import dev.adapt.formats.safetensors.TensorInfo;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+@DisplayName("What every adapter method keeps")
+class AdapterContractTest {
+    private static final List<String> NAMES = List.of("query", "value", "intermediate.dense");
+
+    @TempDir
+    private Path folder;
+
+    static Stream<AdapterMethod> methods() {
+        return Methods.of(5).stream();
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("methods")
+    void whatIsWrittenIsReadBackBitForBit(AdapterMethod method) throws IOException {
+        Path base = TinyBert.write(folder.resolve("base"), 1);
+        BoundAdapter written = write(method, base);
+        Adapter adapter = Adapter.read(folder);
+        BoundAdapter read = bind(adapter, base, false);
+
+        assertEquals(method, adapter.method());
+        assertEquals(written.targets(), read.targets());
+        assertEquals(6, read.targets().size());
+        assertEquals(written.tensors().keySet(), read.tensors().keySet());
+        written.tensors()
+                .forEach((key, tensor) -> assertBits(key, tensor, read.tensors().get(key)));
+        assertEquals(written.saved().keySet(), read.saved().keySet());
+        written.saved()
+                .forEach((key, tensor) -> assertBits(key, tensor, read.saved().get(key)));
+        assertEquals(Optional.of(TinyBert.HEAD), read.head());
+        assertEquals(written.trainedKeys(), read.trainedKeys());
+        assertEquals(written.trainedParameters(), read.trainedParameters());
+        assertEquals(written.baseDigests(), read.baseDigests());
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("methods")
+    void aNewAdapterChangesNothing(AdapterMethod method) throws IOException {
+        Path base = TinyBert.write(folder.resolve("base"), 1);
+        try (Checkpoint checkpoint = Checkpoint.open(base)) {
+            List<Target> targets = new Binding(checkpoint)
+                    .targets(NAMES, Architecture.of(checkpoint.config().orElseThrow()));
+            BoundAdapter fresh =
+                    BoundAdapter.fresh(method, targets, Map.of(), Optional.empty(), Map.of(), new Random(1));
+            assertArrayEquals(
+                    Reference.run(Model.of(checkpoint), Reference.inputs(3, 5)).values(),
+                    Reference.run(Model.of(checkpoint, fresh), Reference.inputs(3, 5))
+                            .values());
+        }
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("methods")
+    void aMissingTensorIsNamed(AdapterMethod method) throws IOException {
+        Path base = TinyBert.write(folder.resolve("base"), 1);
+        for (String key : write(method, base).trainedKeys()) {
+            write(method, base);
+            rewrite(tensors -> tensors.remove(key));
+            FormatException thrown = assertThrows(FormatException.class, () -> bind(Adapter.read(folder), base, false));
+            assertTrue(thrown.getMessage().contains(key + ": is missing"), thrown::getMessage);
+        }
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("methods")
+    void aTensorOfAnotherShapeIsNamed(AdapterMethod method) throws IOException {
+        Path base = TinyBert.write(folder.resolve("base"), 1);
+        BoundAdapter written = write(method, base);
+        for (String key : storedKeys()) {
+            write(method, base);
+            rewrite(tensors -> tensors.put(key, new FloatTensor(Shape.of(3), new float[3])));
+            FormatException thrown = assertThrows(FormatException.class, () -> bind(Adapter.read(folder), base, false));
+            Shape needed = written.tensors().get(key).shape();
+            assertTrue(
+                    thrown.getMessage().contains(key + ": has shape [3], its layer in the base needs " + needed),
+                    thrown::getMessage);
+        }
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("methods")
+    void aTensorThatNothingUsesIsNamed(AdapterMethod method) throws IOException {
+        Path base = TinyBert.write(folder.resolve("base"), 1);
+        write(method, base);
+        rewrite(tensors -> tensors.put("base_model.stray", new FloatTensor(Shape.of(1), new float[1])));
+        FormatException thrown = assertThrows(FormatException.class, () -> bind(Adapter.read(folder), base, false));
+        assertTrue(thrown.getMessage().contains("no adapted module uses: base_model.stray"), thrown::getMessage);
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("methods")
+    void anotherBaseIsRefusedUnlessForced(AdapterMethod method) throws IOException {
+        Path base = TinyBert.write(folder.resolve("base"), 1);
+        Path other = TinyBert.write(folder.resolve("other"), 2);
+        write(method, base);
+        Adapter adapter = Adapter.read(folder);
+        FormatException thrown = assertThrows(FormatException.class, () -> bind(adapter, other, false));
+        assertTrue(thrown.getMessage().contains("was trained on another base"), thrown::getMessage);
+        assertEquals(6, bind(adapter, other, true).targets().size());
+        assertEquals(6, bind(adapter, base, false).targets().size());
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("methods")
+    void aBaseWithoutTheModulesIsRefusedEvenIfForced(AdapterMethod method) throws IOException {
+        Path base = TinyBert.write(folder.resolve("base"), 1);
+        write(method, base);
+        rewrite(tensors -> {
+            for (String key : List.copyOf(tensors.keySet())) {
+                if (key.contains("layer.1")) {
+                    tensors.put(key.replace("layer.1", "layer.7"), tensors.remove(key));
+                }
+            }
+        });
+        FormatException thrown = assertThrows(FormatException.class, () -> bind(Adapter.read(folder), base, true));
+        assertTrue(
+                thrown.getMessage().contains("3 of its 6 modules are not in " + base)
+                        && thrown.getMessage().contains("encoder.layer.7.attention.self.query"),
+                thrown::getMessage);
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("methods")
+    void matricesAreStoredOnlyWhereTheyMustBe(AdapterMethod method) throws IOException {
+        Path base = TinyBert.write(folder.resolve("base"), 1);
+        BoundAdapter written = write(method, base);
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(Adapter.FILE))) {
+            List<String> matrices = file.header().tensors().stream()
+                    .filter(tensor -> tensor.shape().rank() > 1)
+                    .map(TensorInfo::name)
+                    .filter(name -> !name.contains("classifier"))
+                    .toList();
+            if (method instanceof Vera vera) {
+                assertEquals(
+                        vera.saveProjection() ? List.of("base_model.vera_A", "base_model.vera_B") : List.of(),
+                        matrices.stream().sorted().toList());
+                assertEquals(
+                        written.tensors().get("base_model.vera_A").sha256(),
+                        file.metadata().get("adapt.sha256.vera_A"));
+                assertEquals(
+                        written.tensors().get("base_model.vera_B").sha256(),
+                        file.metadata().get("adapt.sha256.vera_B"));
+            } else {
+                assertEquals(2 * written.targets().size(), matrices.size());
+            }
+        }
+    }
+
+    static Stream<AdapterMethod> methodsThatRegenerate() {
+        return methods().filter(method -> method instanceof Vera vera && !vera.saveProjection());
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("methodsThatRegenerate")
+    void aProjectionThatRegeneratesToAnotherIsRefused(AdapterMethod method) throws IOException {
+        Path base = TinyBert.write(folder.resolve("base"), 1);
+        write(method, base);
+        Path config = folder.resolve("adapter_config.json");
+        String text = Files.readString(config);
+        String changed = text.replaceFirst("(\"projection_prng_key\" : )\\d+", "$1" + 123);
+        assertFalse(changed.equals(text));
+        Files.writeString(config, changed);
+        FormatException thrown = assertThrows(FormatException.class, () -> bind(Adapter.read(folder), base, false));
+        assertTrue(thrown.getMessage().contains("regenerated has SHA-256"), thrown::getMessage);
+    }
+
+    /** An adapter of random values on all three names of both layers, in {@link #folder}. */
+    private BoundAdapter write(AdapterMethod method, Path base) throws IOException {
+        try (Checkpoint checkpoint = Checkpoint.open(base)) {
+            Binding binding = new Binding(checkpoint);
+            List<Target> targets =
+                    binding.targets(NAMES, Architecture.of(checkpoint.config().orElseThrow()));
+            Random random = new Random(5);
+            BoundAdapter fresh = BoundAdapter.fresh(
+                    method, targets, TinyBert.head(1), Optional.of(TinyBert.HEAD), binding.digests(targets), random);
+            Map<String, FloatTensor> trained = new LinkedHashMap<>();
+            fresh.trainedKeys()
+                    .forEach(key -> trained.put(
+                            key, TinyBert.random(fresh.tensors().get(key).shape(), random)));
+            BoundAdapter adapter = fresh.with(trained, TinyBert.head(2));
+            adapter.write(folder, NAMES, base);
+            return adapter;
+        }
+    }
+
+    private static BoundAdapter bind(Adapter adapter, Path base, boolean force) throws IOException {
+        try (Checkpoint checkpoint = Checkpoint.open(base)) {
+            return new Binding(checkpoint).bind(adapter, force);
+        }
+    }
+
+    /** The keys of the method's tensors in the file. */
+    private List<String> storedKeys() throws IOException {
+        return List.copyOf(Adapter.read(folder).parts().keySet());
+    }
+
+    /** Changes the tensors of the adapter's file and leaves its metadata. */
+    private void rewrite(Consumer<Map<String, FloatTensor>> change) throws IOException {
+        Path path = folder.resolve(Adapter.FILE);
+        Map<String, FloatTensor> tensors = new LinkedHashMap<>();
+        Map<String, String> metadata;
+        try (SafetensorsFile file = SafetensorsFile.open(path)) {
+            file.tensors()
+                    .forEach(tensor -> tensors.put(tensor.name(), new FloatTensor(tensor.shape(), tensor.toFloats())));
+            metadata = file.metadata();
+        }
+        change.accept(tensors);
+        SafetensorsWriter.write(path, tensors, metadata);
+    }
+
+    private static void assertBits(String key, FloatTensor expected, FloatTensor actual) {
+        assertEquals(expected.shape(), actual.shape(), key);
+        assertEquals(expected.sha256(), actual.sha256(), key);
+    }
+}
