@@ -32,6 +32,8 @@ import java.util.stream.Collectors;
 
 /** An ONNX model in ONNX Runtime. */
 public final class OnnxRunner implements AutoCloseable {
+    private static final String IDS = "input_ids";
+
     /** The input of BERT that means 0 everywhere where it is not given. */
     private static final String TOKEN_TYPES = "token_type_ids";
 
@@ -185,8 +187,9 @@ public final class OnnxRunner implements AutoCloseable {
 
     private Map<String, Tensor> complete(Map<String, Tensor> given) {
         Map<String, Tensor> complete = new LinkedHashMap<>(given);
-        if (!given.isEmpty()) {
-            Shape shape = given.values().iterator().next().shape();
+        Tensor ids = given.get(IDS);
+        if (ids != null) {
+            Shape shape = ids.shape();
             complete.putIfAbsent(TOKEN_TYPES, new LongTensor(shape, new long[(int) shape.elements()]));
         }
         Set<String> missing = new TreeSet<>(inputs.keySet());
