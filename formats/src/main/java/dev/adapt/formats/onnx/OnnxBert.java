@@ -15,7 +15,7 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.TreeSet;
-import java.util.function.Function;
+import java.util.function.Predicate;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -41,7 +41,7 @@ final class OnnxBert {
      * @throws FormatException if the graph is no BERT's, or does not tell something the config must say
      */
     ObjectNode config() {
-        refuseOthers();
+        requireNames();
         ObjectNode config = new JsonMapper().createObjectNode();
         long hidden = matrix("embeddings.word_embeddings.weight").shape().dim(1);
         config.putArray("architectures").add(architecture(config));
@@ -73,7 +73,12 @@ final class OnnxBert {
         return config;
     }
 
-    private void refuseOthers() {
+    /**
+     * Refuses graphs whose tensors it would be of no use to name.
+     *
+     * @throws FormatException if an operator says that the model is no plain BERT
+     */
+    static void requirePlain(Path path, OnnxNodes nodes) {
         Set<String> foreign = nodes.nodes()
                 .filter(node -> !node.getDomain().isEmpty() && !node.getDomain().equals("ai.onnx"))
                 .map(node -> node.getDomain() + "." + node.getOpType())
@@ -84,17 +89,20 @@ final class OnnxBert {
                     "uses operators outside the ONNX standard, " + String.join(", ", foreign)
                             + ": give a model exported without fusing or quantising it");
         }
-        if (!parameters.containsKey("encoder.layer.0.attention.self.query.weight")
-                || !parameters.containsKey("embeddings.token_type_embeddings.weight")) {
-            throw new FormatException(
-                    path,
-                    "is not a BERT: it has no encoder.layer.0.attention.self.query.weight with"
-                            + " embeddings.token_type_embeddings.weight; other kinds of models cannot be imported yet");
-        }
         // RoBERTa has BERT's names, but counts positions over the tokens that are not padding
         if (nodes.nodes("CumSum").findAny().isPresent()) {
             throw new FormatException(
                     path, "is not a BERT: it counts positions with CumSum, as RoBERTa does; only BERT can be imported");
+        }
+    }
+
+    private void requireNames() {
+        for (String name :
+                List.of("embeddings.token_type_embeddings.weight", "encoder.layer.0.attention.self.query.weight")) {
+            if (!parameters.containsKey(name)) {
+                throw new FormatException(
+                        path, "is not a BERT: it has no " + name + "; other kinds of models cannot be imported yet");
+            }
         }
     }
 
@@ -132,9 +140,9 @@ final class OnnxBert {
     /** The attention splits its states by a Reshape to [batch, sequence, heads, hidden / heads] and a Transpose. */
     private long heads(long hidden) {
         Set<Long> heads = nodes.nodes("Reshape")
-                .filter(node -> nodes.readers(node.getOutput(0)).stream()
+                .filter(node -> nodes.readers(OnnxNodes.output(node)).stream()
                         .anyMatch(reader -> reader.getOpType().equals("Transpose")))
-                .map(node -> shape(node.getInput(1)))
+                .map(node -> shape(OnnxNodes.input(node, 1)))
                 .filter(dims -> dims.size() == 4)
                 .flatMap(dims -> heads(dims.get(2).orElse(0L), dims.get(3).orElse(0L), hidden).stream()
                         .boxed())
@@ -176,7 +184,7 @@ final class OnnxBert {
                         .orElse(1e-5f))
                 .forEach(values::add);
         nodes.nodes("Sqrt")
-                .flatMap(node -> nodes.maker(node.getInput(0)).stream())
+                .flatMap(node -> nodes.maker(OnnxNodes.input(node, 0)).stream())
                 .filter(node -> node.getOpType().equals("Add"))
                 .flatMap(nodes::constantInputs)
                 .flatMap(constant -> constant.scalar().stream())
@@ -189,23 +197,24 @@ final class OnnxBert {
     private String activation() {
         Map<String, Long> count =
                 nodes.nodes().collect(Collectors.groupingBy(NodeProto::getOpType, Collectors.counting()));
-        Function<String, Boolean> each = operator -> count.getOrDefault(operator, 0L) >= layers();
+        count.computeIfPresent("Tanh", (tanh, all) -> all - (parameters.containsKey("pooler.dense.weight") ? 1 : 0));
+        Predicate<String> each = operator -> count.getOrDefault(operator, 0L) >= layers();
         Set<String> names = new TreeSet<>();
         nodes.nodes("Gelu")
                 .map(node -> OnnxNodes.attribute(node, "approximate")
                         .map(attribute -> attribute.getS().toString(StandardCharsets.UTF_8))
                         .orElse("none"))
                 .forEach(approximate -> names.add(approximate.equals("tanh") ? "gelu_new" : "gelu"));
-        if (each.apply("Erf")) {
+        if (each.test("Erf")) {
             names.add("gelu");
         }
-        if (each.apply("Tanh")) {
+        if (each.test("Tanh")) {
             names.add("gelu_new");
         }
-        if (each.apply("Relu")) {
+        if (each.test("Relu")) {
             names.add("relu");
         }
-        if (each.apply("Sigmoid")) {
+        if (each.test("Sigmoid")) {
             names.add("silu");
         }
         return only("hidden_act", "activations (Erf, Gelu, Tanh, Relu or Sigmoid in each layer)", names);

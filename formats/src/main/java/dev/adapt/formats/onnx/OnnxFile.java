@@ -110,25 +110,30 @@ final class OnnxFile implements AutoCloseable {
         }
         MemorySegment data = proto.getDataLocation() == TensorProto.DataLocation.EXTERNAL
                 ? external(name, proto, bytes)
-                : inner(proto, dtype);
-        if (data.byteSize() != bytes) {
-            throw new FormatException(
-                    path, name, shape + " of " + dtype + " needs " + bytes + " bytes, found " + data.byteSize());
-        }
+                : inner(name, proto, dtype, shape);
+        requireSize(name, dtype, shape, data.byteSize());
         return new OnnxTensor(name, dtype, shape, data);
     }
 
-    private static MemorySegment inner(TensorProto proto, Dtype dtype) {
+    private void requireSize(String name, Dtype dtype, Shape shape, long found) {
+        long needed = shape.elements() * dtype.bits() / 8;
+        if (found != needed) {
+            throw new FormatException(
+                    path, name, shape + " of " + dtype + " needs " + needed + " bytes, found " + found);
+        }
+    }
+
+    private MemorySegment inner(String name, TensorProto proto, Dtype dtype, Shape shape) {
         ByteString raw = proto.getRawData();
         if (!raw.isEmpty()) {
             return MemorySegment.ofBuffer(raw.asReadOnlyByteBuffer());
         }
-        int width = dtype.bits() / 8;
-        int count = proto.getFloatDataCount()
+        long count = (long) proto.getFloatDataCount()
                 + proto.getDoubleDataCount()
                 + proto.getInt64DataCount()
                 + proto.getInt32DataCount();
-        ByteBuffer bytes = ByteBuffer.allocate(count * width).order(ByteOrder.LITTLE_ENDIAN);
+        requireSize(name, dtype, shape, Math.min(count * dtype.bits() / 8, Integer.MAX_VALUE));
+        ByteBuffer bytes = ByteBuffer.allocate((int) count * dtype.bits() / 8).order(ByteOrder.LITTLE_ENDIAN);
         switch (dtype) {
             case F32 -> proto.getFloatDataList().forEach(bytes::putFloat);
             case F64 -> proto.getDoubleDataList().forEach(bytes::putDouble);

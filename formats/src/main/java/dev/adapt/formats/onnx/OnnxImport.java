@@ -53,6 +53,7 @@ public record OnnxImport(ModelConfig config, int tensors, long bytes) {
         try (OnnxFile file = OnnxFile.open(model);
                 PendingOutput folder = PendingOutput.folder(out)) {
             OnnxNodes nodes = OnnxNodes.of(file);
+            OnnxBert.requirePlain(model, nodes);
             SequencedMap<String, OnnxParameters.Found> parameters = canonical(OnnxParameters.of(model, nodes));
             ModelConfig config =
                     new ModelConfig(new JsonDocument(model, new OnnxBert(model, nodes, parameters).config()));

@@ -1,14 +1,19 @@
 package dev.adapt.formats.onnx;
 
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.onnx.proto.AttributeProto;
 import dev.adapt.formats.onnx.proto.NodeProto;
+import dev.adapt.formats.onnx.proto.TensorProto;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.Set;
 import java.util.stream.Stream;
 
 /** A model's graph as one who looks for patterns sees it: constants by name, and who makes and who reads each value. */
@@ -22,36 +27,64 @@ final class OnnxNodes {
         this.all = all;
     }
 
-    /** Indexes a model's graph, its initialisers and {@code Constant} nodes alike. */
+    /**
+     * Indexes a model's graph, its initialisers and {@code Constant} nodes alike.
+     *
+     * @throws FormatException if a node reads what nothing before it makes, or makes what stands already
+     */
     static OnnxNodes of(OnnxFile file) throws IOException {
         OnnxNodes nodes = new OnnxNodes(file.graph().getNodeList());
-        for (var initializer : file.graph().getInitializerList()) {
+        Set<String> known = new HashSet<>(Set.of(""));
+        file.graph().getInputList().forEach(input -> known.add(input.getName()));
+        for (TensorProto initializer : file.graph().getInitializerList()) {
             nodes.constants.put(initializer.getName(), file.tensor(initializer.getName(), initializer));
+            known.add(initializer.getName());
         }
         for (NodeProto node : nodes.all) {
-            for (String output : node.getOutputList()) {
-                nodes.makers.put(output, node);
-            }
-            for (String input : node.getInputList()) {
-                nodes.readers
-                        .computeIfAbsent(input, absent -> new ArrayList<>())
-                        .add(node);
-            }
-            Optional<AttributeProto> value = attribute(node, "value");
-            if (node.getOpType().equals("Constant") && value.isPresent()) {
-                nodes.constants.put(
-                        node.getOutput(0),
-                        file.tensor(node.getOutput(0), value.get().getT()));
-            }
-            // exporters write parameters with equal values once, and give the others their names this way
-            if (node.getOpType().equals("Identity")) {
-                nodes.constant(node.getInput(0))
-                        .ifPresent(same -> nodes.constants.put(
-                                node.getOutput(0),
-                                new OnnxTensor(node.getOutput(0), same.dtype(), same.shape(), same.data())));
-            }
+            nodes.add(file.path(), node, known);
+            nodes.addConstant(file, node);
         }
         return nodes;
+    }
+
+    private void add(Path path, NodeProto node, Set<String> known) {
+        for (String input : node.getInputList()) {
+            if (!known.contains(input)) {
+                throw new FormatException(
+                        path, "node " + node.getName(), "reads " + input + ", which nothing before it computes");
+            }
+            readers.computeIfAbsent(input, absent -> new ArrayList<>()).add(node);
+        }
+        for (String output : node.getOutputList()) {
+            if (!output.isEmpty() && !known.add(output)) {
+                throw new FormatException(path, "node " + node.getName(), "computes " + output + " a second time");
+            }
+            makers.put(output, node);
+        }
+    }
+
+    private void addConstant(OnnxFile file, NodeProto node) throws IOException {
+        Optional<AttributeProto> value = attribute(node, "value");
+        String name = output(node);
+        if (node.getOpType().equals("Constant") && value.isPresent()) {
+            constants.put(name, file.tensor(name, value.get().getT()));
+        }
+        // exporters write parameters with equal values once, and give the others their names this way
+        if (node.getOpType().equals("Identity")) {
+            constant(input(node, 0))
+                    .ifPresent(
+                            same -> constants.put(name, new OnnxTensor(name, same.dtype(), same.shape(), same.data())));
+        }
+    }
+
+    /** The name of an input; empty if the node has none there. */
+    static String input(NodeProto node, int index) {
+        return index < node.getInputCount() ? node.getInput(index) : "";
+    }
+
+    /** The name of the first output; empty if the node has none. */
+    static String output(NodeProto node) {
+        return node.getOutputCount() > 0 ? node.getOutput(0) : "";
     }
 
     /** All constant tensors, by the name of the value. */

@@ -98,7 +98,7 @@ final class OnnxParameters {
 
     private static boolean isProduct(NodeProto node, OnnxTensor tensor) {
         return (node.getOpType().equals("MatMul") || node.getOpType().equals("Gemm"))
-                && node.getInput(1).equals(tensor.name());
+                && OnnxNodes.input(node, 1).equals(tensor.name());
     }
 
     private static boolean turns(NodeProto node) {
@@ -126,7 +126,7 @@ final class OnnxParameters {
     }
 
     private Optional<String> byBias(NodeProto product) {
-        return nodes.readers(product.getOutput(0)).stream()
+        return nodes.readers(OnnxNodes.output(product)).stream()
                 .filter(node -> node.getOpType().equals("Add"))
                 .flatMap(nodes::constantInputs)
                 .map(OnnxTensor::name)

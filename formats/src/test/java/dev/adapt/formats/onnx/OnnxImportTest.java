@@ -17,6 +17,7 @@ import dev.adapt.formats.onnx.proto.ModelProto;
 import dev.adapt.formats.onnx.proto.NodeProto;
 import dev.adapt.formats.onnx.proto.StringStringEntryProto;
 import dev.adapt.formats.onnx.proto.TensorProto;
+import dev.adapt.formats.onnx.proto.ValueInfoProto;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
@@ -34,6 +35,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Random;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -329,6 +331,7 @@ class OnnxImportTest {
     @Test
     void otherModelsAreRefused() {
         GraphProto graph = GraphProto.newBuilder()
+                .addInput(ValueInfoProto.newBuilder().setName("x"))
                 .addNode(NodeProto.newBuilder().setOpType("Relu").addInput("x").addOutput("y"))
                 .build();
         assertRefused(ModelProto.newBuilder().setGraph(graph).build(), "is not a BERT");
@@ -386,6 +389,53 @@ class OnnxImportTest {
         NoSuchFileException missing =
                 assertThrows(NoSuchFileException.class, () -> imported(withExternal("nowhere", "0", "4")));
         assertEquals(folder.resolve("nowhere").toString(), missing.getFile());
+    }
+
+    @Test
+    void graphsThatGoInCirclesAreRefused() {
+        assertRefused(
+                changed(
+                        exported,
+                        graph -> graph.addNodeBuilder()
+                                .setName("snake")
+                                .setOpType("Concat")
+                                .addInput("tail")
+                                .addOutput("tail")),
+                "node snake: reads tail, which nothing before it computes");
+    }
+
+    @Test
+    void valuesComputedTwiceAreRefused() {
+        assertRefused(
+                changed(
+                        exported,
+                        graph -> graph.addNodeBuilder()
+                                .setName("again")
+                                .setOpType("Identity")
+                                .addInput("input_ids")
+                                .addOutput("last_hidden_state")),
+                "node again: computes last_hidden_state a second time");
+    }
+
+    /** Whatever stands in a file, it is imported, or refused as a broken file: no other exception comes out. */
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3, 4})
+    void damagedFilesAreImportedOrRefused(long seed) throws IOException {
+        Random random = new Random(seed);
+        byte[] whole = folded(exported).toByteArray();
+        for (int round = 0; round < 100; round++) {
+            byte[] damaged = whole.clone();
+            for (int i = 0; i <= random.nextInt(4); i++) {
+                damaged[random.nextInt(damaged.length)] = (byte) random.nextInt(256);
+            }
+            Path file = Files.write(folder.resolve("in.onnx"), damaged);
+            Path out = folder.resolve("out" + round);
+            try {
+                OnnxImport.run(file, Optional.empty(), out);
+            } catch (FormatException | IOException refused) {
+                assertFalse(Files.exists(out), "nothing is left behind");
+            }
+        }
     }
 
     @Test
