@@ -40,6 +40,7 @@ import picocli.CommandLine.Spec;
             TrainCommand.class,
             MergeCommand.class,
             ExportOnnxCommand.class,
+            VerifyCommand.class,
             InspectCommand.class,
             WarmUpCommand.class
         })

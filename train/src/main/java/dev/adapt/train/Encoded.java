@@ -39,7 +39,7 @@ record Encoded(List<long[]> ids, List<Integer> classes) {
         Path file = base.resolve("tokenizer.json");
         if (!Files.exists(file)) {
             throw new NoSuchFileException(
-                    file.toString(), null, "does not exist, and training needs the base's tokenizer");
+                    file.toString(), null, "does not exist, and texts need the tokenizer of their model");
         }
         List<Integer> classes = data.classes(labels);
         try (HuggingFaceTokenizer tokenizer = HuggingFaceTokenizer.builder()

@@ -52,7 +52,7 @@ public record Report(String inputs, double tolerance, List<String> runners, List
                 .append(inputs)
                 .append('\n');
         text.append(String.format(Locale.ROOT, "tolerance on the absolute error: %.1e\n", tolerance));
-        text.append("relative errors: relative to the root mean square of each row of outputs\n\n");
+        text.append("relative errors: over the root mean square of the row of outputs\n\n");
         text.append(row("", "max abs", "mean abs", "max rel", "mean rel", "argmax", ""));
         String left = "";
         for (Comparison comparison : comparisons) {

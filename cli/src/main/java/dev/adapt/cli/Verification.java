@@ -1,0 +1,200 @@
+package dev.adapt.cli;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.model.Model;
+import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.train.Dataset;
+import dev.adapt.train.Devices;
+import dev.adapt.train.DjlRunner;
+import dev.adapt.train.TextInputs;
+import dev.adapt.verify.Device;
+import dev.adapt.verify.Inputs;
+import dev.adapt.verify.OnnxRunner;
+import dev.adapt.verify.ReferenceRunner;
+import dev.adapt.verify.Report;
+import dev.adapt.verify.Runner;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Consumer;
+
+/** Brings the forms of a model together that are to be compared, each on its engine. */
+final class Verification implements AutoCloseable {
+    private static final int BATCH = 4;
+    private static final int MAX_LENGTH = 128;
+
+    /**
+     * The forms to compare.
+     *
+     * @param adapter beside the base, unmerged
+     */
+    record Forms(Optional<Path> base, Optional<Path> adapter, Optional<Path> merged, Optional<Path> onnx) {
+        Forms {
+            if (adapter.isPresent() && base.isEmpty()) {
+                throw new UsageException("--adapter needs --base, the checkpoint it was trained on");
+            }
+            long forms = List.of(base, merged, onnx).stream()
+                    .filter(Optional::isPresent)
+                    .count();
+            if (forms < 2) {
+                throw new UsageException("verify compares at least two forms of a model, found " + forms
+                        + ": give two or more of --base (with or without --adapter), --merged and --onnx");
+            }
+        }
+    }
+
+    /** Texts to compare on, instead of random tokens. */
+    record Texts(Path file, Dataset.Columns columns) {}
+
+    /**
+     * How to compare.
+     *
+     * @param count sequences that go in
+     * @param seed of random tokens
+     * @param tolerance on the absolute error
+     * @param reference whether to compare with float64 too
+     */
+    record Settings(int count, long seed, Optional<Texts> texts, double tolerance, Devices device, boolean reference) {
+        /** Random tokens, enough to be meaningful and done in seconds. */
+        static final Settings DEFAULT = new Settings(16, 0, Optional.empty(), 1e-4, Devices.AUTO, true);
+    }
+
+    /** A checkpoint, with its adapter if it has one, under the name that the report gives it. */
+    private record Form(String name, Path path, Model model) {
+        String output() {
+            return model.architecture().outputName();
+        }
+    }
+
+    private final Deque<Runnable> closers = new ArrayDeque<>();
+    private final List<Runner> runners = new ArrayList<>();
+    private final Consumer<String> progress;
+
+    private Verification(Consumer<String> progress) {
+        this.progress = progress;
+    }
+
+    /**
+     * Runs all forms, and the float64 reference of the first, on the same inputs.
+     *
+     * @param progress takes a line for each step
+     */
+    static Report of(Forms forms, Settings settings, Consumer<String> progress) throws IOException {
+        try (Verification verification = new Verification(progress)) {
+            return verification.run(forms, settings);
+        }
+    }
+
+    private Report run(Forms forms, Settings settings) throws IOException {
+        // files first: what is wrong with them is said before an engine starts
+        List<Form> models = models(forms);
+        Form first = models.getFirst();
+        models.forEach(form -> requireLike(first, form));
+        Optional<OnnxRunner> onnx = forms.onnx().isEmpty()
+                ? Optional.empty()
+                : Optional.of(openOnnx(forms.onnx().get(), first.output(), settings.device()));
+        boolean tokenTypes = onnx.isEmpty() || onnx.get().inputNames().contains("token_type_ids");
+        Inputs inputs = inputs(first, settings, tokenTypes);
+        for (Form form : models) {
+            runners.add(onDjl(form, settings.device()));
+        }
+        onnx.ifPresent(model -> runners.add(model.runner()));
+        if (settings.reference()) {
+            runners.add(
+                    new Runner("reference: " + first.name() + " (float64)", new ReferenceRunner(first.model())::run));
+        }
+        progress.accept("running " + runners.size() + " forms on " + inputs.description());
+        return Report.of(runners, inputs, settings.tolerance());
+    }
+
+    private List<Form> models(Forms forms) throws IOException {
+        List<Form> models = new ArrayList<>();
+        if (forms.base().isPresent()) {
+            Path path = forms.base().get();
+            Checkpoint base = open(path);
+            if (forms.adapter().isPresent()) {
+                Adapter adapter = Adapter.read(forms.adapter().get());
+                models.add(new Form("base + adapter", path, Model.of(base, new Binding(base).bind(adapter, false))));
+            } else {
+                models.add(new Form("base", path, Model.of(base)));
+            }
+        }
+        if (forms.merged().isPresent()) {
+            Path path = forms.merged().get();
+            models.add(new Form("merged", path, Model.of(open(path))));
+        }
+        return models;
+    }
+
+    private Checkpoint open(Path path) throws IOException {
+        Checkpoint checkpoint = Checkpoint.open(path);
+        closers.push(checkpoint::close);
+        return checkpoint;
+    }
+
+    /** Refuses checkpoints that cannot be the same model: their logits could not be compared at all. */
+    private static void requireLike(Form first, Form other) {
+        if (!other.output().equals(first.output())) {
+            throw new FormatException(
+                    other.path(),
+                    "gives " + other.output() + " where " + first.name() + " (" + first.path() + ") gives "
+                            + first.output()
+                            + ": one of the two lacks the classification head; give the checkpoint, or the adapter, that has it");
+        }
+        for (String field : List.of("vocab_size", "max_position_embeddings")) {
+            int expected = first.model().config().document().positive(field);
+            if (other.model().config().document().positive(field) != expected) {
+                throw other.model()
+                        .config()
+                        .document()
+                        .wrong(field, expected + " as in " + first.name() + " (" + first.path() + ")");
+            }
+        }
+    }
+
+    private Inputs inputs(Form first, Settings settings, boolean tokenTypes) throws IOException {
+        ModelConfig config = first.model().config();
+        if (settings.texts().isEmpty()) {
+            return Inputs.random(config, settings.count(), settings.seed(), tokenTypes);
+        }
+        Texts texts = settings.texts().get();
+        Dataset data = Dataset.read(texts.file(), texts.columns());
+        int maxLength = Math.min(MAX_LENGTH, config.document().positive("max_position_embeddings"));
+        List<Map<String, Tensor>> batches = TextInputs.of(data, first.path(), settings.count(), BATCH, maxLength);
+        int count = Math.min(settings.count(), data.examples().size());
+        return new Inputs("the first " + count + " texts of " + texts.file(), batches);
+    }
+
+    private OnnxRunner openOnnx(Path path, String output, Devices device) throws IOException {
+        OnnxRunner runner = OnnxRunner.open(path, output, Device.valueOf(device.name()));
+        closers.push(runner::close);
+        return runner;
+    }
+
+    private Runner onDjl(Form form, Devices device) {
+        progress.accept("loading " + form.name() + " on DJL");
+        DjlRunner runner = DjlRunner.open(form.model(), device);
+        closers.push(runner::close);
+        String provider = runner.device().startsWith("cpu") ? "CPU" : "CUDA";
+        String name = form.model().adapter().isPresent() ? form.name() + ", unmerged" : form.name();
+        return new Runner(name + " (DJL, " + provider + ")", inputs -> DoubleTensor.of(runner.run(inputs)));
+    }
+
+    @Override
+    public void close() {
+        while (!closers.isEmpty()) {
+            closers.pop().run();
+        }
+    }
+}

@@ -1,0 +1,99 @@
+package dev.adapt.cli;
+
+import dev.adapt.formats.UsageException;
+import dev.adapt.train.Dataset;
+import dev.adapt.train.Devices;
+import dev.adapt.verify.Report;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** {@code adapt verify}: whether the forms of a model give the same. */
+@Command(
+        name = "verify",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        description =
+                "Runs the forms of one model on the same inputs and compares each with each: the base with its adapter"
+                        + " unmerged and the merged checkpoint on DJL, the exported model on ONNX Runtime, and a float64 reference"
+                        + " in plain Java. Give at least two of --base, --merged and --onnx. Exit code 4 if any two differ.",
+        footer = {"", "Example: adapt verify --base base --adapter my-lora --merged merged --onnx merged/model.onnx"})
+final class VerifyCommand implements Callable<Integer> {
+    @Option(names = "--base", paramLabel = "DIR", description = "the base checkpoint")
+    private Optional<Path> base = Optional.empty();
+
+    @Option(names = "--adapter", paramLabel = "DIR", description = "the adapter that runs beside the base")
+    private Optional<Path> adapter = Optional.empty();
+
+    @Option(names = "--merged", paramLabel = "DIR", description = "the merged checkpoint")
+    private Optional<Path> merged = Optional.empty();
+
+    @Option(names = "--onnx", paramLabel = "FILE", description = "the exported model")
+    private Optional<Path> onnx = Optional.empty();
+
+    @Option(
+            names = "--data",
+            paramLabel = "FILE",
+            description = "compare on texts of this TSV or JSONL file, instead of random tokens")
+    private Optional<Path> data = Optional.empty();
+
+    @Option(names = "--text-column", paramLabel = "COL", description = "name, or number from 1 (text or sentence)")
+    private Optional<String> textColumn = Optional.empty();
+
+    @Option(names = "--label-column", paramLabel = "COL", description = "name, or number from 1 (label)")
+    private Optional<String> labelColumn = Optional.empty();
+
+    @Option(
+            names = "--inputs",
+            paramLabel = "N",
+            defaultValue = "16",
+            description = "sequences to compare on (${DEFAULT-VALUE})")
+    private int inputs;
+
+    @Option(names = "--seed", paramLabel = "N", defaultValue = "0", description = "of random tokens (${DEFAULT-VALUE})")
+    private long seed;
+
+    @Option(
+            names = "--tolerance",
+            paramLabel = "X",
+            defaultValue = "1e-4",
+            description = "largest absolute difference of two equal outputs (${DEFAULT-VALUE})")
+    private double tolerance;
+
+    @Option(
+            names = "--device",
+            defaultValue = "auto",
+            description = "of DJL and ONNX Runtime: ${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    private Devices device = Devices.AUTO;
+
+    @Option(names = "--no-reference", description = "leave the float64 reference out")
+    private boolean noReference;
+
+    @Option(names = "--json", description = "print JSON")
+    private boolean json;
+
+    @Override
+    public Integer call() throws IOException {
+        if (inputs < 1) {
+            throw new UsageException("--inputs: expected at least 1, found " + inputs);
+        }
+        if (!(tolerance >= 0)) {
+            throw new UsageException("--tolerance: expected 0 or more, found " + tolerance);
+        }
+        Verification.Settings settings = new Verification.Settings(
+                inputs,
+                seed,
+                data.map(file ->
+                        new Verification.Texts(file, new Dataset.Columns(textColumn, labelColumn, Optional.empty()))),
+                tolerance,
+                device,
+                !noReference);
+        Report report =
+                Verification.of(new Verification.Forms(base, adapter, merged, onnx), settings, System.err::println);
+        System.out.println(json ? report.json() : report.text().stripTrailing());
+        return report.passed() ? 0 : Failure.NOT_EQUAL;
+    }
+}
