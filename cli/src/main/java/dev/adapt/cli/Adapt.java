@@ -36,6 +36,7 @@ import picocli.CommandLine.Spec;
             "ADAPT_TRACE=1 in the environment adds stack traces to errors."
         },
         subcommands = {
+            DemoCommand.class,
             ImportOnnxCommand.class,
             TrainCommand.class,
             MergeCommand.class,

@@ -42,6 +42,9 @@ final class TrainCommand implements Callable<Integer> {
     /** The exit code of a process that Ctrl-C ended, by convention of shells. */
     private static final int INTERRUPTED = 130;
 
+    /** The head begins at random, and learns faster than LoRA's factors need to. */
+    static final double HEAD_LEARNING_RATE = 2e-3;
+
     /** The methods that can be trained. */
     enum Method {
         LORA,
@@ -145,7 +148,7 @@ final class TrainCommand implements Callable<Integer> {
             paramLabel = "X",
             defaultValue = "2e-3",
             description = "that of the head (${DEFAULT-VALUE})")
-    private double headLearningRate;
+    private double headLearningRate = HEAD_LEARNING_RATE;
 
     @Option(
             names = "--weight-decay",

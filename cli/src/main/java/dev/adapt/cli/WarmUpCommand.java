@@ -38,6 +38,10 @@ final class WarmUpCommand implements Callable<Integer> {
             run("--help");
             run("inspect", base.toString());
             run("inspect", adapter.toString());
+            if (ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()) {
+                String merged = folder.resolve("merged.safetensors").toString();
+                run("merge", adapter.toString(), "--into", base.toString(), "--out", merged);
+            }
         } finally {
             System.setOut(out);
             delete(folder);

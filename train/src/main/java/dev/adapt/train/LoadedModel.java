@@ -55,11 +55,17 @@ final class LoadedModel implements AutoCloseable {
         return model.forward(new NDArrayOps(step, training), this::leaf, arrays);
     }
 
+    /**
+     * DJL lends PyTorch the memory of a Java buffer, aligned as chance has it, and MKL's results depend on alignment: a copy
+     * in PyTorch's own memory makes runs repeatable.
+     */
     private static NDArray create(NDManager manager, Tensor tensor) {
         Shape shape = new Shape(tensor.shape().toArray());
-        return tensor instanceof LongTensor ids
+        try (NDArray lent = tensor instanceof LongTensor ids
                 ? manager.create(ids.values(), shape)
-                : manager.create(tensor.toFloats(), shape);
+                : manager.create(tensor.toFloats(), shape)) {
+            return lent.duplicate();
+        }
     }
 
     /** An array's values, in memory. */

@@ -93,8 +93,18 @@ final class NDArrayOps implements Ops<NDArray> {
 
     @Override
     public NDArray affine(NDArray x, double scale, double shift) {
-        NDArray scaled = scale == 1 ? x : own(x.mul((float) scale));
-        return shift == 0 ? scaled : own(scaled.add((float) shift));
+        NDArray scaled = scale == 1 ? x : own(x.mul(scalar(scale)));
+        return shift == 0 ? scaled : own(scaled.add(scalar(shift)));
+    }
+
+    /**
+     * A number as an array that lives as long as the step. DJL's own {@code mul(Number)} lends PyTorch the memory of a Java
+     * buffer and lets go of it at once, but the backward pass still reads it: after a garbage collection it reads anything.
+     */
+    private NDArray scalar(double value) {
+        try (NDArray lent = step.create((float) value)) {
+            return own(lent.duplicate());
+        }
     }
 
     @Override
@@ -120,9 +130,9 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     private NDArray geluTanh(NDArray x) {
-        NDArray cubed = own(x.pow(3));
-        NDArray inner = own(own(x.add(own(cubed.mul(0.044715f)))).mul((float) Math.sqrt(2 / Math.PI)));
-        return own(own(x.mul(0.5f)).mul(own(own(inner.tanh()).add(1))));
+        NDArray cubed = mul(mul(x, x), x);
+        NDArray inner = affine(add(x, affine(cubed, 0.044715, 0)), Math.sqrt(2 / Math.PI), 0);
+        return mul(affine(x, 0.5, 0), affine(own(inner.tanh()), 1, 1));
     }
 
     @Override

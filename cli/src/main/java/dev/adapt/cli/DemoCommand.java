@@ -1,0 +1,280 @@
+package dev.adapt.cli;
+
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.adapter.Lora;
+import dev.adapt.formats.adapter.Projection;
+import dev.adapt.formats.adapter.Vera;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.model.Model;
+import dev.adapt.formats.onnx.OnnxExport;
+import dev.adapt.formats.onnx.OnnxImport;
+import dev.adapt.merge.Merger;
+import dev.adapt.train.Dataset;
+import dev.adapt.train.Devices;
+import dev.adapt.train.Scores;
+import dev.adapt.train.TrainConfig;
+import dev.adapt.train.TrainResult;
+import dev.adapt.train.Trainer;
+import dev.adapt.verify.Report;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.URI;
+import java.nio.file.FileSystem;
+import java.nio.file.FileSystems;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.time.LocalDate;
+import java.time.ZoneId;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import java.util.stream.Stream;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** {@code adapt demo}: the whole path, on a real pretrained encoder and a data set that ships with adapt. */
+@Command(
+        name = "demo",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        description = {
+            "Adapts a pretrained sentence encoder (all-MiniLM-L6-v2) to sort customer requests by intent, with LoRA and with",
+            "VeRA; merges, exports and verifies both. Takes two to three minutes on two cores and leaves all files."
+        })
+final class DemoCommand implements Callable<Integer> {
+    private static final List<String> TARGETS = List.of("query", "value");
+    private static final int EPOCHS = 12;
+    private static final int BATCH = 16;
+    private static final long SEED = 42;
+
+    @Option(names = "--out", paramLabel = "DIR", description = "folder to write (demo in the checkout)")
+    private Optional<Path> out = Optional.empty();
+
+    /** One method to show. */
+    private record Show(String label, String folder, AdapterMethod method, double learningRate) {}
+
+    private static final List<Show> SHOWS = List.of(
+            new Show(
+                    "LoRA, rank 8",
+                    "lora",
+                    new Lora(8, 16, 0),
+                    TrainCommand.defaultLearningRate(TrainCommand.Method.LORA)),
+            new Show(
+                    "VeRA, rank 256",
+                    "vera",
+                    new Vera(256, 0.1, 0, 0, false, Projection.Rounding.FMA),
+                    TrainCommand.defaultLearningRate(TrainCommand.Method.VERA)));
+
+    @Override
+    public Integer call() throws IOException {
+        Path home = Path.of(System.getProperty("adapt.home", ""));
+        Path folder = relative(out.orElse(home.resolve("demo")));
+        clear(folder);
+        say("1. A pretrained encoder from ONNX to a Hugging Face checkpoint");
+        Path base = importBase(home, folder);
+        Path train = copyData(folder, "requests-train.tsv");
+        Path dev = copyData(folder, "requests-dev.tsv");
+        List<DemoResult> results = new ArrayList<>();
+        for (Show show : SHOWS) {
+            say("%n%d. %s: train, merge, export, verify", results.size() + 2, show.label());
+            results.add(show(show, folder, base, train, dev));
+        }
+        say("");
+        System.out.print(table(results));
+        String commands = commands(folder);
+        Path report = folder.resolve("report.html");
+        Files.writeString(report, report(results, train, dev, commands).html());
+        say("%nThe report is %s. What you could run next:%n%n%s", report, commands);
+        return results.stream().allMatch(result -> result.report().passed()) ? 0 : Failure.NOT_EQUAL;
+    }
+
+    @SuppressWarnings("AnnotateFormatMethod") // would cost a dependency on annotations for one private method
+    private static void say(String format, Object... arguments) {
+        System.out.println(String.format(Locale.ROOT, format, arguments));
+    }
+
+    /** Paths that can be typed: from the working directory where the folder lies below it. */
+    private static Path relative(Path folder) {
+        Path here = Path.of("").toAbsolutePath();
+        Path target = folder.toAbsolutePath().normalize();
+        return target.startsWith(here) && !target.equals(here) ? here.relativize(target) : target;
+    }
+
+    /** Removes what an earlier demo left, and nothing else. */
+    private static void clear(Path folder) throws IOException {
+        Files.createDirectories(folder);
+        List<String> ours = new ArrayList<>(List.of("base", "requests-train.tsv", "requests-dev.tsv", "report.html"));
+        SHOWS.forEach(show -> ours.addAll(List.of(show.folder() + "-adapter", show.folder() + "-merged")));
+        for (String name : ours) {
+            if (Files.exists(folder.resolve(name))) {
+                delete(folder.resolve(name));
+            }
+        }
+    }
+
+    private static void delete(Path path) throws IOException {
+        try (Stream<Path> tree = Files.walk(path)) {
+            for (Path file : tree.sorted((left, right) -> right.compareTo(left)).toList()) {
+                Files.delete(file);
+            }
+        }
+    }
+
+    private static Path importBase(Path home, Path folder) throws IOException {
+        Path jar = home.resolve("cli/target/demo/minilm.jar");
+        if (!Files.exists(jar)) {
+            throw new NoSuchFileException(
+                    jar.toString(), null, "does not exist: start the demo with ./adapt, whose build downloads it");
+        }
+        Path base = folder.resolve("base");
+        Path model = folder.resolve("all-minilm-l6-v2.onnx");
+        Path tokenizer = folder.resolve("all-minilm-l6-v2-tokenizer.json");
+        try (FileSystem inside = FileSystems.newFileSystem(URI.create("jar:" + jar.toUri()), Map.of())) {
+            for (Path file : List.of(model, tokenizer)) {
+                Files.deleteIfExists(file);
+                Files.copy(inside.getPath(String.valueOf(file.getFileName())), file);
+            }
+            OnnxImport.run(model, Optional.of(tokenizer), base);
+        } finally {
+            Files.deleteIfExists(model);
+            Files.deleteIfExists(tokenizer);
+        }
+        say("   %s: 6 layers, hidden 384, %s", base, new Bytes(Files.size(base.resolve(Checkpoint.SINGLE))));
+        return base;
+    }
+
+    private static Path copyData(Path folder, String name) throws IOException {
+        Path file = folder.resolve(name);
+        try (InputStream in = DemoCommand.class.getResourceAsStream("demo/" + name)) {
+            Files.copy(Objects.requireNonNull(in), file);
+        }
+        return file;
+    }
+
+    private static DemoResult show(Show show, Path folder, Path base, Path train, Path dev) throws IOException {
+        Path adapter = folder.resolve(show.folder() + "-adapter");
+        TrainProgress progress = new TrainProgress(System.err);
+        TrainResult trained =
+                Trainer.train(config(show, base, train, dev, adapter), progress, Thread.currentThread()::isInterrupted);
+        progress.endLine();
+        Path merged = folder.resolve(show.folder() + "-merged");
+        Path onnx = merged.resolve("model.onnx");
+        double mergeSeconds = merge(adapter, base, merged);
+        try (Checkpoint checkpoint = Checkpoint.open(merged)) {
+            OnnxExport.run(Model.of(checkpoint), onnx, OnnxExport.Weights.LINKED);
+        }
+        Report report = Verification.of(
+                new Verification.Forms(Optional.of(base), Optional.of(adapter), Optional.of(merged), Optional.of(onnx)),
+                Verification.Settings.DEFAULT,
+                line -> {});
+        System.out.print(report.text());
+        return new DemoResult(
+                show.label(),
+                show.folder(),
+                trained.adapterParameters(),
+                trained.headParameters(),
+                trained.adapterBytes(),
+                trained.losses(),
+                trained.scores().stream().map(Scores::accuracy).toList(),
+                trained.best(),
+                trained.examplesPerSecond(),
+                trained.seconds(),
+                mergeSeconds,
+                report);
+    }
+
+    private static TrainConfig config(Show show, Path base, Path train, Path dev, Path adapter) {
+        return new TrainConfig(
+                base,
+                show.method(),
+                TARGETS,
+                train,
+                dev,
+                Dataset.Columns.UNKNOWN,
+                adapter,
+                Optional.empty(),
+                EPOCHS,
+                BATCH,
+                show.learningRate(),
+                TrainCommand.HEAD_LEARNING_RATE,
+                0.01,
+                0.06,
+                1,
+                128,
+                Scores.Metric.ACCURACY,
+                SEED,
+                Devices.AUTO);
+    }
+
+    private static double merge(Path adapter, Path base, Path merged) throws IOException {
+        long start = System.nanoTime();
+        try (Checkpoint checkpoint = Checkpoint.open(base)) {
+            Adapter read = Adapter.read(adapter);
+            new Merger(
+                            checkpoint,
+                            new Binding(checkpoint).bind(read, false),
+                            Runtime.getRuntime().availableProcessors())
+                    .merge(merged);
+        }
+        return (System.nanoTime() - start) / 1e9;
+    }
+
+    private static TextTable table(List<DemoResult> results) {
+        TextTable table = new TextTable(
+                "method",
+                "parameters",
+                "adapter file",
+                "accuracy before",
+                "after",
+                "merge",
+                "largest difference",
+                "verified");
+        for (DemoResult result : results) {
+            table.row(
+                    result.name(),
+                    String.format(Locale.ROOT, "%,d", result.trainedParameters()),
+                    new Bytes(result.adapterBytes()),
+                    DemoReport.percent(result.before()),
+                    DemoReport.percent(result.after()),
+                    String.format(Locale.ROOT, "%.2f s", result.mergeSeconds()),
+                    DemoReport.difference(result.report().maxAbsolute()),
+                    result.report().passed() ? "PASS" : "FAIL");
+        }
+        return table;
+    }
+
+    private static DemoReport report(List<DemoResult> results, Path train, Path dev, String commands)
+            throws IOException {
+        String subtitle = String.format(
+                Locale.ROOT,
+                "all-MiniLM-L6-v2 (6 layers, hidden 384) on %d customer requests in 8 intents, tested on %d others; %s, Java %s, %d cores",
+                Dataset.read(train, Dataset.Columns.UNKNOWN).examples().size(),
+                Dataset.read(dev, Dataset.Columns.UNKNOWN).examples().size(),
+                LocalDate.now(ZoneId.systemDefault()),
+                Runtime.version().feature(),
+                Runtime.getRuntime().availableProcessors());
+        String lead =
+                "The encoder's own weights stayed frozen. LoRA trained two small matrices for each adapted layer; VeRA"
+                        + " trained two vectors for each and regenerates its matrices from a seed. Each adapter was merged into the"
+                        + " encoder, exported to ONNX, and all forms of it were run on the same inputs.";
+        return new DemoReport(subtitle, lead, results, commands);
+    }
+
+    private static String commands(Path folder) {
+        return """
+                ./adapt inspect %1$s/vera-adapter
+                ./adapt train --base %1$s/base --method vera --rank 64 --target query,value \\
+                        --data %1$s/requests-train.tsv --eval %1$s/requests-dev.tsv --epochs 12 --batch-size 16 --out my-vera
+                ./adapt merge my-vera --into %1$s/base --out my-merged
+                ./adapt export-onnx my-merged --out my-merged/model.onnx
+                ./adapt verify --base %1$s/base --adapter my-vera --merged my-merged --onnx my-merged/model.onnx
+                """.formatted(folder);
+    }
+}
