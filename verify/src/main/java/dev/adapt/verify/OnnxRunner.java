@@ -144,12 +144,15 @@ public final class OnnxRunner implements AutoCloseable {
         return OrtEnvironment.getAvailableProviders().stream().map(Enum::name).collect(Collectors.joining(", "));
     }
 
-    /** ONNX Runtime's message on one line, without its code and the path that ours names already. */
+    /** ONNX Runtime's message on one line, without its codes, its source files and the path that ours names already. */
     private static String reason(OrtException failure) {
-        String message = String.valueOf(failure.getMessage());
-        return message.replaceFirst("(?s)^Error code - \\S+ - message: ", "")
-                .replaceFirst("(?s)^Load model from .* failed: ?", "")
+        return String.valueOf(failure.getMessage())
                 .replaceAll("\\s+", " ")
+                // an error met on the way holds the one that began it at its end
+                .replaceFirst("^.*\\[ONNXRuntimeError] : \\d+ : \\w+ : ", "")
+                .replaceFirst("^Error code - \\w+ - message: ", "")
+                .replaceFirst("^Load model from .* failed: ?", "")
+                .replaceFirst("^\\S+\\.(cc|h):\\d+ \\S+ ", "")
                 .strip();
     }
 

@@ -2,6 +2,7 @@ package dev.adapt.verify;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
@@ -15,6 +16,7 @@ import dev.adapt.formats.onnx.proto.GraphProto;
 import dev.adapt.formats.onnx.proto.ModelProto;
 import dev.adapt.formats.onnx.proto.NodeProto;
 import dev.adapt.formats.onnx.proto.OperatorSetIdProto;
+import dev.adapt.formats.onnx.proto.StringStringEntryProto;
 import dev.adapt.formats.onnx.proto.TensorProto;
 import dev.adapt.formats.onnx.proto.TensorShapeProto;
 import dev.adapt.formats.onnx.proto.TypeProto;
@@ -108,6 +110,29 @@ class OnnxRunnerTest {
                 thrown.getMessage().indexOf("broken.onnx"), thrown.getMessage().lastIndexOf("broken.onnx"));
     }
 
+    /** As it is where the weights' file was written anew after the export. */
+    @Test
+    void weightsThatLieBeyondTheirFileSayWhich() throws IOException {
+        Files.write(folder.resolve("weights"), new byte[8]);
+        TensorProto weight = TensorProto.newBuilder()
+                .setName("scale")
+                .setDataType(TensorProto.DataType.FLOAT.getNumber())
+                .addDims(1)
+                .setDataLocation(TensorProto.DataLocation.EXTERNAL)
+                .addExternalData(
+                        StringStringEntryProto.newBuilder().setKey("location").setValue("weights"))
+                .addExternalData(
+                        StringStringEntryProto.newBuilder().setKey("offset").setValue("100"))
+                .addExternalData(
+                        StringStringEntryProto.newBuilder().setKey("length").setValue("4"))
+                .build();
+        Path file = write(graph(TensorProto.DataType.INT64).addInitializer(weight));
+        FormatException thrown = assertThrows(FormatException.class, () -> OnnxRunner.open(file, "logits", Device.CPU));
+        assertTrue(thrown.getMessage().contains("External initializer: scale offset: 100"), thrown::getMessage);
+        assertFalse(thrown.getMessage().contains(".cc:"), thrown::getMessage);
+        assertFalse(thrown.getMessage().contains("["), thrown::getMessage);
+    }
+
     @Test
     void aMissingFileIsAMissingFile() {
         assertThrows(
@@ -138,11 +163,14 @@ class OnnxRunnerTest {
     }
 
     private Path write(TensorProto.DataType integers) throws IOException {
-        GraphProto graph = GraphProto.newBuilder()
+        return write(graph(integers).addInput(value("scale", TensorProto.DataType.FLOAT, "one")));
+    }
+
+    private static GraphProto.Builder graph(TensorProto.DataType integers) {
+        return GraphProto.newBuilder()
                 .setName("test")
                 .addInput(value("input_ids", integers, "batch", "sequence"))
                 .addInput(value("token_type_ids", integers, "batch", "sequence"))
-                .addInput(value("scale", TensorProto.DataType.FLOAT, "one"))
                 .addOutput(value("logits", TensorProto.DataType.FLOAT, "batch", "sequence"))
                 .addNode(node("Add", "sum", "input_ids", "token_type_ids"))
                 .addNode(node("Cast", "number", "sum").toBuilder()
@@ -150,8 +178,10 @@ class OnnxRunnerTest {
                                 .setName("to")
                                 .setType(AttributeProto.AttributeType.INT)
                                 .setI(TensorProto.DataType.FLOAT.getNumber())))
-                .addNode(node("Mul", "logits", "number", "scale"))
-                .build();
+                .addNode(node("Mul", "logits", "number", "scale"));
+    }
+
+    private Path write(GraphProto.Builder graph) throws IOException {
         ModelProto model = ModelProto.newBuilder()
                 .setIrVersion(8)
                 .addOpsetImport(OperatorSetIdProto.newBuilder().setVersion(17))
