@@ -18,7 +18,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 @DisplayName("Bad input ends in one sentence, the right exit code, and nothing half-written")
 class BadInputTest {
-    private static final String DATA = "good\tmovie\n".repeat(4) + "bad\tbook\n".repeat(4);
+    private static final String DATA = "good\tmovie\ngood\ta movie\nbad\tbook\nbad\tthe book\n";
 
     @TempDir
     private static Path folder;

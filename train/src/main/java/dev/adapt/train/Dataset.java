@@ -22,8 +22,10 @@ import java.util.Set;
  *
  * <p>TSV is read without quoting: a tab ends a cell, a line feed ends a row. A header is there if {@link Columns#header}
  * says so or, where it does not, if a named column stands in the first line, or the first line has a cell {@code label}.
+ *
+ * @param columns where text and label were found, to read the dev set by
  */
-public record Dataset(Path file, List<Example> examples) {
+public record Dataset(Path file, Columns columns, List<Example> examples) {
     private static final Set<String> TEXT_NAMES = Set.of("text", "sentence");
     private static final String LABEL_NAME = "label";
 
@@ -55,11 +57,14 @@ public record Dataset(Path file, List<Example> examples) {
         List<String> lines = lines(file);
         String name = String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT);
         boolean json = name.endsWith(".jsonl") || name.endsWith(".json");
-        List<Example> examples = json ? fromJson(file, lines, columns) : fromTsv(file, lines, columns);
-        if (examples.isEmpty()) {
+        if (lines.isEmpty()) {
             throw new FormatException(file, "holds no examples");
         }
-        return new Dataset(file, examples);
+        Dataset dataset = json ? fromJson(file, lines, columns) : fromTsv(file, lines, columns);
+        if (dataset.examples().isEmpty()) {
+            throw new FormatException(file, "holds no examples");
+        }
+        return dataset;
     }
 
     private static List<String> lines(Path file) throws IOException {
@@ -91,13 +96,10 @@ public record Dataset(Path file, List<Example> examples) {
         return new FormatException(file, "line " + line, reason);
     }
 
-    private static List<Example> fromTsv(Path file, List<String> lines, Columns columns) {
+    private static Dataset fromTsv(Path file, List<String> lines, Columns columns) {
         List<Row> rows = new ArrayList<>();
         for (int i = 0; i < lines.size(); i++) {
             rows.add(new Row(List.of(lines.get(i).split("\t", -1)), i + 1));
-        }
-        if (rows.isEmpty()) {
-            return List.of();
         }
         List<String> first = rows.getFirst().cells();
         boolean header = columns.header().orElseGet(() -> looksLikeHeader(first, columns));
@@ -116,7 +118,13 @@ public record Dataset(Path file, List<Example> examples) {
             }
             examples.add(example(file, row.cells().get(text), row.cells().get(label), row.line()));
         }
-        return examples;
+        Columns found = new Columns(
+                Optional.of(columnName(names, text)), Optional.of(columnName(names, label)), columns.header());
+        return new Dataset(file, found, examples);
+    }
+
+    private static String columnName(List<String> names, int column) {
+        return names.isEmpty() ? Integer.toString(column + 1) : names.get(column);
     }
 
     private static Example example(Path file, String text, String label, int line) {
@@ -143,7 +151,12 @@ public record Dataset(Path file, List<Example> examples) {
         if (width != 2) {
             throw fault(file, 1, "has " + width + " columns and none called label; say which with --label-column");
         }
-        return distinct(body, 0) < distinct(body, 1) ? 0 : 1;
+        int first = distinct(body, 0);
+        int second = distinct(body, 1);
+        if (first == second) {
+            throw fault(file, 1, "has two columns and either could be the label; say which with --label-column 1 or 2");
+        }
+        return first < second ? 0 : 1;
     }
 
     private static int distinct(List<Row> body, int column) {
@@ -187,7 +200,7 @@ public record Dataset(Path file, List<Example> examples) {
                         + (names.isEmpty() ? "not named; give a number from 1" : String.join(", ", names)));
     }
 
-    private static List<Example> fromJson(Path file, List<String> lines, Columns columns) {
+    private static Dataset fromJson(Path file, List<String> lines, Columns columns) {
         JsonMapper mapper = new JsonMapper();
         List<Example> examples = new ArrayList<>();
         for (int i = 0; i < lines.size(); i++) {
@@ -203,7 +216,7 @@ public record Dataset(Path file, List<Example> examples) {
             String label = field(file, line, node, List.of(columns.label().orElse(LABEL_NAME)));
             examples.add(example(file, text, label, line));
         }
-        return examples;
+        return new Dataset(file, columns, examples);
     }
 
     private static String field(Path file, int line, JsonNode node, List<String> names) {

@@ -35,7 +35,7 @@ record Setup(Model model, Encoded train, Encoded eval, int maxLength) {
         List<Target> targets = binding.targets(config.targets(), architecture);
         targets.forEach(target -> requireRank(config.method(), target));
         Dataset train = Dataset.read(config.data(), config.columns());
-        Dataset eval = Dataset.read(config.eval(), config.columns());
+        Dataset eval = Dataset.read(config.eval(), train.columns());
         List<String> labels = train.labels();
         if (labels.size() < 2) {
             throw new UsageException("--data " + config.data()

@@ -24,6 +24,7 @@ public final class TextInputs {
             throws IOException {
         Dataset first = new Dataset(
                 data.file(),
+                data.columns(),
                 data.examples().subList(0, Math.min(count, data.examples().size())));
         List<Map<String, Tensor>> batches = new ArrayList<>();
         for (Encoded.Batch batch :

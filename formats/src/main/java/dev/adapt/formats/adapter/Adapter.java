@@ -44,10 +44,13 @@ public record Adapter(
     /**
      * Reads an adapter folder.
      *
-     * @throws NoSuchFileException if it lacks one of the two files
+     * @throws NoSuchFileException if there is none, or it lacks one of the two files
      * @throws FormatException if a file is broken, or holds what no supported method explains
      */
     public static Adapter read(Path folder) throws IOException {
+        if (!Files.exists(folder)) {
+            throw new NoSuchFileException(folder.toString());
+        }
         for (String name : List.of(AdapterConfig.FILE, FILE)) {
             if (!Files.exists(folder.resolve(name))) {
                 throw new NoSuchFileException(folder.toString(), null, "holds no " + name + ": not an adapter folder");
