@@ -1,0 +1,321 @@
+package dev.adapt.merge;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Lora;
+import dev.adapt.formats.adapter.Projection;
+import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.adapter.Vera;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.safetensors.SafetensorsHeader;
+import dev.adapt.formats.safetensors.SafetensorsWriter;
+import dev.adapt.formats.safetensors.TensorSpec;
+import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+@DisplayName("A merge")
+class MergerTest {
+    private static final List<String> MODULES = List.of("model.q", "model.v");
+    private static final int OUT = 150;
+    private static final int IN = 900;
+
+    @TempDir
+    private Path folder;
+
+    static Stream<AdapterMethod> methods() {
+        return Stream.of(
+                new Lora(5, 10, 0),
+                new Lora(7, 3, true, 0, Map.of(), Map.of()),
+                new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA));
+    }
+
+    static Stream<Arguments> methodsAndDtypes() {
+        return methods()
+                .flatMap(method ->
+                        Stream.of(Dtype.F32, Dtype.F16, Dtype.BF16).map(dtype -> Arguments.of(method, dtype)));
+    }
+
+    @ParameterizedTest(name = "{0} into {1}")
+    @MethodSource("methodsAndDtypes")
+    @DisplayName("adds the update of float64, rounded to the base's dtype, and leaves the rest byte for byte")
+    void addsTheUpdate(AdapterMethod method, Dtype dtype) throws IOException {
+        Path base = base("base.safetensors", dtype, 1);
+        Path adapter = adapter(method, base);
+        Path out = folder.resolve("merged.safetensors");
+        merge(adapter, base, out, 2, Kernels.best());
+        try (Checkpoint before = Checkpoint.open(base);
+                Checkpoint after = Checkpoint.open(out)) {
+            assertEquals(
+                    List.copyOf(before.tensors().keySet()),
+                    List.copyOf(after.tensors().keySet()));
+            Map<String, double[]> updates = updates(adapter, before);
+            for (TensorView tensor : before.tensors().values()) {
+                TensorView merged = after.tensors().get(tensor.name());
+                double[] update = updates.get(tensor.name());
+                assertEquals(tensor.info().dtype(), merged.info().dtype());
+                if (update == null) {
+                    assertEquals(-1, tensor.data().mismatch(merged.data()), tensor.name());
+                } else {
+                    assertRounded(tensor.toFloats(), update, merged.toFloats(), dtype);
+                }
+            }
+            assertEquals(
+                    before.files().getFirst().metadata(),
+                    after.files().getFirst().metadata());
+        }
+    }
+
+    private static void assertRounded(float[] weight, double[] update, float[] merged, Dtype dtype) {
+        int changed = 0;
+        for (int i = 0; i < weight.length; i++) {
+            double exact = weight[i] + update[i];
+            double halfUnit = switch (dtype) {
+                case BF16 -> Math.scalb(1.0, Math.max(Math.getExponent(exact), -126) - 8);
+                case F16 -> Math.scalb(1.0, Math.max(Math.getExponent(exact), -14) - 11);
+                default -> 0;
+            };
+            // float32 sums of up to 33 products near 0.1 err by far less than this before the one rounding
+            assertEquals(exact, merged[i], halfUnit + 2e-6, "element " + i);
+            changed += merged[i] == weight[i] ? 0 : 1;
+        }
+        assertTrue(changed > weight.length / 2, "the update is not there");
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("methods")
+    @DisplayName("gives the same bytes with 1, 2 and 7 threads, with vectors and without")
+    void isRepeatable(AdapterMethod method) throws IOException {
+        Path base = base("base.safetensors", Dtype.BF16, 2);
+        Path adapter = adapter(method, base);
+        byte[] first = null;
+        for (Kernels kernels : List.of(new VectorKernels(), new ScalarKernels())) {
+            for (int threads : new int[] {1, 2, 7}) {
+                Path out = folder.resolve("merged.safetensors");
+                merge(adapter, base, out, threads, kernels);
+                byte[] bytes = Files.readAllBytes(out);
+                first = first == null ? bytes : first;
+                assertArrayEquals(first, bytes);
+            }
+        }
+    }
+
+    @Test
+    @DisplayName("keeps shards, their index and the small files of a folder")
+    void keepsShards() throws IOException {
+        Path base = Files.createDirectories(folder.resolve("base"));
+        base("base/model-00001-of-00002.safetensors", Dtype.F16, 3, "model.q.weight", "model.q.bias");
+        base("base/model-00002-of-00002.safetensors", Dtype.F16, 3, "model.v.weight", "norm", "steps");
+        Files.writeString(base.resolve(Checkpoint.INDEX), """
+                {"metadata": {"total_size": 1, "note": "kept"}, "weight_map": {
+                 "model.q.weight": "model-00001-of-00002.safetensors", "model.q.bias": "model-00001-of-00002.safetensors",
+                 "model.v.weight": "model-00002-of-00002.safetensors", "norm": "model-00002-of-00002.safetensors",
+                 "steps": "model-00002-of-00002.safetensors"}}
+                """);
+        Files.writeString(base.resolve("tokenizer.json"), "{}");
+        Path whole = base("whole.safetensors", Dtype.F16, 3);
+        Path adapter = adapter(new Lora(4, 4, 0), base);
+        Path out = folder.resolve("merged");
+        Path wholeOut = folder.resolve("whole-merged.safetensors");
+        merge(adapter, base, out, 2, Kernels.best());
+        merge(adapter, whole, wholeOut, 2, Kernels.best());
+        try (Checkpoint sharded = Checkpoint.open(out);
+                Checkpoint single = Checkpoint.open(wholeOut)) {
+            assertEquals(2, sharded.files().size());
+            single.tensors()
+                    .forEach((name, tensor) -> assertEquals(
+                            -1,
+                            tensor.data().mismatch(sharded.tensors().get(name).data()),
+                            name));
+        }
+        String index = Files.readString(out.resolve(Checkpoint.INDEX));
+        assertTrue(index.contains("\"note\" : \"kept\""), index);
+        assertEquals("{}", Files.readString(out.resolve("tokenizer.json")));
+    }
+
+    @Test
+    @DisplayName("writes the tensors an adapter holds whole, in place of the base's or as new ones")
+    void writesSavedTensors() throws IOException {
+        Path base = base("base.safetensors", Dtype.BF16, 4);
+        FloatTensor head = new FloatTensor(Shape.of(1, 2), new float[] {0.1f, 0.2f});
+        FloatTensor bias = new FloatTensor(Shape.of(2), new float[] {1, -0.125f});
+        Path adapter = adapter(new Lora(4, 4, 0), base, Map.of("model.q.bias", bias, "head.weight", head));
+        Path config = adapter.resolve("adapter_config.json");
+        Files.writeString(
+                config,
+                Files.readString(config)
+                        .replaceFirst("\"modules_to_save\" : null", "\"modules_to_save\" : [\"q\", \"head\"]"));
+        Path out = folder.resolve("merged.safetensors");
+        merge(adapter, base, out, 1, Kernels.best());
+        try (Checkpoint merged = Checkpoint.open(out)) {
+            TensorView replaced = merged.tensors().get("model.q.bias");
+            assertEquals(Dtype.BF16, replaced.dtype());
+            assertArrayEquals(bias.values(), replaced.toFloats());
+            assertEquals(Dtype.F32, merged.tensors().get("head.weight").dtype());
+            assertArrayEquals(head.values(), merged.tensors().get("head.weight").toFloats());
+        }
+    }
+
+    @Test
+    @DisplayName("refuses another base than the adapter's, unless forced, and writes nothing")
+    void refusesAnotherBase() throws IOException {
+        Path base = base("base.safetensors", Dtype.F32, 5);
+        Path other = base("other.safetensors", Dtype.F32, 6);
+        Path adapter = adapter(new Lora(4, 4, 0), base);
+        Path out = folder.resolve("merged.safetensors");
+        FormatException thrown =
+                assertThrows(FormatException.class, () -> merge(adapter, other, out, 1, Kernels.best()));
+        assertTrue(thrown.getMessage().contains("was trained on another base"), thrown::getMessage);
+        assertFalse(Files.exists(out));
+        try (Checkpoint opened = Checkpoint.open(other)) {
+            new Merger(opened, new Binding(opened).bind(Adapter.read(adapter), true), 1).merge(out);
+        }
+        assertTrue(Files.exists(out));
+    }
+
+    @Test
+    @DisplayName("refuses a base whose weights are not floats it can write")
+    void refusesIntegers() throws IOException {
+        Path base = base("base.safetensors", Dtype.I16, 7);
+        Path adapter = adapter(new Lora(4, 4, 0), base);
+        FormatException thrown = assertThrows(
+                FormatException.class,
+                () -> merge(adapter, base, folder.resolve("merged.safetensors"), 1, Kernels.best()));
+        assertTrue(thrown.getMessage().contains("model.q.weight: holds I16, expected"), thrown::getMessage);
+    }
+
+    @Test
+    @DisplayName("never writes over its base or into it, and leaves no temporary file when it fails")
+    void neverWritesOverItsBase() throws IOException {
+        Path base = base("base.safetensors", Dtype.F32, 8);
+        Path adapter = adapter(new Lora(4, 4, 0), base);
+        byte[] before = Files.readAllBytes(base);
+        assertThrows(UsageException.class, () -> merge(adapter, base, base, 1, Kernels.best()));
+        assertArrayEquals(before, Files.readAllBytes(base));
+        Files.createDirectories(folder.resolve("full"));
+        Files.writeString(folder.resolve("full/file"), "");
+        assertThrows(IOException.class, () -> merge(adapter, base, folder.resolve("full"), 1, Kernels.best()));
+        try (Stream<Path> left = Files.walk(folder)) {
+            assertTrue(left.noneMatch(path -> path.toString().endsWith(".tmp")));
+        }
+    }
+
+    private static void merge(Path adapter, Path base, Path out, int threads, Kernels kernels) throws IOException {
+        try (Checkpoint opened = Checkpoint.open(base)) {
+            new Merger(opened, new Binding(opened).bind(Adapter.read(adapter), false), threads, kernels).merge(out);
+        }
+    }
+
+    private static Map<String, double[]> updates(Path adapter, Checkpoint base) throws IOException {
+        ReferenceOps ops = new ReferenceOps();
+        BoundAdapter bound = new Binding(base).bind(Adapter.read(adapter), false);
+        Map<String, double[]> updates = new LinkedHashMap<>();
+        for (Target target : bound.targets()) {
+            LowRank<DoubleTensor> update = bound.update(
+                    ops, target, key -> DoubleTensor.of(bound.tensors().get(key)));
+            updates.put(
+                    target.tensor(),
+                    ops.matMul(update.foldedLeft(ops), update.foldedRight(ops)).values());
+        }
+        return updates;
+    }
+
+    private Path base(String name, Dtype weights, long seed) throws IOException {
+        return base(name, weights, seed, "model.q.weight", "model.q.bias", "norm", "steps", "model.v.weight");
+    }
+
+    /** A file of some of the tensors; the seed decides what is in them, whatever the file. */
+    private Path base(String name, Dtype weights, long seed, String... tensors) throws IOException {
+        Map<String, TensorSpec> specs = new LinkedHashMap<>();
+        specs.put("model.q.weight", new TensorSpec("model.q.weight", weights, Shape.of(OUT, IN)));
+        specs.put("model.v.weight", new TensorSpec("model.v.weight", weights, Shape.of(IN, OUT)));
+        specs.put("model.q.bias", new TensorSpec("model.q.bias", weights, Shape.of(2)));
+        specs.put("norm", new TensorSpec("norm", Dtype.F32, Shape.of(3)));
+        specs.put("steps", new TensorSpec("steps", Dtype.U8, Shape.of(5)));
+        List<TensorSpec> chosen = new ArrayList<>();
+        for (String tensor : tensors) {
+            chosen.add(specs.get(tensor));
+        }
+        SafetensorsHeader header = SafetensorsHeader.of(chosen, Map.of("format", "pt", "origin", "test"));
+        Path path = folder.resolve(name);
+        SafetensorsWriter.write(path, header, info -> {
+            Random random = new Random(seed + info.name().hashCode());
+            int count = Math.toIntExact(info.shape().elements());
+            if (!Floats.has(info.dtype())) {
+                byte[] bytes = new byte[Math.toIntExact(info.bytes())];
+                random.nextBytes(bytes);
+                return MemorySegment.ofArray(bytes);
+            }
+            float[] values = new float[count];
+            for (int i = 0; i < count; i++) {
+                values[i] = (float) (0.05 * random.nextGaussian());
+            }
+            MemorySegment bytes = MemorySegment.ofArray(new byte[Math.toIntExact(info.bytes())]);
+            Floats.of(info.dtype()).encode(values, count, bytes);
+            return bytes;
+        });
+        return path;
+    }
+
+    private Path adapter(AdapterMethod method, Path base) throws IOException {
+        return adapter(method, base, Map.of());
+    }
+
+    private Path adapter(AdapterMethod method, Path base, Map<String, FloatTensor> saved) throws IOException {
+        Path out = Files.createTempDirectory(folder, "adapter");
+        try (Checkpoint checkpoint = Checkpoint.open(base)) {
+            Binding binding = new Binding(checkpoint);
+            List<Target> targets = new ArrayList<>();
+            for (String module : MODULES) {
+                Shape shape = checkpoint.tensors().get(module + ".weight").shape();
+                targets.add(
+                        new Target(module, module, module + ".weight", (int) shape.dim(0), (int) shape.dim(1), false));
+            }
+            Random random = new Random(9);
+            BoundAdapter fresh =
+                    BoundAdapter.fresh(method, targets, saved, Optional.empty(), binding.digests(targets), random);
+            Map<String, FloatTensor> trained = new LinkedHashMap<>();
+            for (String key : fresh.trainedKeys()) {
+                Shape shape = fresh.tensors().get(key).shape();
+                float[] values = new float[Math.toIntExact(shape.elements())];
+                for (int i = 0; i < values.length; i++) {
+                    values[i] = (float) (0.1 * random.nextGaussian());
+                }
+                trained.put(key, new FloatTensor(shape, values));
+            }
+            fresh.with(trained, saved).write(out, MODULES, base);
+        }
+        return out;
+    }
+}
