@@ -69,7 +69,8 @@ class VerifyTest {
     void everyFormOfOneModelIsEqual(AdapterMethod method) throws IOException {
         mergeAndExport(method);
         assertExit(0, "--base", base, "--adapter", adapter, "--merged", merged, "--onnx", onnx, "--device", "cpu");
-        Path texts = Files.writeString(folder.resolve("texts.tsv"), "a very good movie\tpos\nnot a good book\tneg\n");
+        Path texts = Files.writeString(
+                folder.resolve("texts.tsv"), "a very good movie\tpos\nnot a good book\tneg\na bad book\tneg\n");
         assertExit(0, "--merged", merged, "--onnx", onnx, "--data", texts, "--device", "cpu");
     }
 

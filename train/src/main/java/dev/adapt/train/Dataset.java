@@ -16,6 +16,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * Labelled texts from a TSV or JSONL file (by its name's end: {@code .jsonl} and {@code .json} are JSONL, all else TSV).
@@ -28,6 +30,7 @@ import java.util.Set;
 public record Dataset(Path file, Columns columns, List<Example> examples) {
     private static final Set<String> TEXT_NAMES = Set.of("text", "sentence");
     private static final String LABEL_NAME = "label";
+    private static final Pattern NUMBER = Pattern.compile("[1-9]\\d{0,5}");
 
     public Dataset {
         examples = List.copyOf(examples);
@@ -135,9 +138,10 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
     }
 
     private static boolean looksLikeHeader(List<String> first, Columns columns) {
-        boolean named = columns.text().filter(first::contains).isPresent()
-                || columns.label().filter(first::contains).isPresent();
-        return named || first.contains(LABEL_NAME);
+        return first.contains(LABEL_NAME)
+                || Stream.of(columns.text(), columns.label())
+                        .flatMap(Optional::stream)
+                        .anyMatch(name -> !NUMBER.matcher(name).matches() && first.contains(name));
     }
 
     private static int labelColumn(Path file, Columns columns, List<String> names, List<Row> body) {
@@ -187,7 +191,7 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
             return names.indexOf(given);
         }
         int width = names.isEmpty() && !body.isEmpty() ? body.getFirst().cells().size() : names.size();
-        if (given.matches("[1-9]\\d{0,5}")) {
+        if (NUMBER.matcher(given).matches()) {
             int column = Integer.parseInt(given) - 1;
             if (width == 0 || column < width) {
                 return column;
