@@ -318,16 +318,18 @@ final class TrainCommand implements Callable<Integer> {
         } else {
             System.out.println("Adapter of epoch " + result.best() + " in " + result.out());
         }
-        Scores before = result.scores().getFirst();
-        Scores kept = result.kept();
-        System.out.printf(
-                Locale.ROOT,
-                "accuracy %.4f (before %.4f)  F1 %.4f  Matthews %.4f  loss %.4f%n",
-                kept.accuracy(),
-                before.accuracy(),
-                kept.f1(),
-                kept.matthews(),
-                kept.loss());
+        if (result.best() > 0) {
+            Scores before = result.scores().getFirst();
+            Scores kept = result.kept();
+            System.out.printf(
+                    Locale.ROOT,
+                    "accuracy %.4f (before %.4f)  F1 %.4f  Matthews %.4f  loss %.4f%n",
+                    kept.accuracy(),
+                    before.accuracy(),
+                    kept.f1(),
+                    kept.matthews(),
+                    kept.loss());
+        }
         System.out.printf(
                 Locale.ROOT,
                 "%,d adapter + %,d head parameters  %s  %.1f examples/s  %.0f s on %s%n",
