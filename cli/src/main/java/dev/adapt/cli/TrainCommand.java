@@ -85,6 +85,9 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--rslora", description = "scale by alpha/√rank instead")
     private boolean rankStabilised;
 
+    @Option(names = "--dora", description = "train the norms of the weights' rows too (DoRA)")
+    private boolean dora;
+
     @Option(
             names = "--target",
             split = ",",
@@ -284,11 +287,11 @@ final class TrainCommand implements Callable<Integer> {
         return switch (method) {
             case LORA -> {
                 int r = positive(rank.orElse(8));
-                yield new Lora(r, alpha.orElse(2.0 * r), rankStabilised, dropout, Map.of(), Map.of());
+                yield new Lora(r, alpha.orElse(2.0 * r), rankStabilised, dora, dropout, Map.of(), Map.of());
             }
             case VERA -> {
-                if (alpha.isPresent() || rankStabilised) {
-                    throw new UsageException("--alpha and --rslora are LoRA's: VeRA has no such scale");
+                if (alpha.isPresent() || rankStabilised || dora) {
+                    throw new UsageException("--alpha, --rslora and --dora are LoRA's: VeRA has nothing like them");
                 }
                 yield new Vera(
                         positive(rank.orElse(256)),

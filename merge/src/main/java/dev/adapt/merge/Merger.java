@@ -1,6 +1,7 @@
 package dev.adapt.merge;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
@@ -25,6 +26,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
@@ -38,6 +40,9 @@ import java.util.concurrent.Future;
 public final class Merger {
     /** Elements of a tile: 256 KiB of floats stay in a core's second-level cache while the factors pass over them. */
     private static final int TILE = 1 << 16;
+
+    /** Rows whose squares are summed before they are added to the others': a constant, for results that repeat to the bit. */
+    private static final int NORM_ROWS = 64;
 
     private final Checkpoint base;
     private final BoundAdapter adapter;
@@ -128,9 +133,13 @@ public final class Merger {
         return bytes;
     }
 
-    /** ΔW's factors for the layout the weight is stored in: [rows, rank] and [rank, columns]. */
+    /**
+     * ΔW's factors for the layout the weight is stored in: [rows, rank] and [rank, columns].
+     *
+     * @param magnitude of each output, where the method has it; the outputs are the columns of a transposed weight
+     */
     @SuppressWarnings("ArrayRecordComponent")
-    private record Factors(float[] left, float[] right, int rows, int columns, int rank) {}
+    private record Factors(float[] left, float[] right, int rows, int columns, int rank, Optional<float[]> magnitude) {}
 
     private Factors factors(Target target) {
         ReferenceOps ops = new ReferenceOps();
@@ -138,15 +147,17 @@ public final class Merger {
         DoubleTensor left = update.foldedLeft(ops);
         DoubleTensor right = update.foldedRight(ops);
         int rank = Math.toIntExact(left.shape().dim(1));
+        Optional<float[]> magnitude = update.magnitude().map(DoubleTensor::toFloats);
         if (target.transposed()) {
             return new Factors(
                     ops.transpose(right, 1, 0).toFloats(),
                     ops.transpose(left, 1, 0).toFloats(),
                     target.in(),
                     target.out(),
-                    rank);
+                    rank,
+                    magnitude);
         }
-        return new Factors(left.toFloats(), right.toFloats(), target.out(), target.in(), rank);
+        return new Factors(left.toFloats(), right.toFloats(), target.out(), target.in(), rank, magnitude);
     }
 
     private DoubleTensor leaf(String key) {
@@ -161,35 +172,88 @@ public final class Merger {
 
     private void adapt(MergePlan.Task.Adapt task, SafetensorsWriter writer, ExecutorService pool) throws IOException {
         Factors factors = factors(task.target());
+        Optional<double[]> scale =
+                factors.magnitude().isPresent() ? Optional.of(scale(task, factors, pool)) : Optional.empty();
         int rowsPerTile = Math.max(1, TILE / Math.max(1, factors.columns()));
-        List<Callable<Void>> tiles = new ArrayList<>();
-        for (int row = 0; row < factors.rows(); row += rowsPerTile) {
-            int first = row;
-            int count = Math.min(rowsPerTile, factors.rows() - row);
-            tiles.add(() -> {
-                tile(task, factors, first, count, writer);
-                return null;
+        each(pool, factors.rows(), rowsPerTile, (first, rows) -> {
+            float[] tile = sum(task, factors, first, rows);
+            scale.ifPresent(own -> {
+                for (int i = 0; i < tile.length; i++) {
+                    tile[i] = (float) (tile[i] * own[output(task.target(), factors, first, i)]);
+                }
             });
-        }
-        await(pool, tiles);
+            int bytes = Floats.of(task.place().dtype()).bytes();
+            writer.write(
+                    task.place(), (long) first * factors.columns() * bytes, encoded(task.place(), tile, tile.length));
+            return rows;
+        });
     }
 
-    private void tile(MergePlan.Task.Adapt task, Factors factors, int first, int rows, SafetensorsWriter writer)
-            throws IOException {
+    /** Rows of W + ΔW. */
+    private float[] sum(MergePlan.Task.Adapt task, Factors factors, int first, int rows) {
         Floats dtype = Floats.of(task.place().dtype());
-        int count = rows * factors.columns();
-        long from = (long) first * factors.columns();
-        float[] tile = new float[count];
-        dtype.decode(task.weight().data(), from, tile, count);
+        float[] tile = new float[rows * factors.columns()];
+        dtype.decode(task.weight().data(), (long) first * factors.columns(), tile, tile.length);
         kernels.addProduct(tile, rows, factors.columns(), factors.left(), first, factors.rank(), factors.right());
-        writer.write(task.place(), from * dtype.bytes(), encoded(task.place(), tile, count));
+        return tile;
     }
 
-    private static void await(ExecutorService pool, List<Callable<Void>> tiles) throws IOException {
-        try {
-            for (Future<Void> tile : pool.invokeAll(tiles)) {
-                tile.get();
+    /** Which output of the layer element {@code i} of a tile belongs to. */
+    private static int output(Target target, Factors factors, int first, int i) {
+        return target.transposed() ? i % factors.columns() : first + i / factors.columns();
+    }
+
+    /** What each output is multiplied with: its magnitude by the norm of its weights in W + ΔW, summed in float64. */
+    private double[] scale(MergePlan.Task.Adapt task, Factors factors, ExecutorService pool) throws IOException {
+        Target target = task.target();
+        List<double[]> parts = each(pool, factors.rows(), NORM_ROWS, (first, rows) -> {
+            float[] tile = sum(task, factors, first, rows);
+            double[] squares = new double[target.transposed() ? factors.columns() : rows];
+            for (int i = 0; i < tile.length; i++) {
+                squares[output(target, factors, 0, i)] += (double) tile[i] * tile[i];
             }
+            return squares;
+        });
+        double[] scale = new double[target.out()];
+        for (int part = 0; part < parts.size(); part++) {
+            double[] squares = parts.get(part);
+            int first = target.transposed() ? 0 : part * NORM_ROWS;
+            for (int i = 0; i < squares.length; i++) {
+                scale[first + i] += squares[i];
+            }
+        }
+        float[] magnitude = factors.magnitude().orElseThrow();
+        for (int i = 0; i < scale.length; i++) {
+            if (scale[i] == 0) {
+                throw new FormatException(
+                        task.weight().file(),
+                        task.weight().name(),
+                        "adapted, all weights of output " + i
+                                + " are 0: they have no direction to give a magnitude to");
+            }
+            scale[i] = magnitude[i] / Math.sqrt(scale[i]);
+        }
+        return scale;
+    }
+
+    /** Something made of a run of rows. */
+    private interface OfRows<R> {
+        R make(int first, int rows) throws IOException;
+    }
+
+    /** Runs of {@code step} rows, several at a time; what they give, in the order of the rows. */
+    private static <R> List<R> each(ExecutorService pool, int rows, int step, OfRows<R> task) throws IOException {
+        List<Callable<R>> tasks = new ArrayList<>();
+        for (int row = 0; row < rows; row += step) {
+            int first = row;
+            tasks.add(() -> task.make(first, Math.min(step, rows - first)));
+        }
+        try {
+            List<R> results = new ArrayList<>();
+            for (Future<R> result : pool.invokeAll(tasks)) {
+                results.add(result.get());
+            }
+            return results;
         } catch (ExecutionException e) {
             switch (e.getCause()) {
                 case IOException io -> throw io;

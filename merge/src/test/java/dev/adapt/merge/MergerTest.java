@@ -57,22 +57,24 @@ class MergerTest {
     static Stream<AdapterMethod> methods() {
         return Stream.of(
                 new Lora(5, 10, 0),
-                new Lora(7, 3, true, 0, Map.of(), Map.of()),
+                new Lora(7, 3, true, false, 0, Map.of(), Map.of()),
+                new Lora(6, 4, false, true, 0, Map.of(), Map.of()),
                 new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA));
     }
 
-    static Stream<Arguments> methodsAndDtypes() {
+    static Stream<Arguments> everyCase() {
         return methods()
-                .flatMap(method ->
-                        Stream.of(Dtype.F32, Dtype.F16, Dtype.BF16).map(dtype -> Arguments.of(method, dtype)));
+                .flatMap(method -> Stream.of(Dtype.F32, Dtype.F16, Dtype.BF16)
+                        .flatMap(dtype ->
+                                Stream.of(false, true).map(transposed -> Arguments.of(method, dtype, transposed))));
     }
 
-    @ParameterizedTest(name = "{0} into {1}")
-    @MethodSource("methodsAndDtypes")
+    @ParameterizedTest(name = "{0} into {1}, transposed: {2}")
+    @MethodSource("everyCase")
     @DisplayName("adds the update of float64, rounded to the base's dtype, and leaves the rest byte for byte")
-    void addsTheUpdate(AdapterMethod method, Dtype dtype) throws IOException {
+    void addsTheUpdate(AdapterMethod method, Dtype dtype, boolean transposed) throws IOException {
         Path base = base("base.safetensors", dtype, 1);
-        Path adapter = adapter(method, base);
+        Path adapter = adapter(method, base, Map.of(), transposed);
         Path out = folder.resolve("merged.safetensors");
         merge(adapter, base, out, 2, Kernels.best());
         try (Checkpoint before = Checkpoint.open(base);
@@ -80,15 +82,15 @@ class MergerTest {
             assertEquals(
                     List.copyOf(before.tensors().keySet()),
                     List.copyOf(after.tensors().keySet()));
-            Map<String, double[]> updates = updates(adapter, before);
+            Map<String, double[]> adapted = adapted(adapter, before);
             for (TensorView tensor : before.tensors().values()) {
                 TensorView merged = after.tensors().get(tensor.name());
-                double[] update = updates.get(tensor.name());
+                double[] exact = adapted.get(tensor.name());
                 assertEquals(tensor.info().dtype(), merged.info().dtype());
-                if (update == null) {
+                if (exact == null) {
                     assertEquals(-1, tensor.data().mismatch(merged.data()), tensor.name());
                 } else {
-                    assertRounded(tensor.toFloats(), update, merged.toFloats(), dtype);
+                    assertRounded(tensor.toFloats(), exact, merged.toFloats(), dtype);
                 }
             }
             assertEquals(
@@ -97,17 +99,16 @@ class MergerTest {
         }
     }
 
-    private static void assertRounded(float[] weight, double[] update, float[] merged, Dtype dtype) {
+    private static void assertRounded(float[] weight, double[] exact, float[] merged, Dtype dtype) {
         int changed = 0;
         for (int i = 0; i < weight.length; i++) {
-            double exact = weight[i] + update[i];
             double halfUnit = switch (dtype) {
-                case BF16 -> Math.scalb(1.0, Math.max(Math.getExponent(exact), -126) - 8);
-                case F16 -> Math.scalb(1.0, Math.max(Math.getExponent(exact), -14) - 11);
+                case BF16 -> Math.scalb(1.0, Math.max(Math.getExponent(exact[i]), -126) - 8);
+                case F16 -> Math.scalb(1.0, Math.max(Math.getExponent(exact[i]), -14) - 11);
                 default -> 0;
             };
             // float32 sums of up to 33 products near 0.1 err by far less than this before the one rounding
-            assertEquals(exact, merged[i], halfUnit + 2e-6, "element " + i);
+            assertEquals(exact[i], merged[i], halfUnit + 2e-6, "element " + i);
             changed += merged[i] == weight[i] ? 0 : 1;
         }
         assertTrue(changed > weight.length / 2, "the update is not there");
@@ -237,18 +238,39 @@ class MergerTest {
         }
     }
 
-    private static Map<String, double[]> updates(Path adapter, Checkpoint base) throws IOException {
+    /** The adapted weights in float64, by tensor. */
+    private static Map<String, double[]> adapted(Path adapter, Checkpoint base) throws IOException {
         ReferenceOps ops = new ReferenceOps();
         BoundAdapter bound = new Binding(base).bind(Adapter.read(adapter), false);
-        Map<String, double[]> updates = new LinkedHashMap<>();
+        Map<String, double[]> adapted = new LinkedHashMap<>();
         for (Target target : bound.targets()) {
             LowRank<DoubleTensor> update = bound.update(
                     ops, target, key -> DoubleTensor.of(bound.tensors().get(key)));
-            updates.put(
-                    target.tensor(),
-                    ops.matMul(update.foldedLeft(ops), update.foldedRight(ops)).values());
+            DoubleTensor stored = DoubleTensor.of(base.tensors().get(target.tensor()));
+            DoubleTensor weight = target.transposed() ? ops.transpose(stored, 1, 0) : stored;
+            DoubleTensor whole = ops.add(weight, ops.matMul(update.foldedLeft(ops), update.foldedRight(ops)));
+            if (update.magnitude().isPresent()) {
+                whole = scaled(whole, update.magnitude().get());
+            }
+            adapted.put(target.tensor(), (target.transposed() ? ops.transpose(whole, 1, 0) : whole).values());
         }
-        return updates;
+        return adapted;
+    }
+
+    /** DoRA's formula, row by row. */
+    private static DoubleTensor scaled(DoubleTensor whole, DoubleTensor magnitude) {
+        double[] values = whole.values().clone();
+        int in = (int) whole.shape().dim(1);
+        for (int row = 0; row < magnitude.values().length; row++) {
+            double squares = 0;
+            for (int i = row * in; i < (row + 1) * in; i++) {
+                squares += values[i] * values[i];
+            }
+            for (int i = row * in; i < (row + 1) * in; i++) {
+                values[i] *= magnitude.values()[row] / Math.sqrt(squares);
+            }
+        }
+        return new DoubleTensor(whole.shape(), values);
     }
 
     private Path base(String name, Dtype weights, long seed) throws IOException {
@@ -293,18 +315,30 @@ class MergerTest {
     }
 
     private Path adapter(AdapterMethod method, Path base, Map<String, FloatTensor> saved) throws IOException {
+        return adapter(method, base, saved, false);
+    }
+
+    private Path adapter(AdapterMethod method, Path base, Map<String, FloatTensor> saved, boolean transposed)
+            throws IOException {
         Path out = Files.createTempDirectory(folder, "adapter");
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
             List<Target> targets = new ArrayList<>();
             for (String module : MODULES) {
                 Shape shape = checkpoint.tensors().get(module + ".weight").shape();
-                targets.add(
-                        new Target(module, module, module + ".weight", (int) shape.dim(0), (int) shape.dim(1), false));
+                int rows = (int) shape.dim(0);
+                int columns = (int) shape.dim(1);
+                targets.add(new Target(
+                        module,
+                        module,
+                        module + ".weight",
+                        transposed ? columns : rows,
+                        transposed ? rows : columns,
+                        transposed));
             }
             Random random = new Random(9);
-            BoundAdapter fresh =
-                    BoundAdapter.fresh(method, targets, saved, Optional.empty(), binding.digests(targets), random);
+            BoundAdapter fresh = BoundAdapter.fresh(
+                    method, targets, binding::weight, saved, Optional.empty(), binding.digests(targets), random);
             Map<String, FloatTensor> trained = new LinkedHashMap<>();
             for (String key : fresh.trainedKeys()) {
                 Shape shape = fresh.tensors().get(key).shape();

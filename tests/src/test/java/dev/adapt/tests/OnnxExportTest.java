@@ -171,17 +171,19 @@ class OnnxExportTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"lora", "vera"})
+    @ValueSource(strings = {"lora", "dora", "vera"})
     void adapterBesideItsBaseIsExportedUnmerged(String name) throws Exception {
-        AdapterMethod method =
-                name.equals("lora") ? new Lora(4, 8, 0) : new Vera(8, 0.5, 42, 0, false, Projection.Rounding.FMA);
+        AdapterMethod method = name.equals("vera")
+                ? new Vera(8, 0.5, 42, 0, false, Projection.Rounding.FMA)
+                : new Lora(4, 8, false, name.equals("dora"), 0, Map.of(), Map.of());
         Path path = checkpoint("mean", "gelu", Dtype.F32);
         try (Checkpoint checkpoint = Checkpoint.open(path)) {
             Binding binding = new Binding(checkpoint);
             Architecture architecture = Architecture.of(checkpoint.requireConfig());
             List<Target> targets = binding.targets(List.of("query", "value", "output.dense"), architecture);
             Random random = new Random(8);
-            BoundAdapter fresh = BoundAdapter.fresh(method, targets, Map.of(), Optional.empty(), Map.of(), random);
+            BoundAdapter fresh =
+                    BoundAdapter.fresh(method, targets, binding::weight, Map.of(), Optional.empty(), Map.of(), random);
             Map<String, FloatTensor> trained = new LinkedHashMap<>();
             for (String key : fresh.trainedKeys()) {
                 FloatTensor before = Objects.requireNonNull(fresh.tensors().get(key));

@@ -24,6 +24,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
@@ -47,7 +48,10 @@ class TrainingTest {
     private Path data;
 
     static Stream<AdapterMethod> methods() {
-        return Stream.of(new Lora(3, 6, 0.1), new Vera(12, 0.1, 0, 0.1, false, Projection.Rounding.FMA));
+        return Stream.of(
+                new Lora(3, 6, 0.1),
+                new Lora(3, 6, false, true, 0.1, Map.of(), Map.of()),
+                new Vera(12, 0.1, 0, 0.1, false, Projection.Rounding.FMA));
     }
 
     @BeforeEach

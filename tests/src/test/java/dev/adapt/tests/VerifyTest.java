@@ -61,7 +61,10 @@ class VerifyTest {
     }
 
     static Stream<AdapterMethod> methods() {
-        return Stream.of(new Lora(4, 8, 0.1), new Vera(16, 0.1, 3, 0.1, false, Projection.Rounding.FMA));
+        return Stream.of(
+                new Lora(4, 8, 0.1),
+                new Lora(4, 8, false, true, 0.1, Map.of(), Map.of()),
+                new Vera(16, 0.1, 3, 0.1, false, Projection.Rounding.FMA));
     }
 
     @ParameterizedTest(name = "{0}")
@@ -158,8 +161,8 @@ class VerifyTest {
             Map<String, FloatTensor> head = Map.of(
                     "classifier.weight", random(Shape.of(2, TinyBert.HIDDEN), random),
                     "classifier.bias", random(Shape.of(2), random));
-            BoundAdapter fresh =
-                    BoundAdapter.fresh(method, targets, head, Optional.of(HEAD), binding.digests(targets), random);
+            BoundAdapter fresh = BoundAdapter.fresh(
+                    method, targets, binding::weight, head, Optional.of(HEAD), binding.digests(targets), random);
             Map<String, FloatTensor> trained = new LinkedHashMap<>();
             fresh.trainedKeys()
                     .forEach(key ->

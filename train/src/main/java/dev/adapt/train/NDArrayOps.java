@@ -113,6 +113,16 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
+    public NDArray sqrt(NDArray x) {
+        return own(x.sqrt());
+    }
+
+    @Override
+    public NDArray stopGradient(NDArray x) {
+        return own(x.stopGradient());
+    }
+
+    @Override
     public NDArray softmax(NDArray x) {
         return own(x.softmax(-1));
     }

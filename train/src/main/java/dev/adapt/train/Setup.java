@@ -52,6 +52,7 @@ record Setup(Model model, Encoded train, Encoded eval, int maxLength) {
         BoundAdapter adapter = BoundAdapter.fresh(
                 config.method(),
                 targets,
+                binding::weight,
                 head(labels.size(), hidden, random),
                 Optional.of(new Head(pooling, labels)),
                 binding.digests(targets),

@@ -8,6 +8,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.training.GradientCollector;
 import dev.adapt.formats.graph.Activation;
+import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.graph.ReferenceOps;
@@ -17,6 +18,7 @@ import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -54,7 +56,13 @@ class NDArrayOpsTest {
                 new Formula() {
                     @Override
                     public <T> T of(Ops<T> ops, List<T> x) {
-                        return new LowRank<>(x.get(1), x.get(2), Optional.of(x.get(3)), Optional.of(x.get(4)), 1)
+                        return new LowRank<>(
+                                        x.get(1),
+                                        x.get(2),
+                                        Optional.of(x.get(3)),
+                                        Optional.of(x.get(4)),
+                                        1,
+                                        Optional.empty())
                                 .apply(ops, x.get(0));
                     }
                 }));
@@ -209,6 +217,69 @@ class NDArrayOpsTest {
             NDArray x = evaluating.constant(tensor);
             assertEquals(x, evaluating.dropout(x, 0.25));
         }
+    }
+
+    @Test
+    @DisplayName("DoRA's norm is a constant to the gradient, and its value that of the adapted weight")
+    void theNormOfDoraIsConstant() {
+        Random random = new Random(11);
+        FloatTensor x = random(Shape.of(2, 3, 5), random);
+        FloatTensor weight = random(Shape.of(4, 5), random);
+        FloatTensor bias = random(Shape.of(4), random);
+        List<FloatTensor> trained =
+                List.of(random(Shape.of(4, 2), random), random(Shape.of(2, 5), random), random(Shape.of(4), random));
+        FloatTensor weights = random(Shape.of(2, 3, 4), random);
+        // finite differences of the same formula with the norm as it is at the start
+        ReferenceOps reference = new ReferenceOps();
+        DoubleTensor norm =
+                norm(reference, trained.stream().map(DoubleTensor::of).toList(), DoubleTensor.of(weight));
+        Case constant = new Case("dora", List.of(), new Formula() {
+            @Override
+            public <T> T of(Ops<T> ops, List<T> y) {
+                T whole = ops.add(
+                        ops.linear(ops.constant(x), ops.constant(weight), Optional.empty()),
+                        new LowRank<>(y.get(0), y.get(1), 1.5).apply(ops, ops.constant(x)));
+                T scale = ops.div(y.get(2), ops.constant(new FloatTensor(norm.shape(), norm.toFloats())));
+                return ops.add(ops.mul(whole, scale), ops.constant(bias));
+            }
+        });
+        try (NDManager step = NDManager.newBaseManager()) {
+            NDArrayOps ops = new NDArrayOps(step, true);
+            List<NDArray> arrays = trained.stream().map(ops::constant).toList();
+            arrays.forEach(array -> array.setRequiresGradient(true));
+            Map<String, NDArray> model = Map.of("layer.weight", ops.constant(weight), "layer.bias", ops.constant(bias));
+            LowRank<NDArray> update = new LowRank<>(
+                    arrays.get(0), arrays.get(1), Optional.empty(), Optional.empty(), 1.5, Optional.of(arrays.get(2)));
+            Layers<NDArray> layers = new Layers<>(ops, model::get, model::containsKey, Map.of("layer", update), 0);
+            try (GradientCollector collector = Engine.getInstance().newGradientCollector()) {
+                NDArray result = layers.linear(ops.constant(x), "layer");
+                collector.backward(result.mul(ops.constant(weights)).sum());
+                double[] expected = reference(
+                                constant, trained.stream().map(DoubleTensor::of).toList())
+                        .values();
+                assertClose("values", expected, result.toFloatArray(), 1e-5);
+            }
+            for (int i = 0; i < arrays.size(); i++) {
+                assertClose(
+                        "gradient of " + i,
+                        finiteDifferences(constant, trained, i, weights),
+                        arrays.get(i).getGradient().toFloatArray(),
+                        2e-5);
+            }
+        }
+    }
+
+    /** ‖W + 1.5·B·A‖ of each row, element by element. */
+    private static DoubleTensor norm(ReferenceOps ops, List<DoubleTensor> trained, DoubleTensor weight) {
+        DoubleTensor delta = ops.affine(ops.matMul(trained.get(0), trained.get(1)), 1.5, 0);
+        double[] whole = ops.add(weight, delta).values();
+        double[] norm = new double[4];
+        for (int row = 0; row < norm.length; row++) {
+            norm[row] = Math.sqrt(Arrays.stream(whole, 5 * row, 5 * row + 5)
+                    .map(value -> value * value)
+                    .sum());
+        }
+        return new DoubleTensor(Shape.of(4), norm);
     }
 
     private static FloatTensor random(Shape shape, Random random) {

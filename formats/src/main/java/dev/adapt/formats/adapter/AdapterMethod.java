@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -55,8 +56,9 @@ public sealed interface AdapterMethod permits Lora, Vera {
      * The update of a layer.
      *
      * @param part the tensor of a part's name
+     * @param weight the layer's frozen weight [out, in], for methods whose factors come from it
      */
-    <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part);
+    <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight);
 
     /** Writes the method's hyperparameters as PEFT names them. */
     void describe(ObjectNode config);

@@ -13,6 +13,7 @@ import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -62,12 +63,14 @@ public record BoundAdapter(
     /**
      * A new adapter, before training.
      *
+     * @param weight the base's tensor of a target, as it is stored; asked only by methods that start from it
      * @param saved the head's tensors by canonical name, as they begin
      * @param random where random starts draw from, target by target
      */
     public static BoundAdapter fresh(
             AdapterMethod method,
             List<Target> targets,
+            Function<Target, ? extends Tensor> weight,
             Map<String, FloatTensor> saved,
             Optional<Head> head,
             Map<String, String> baseDigests,
@@ -80,11 +83,20 @@ public record BoundAdapter(
                 if (part.initial() instanceof Initial.Regenerated) {
                     tensors.computeIfAbsent(key, absent -> require(regenerated, part.name()));
                 } else {
-                    tensors.computeIfAbsent(key, absent -> part.initial().values(part.shape(), random));
+                    tensors.computeIfAbsent(
+                            key,
+                            absent -> part.initial()
+                                    .values(part.shape(), random, () -> upright(weight.apply(target), target)));
                 }
             }
         }
         return new BoundAdapter(method, targets, tensors, saved, head, baseDigests);
+    }
+
+    /** A target's weight as [out, in], however it is stored. */
+    private static FloatTensor upright(Tensor weight, Target target) {
+        FloatTensor stored = new FloatTensor(weight.shape(), weight.toFloats());
+        return target.transposed() ? stored.transposed() : stored;
     }
 
     /**
@@ -234,7 +246,7 @@ public record BoundAdapter(
     /**
      * The update of every target, by its canonical module name.
      *
-     * @param tensor the tensor of a key of {@link #tensors}
+     * @param tensor the tensor of a key of {@link #tensors}, and of the canonical name of a target's weight
      */
     public <T> Map<String, LowRank<T>> updates(Ops<T> ops, Function<String, T> tensor) {
         Map<String, LowRank<T>> updates = new LinkedHashMap<>();
@@ -244,11 +256,14 @@ public record BoundAdapter(
         return updates;
     }
 
-    /** The update of one target. */
+    /** The update of one target, from the same tensors. */
     public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> tensor) {
         Map<String, String> keys = new LinkedHashMap<>();
         method.parts(target, targets).forEach(part -> keys.put(part.name(), key(part, target)));
-        return method.update(ops, target, part -> tensor.apply(require(keys, part)));
+        return method.update(ops, target, part -> tensor.apply(require(keys, part)), () -> {
+            T weight = tensor.apply(target.canonical() + ".weight");
+            return target.transposed() ? ops.transpose(weight, 1, 0) : weight;
+        });
     }
 
     /** The same adapter with other values, as training left them. */

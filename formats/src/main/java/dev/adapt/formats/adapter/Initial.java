@@ -3,6 +3,7 @@ package dev.adapt.formats.adapter;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.Arrays;
+import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
 
 /** What a part of an adapter holds before training. */
@@ -13,6 +14,9 @@ public sealed interface Initial {
     /** Uniform in ±1/√fanIn: Kaiming's with a = √5, as PEFT initialises LoRA's A. */
     record KaimingUniform(int fanIn) implements Initial {}
 
+    /** The Euclidean norm of each row of the frozen weight [out, in]. */
+    record RowNorms() implements Initial {}
+
     /** What {@link AdapterMethod#regenerate} computes. */
     record Regenerated() implements Initial {}
 
@@ -20,8 +24,9 @@ public sealed interface Initial {
      * The tensor before training.
      *
      * @param random where a random start draws from
+     * @param weight the layer's frozen weight [out, in], for starts that come from it
      */
-    default FloatTensor values(Shape shape, RandomGenerator random) {
+    default FloatTensor values(Shape shape, RandomGenerator random, Supplier<FloatTensor> weight) {
         float[] values = new float[Math.toIntExact(shape.elements())];
         switch (this) {
             case Constant(float value) -> Arrays.fill(values, value);
@@ -31,8 +36,20 @@ public sealed interface Initial {
                     values[i] = random.nextFloat(-bound, bound);
                 }
             }
+            case RowNorms() -> rowNorms(weight.get(), values);
             case Regenerated() -> throw new IllegalArgumentException("the method regenerates this part");
         }
         return new FloatTensor(shape, values);
+    }
+
+    private static void rowNorms(FloatTensor weight, float[] norms) {
+        int in = weight.values().length / norms.length;
+        for (int row = 0; row < norms.length; row++) {
+            double squares = 0;
+            for (int i = row * in; i < (row + 1) * in; i++) {
+                squares += (double) weight.values()[i] * weight.values()[i];
+            }
+            norms[row] = (float) Math.sqrt(squares);
+        }
     }
 }

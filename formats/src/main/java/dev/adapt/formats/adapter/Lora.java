@@ -5,10 +5,12 @@ import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
@@ -16,6 +18,10 @@ import org.jspecify.annotations.Nullable;
  * LoRA: {@code ΔW = s·B·A}, A [r, in], B [out, r], both trained (Hu et al., arXiv 2106.09685, equation 3), with
  * {@code s = α/r}, or {@code α/√r} for rsLoRA (Kalajdzievski, arXiv 2312.03732). A starts Kaiming-uniform, B at 0.
  *
+ * <p>DoRA (Liu et al., arXiv 2402.09353, equation 5) trains beside them the norms m [out] of the adapted weight's rows,
+ * {@code W' = diag(m/‖W + ΔW‖)·(W + ΔW)}; m starts at ‖W‖.
+ *
+ * @param dora whether it is DoRA
  * @param rankPattern ranks of modules that differ, by PEFT's module patterns
  * @param alphaPattern alphas of modules that differ, by PEFT's module patterns
  */
@@ -23,6 +29,7 @@ public record Lora(
         int rank,
         double alpha,
         boolean rankStabilised,
+        boolean dora,
         double dropout,
         Map<String, Double> rankPattern,
         Map<String, Double> alphaPattern)
@@ -30,15 +37,15 @@ public record Lora(
     static final String PEFT_TYPE = "LORA";
     private static final String A = "lora_A.weight";
     private static final String B = "lora_B.weight";
+    private static final String MAGNITUDE = "lora_magnitude_vector";
 
     /** LoRA with one rank and alpha for all layers. */
     public Lora(int rank, double alpha, double dropout) {
-        this(rank, alpha, false, dropout, Map.of(), Map.of());
+        this(rank, alpha, false, false, dropout, Map.of(), Map.of());
     }
 
     static Lora of(AdapterConfig config) {
         config.refuse(
-                "use_dora",
                 "use_qalora",
                 "use_bdlora",
                 "lora_bias",
@@ -56,6 +63,7 @@ public record Lora(
                 config.document().positive("r"),
                 config.document().number("lora_alpha", 8),
                 config.document().says("use_rslora"),
+                config.document().says("use_dora"),
                 config.document().number("lora_dropout", 0),
                 config.pattern("rank_pattern"),
                 config.pattern("alpha_pattern"));
@@ -68,7 +76,7 @@ public record Lora(
 
     @Override
     public List<String> partNames() {
-        return List.of(A, B);
+        return dora ? List.of(A, B, MAGNITUDE) : List.of(A, B);
     }
 
     @Override
@@ -95,14 +103,24 @@ public record Lora(
     @Override
     public List<Part> parts(Target target, List<Target> all) {
         int r = rank(target);
-        return List.of(
-                Part.trained(A, Shape.of(r, target.in()), new Initial.KaimingUniform(target.in())),
-                Part.trained(B, Shape.of(target.out(), r), new Initial.Constant(0)));
+        List<Part> parts = new ArrayList<>();
+        parts.add(Part.trained(A, Shape.of(r, target.in()), new Initial.KaimingUniform(target.in())));
+        parts.add(Part.trained(B, Shape.of(target.out(), r), new Initial.Constant(0)));
+        if (dora) {
+            parts.add(Part.trained(MAGNITUDE, Shape.of(target.out()), new Initial.RowNorms()));
+        }
+        return parts;
     }
 
     @Override
-    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part) {
-        return new LowRank<>(part.apply(B), part.apply(A), scale(target));
+    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
+        return new LowRank<>(
+                part.apply(B),
+                part.apply(A),
+                Optional.empty(),
+                Optional.empty(),
+                scale(target),
+                dora ? Optional.of(part.apply(MAGNITUDE)) : Optional.empty());
     }
 
     @Override
@@ -120,7 +138,7 @@ public record Lora(
         config.put("lora_alpha", alpha);
         config.put("lora_dropout", dropout);
         config.put("use_rslora", rankStabilised);
-        config.put("use_dora", false);
+        config.put("use_dora", dora);
         config.put("init_lora_weights", true);
         ObjectNode ranks = config.putObject("rank_pattern");
         rankPattern.forEach((module, value) -> ranks.put(module, value.intValue()));

@@ -11,6 +11,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
+import java.util.function.Supplier;
 
 /**
  * VeRA: {@code ΔW = diag(b)·B·diag(d)·A} (Kopiczko et al., arXiv 2310.11454, equation 2). A and B are frozen, shared by
@@ -79,13 +80,14 @@ public record Vera(
     }
 
     @Override
-    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part) {
+    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
         return new LowRank<>(
                 ops.slice(part.apply(B), 0, 0, target.out()),
                 ops.slice(part.apply(A), 1, 0, target.in()),
                 Optional.of(part.apply(LAMBDA_B)),
                 Optional.of(part.apply(LAMBDA_D)),
-                1);
+                1,
+                Optional.empty());
     }
 
     @Override

@@ -43,10 +43,34 @@ public final class Layers<T> {
     /** Linear layer {@code module}: x [.., in] to [.., out]; its bias is optional, its update is added. */
     public T linear(T x, String module) {
         String bias = module + ".bias";
-        Optional<T> optionalBias = present.test(bias) ? Optional.of(weights.apply(bias)) : Optional.empty();
-        T y = ops.linear(x, weights.apply(module + ".weight"), optionalBias);
-        LowRank<T> update = updates.get(module);
-        return update == null ? y : ops.add(y, update.apply(ops, ops.dropout(x, adapterDropout)));
+        return linear(
+                x,
+                weights.apply(module + ".weight"),
+                present.test(bias) ? Optional.of(weights.apply(bias)) : Optional.empty(),
+                Optional.ofNullable(updates.get(module)));
+    }
+
+    private T linear(T x, T weight, Optional<T> bias, Optional<LowRank<T>> adapted) {
+        if (adapted.isEmpty()) {
+            return ops.linear(x, weight, bias);
+        }
+        LowRank<T> update = adapted.get();
+        T dropped = ops.dropout(x, adapterDropout);
+        T delta = update.apply(ops, dropped);
+        if (update.magnitude().isEmpty()) {
+            return ops.add(ops.linear(x, weight, bias), delta);
+        }
+        T whole = ops.add(ops.linear(dropped, weight, Optional.empty()), delta);
+        T scaled = ops.mul(whole, update.rowScale(ops, weight));
+        return isSame(x, dropped)
+                ? bias.map(own -> ops.add(scaled, own)).orElse(scaled)
+                // what dropout took away is not the adapter's: it passes the frozen layer, as in PEFT
+                : ops.add(ops.linear(ops.add(x, ops.affine(dropped, -1, 0)), weight, bias), scaled);
+    }
+
+    @SuppressWarnings("ReferenceEquality") // dropout that drops nothing gives back its input
+    private boolean isSame(T x, T dropped) {
+        return x == dropped;
     }
 
     /** Layer normalisation {@code module} over the last axis. */
@@ -56,11 +80,34 @@ public final class Layers<T> {
 
     /** Row {@code index} of the table of {@code module}, as [1, 1, width]. */
     public T row(long index, String module) {
-        return ops.reshape(ops.slice(weights.apply(module + ".weight"), 0, index, index + 1), 1, 1, -1);
+        return ops.reshape(ops.slice(table(module), 0, index, index + 1), 1, 1, -1);
     }
 
-    /** Rows of the table of {@code module} at integer ids. */
+    /** Rows of the table of {@code module} at integer ids; its update is added. */
     public T embedding(T ids, String module) {
-        return ops.embedding(weights.apply(module + ".weight"), ids);
+        T table = weights.apply(module + ".weight");
+        T rows = ops.embedding(table, ids);
+        LowRank<T> update = updates.get(module);
+        if (update == null) {
+            return rows;
+        }
+        T adapted = ops.add(rows, update.lookUp(ops, ids));
+        return update.magnitude().isPresent()
+                ? ops.mul(adapted, update.rowScale(ops, ops.transpose(table, 1, 0)))
+                : adapted;
+    }
+
+    /** The whole table of {@code module}, its update added. */
+    private T table(String module) {
+        T table = weights.apply(module + ".weight");
+        LowRank<T> update = updates.get(module);
+        if (update == null) {
+            return table;
+        }
+        T delta = ops.matMul(update.foldedLeft(ops), update.foldedRight(ops));
+        T adapted = ops.add(table, ops.transpose(delta, 1, 0));
+        return update.magnitude().isPresent()
+                ? ops.mul(adapted, update.rowScale(ops, ops.transpose(table, 1, 0)))
+                : adapted;
     }
 }

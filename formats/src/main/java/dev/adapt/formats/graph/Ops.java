@@ -43,6 +43,9 @@ public interface Ops<T> {
     /** The sum along an axis, which stays with size 1. */
     T sum(T x, int axis);
 
+    /** {@code √x}, element by element. */
+    T sqrt(T x);
+
     /** Softmax over the last axis. */
     T softmax(T x);
 
@@ -63,6 +66,11 @@ public interface Ops<T> {
 
     /** While training, zeroes elements with the given probability and scales the others up; otherwise x itself. */
     default T dropout(T x, double probability) {
+        return x;
+    }
+
+    /** While training, x as a constant, through which no gradient flows; otherwise x itself. */
+    default T stopGradient(T x) {
         return x;
     }
 

@@ -187,6 +187,11 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     @Override
+    public DoubleTensor sqrt(DoubleTensor x) {
+        return map(x, Math::sqrt);
+    }
+
+    @Override
     public DoubleTensor softmax(DoubleTensor x) {
         int width = dim(x, -1);
         double[] y = new double[x.values().length];

@@ -153,6 +153,11 @@ public final class Binding {
         return tensor;
     }
 
+    /** The base's tensor of a target, as it is stored. */
+    public TensorView weight(Target target) {
+        return tensor(target.canonical());
+    }
+
     /** The digest of each target's weight, by its canonical module name. */
     public Map<String, String> digests(List<Target> targets) {
         Map<String, String> digests = new LinkedHashMap<>();

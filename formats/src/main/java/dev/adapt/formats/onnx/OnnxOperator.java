@@ -29,6 +29,7 @@ enum OnnxOperator {
     SIGMOID("Sigmoid", 13, 1, 1),
     SLICE("Slice", 13, 3, 5),
     SOFTMAX("Softmax", 13, 1, 1, Map.of("axis", AttributeType.INT)),
+    SQRT("Sqrt", 13, 1, 1),
     SQUEEZE("Squeeze", 13, 1, 2),
     TANH("Tanh", 13, 1, 1),
     TRANSPOSE("Transpose", 13, 1, 1, Map.of("perm", AttributeType.INTS)),

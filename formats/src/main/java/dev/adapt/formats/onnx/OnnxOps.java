@@ -81,6 +81,11 @@ final class OnnxOps implements Ops<OnnxValue> {
     }
 
     @Override
+    public OnnxValue sqrt(OnnxValue x) {
+        return graph.node(OnnxOperator.SQRT, List.of(), x);
+    }
+
+    @Override
     public OnnxValue softmax(OnnxValue x) {
         return graph.node(OnnxOperator.SOFTMAX, List.of(attribute("axis", -1)), x);
     }

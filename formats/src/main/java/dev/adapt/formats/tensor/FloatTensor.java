@@ -18,6 +18,19 @@ public record FloatTensor(Shape shape, float[] values) implements Tensor {
         return values;
     }
 
+    /** The matrix with rows and columns exchanged, a copy. */
+    public FloatTensor transposed() {
+        int rows = Math.toIntExact(shape.dim(0));
+        int columns = Math.toIntExact(shape.dim(1));
+        float[] turned = new float[values.length];
+        for (int row = 0; row < rows; row++) {
+            for (int column = 0; column < columns; column++) {
+                turned[column * rows + row] = values[row * columns + column];
+            }
+        }
+        return new FloatTensor(Shape.of(columns, rows), turned);
+    }
+
     /** The elements as little-endian bytes. */
     public ByteBuffer toBytes() {
         ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(values.length, Float.BYTES))

@@ -15,8 +15,9 @@ public final class Methods {
         ranks.put("layer.0.*query", rank + 1.0);
         return List.of(
                 new Lora(rank, 3, 0.125),
-                new Lora(rank, 5, true, 0.125, Map.of(), Map.of()),
-                new Lora(rank, 8, false, 0, ranks, Map.of("query", 2.5)),
+                new Lora(rank, 5, true, false, 0.125, Map.of(), Map.of()),
+                new Lora(rank, 8, false, false, 0, ranks, Map.of("query", 2.5)),
+                new Lora(rank, 5, true, true, 0.125, ranks, Map.of()),
                 new Vera(rank, 0.1, 7, 0.125, false, Projection.Rounding.FMA),
                 new Vera(rank, 0.25, (1L << 32) + 7, 0, true, Projection.Rounding.FMA),
                 new Vera(rank, 0.1, 49, 0, false, Projection.Rounding.UNFUSED));

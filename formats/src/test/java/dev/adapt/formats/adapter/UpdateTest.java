@@ -53,17 +53,28 @@ class UpdateTest {
     }
 
     private static BoundAdapter filled(AdapterMethod method, List<Target> targets, Random random) {
-        BoundAdapter fresh = BoundAdapter.fresh(method, targets, Map.of(), Optional.empty(), Map.of(), random);
+        BoundAdapter fresh = BoundAdapter.fresh(
+                method,
+                targets,
+                target -> tensor(Shape.of(target.out(), target.in()), random),
+                Map.of(),
+                Optional.empty(),
+                Map.of(),
+                random);
         Map<String, FloatTensor> trained = new LinkedHashMap<>();
         for (String key : fresh.trainedKeys()) {
             Shape shape = fresh.tensors().get(key).shape();
-            float[] values = new float[(int) shape.elements()];
-            for (int i = 0; i < values.length; i++) {
-                values[i] = random.nextFloat(-1, 1);
-            }
-            trained.put(key, new FloatTensor(shape, values));
+            trained.put(key, tensor(shape, random));
         }
         return fresh.with(trained, Map.of());
+    }
+
+    private static FloatTensor tensor(Shape shape, Random random) {
+        float[] values = new float[(int) shape.elements()];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = random.nextFloat(-1, 1);
+        }
+        return new FloatTensor(shape, values);
     }
 
     /** ΔW element by element, as the papers write it. */

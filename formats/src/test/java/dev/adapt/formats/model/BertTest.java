@@ -117,11 +117,18 @@ class BertTest {
     }
 
     private static Model withHead(Checkpoint base, Pooling pooling) throws IOException {
-        List<Target> targets = new Binding(base)
-                .targets(List.of("query"), Architecture.of(base.config().orElseThrow()));
+        Binding binding = new Binding(base);
+        List<Target> targets =
+                binding.targets(List.of("query"), Architecture.of(base.config().orElseThrow()));
         Head head = new Head(pooling, TinyBert.HEAD.labels());
         BoundAdapter adapter = BoundAdapter.fresh(
-                new Lora(2, 2, 0), targets, TinyBert.head(1), Optional.of(head), Map.of(), new Random(1));
+                new Lora(2, 2, 0),
+                targets,
+                binding::weight,
+                TinyBert.head(1),
+                Optional.of(head),
+                Map.of(),
+                new Random(1));
         return Model.of(base, adapter);
     }
 
