@@ -1,20 +1,20 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.tensor.FloatFormat;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 
 /** The dtypes a merge can write, and how they become float32 and back, rounded once to nearest even. */
 enum Floats {
-    F32,
-    F16,
-    BF16;
+    F32(FloatFormat.F32),
+    F16(FloatFormat.F16),
+    BF16(FloatFormat.BF16);
 
-    private static final ValueLayout.OfFloat FLOAT =
-            ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final ValueLayout.OfShort SHORT =
-            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private final FloatFormat format;
+
+    Floats(FloatFormat format) {
+        this.format = format;
+    }
 
     /** Whether a merge can write tensors of this dtype. */
     static boolean has(Dtype dtype) {
@@ -26,49 +26,16 @@ enum Floats {
     }
 
     int bytes() {
-        return this == F32 ? Float.BYTES : Short.BYTES;
+        return format.bytes();
     }
 
     /** Converts elements from {@code source}, starting at element {@code from}, into the start of {@code into}. */
     void decode(MemorySegment source, long from, float[] into, int count) {
-        switch (this) {
-            case F32 -> MemorySegment.copy(source, FLOAT, from * Float.BYTES, into, 0, count);
-            case F16 -> {
-                for (int i = 0; i < count; i++) {
-                    into[i] = Float.float16ToFloat(source.get(SHORT, (from + i) * Short.BYTES));
-                }
-            }
-            case BF16 -> {
-                for (int i = 0; i < count; i++) {
-                    into[i] = Float.intBitsToFloat(source.get(SHORT, (from + i) * Short.BYTES) << 16);
-                }
-            }
-        }
+        format.decode(source, from, into, count);
     }
 
     /** Converts the first {@code count} values to the start of {@code target}. */
     void encode(float[] values, int count, MemorySegment target) {
-        switch (this) {
-            case F32 -> MemorySegment.copy(values, 0, target, FLOAT, 0, count);
-            case F16 -> {
-                for (int i = 0; i < count; i++) {
-                    target.set(SHORT, 2L * i, Float.floatToFloat16(values[i]));
-                }
-            }
-            case BF16 -> {
-                for (int i = 0; i < count; i++) {
-                    target.set(SHORT, 2L * i, toBfloat16(values[i]));
-                }
-            }
-        }
-    }
-
-    static short toBfloat16(float value) {
-        int bits = Float.floatToRawIntBits(value);
-        if (Float.isNaN(value)) {
-            // the quiet bit keeps a payload that is lost by the cut from becoming infinity
-            return (short) ((bits >>> 16) | 0x40);
-        }
-        return (short) ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16);
+        format.encode(values, 0, count, target);
     }
 }

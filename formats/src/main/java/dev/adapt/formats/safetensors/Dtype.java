@@ -1,5 +1,6 @@
 package dev.adapt.formats.safetensors;
 
+import dev.adapt.formats.tensor.FloatFormat;
 import java.util.Optional;
 
 /**
@@ -40,6 +41,19 @@ public enum Dtype {
     /** The size of one element in bits; under 8 for the packed types. */
     public int bits() {
         return bits;
+    }
+
+    /** How its elements convert to and from float32, where they do. */
+    public Optional<FloatFormat> floatFormat() {
+        return switch (this) {
+            case F64 -> Optional.of(FloatFormat.F64);
+            case F32 -> Optional.of(FloatFormat.F32);
+            case F16 -> Optional.of(FloatFormat.F16);
+            case BF16 -> Optional.of(FloatFormat.BF16);
+            case F8_E4M3 -> Optional.of(FloatFormat.F8_E4M3);
+            case F8_E5M2 -> Optional.of(FloatFormat.F8_E5M2);
+            default -> Optional.empty();
+        };
     }
 
     /** The type a header calls {@code name}, if the format has it. */

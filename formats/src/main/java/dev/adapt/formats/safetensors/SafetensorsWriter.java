@@ -1,6 +1,7 @@
 package dev.adapt.formats.safetensors;
 
 import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -8,6 +9,7 @@ import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Function;
@@ -17,6 +19,9 @@ import java.util.function.Function;
  * a {@link PendingOutput}, or through {@link #write}, so that a broken write leaves nothing behind.
  */
 public final class SafetensorsWriter implements AutoCloseable {
+    /** Values converted at a time. */
+    private static final int CHUNK = 1 << 18;
+
     private final SafetensorsHeader header;
     private final FileChannel channel;
 
@@ -45,16 +50,31 @@ public final class SafetensorsWriter implements AutoCloseable {
     /** Writes a whole file of float32 tensors atomically, in the order the format prefers. */
     public static void write(Path path, Map<String, FloatTensor> tensors, Map<String, String> metadata)
             throws IOException {
-        SafetensorsHeader header = SafetensorsHeader.of(
-                tensors.entrySet().stream()
-                        .map(entry -> new TensorSpec(
-                                entry.getKey(), Dtype.F32, entry.getValue().shape()))
-                        .toList(),
-                metadata);
-        write(path, header, info -> {
-            FloatTensor tensor = Objects.requireNonNull(tensors.get(info.name()));
-            return MemorySegment.ofBuffer(tensor.toBytes());
-        });
+        write(path, tensors, Dtype.F32, metadata);
+    }
+
+    /**
+     * Writes a whole file atomically, each value rounded once to {@code dtype}, in the order the format prefers.
+     *
+     * @throws IllegalArgumentException if {@code dtype} is none of F64, F32, F16 and BF16
+     */
+    public static void write(Path path, Map<String, FloatTensor> tensors, Dtype dtype, Map<String, String> metadata)
+            throws IOException {
+        List<TensorSpec> specs = tensors.entrySet().stream()
+                .map(entry ->
+                        new TensorSpec(entry.getKey(), dtype, entry.getValue().shape()))
+                .toList();
+        SafetensorsHeader header = SafetensorsHeader.of(specs, metadata);
+        try (PendingOutput pending = PendingOutput.file(path)) {
+            try (SafetensorsWriter writer = create(pending.path(), header)) {
+                for (TensorInfo info : header.tensors()) {
+                    writer.write(
+                            info,
+                            Objects.requireNonNull(tensors.get(info.name())).values());
+                }
+            }
+            pending.commit();
+        }
     }
 
     /** Writes a whole file atomically, asking for each tensor's little-endian bytes in the order of the data. */
@@ -67,6 +87,28 @@ public final class SafetensorsWriter implements AutoCloseable {
                 }
             }
             pending.commit();
+        }
+    }
+
+    /**
+     * Writes a whole tensor from float32 values, each rounded once to its dtype.
+     *
+     * @throws IllegalArgumentException if the dtype is none of F64, F32, F16 and BF16, or the shape holds another number
+     */
+    public void write(TensorInfo tensor, float[] values) throws IOException {
+        FloatFormat format = tensor.dtype()
+                .floatFormat()
+                .filter(FloatFormat::writable)
+                .orElseThrow(() ->
+                        new IllegalArgumentException(tensor.name() + ": " + tensor.dtype() + " cannot be written"));
+        if (values.length != tensor.shape().elements()) {
+            throw new IllegalArgumentException(tensor.name() + ": " + values.length + " values for " + tensor.shape());
+        }
+        MemorySegment chunk = MemorySegment.ofArray(new byte[Math.min(CHUNK, values.length) * format.bytes()]);
+        for (int from = 0; from < values.length; from += CHUNK) {
+            int count = Math.min(CHUNK, values.length - from);
+            format.encode(values, from, count, chunk);
+            write(tensor, (long) from * format.bytes(), chunk.asSlice(0, (long) count * format.bytes()));
         }
     }
 

@@ -1,6 +1,7 @@
 package dev.adapt.formats.safetensors;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.TensorDigest;
@@ -17,12 +18,6 @@ import java.nio.file.Path;
  * @param position where its first byte lies in that file
  */
 public record TensorView(Path file, long position, TensorInfo info, MemorySegment data) implements Tensor {
-    private static final ValueLayout.OfShort SHORT =
-            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final ValueLayout.OfFloat FLOAT =
-            ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final ValueLayout.OfDouble DOUBLE =
-            ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -48,26 +43,10 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
      */
     @Override
     public float[] toFloats() {
+        FloatFormat format = dtype().floatFormat()
+                .orElseThrow(() -> wrongDtype("floating-point numbers (F64, F32, F16, BF16, F8_E4M3 or F8_E5M2)"));
         float[] out = new float[elementsAsInt()];
-        switch (dtype()) {
-            case F32 -> MemorySegment.copy(data, FLOAT, 0, out, 0, out.length);
-            case BF16 -> {
-                for (int i = 0; i < out.length; i++) {
-                    out[i] = Float.intBitsToFloat(data.get(SHORT, 2L * i) << 16);
-                }
-            }
-            case F16 -> {
-                for (int i = 0; i < out.length; i++) {
-                    out[i] = Float.float16ToFloat(data.get(SHORT, 2L * i));
-                }
-            }
-            case F64 -> {
-                for (int i = 0; i < out.length; i++) {
-                    out[i] = (float) data.get(DOUBLE, 8L * i);
-                }
-            }
-            default -> throw wrongDtype("floating-point numbers (F64, F32, F16 or BF16)");
-        }
+        format.decode(data, 0, out, out.length);
         return out;
     }
 
