@@ -41,6 +41,7 @@ import picocli.CommandLine.Spec;
             TrainCommand.class,
             MergeCommand.class,
             ExportOnnxCommand.class,
+            ExportAdapterCommand.class,
             VerifyCommand.class,
             InspectCommand.class,
             WarmUpCommand.class

@@ -171,7 +171,12 @@ final class DemoCommand implements Callable<Integer> {
             OnnxExport.run(Model.of(checkpoint), onnx, OnnxExport.Weights.LINKED);
         }
         Report report = Verification.of(
-                new Verification.Forms(Optional.of(base), Optional.of(adapter), Optional.of(merged), Optional.of(onnx)),
+                new Verification.Forms(
+                        Optional.of(base),
+                        Optional.of(adapter),
+                        Optional.of(merged),
+                        Optional.of(onnx),
+                        Optional.empty()),
                 Verification.Settings.DEFAULT,
                 line -> {});
         System.out.print(report.text());

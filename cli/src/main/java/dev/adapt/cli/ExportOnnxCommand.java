@@ -1,13 +1,19 @@
 package dev.adapt.cli;
 
+import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
+import dev.adapt.formats.onnx.AdapterInputs;
 import dev.adapt.formats.onnx.OnnxExport;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -22,9 +28,15 @@ import picocli.CommandLine.Parameters;
             "Writes a checkpoint as an ONNX model, batch and sequence of any size.",
             "By default the weights stay in the checkpoint's safetensors file, and the model, of some kilobytes, points to"
                     + " them: write it into that folder and keep the two together. With --self-contained it holds them"
-                    + " itself; from 2 GB on they go to a second file beside it, named as the model with _data added."
+                    + " itself; from 2 GB on they go to a second file beside it, named as the model with _data added.",
+            "With --adapter-inputs or --target the model takes adapters while it runs, as `export-adapter` writes them, and"
+                    + " computes the checkpoint itself where none is active."
         },
-        footer = {"", "Example: adapt export-onnx merged --out merged/model.onnx"})
+        footer = {
+            "",
+            "Examples: adapt export-onnx merged --out merged/model.onnx",
+            "          adapt export-onnx base --adapter-inputs lora --adapter-inputs vera --out base/model.onnx"
+        })
 final class ExportOnnxCommand implements Callable<Integer> {
     @Parameters(
             paramLabel = "DIR",
@@ -46,25 +58,62 @@ final class ExportOnnxCommand implements Callable<Integer> {
                     "an adapter to export beside the checkpoint's weights, unmerged, as matrix products of its own")
     private Optional<Path> adapter = Optional.empty();
 
+    @Option(
+            names = "--adapter-inputs",
+            paramLabel = "DIR",
+            split = ",",
+            description = "give the model optional inputs for this adapter and its like; repeat for others' modules")
+    private List<Path> adapterInputs = List.of();
+
+    @Option(
+            names = "--target",
+            paramLabel = "NAMES",
+            split = ",",
+            description = "give it optional inputs for adapters of these modules, such as query,value")
+    private List<String> targets = List.of();
+
     @Override
     public Integer call() throws IOException {
+        boolean inputs = !adapterInputs.isEmpty() || !targets.isEmpty();
+        if (inputs && adapter.isPresent()) {
+            throw new UsageException("--adapter writes one adapter into the model, --adapter-inputs and --target leave"
+                    + " its place open: give one or the other");
+        }
         long start = System.nanoTime();
         try (Checkpoint checkpoint = Checkpoint.open(path)) {
-            Model model = adapter.isEmpty()
-                    ? Model.of(checkpoint)
-                    : Model.of(checkpoint, new Binding(checkpoint).bind(Adapter.read(adapter.get()), false));
             OnnxExport.Weights weights = selfContained ? OnnxExport.Weights.OWN : OnnxExport.Weights.LINKED;
-            OnnxExport exported = OnnxExport.run(model, out, weights);
+            OnnxExport exported = inputs
+                    ? OnnxExport.withAdapterInputs(open(checkpoint), out, weights)
+                    : OnnxExport.run(model(checkpoint), out, weights);
             System.out.printf(
-                    "%s: %s, opset %d, %d nodes, with %s of weights %s, in %.1f s%n",
+                    "%s: %s, opset %d, %d nodes%s, with %s of weights %s, in %.1f s%n",
                     out,
                     new Bytes(Files.size(out)),
                     exported.opset(),
                     exported.nodes(),
+                    inputs ? ", " + exported.adapterInputs() + " inputs for adapters" : "",
                     new Bytes(exported.weightBytes()),
                     exported.data().map(data -> "in " + data).orElse(selfContained ? "inside" : "left in " + path),
                     (System.nanoTime() - start) / 1e9);
         }
         return 0;
+    }
+
+    private Model model(Checkpoint checkpoint) throws IOException {
+        return adapter.isEmpty()
+                ? Model.of(checkpoint)
+                : Model.of(checkpoint, new Binding(checkpoint).bind(Adapter.read(adapter.get()), false));
+    }
+
+    private Model open(Checkpoint checkpoint) throws IOException {
+        Binding binding = new Binding(checkpoint);
+        List<BoundAdapter> adapters = new ArrayList<>();
+        for (Path folder : adapterInputs) {
+            adapters.add(binding.bind(Adapter.read(folder), false));
+        }
+        return AdapterInputs.model(
+                checkpoint,
+                adapters,
+                targets.isEmpty() ? List.of() : binding.targets(targets, Architecture.of(checkpoint.requireConfig())));
     }
 }

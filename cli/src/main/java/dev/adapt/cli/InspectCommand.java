@@ -8,6 +8,7 @@ import dev.adapt.formats.adapter.AdapterConfig;
 import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.onnx.OnnxAdapter;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import java.io.IOException;
@@ -28,11 +29,14 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         description = {
             "Lists the tensors of a safetensors file, a checkpoint folder or an adapter folder: dtype, shape, size, metadata.",
-            "Of an adapter it also tells method, rank, trained parameters, and what the same rank costs with LoRA."
+            "Of an adapter it also tells method, rank, trained parameters, and what the same rank costs with LoRA.",
+            "It lists an .onnx_adapter file of ONNX Runtime too."
         },
         footer = {"", "Example: adapt inspect demo/vera-adapter"})
 final class InspectCommand implements Callable<Integer> {
-    @Parameters(paramLabel = "FILE|DIR", description = "a .safetensors file, a checkpoint folder or an adapter folder")
+    @Parameters(
+            paramLabel = "FILE|DIR",
+            description = "a .safetensors or .onnx_adapter file, a checkpoint folder or an adapter folder")
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private Path path;
 
@@ -47,6 +51,11 @@ final class InspectCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        if (OnnxAdapter.isNamed(path)) {
+            OnnxAdapter adapter = OnnxAdapter.read(path);
+            System.out.println(json ? asJson(adapter).toPrettyString() : asText(adapter));
+            return 0;
+        }
         boolean adapter = Files.exists(path.resolve(AdapterConfig.FILE));
         try (Checkpoint checkpoint = Checkpoint.open(adapter ? path.resolve(Adapter.FILE) : path)) {
             Optional<AdapterSize> size = adapter ? Optional.of(sizeOfAdapter()) : Optional.empty();
@@ -57,6 +66,32 @@ final class InspectCommand implements Callable<Integer> {
             }
         }
         return 0;
+    }
+
+    private String asText(OnnxAdapter adapter) {
+        TextTable table = new TextTable("input", "dtype", "shape", "size");
+        adapter.parameters()
+                .forEach((name, tensor) -> table.row(
+                        name,
+                        "F32",
+                        tensor.shape(),
+                        new Bytes(4 * tensor.shape().elements())));
+        return table + "\n" + adapter.parameters().size() + " tensors, " + new Bytes(adapter.bytes());
+    }
+
+    private ObjectNode asJson(OnnxAdapter adapter) {
+        ObjectNode root = new JsonMapper().createObjectNode();
+        root.put("path", path.toString());
+        ArrayNode tensors = root.putArray("tensors");
+        adapter.parameters().forEach((name, tensor) -> {
+            ObjectNode node = tensors.addObject();
+            node.put("name", name);
+            node.put("dtype", "F32");
+            ArrayNode shape = node.putArray("shape");
+            tensor.shape().dims().forEach(shape::add);
+        });
+        root.put("bytes", adapter.bytes());
+        return root;
     }
 
     private AdapterSize sizeOfAdapter() throws IOException {

@@ -41,9 +41,18 @@ final class Verification implements AutoCloseable {
      * The forms to compare.
      *
      * @param adapter beside the base, unmerged
+     * @param onnxAdapter active in the exported model
      */
-    record Forms(Optional<Path> base, Optional<Path> adapter, Optional<Path> merged, Optional<Path> onnx) {
+    record Forms(
+            Optional<Path> base,
+            Optional<Path> adapter,
+            Optional<Path> merged,
+            Optional<Path> onnx,
+            Optional<Path> onnxAdapter) {
         Forms {
+            if (onnxAdapter.isPresent() && onnx.isEmpty()) {
+                throw new UsageException("--onnx-adapter needs --onnx, a model exported with --adapter-inputs");
+            }
             if (adapter.isPresent() && base.isEmpty()) {
                 throw new UsageException("--adapter needs --base, the checkpoint it was trained on");
             }
@@ -112,7 +121,12 @@ final class Verification implements AutoCloseable {
         for (Form form : models) {
             runners.add(onDjl(form, settings.device()));
         }
-        onnx.ifPresent(model -> runners.add(model.runner()));
+        if (onnx.isPresent()) {
+            runners.add(
+                    forms.onnxAdapter().isPresent()
+                            ? onnx.get().adapted(forms.onnxAdapter().get())
+                            : onnx.get().runner());
+        }
         if (settings.reference()) {
             runners.add(
                     new Runner("reference: " + first.name() + " (float64)", new ReferenceRunner(first.model())::run));

@@ -35,6 +35,12 @@ final class VerifyCommand implements Callable<Integer> {
     private Optional<Path> onnx = Optional.empty();
 
     @Option(
+            names = "--onnx-adapter",
+            paramLabel = "FILE",
+            description = "the .onnx_adapter file that is active in the exported model")
+    private Optional<Path> onnxAdapter = Optional.empty();
+
+    @Option(
             names = "--data",
             paramLabel = "FILE",
             description = "compare on texts of this TSV or JSONL file, instead of random tokens")
@@ -91,8 +97,8 @@ final class VerifyCommand implements Callable<Integer> {
                 tolerance,
                 device,
                 !noReference);
-        Report report =
-                Verification.of(new Verification.Forms(base, adapter, merged, onnx), settings, System.err::println);
+        Verification.Forms forms = new Verification.Forms(base, adapter, merged, onnx, onnxAdapter);
+        Report report = Verification.of(forms, settings, System.err::println);
         System.out.println(json ? report.json() : report.text().stripTrailing());
         return report.passed() ? 0 : Failure.NOT_EQUAL;
     }

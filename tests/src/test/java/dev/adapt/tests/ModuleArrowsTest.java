@@ -60,7 +60,8 @@ class ModuleArrowsTest {
         "ai.djl.., train",
         "ai.onnxruntime.., verify",
         "picocli.., cli",
-        "com.google.protobuf.., formats"
+        "com.google.protobuf.., formats",
+        "com.google.flatbuffers.., formats"
     })
     void libraryIsUsedOnlyIn(String library, String module) {
         usedOnlyInRule(library, module).check(OURS);

@@ -5,6 +5,7 @@ import ai.onnxruntime.OnnxTensor;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtLoggingLevel;
+import ai.onnxruntime.OrtLoraAdapter;
 import ai.onnxruntime.OrtProvider;
 import ai.onnxruntime.OrtSession;
 import ai.onnxruntime.TensorInfo;
@@ -22,8 +23,10 @@ import java.nio.LongBuffer;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
 import java.util.Set;
@@ -43,6 +46,7 @@ public final class OnnxRunner implements AutoCloseable {
     private final OrtSession.SessionOptions options;
     private final OrtSession session;
     private final SequencedMap<String, TensorInfo> inputs;
+    private final List<OrtLoraAdapter> adapters = new ArrayList<>();
 
     private OnnxRunner(
             Path path, String output, OrtProvider provider, OrtSession.SessionOptions options, OrtSession session)
@@ -173,18 +177,59 @@ public final class OnnxRunner implements AutoCloseable {
      * @throws FormatException if the model takes an input that is not given, or ONNX Runtime cannot run it
      */
     public DoubleTensor run(Map<String, Tensor> given) {
+        try (OrtSession.RunOptions plain = new OrtSession.RunOptions()) {
+            return run(given, plain);
+        } catch (OrtException e) {
+            throw new FormatException(path, "ONNX Runtime cannot run it: " + reason(e), e);
+        }
+    }
+
+    private DoubleTensor run(Map<String, Tensor> given, OrtSession.RunOptions run) throws OrtException {
         Map<String, OnnxTensor> feed = new LinkedHashMap<>();
         try {
             for (Map.Entry<String, Tensor> input : complete(given).entrySet()) {
                 feed.put(input.getKey(), tensor(input.getKey(), input.getValue()));
             }
-            try (OrtSession.Result result = session.run(feed, Set.of(output))) {
+            try (OrtSession.Result result = session.run(feed, Set.of(output), run)) {
                 return read(result);
             }
-        } catch (OrtException e) {
-            throw new FormatException(path, "ONNX Runtime cannot run it: " + reason(e), e);
         } finally {
             feed.values().forEach(OnnxTensor::close);
+        }
+    }
+
+    /**
+     * The model with an adapter active, in the same session: others, and the model without one, can run between its runs.
+     * The session keeps the adapter until it is closed.
+     *
+     * @param file an {@code .onnx_adapter} file
+     * @throws NoSuchFileException if there is no such file
+     * @throws FormatException if ONNX Runtime cannot read it; on running, also if the model has no input for it
+     */
+    public Runner adapted(Path file) throws IOException {
+        if (!Files.isRegularFile(file)) {
+            throw new NoSuchFileException(file.toString());
+        }
+        try {
+            OrtLoraAdapter adapter = OrtLoraAdapter.create(file.toString());
+            adapters.add(adapter);
+            String name = "ONNX + " + file.getFileName() + " (ONNX Runtime, " + provider() + ")";
+            return new Runner(name, inputs -> run(inputs, file, adapter));
+        } catch (OrtException e) {
+            throw new FormatException(file, "ONNX Runtime cannot read it as an adapter: " + reason(e), e);
+        }
+    }
+
+    private DoubleTensor run(Map<String, Tensor> given, Path file, OrtLoraAdapter adapter) {
+        try (OrtSession.RunOptions run = new OrtSession.RunOptions()) {
+            run.addActiveLoraAdapter(adapter);
+            return run(given, run);
+        } catch (OrtException e) {
+            throw new FormatException(
+                    file,
+                    "ONNX Runtime cannot run " + path + " with it: " + reason(e)
+                            + "; export the model with --adapter-inputs for this adapter",
+                    e);
         }
     }
 
@@ -258,6 +303,7 @@ public final class OnnxRunner implements AutoCloseable {
 
     @Override
     public void close() {
+        adapters.forEach(OrtLoraAdapter::close);
         try {
             session.close();
         } catch (OrtException e) {

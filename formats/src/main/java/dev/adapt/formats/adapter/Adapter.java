@@ -39,7 +39,7 @@ public record Adapter(
     static final String SHARED_PREFIX = "base_model.";
 
     /** What PEFT's keys begin with, before the name of a module. */
-    static final String MODULE_PREFIX = "base_model.model.";
+    public static final String MODULE_PREFIX = "base_model.model.";
 
     /**
      * Reads an adapter folder.

@@ -3,6 +3,7 @@ package dev.adapt.formats.onnx;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.proto.ModelProto;
@@ -16,6 +17,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * A model written as ONNX: its forward pass as a graph, batch and sequence of any size.
@@ -24,9 +26,10 @@ import java.util.Optional;
  * @param data the file of weights written beside it, if there is one
  * @param opset the version of ONNX's operators that it needs
  * @param nodes how many nodes the graph has
+ * @param adapterInputs how many inputs it has that adapters fill
  * @param weightBytes of the weights that the graph reads, wherever they lie
  */
-public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, long weightBytes) {
+public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, int adapterInputs, long weightBytes) {
     /** Where the weights of an exported model lie. */
     public enum Weights {
         /**
@@ -50,16 +53,26 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
      * @throws dev.adapt.formats.FormatException if a weight is not floating point
      */
     public static OnnxExport run(Model model, Path out, Weights weights) throws IOException {
-        return run(model, out, weights, MAX_EMBEDDED);
+        return run(model, Set.of(), out, weights, MAX_EMBEDDED);
     }
 
-    static OnnxExport run(Model model, Path out, Weights where, long maxEmbedded) throws IOException {
+    /**
+     * Exports a model of {@link AdapterInputs#model}, whose adapter's tensors become optional inputs.
+     *
+     * @throws UsageException as {@link #run} does
+     */
+    public static OnnxExport withAdapterInputs(Model model, Path out, Weights weights) throws IOException {
+        return run(model, model.trainable(), out, weights, MAX_EMBEDDED);
+    }
+
+    static OnnxExport run(Model model, Set<String> optional, Path out, Weights where, long maxEmbedded)
+            throws IOException {
         if (!out.toString().endsWith(".onnx")) {
             // an input's name, mistaken for the output's, never ends so
             throw new UsageException("--out " + out + ": expected a file name that ends with .onnx");
         }
         OnnxGraph graph = new OnnxGraph(model.config().modelType());
-        OnnxWeights weights = new OnnxWeights(graph, model::leaf);
+        OnnxWeights weights = new OnnxWeights(graph, model::leaf, optional);
         build(model, graph, weights);
         Optional<Path> data = Optional.empty();
         if (where == Weights.LINKED) {
@@ -76,7 +89,8 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
             }
             data = Optional.of(beside);
         }
-        return new OnnxExport(out, data, graph.opset(), graph.proto().getNodeCount(), weights.totalBytes());
+        return new OnnxExport(
+                out, data, graph.opset(), graph.proto().getNodeCount(), optional.size(), weights.totalBytes());
     }
 
     private static void write(Path out, OnnxGraph graph, List<TensorProto> initializers) throws IOException {
@@ -104,8 +118,13 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         List<String> axes = architecture.outputAxes().stream()
                 .map(axis -> switch (axis) {
                     case "labels" ->
-                        Integer.toString(
-                                model.config().head().orElseThrow().labels().size());
+                        weights.isOptional(Head.MODULE + ".weight")
+                                ? axis
+                                : Integer.toString(model.config()
+                                        .head()
+                                        .orElseThrow()
+                                        .labels()
+                                        .size());
                     case "hidden" -> Integer.toString(model.config().document().positive("hidden_size"));
                     default -> axis;
                 })

@@ -41,8 +41,13 @@ final class OnnxGraph {
 
     /** An input; an axis is a number, or a name where its size differs from run to run. */
     OnnxValue input(String name, TensorProto.DataType type, List<String> axes) {
-        graph.addInput(info(name, type, axes));
+        declare(name, type, axes);
         return new OnnxValue(fresh(name), "");
+    }
+
+    /** Makes a weight an input too: a run may give another tensor in its place. */
+    void declare(String weight, TensorProto.DataType type, List<String> axes) {
+        graph.addInput(info(weight, type, axes));
     }
 
     /** Makes a value an output. */

@@ -20,6 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
+import java.util.Set;
 import java.util.function.Function;
 
 /** The weights that an exported graph reads, and where their bytes go. */
@@ -29,12 +30,23 @@ final class OnnxWeights {
 
     private final OnnxGraph graph;
     private final Function<String, Tensor> leaves;
+    private final Set<String> optional;
     private final SequencedMap<String, Tensor> used = new LinkedHashMap<>();
     private final Map<String, OnnxValue> values = new LinkedHashMap<>();
 
-    OnnxWeights(OnnxGraph graph, Function<String, Tensor> leaves) {
+    /**
+     * @param leaves the tensor of a name
+     * @param optional the names of those, in memory, that are inputs too: a run may replace them
+     */
+    OnnxWeights(OnnxGraph graph, Function<String, Tensor> leaves, Set<String> optional) {
         this.graph = graph;
         this.leaves = leaves;
+        this.optional = optional;
+    }
+
+    /** Whether a run may replace a weight. */
+    boolean isOptional(String name) {
+        return optional.contains(name);
     }
 
     /**
@@ -46,6 +58,9 @@ final class OnnxWeights {
         return values.computeIfAbsent(name, absent -> {
             Tensor tensor = leaves.apply(name);
             used.put(name, tensor);
+            if (isOptional(name)) {
+                graph.declare(name, TensorProto.DataType.FLOAT, AdapterInputs.axes(name, tensor.shape()));
+            }
             OnnxValue weight = graph.weight(name);
             return type(tensor) == TensorProto.DataType.FLOAT ? weight : new OnnxOps(graph).toFloat(weight);
         });
@@ -118,6 +133,10 @@ final class OnnxWeights {
         try (FileChannel channel = FileChannel.open(data, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
             for (Map.Entry<String, Tensor> weight : used.entrySet()) {
                 MemorySegment bytes = bytes(weight.getValue());
+                if (bytes.byteSize() == 0) {
+                    initializers.add(embedded(header(weight), weight.getValue()));
+                    continue;
+                }
                 long offset = Math.ceilDiv(channel.size(), ALIGNMENT) * ALIGNMENT;
                 write(channel, offset, bytes);
                 initializers.add(external(header(weight), location, offset, bytes.byteSize()));

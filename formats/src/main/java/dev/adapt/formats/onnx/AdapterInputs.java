@@ -1,0 +1,167 @@
+package dev.adapt.formats.onnx;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Lora;
+import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.model.Model;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.SequencedMap;
+
+/**
+ * The inputs of a graph that adapters fill, so that one session serves many: of each layer the factors R [rank, in] and
+ * L [out, rank] of {@code ΔW = L·R}, and of each module that adapters hold whole its tensors.
+ *
+ * <p>They are optional: the graph has values for all of them, a LoRA adapter of rank 0 and the base's own tensors, and so
+ * computes the base where no adapter is active. The rank is an axis of any size, in each layer its own; the scale is part
+ * of L, so that the graph needs none. Their names are the keys PEFT gives to LoRA on the canonical module names.
+ */
+public final class AdapterInputs {
+    private static final String RIGHT = "lora_A.weight";
+    private static final String LEFT = "lora_B.weight";
+    private static final String LABELS = "labels";
+
+    private AdapterInputs() {}
+
+    /**
+     * A base with the inputs that these adapters, and adapters of these layers, need.
+     *
+     * @throws FormatException if an adapter holds a tensor whole that the base lacks or has in another shape; a head's
+     *     labels may differ, and the head itself may be missing: without an adapter the graph then gives no logits
+     * @throws UsageException if heads pool in different ways, which one graph cannot, or an adapter is no product of low
+     *     rank
+     */
+    public static Model model(Checkpoint base, List<BoundAdapter> adapters, List<Target> layers) throws IOException {
+        SequencedMap<String, Target> targets = new LinkedHashMap<>();
+        SequencedMap<String, FloatTensor> saved = new LinkedHashMap<>();
+        List<Head> heads = new ArrayList<>();
+        base.config().flatMap(ModelConfig::head).ifPresent(heads::add);
+        Binding binding = new Binding(base);
+        for (BoundAdapter adapter : adapters) {
+            requireLowRank(adapter.method());
+            adapter.targets().forEach(target -> targets.putIfAbsent(target.canonical(), canonical(target)));
+            adapter.saved().forEach((name, tensor) -> saved.putIfAbsent(name, own(base, binding, name, tensor)));
+            adapter.head().ifPresent(heads::add);
+        }
+        layers.forEach(target -> targets.putIfAbsent(target.canonical(), canonical(target)));
+        if (heads.stream().map(Head::pooling).distinct().count() > 1) {
+            throw new UsageException("--adapter-inputs: the heads pool in different ways ("
+                    + heads.getFirst().pooling() + " and " + heads.getLast().pooling()
+                    + "), which one graph cannot; export a graph for each");
+        }
+        // rank 1 and alpha 1: no scale
+        BoundAdapter empty = BoundAdapter.fresh(
+                new Lora(1, 1, 0),
+                List.copyOf(targets.values()),
+                target -> binding.find(target.canonical() + ".weight").orElseThrow(),
+                saved,
+                saved.keySet().stream().anyMatch(AdapterInputs::isHead)
+                        ? heads.stream().findFirst()
+                        : Optional.empty(),
+                Map.of(),
+                new Random(0));
+        Map<String, FloatTensor> factors = new LinkedHashMap<>();
+        targets.values().forEach(target -> {
+            factors.put(right(target.canonical()), new FloatTensor(Shape.of(0, target.in()), new float[0]));
+            factors.put(left(target.canonical()), new FloatTensor(Shape.of(target.out(), 0), new float[0]));
+        });
+        return Model.of(base, empty.with(factors, Map.of()));
+    }
+
+    /** Refuses methods that change a weight by more than a product of low rank. */
+    static void requireLowRank(AdapterMethod method) {
+        if (method instanceof Lora lora && lora.dora()) {
+            throw new UsageException("--adapter-inputs: DoRA rescales the rows of the whole weight, which two factors of low"
+                    + " rank cannot; merge the adapter instead");
+        }
+    }
+
+    private static Target canonical(Target target) {
+        return new Target(
+                target.canonical(),
+                target.canonical(),
+                target.tensor(),
+                target.out(),
+                target.in(),
+                target.transposed());
+    }
+
+    /** The base's values of a tensor that an adapter holds. */
+    private static FloatTensor own(Checkpoint base, Binding binding, String name, FloatTensor held) {
+        Shape needed = held.shape();
+        return binding.find(name)
+                .map(tensor -> {
+                    if (!sameButLabels(name, tensor.shape(), needed)) {
+                        throw new FormatException(
+                                tensor.file(),
+                                name,
+                                "has shape " + tensor.shape() + ", the adapter brings " + needed
+                                        + ", which one graph cannot both take; merge the adapter instead");
+                    }
+                    return new FloatTensor(tensor.shape(), tensor.toFloats());
+                })
+                .orElseGet(() -> {
+                    if (!isHead(name)) {
+                        throw new FormatException(
+                                base.path(),
+                                name,
+                                "is missing, but the adapter brings it: without an adapter the graph could not run;"
+                                        + " merge the adapter instead");
+                    }
+                    long[] dims = needed.toArray();
+                    dims[0] = 0;
+                    return new FloatTensor(Shape.of(dims), new float[0]);
+                });
+    }
+
+    private static boolean sameButLabels(String name, Shape found, Shape needed) {
+        if (!isHead(name) || found.rank() != needed.rank()) {
+            return found.equals(needed);
+        }
+        return found.dims().subList(1, found.rank()).equals(needed.dims().subList(1, needed.rank()));
+    }
+
+    private static boolean isHead(String name) {
+        return name.equals(Head.MODULE + ".weight") || name.equals(Head.MODULE + ".bias");
+    }
+
+    /** The axes of an input, the named ones of any size. */
+    static List<String> axes(String name, Shape shape) {
+        List<String> axes = new ArrayList<>(
+                shape.dims().stream().map(dim -> Long.toString(dim)).toList());
+        if (name.startsWith(Adapter.MODULE_PREFIX)) {
+            boolean right = name.endsWith(RIGHT);
+            int end = name.length() - (right ? RIGHT : LEFT).length();
+            // a name of its own in each layer: ranks may differ, and ONNX Runtime takes axes of one name for equal
+            axes.set(right ? 0 : 1, name.substring(Adapter.MODULE_PREFIX.length(), end) + "rank");
+        } else if (isHead(name)) {
+            axes.set(0, LABELS);
+        }
+        return axes;
+    }
+
+    /** The name of R's input, of a layer's canonical name. */
+    static String right(String module) {
+        return Adapter.MODULE_PREFIX + module + "." + RIGHT;
+    }
+
+    /** The name of L's input, of a layer's canonical name. */
+    static String left(String module) {
+        return Adapter.MODULE_PREFIX + module + "." + LEFT;
+    }
+}

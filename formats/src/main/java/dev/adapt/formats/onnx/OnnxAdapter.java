@@ -1,0 +1,165 @@
+package dev.adapt.formats.onnx;
+
+import com.google.flatbuffers.FlatBufferBuilder;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Tensor;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.SequencedMap;
+import java.util.function.Function;
+
+/**
+ * ONNX Runtime's {@code .onnx_adapter} file: values for inputs of a graph, which a run takes in place of the graph's own
+ * where the adapter is active.
+ *
+ * @param parameters float32 tensors by the names of the inputs they fill
+ * @see <a href="https://onnxruntime.ai/docs/genai/reference/adapter.html">the format's specification</a>; its schema is
+ *     onnxruntime/lora/adapter_format/adapter_schema.fbs in ONNX Runtime's sources
+ */
+public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
+    /** What the names of such files end with. */
+    public static final String SUFFIX = ".onnx_adapter";
+
+    /** Versions of adapter and model are the user's own numbers, which ONNX Runtime keeps and does not compare. */
+    private static final int USER_VERSION = 1;
+
+    /** A buffer of FlatBuffers ends at 2 GiB; the rest is room for names and shapes. */
+    private static final long MAX_BYTES = (1L << 31) - (1 << 26);
+
+    /** The alignment of a tensor's bytes, by the schema. */
+    private static final int ALIGNMENT = 8;
+
+    /**
+     * An adapter for a graph exported with {@link AdapterInputs}: of each adapted layer R [rank, in] and L [out, rank] of
+     * {@code ΔW = L·R}, scale and diagonals folded in, computed in float64 and rounded once; of each module it holds whole
+     * the tensors.
+     *
+     * @param weight the base's tensor of a canonical name; asked only for methods whose factors come from it
+     * @throws UsageException if its updates are no products of low rank, as DoRA's are not
+     */
+    public static OnnxAdapter of(BoundAdapter adapter, Function<String, Tensor> weight) {
+        AdapterInputs.requireLowRank(adapter.method());
+        ReferenceOps ops = new ReferenceOps();
+        SequencedMap<String, FloatTensor> parameters = new LinkedHashMap<>();
+        Map<String, DoubleTensor> wide = new LinkedHashMap<>();
+        for (Target target : adapter.targets()) {
+            LowRank<DoubleTensor> update = adapter.update(ops, target, key -> {
+                Tensor own = adapter.tensors().get(key);
+                // the parts that layers share are widened once
+                return own == null
+                        ? DoubleTensor.of(weight.apply(key))
+                        : wide.computeIfAbsent(key, absent -> DoubleTensor.of(own));
+            });
+            parameters.put(AdapterInputs.right(target.canonical()), rounded(update.foldedRight(ops)));
+            parameters.put(AdapterInputs.left(target.canonical()), rounded(update.foldedLeft(ops)));
+        }
+        parameters.putAll(adapter.saved());
+        return new OnnxAdapter(parameters);
+    }
+
+    private static FloatTensor rounded(DoubleTensor tensor) {
+        return new FloatTensor(tensor.shape(), tensor.toFloats());
+    }
+
+    /**
+     * Reads a file.
+     *
+     * @throws FormatException if it is not such a file, or holds anything but whole float32 tensors
+     */
+    public static OnnxAdapter read(Path path) throws IOException {
+        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+            if (channel.size() > Integer.MAX_VALUE) {
+                throw new FormatException(path, "has " + channel.size() + " bytes: such a file has at most 2 GB");
+            }
+            ByteBuffer bytes = ByteBuffer.allocate((int) channel.size());
+            while (bytes.hasRemaining() && channel.read(bytes) >= 0) {}
+            return new OnnxAdapter(OnnxAdapterTable.read(path, bytes.flip()));
+        }
+    }
+
+    /** Whether a path is named as such files are. */
+    public static boolean isNamed(Path path) {
+        return path.toString().endsWith(SUFFIX);
+    }
+
+    /** The bytes of its tensors. */
+    public long bytes() {
+        return parameters.values().stream()
+                .mapToLong(tensor -> Float.BYTES * tensor.shape().elements())
+                .sum();
+    }
+
+    /**
+     * Writes the file; one that exists is replaced.
+     *
+     * @throws UsageException if the name does not end with .onnx_adapter, or the adapter is too large for the format
+     */
+    public void write(Path out) throws IOException {
+        if (!isNamed(out)) {
+            // an input's name, mistaken for the output's, never ends so
+            throw new UsageException("--out " + out + ": expected a file name that ends with " + SUFFIX);
+        }
+        if (bytes() > MAX_BYTES) {
+            throw new UsageException("--out " + out + ": the adapter has " + bytes() + " bytes, and an " + SUFFIX
+                    + " file holds less than 2 GB; reduce its rank, or merge it");
+        }
+        try (PendingOutput pending = PendingOutput.file(out)) {
+            try (FileChannel channel =
+                    FileChannel.open(pending.path(), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+                ByteBuffer encoded = encoded();
+                while (encoded.hasRemaining()) {
+                    channel.write(encoded);
+                }
+            }
+            pending.commit();
+        }
+    }
+
+    private ByteBuffer encoded() {
+        FlatBufferBuilder builder = new FlatBufferBuilder(Math.toIntExact(bytes() + (1 << 16)));
+        int[] tables = parameters.entrySet().stream()
+                .mapToInt(parameter -> parameter(builder, parameter.getKey(), parameter.getValue()))
+                .toArray();
+        int list = builder.createVectorOfTables(tables);
+        builder.startTable(OnnxAdapterTable.ADAPTER_FIELDS);
+        builder.addInt(OnnxAdapterTable.FORMAT_VERSION, OnnxAdapterTable.VERSION, 0);
+        builder.addInt(OnnxAdapterTable.ADAPTER_VERSION, USER_VERSION, 0);
+        builder.addInt(OnnxAdapterTable.MODEL_VERSION, USER_VERSION, 0);
+        builder.addOffset(OnnxAdapterTable.PARAMETERS, list, 0);
+        builder.finish(builder.endTable(), OnnxAdapterTable.IDENTIFIER);
+        return builder.dataBuffer();
+    }
+
+    private static int parameter(FlatBufferBuilder builder, String name, FloatTensor tensor) {
+        int nameAt = builder.createString(name);
+        long[] dims = tensor.shape().toArray();
+        // FlatBuffers grow from their end
+        builder.startVector(Long.BYTES, dims.length, Long.BYTES);
+        for (int axis = dims.length - 1; axis >= 0; axis--) {
+            builder.addLong(dims[axis]);
+        }
+        int dimsAt = builder.endVector();
+        ByteBuffer bytes = tensor.toBytes();
+        builder.createUnintializedVector(1, bytes.remaining(), ALIGNMENT).put(bytes);
+        int dataAt = builder.endVector();
+        builder.startTable(OnnxAdapterTable.PARAMETER_FIELDS);
+        builder.addOffset(OnnxAdapterTable.NAME, nameAt, 0);
+        builder.addOffset(OnnxAdapterTable.DIMS, dimsAt, 0);
+        builder.addInt(OnnxAdapterTable.DATA_TYPE, OnnxAdapterTable.FLOAT, 0);
+        builder.addOffset(OnnxAdapterTable.RAW_DATA, dataAt, 0);
+        return builder.endTable();
+    }
+}

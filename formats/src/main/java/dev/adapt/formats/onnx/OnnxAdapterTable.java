@@ -1,0 +1,129 @@
+package dev.adapt.formats.onnx;
+
+import com.google.flatbuffers.Table;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.SequencedMap;
+
+/** A table of an {@code .onnx_adapter} file, and the schema: the place of each field in the two kinds of tables. */
+final class OnnxAdapterTable extends Table {
+    /** FlatBuffers' mark of the format, at byte 4. */
+    static final String IDENTIFIER = "TORT";
+
+    /** The only version of the format so far. */
+    static final int VERSION = 1;
+
+    static final int FORMAT_VERSION = 0;
+    static final int ADAPTER_VERSION = 1;
+    static final int MODEL_VERSION = 2;
+    static final int PARAMETERS = 3;
+    static final int ADAPTER_FIELDS = 4;
+
+    static final int NAME = 0;
+    static final int DIMS = 1;
+    static final int DATA_TYPE = 2;
+    static final int RAW_DATA = 3;
+    static final int PARAMETER_FIELDS = 4;
+
+    /** The schema's number of float32, which is ONNX's. */
+    static final int FLOAT = 1;
+
+    private OnnxAdapterTable(ByteBuffer file, int position) {
+        __reset(position, file);
+    }
+
+    /**
+     * The parameters of a file, by name in the file's order.
+     *
+     * @param path for messages
+     */
+    static SequencedMap<String, FloatTensor> read(Path path, ByteBuffer file) {
+        file.order(ByteOrder.LITTLE_ENDIAN);
+        byte[] identifier = IDENTIFIER.getBytes(StandardCharsets.US_ASCII);
+        if (file.limit() < 8 || !file.slice(4, 4).equals(ByteBuffer.wrap(identifier))) {
+            throw new FormatException(path, "is not an ONNX Runtime adapter: it lacks the mark " + IDENTIFIER);
+        }
+        try {
+            OnnxAdapterTable adapter = new OnnxAdapterTable(file, file.getInt(0));
+            int version = adapter.integer(FORMAT_VERSION);
+            if (version != VERSION) {
+                throw new FormatException(path, "has format version " + version + ", expected " + VERSION);
+            }
+            SequencedMap<String, FloatTensor> parameters = new LinkedHashMap<>();
+            int count = adapter.length(PARAMETERS);
+            for (int i = 0; i < count; i++) {
+                OnnxAdapterTable parameter = adapter.table(PARAMETERS, i);
+                String name = parameter.text(NAME);
+                if (parameters.put(name, parameter.tensor(path, name)) != null) {
+                    throw new FormatException(path, name, "is there twice");
+                }
+            }
+            return parameters;
+        } catch (IndexOutOfBoundsException | IllegalArgumentException | ArithmeticException e) {
+            // FlatBuffers follows offsets without a check: a broken one leaves the file
+            throw new FormatException(path, "is broken or truncated: an offset or a length leads out of it", e);
+        }
+    }
+
+    private FloatTensor tensor(Path path, String name) {
+        if (integer(DATA_TYPE) != FLOAT) {
+            throw new FormatException(
+                    path, name, "has the data type " + integer(DATA_TYPE) + ", expected " + FLOAT + ", float32");
+        }
+        long[] dims = new long[length(DIMS)];
+        for (int axis = 0; axis < dims.length; axis++) {
+            dims[axis] = bb.getLong(start(DIMS) + axis * Long.BYTES);
+        }
+        Shape shape = Shape.of(dims);
+        int bytes = length(RAW_DATA);
+        if (shape.elements() != bytes / Float.BYTES || bytes % Float.BYTES != 0) {
+            throw new FormatException(path, name, shape + " of float32 does not take " + bytes + " bytes");
+        }
+        float[] values = new float[bytes / Float.BYTES];
+        bb.slice(start(RAW_DATA), bytes)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .asFloatBuffer()
+                .get(values);
+        return new FloatTensor(shape, values);
+    }
+
+    private int at(int field) {
+        return __offset(2 * Short.BYTES + field * Short.BYTES);
+    }
+
+    private int integer(int field) {
+        return at(field) == 0 ? 0 : bb.getInt(bb_pos + at(field));
+    }
+
+    private String text(int field) {
+        byte[] utf8 = new byte[length(field)];
+        bb.get(start(field), utf8);
+        return new String(utf8, StandardCharsets.UTF_8);
+    }
+
+    private int length(int field) {
+        return at(field) == 0 ? 0 : checked(__vector_len(at(field)));
+    }
+
+    /** No vector is longer than the file: memory is not taken on a broken length's word. */
+    private int checked(int length) {
+        if (length < 0 || length > bb.limit()) {
+            throw new IndexOutOfBoundsException(length);
+        }
+        return length;
+    }
+
+    private int start(int field) {
+        return at(field) == 0 ? 0 : __vector(at(field));
+    }
+
+    private OnnxAdapterTable table(int field, int index) {
+        return new OnnxAdapterTable(bb, __indirect(start(field) + index * Integer.BYTES));
+    }
+}
