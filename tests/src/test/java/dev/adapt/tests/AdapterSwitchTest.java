@@ -2,11 +2,13 @@ package dev.adapt.tests;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
@@ -80,13 +82,7 @@ class AdapterSwitchTest {
                 : Optional.of(
                         new Head(Pooling.MEAN, List.of("a", "b", "c", "d", "e").subList(0, labels)));
         BoundAdapter fresh = BoundAdapter.fresh(
-                method,
-                targets,
-                target -> base.tensors().get(target.tensor()),
-                head,
-                described,
-                Map.of(),
-                random);
+                method, targets, target -> base.tensors().get(target.tensor()), head, described, Map.of(), random);
         Map<String, FloatTensor> trained = new LinkedHashMap<>();
         for (String key : fresh.trainedKeys()) {
             trained.put(
@@ -197,6 +193,19 @@ class AdapterSwitchTest {
                 assertTrue(refusal.contains("self.value.lora_"), refusal);
                 assertTrue(refusal.endsWith("export the model with --adapter-inputs for this adapter"), refusal);
             }
+        }
+    }
+
+    @Test
+    void aDoraAdapterIsRefused() throws IOException {
+        Path path = TinyBert.write(folder.resolve("base"), 3);
+        try (Checkpoint base = Checkpoint.open(path)) {
+            Lora dora = new Lora(3, 8, false, true, 0, Map.of(), Map.of());
+            BoundAdapter adapter = adapter(base, dora, 0, "query");
+            Path file = folder.resolve("dora.onnx_adapter");
+            assertThrows(UsageException.class, () -> write(base, adapter, file));
+            assertFalse(Files.exists(file));
+            assertThrows(UsageException.class, () -> AdapterInputs.model(base, List.of(adapter), List.of()));
         }
     }
 

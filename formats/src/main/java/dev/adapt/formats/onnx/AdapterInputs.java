@@ -86,8 +86,9 @@ public final class AdapterInputs {
     /** Refuses methods that change a weight by more than a product of low rank. */
     static void requireLowRank(AdapterMethod method) {
         if (method instanceof Lora lora && lora.dora()) {
-            throw new UsageException("--adapter-inputs: DoRA rescales the rows of the whole weight, which two factors of low"
-                    + " rank cannot; merge the adapter instead");
+            throw new UsageException(
+                    "--adapter-inputs: DoRA rescales the rows of the whole weight, which two factors of low"
+                            + " rank cannot; merge the adapter instead");
         }
     }
 

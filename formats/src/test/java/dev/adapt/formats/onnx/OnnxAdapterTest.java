@@ -159,7 +159,8 @@ class OnnxAdapterTest {
                                         .shape()
                                         .toArray())));
         BoundAdapter adapter = fresh.with(trained, Map.of());
-        SequencedMap<String, FloatTensor> parameters = OnnxAdapter.of(adapter, OnnxAdapterTest::noWeight).parameters();
+        SequencedMap<String, FloatTensor> parameters =
+                OnnxAdapter.of(adapter, OnnxAdapterTest::noWeight).parameters();
         ReferenceOps ops = new ReferenceOps();
         for (Target target : targets) {
             var update = adapter.update(
