@@ -1,10 +1,15 @@
 package dev.adapt.formats;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -15,18 +20,37 @@ import java.util.Optional;
  * @param path the file, for messages
  */
 public record JsonDocument(Path path, ObjectNode json) {
+    private static final JsonMapper JSON = JsonMapper.builder()
+            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .build();
+
     /**
      * Reads a file.
      *
      * @throws FormatException if it is not one JSON object
      */
     public static JsonDocument read(Path path) throws IOException {
+        return parse(path, Files.readAllBytes(path));
+    }
+
+    /**
+     * Reads what a file holds.
+     *
+     * @throws FormatException if it is not one JSON object in UTF-8, with each key once
+     */
+    public static JsonDocument parse(Path path, byte[] bytes) {
         try {
-            JsonNode node = new JsonMapper().readTree(Files.readAllBytes(path));
-            if (node instanceof ObjectNode object) {
+            String text = StandardCharsets.UTF_8
+                    .newDecoder()
+                    .decode(ByteBuffer.wrap(bytes))
+                    .toString();
+            if (JSON.readTree(text) instanceof ObjectNode object) {
                 return new JsonDocument(path, object);
             }
             throw new FormatException(path, "must hold one JSON object");
+        } catch (CharacterCodingException e) {
+            throw new FormatException(path, "is not valid UTF-8", e);
         } catch (JsonProcessingException e) {
             throw new FormatException(path, "is not valid JSON: " + e.getOriginalMessage(), e);
         }

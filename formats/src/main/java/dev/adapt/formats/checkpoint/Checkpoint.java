@@ -1,7 +1,6 @@
 package dev.adapt.formats.checkpoint;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
@@ -14,30 +13,35 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
 import java.util.SequencedMap;
-import java.util.TreeSet;
 import java.util.stream.Stream;
 
 /**
  * An open checkpoint: a Hugging Face folder with one {@code model.safetensors} or shards and their index, or a single
- * safetensors file.
+ * safetensors file. Where a folder has both, the single file counts and the shards do not, as for transformers.
  */
 public final class Checkpoint implements AutoCloseable {
     /** The weights' file in a folder that is not sharded. */
     public static final String SINGLE = "model.safetensors";
 
     /** The index of a sharded folder. */
-    public static final String INDEX = "model.safetensors.index.json";
+    public static final String INDEX = ShardIndex.FILE;
+
+    /** Endings of the weights of other frameworks, which do not belong to a checkpoint that is written. */
+    private static final List<String> FOREIGN_WEIGHTS = List.of(".ckpt", ".gguf", ".h5", ".msgpack", ".ot", ".tflite");
 
     private final Path path;
     private final List<SafetensorsFile> files;
+    private final Optional<ShardIndex> index;
     private final Optional<ModelConfig> config;
-    private final SequencedMap<String, TensorView> tensors;
+    private final SequencedMap<String, TensorView> tensors = new LinkedHashMap<>();
+    private final List<String> notes = new ArrayList<>();
 
-    private Checkpoint(Path path, List<SafetensorsFile> files, Optional<ModelConfig> config) {
+    private Checkpoint(
+            Path path, List<SafetensorsFile> files, Optional<ShardIndex> index, Optional<ModelConfig> config) {
         this.path = path;
         this.files = List.copyOf(files);
+        this.index = index;
         this.config = config;
-        this.tensors = new LinkedHashMap<>();
         for (SafetensorsFile file : files) {
             for (TensorView tensor : file.tensors()) {
                 if (tensors.putIfAbsent(tensor.name(), tensor) != null) {
@@ -45,13 +49,14 @@ public final class Checkpoint implements AutoCloseable {
                 }
             }
         }
+        index.ifPresent(this::requireMatch);
     }
 
     /**
      * Opens a folder or a file.
      *
      * @throws NoSuchFileException if there is none, or the folder holds no weights
-     * @throws FormatException if a file in it is broken
+     * @throws FormatException if a file in it is broken, or the shards and their index say different things
      */
     public static Checkpoint open(Path path) throws IOException {
         boolean folder = Files.isDirectory(path);
@@ -59,63 +64,109 @@ public final class Checkpoint implements AutoCloseable {
             throw new NoSuchFileException(path.toString());
         }
         Path home = folder ? path : path.resolveSibling(".").normalize();
-        List<Path> weights = folder ? weightFiles(path) : List.of(path);
         Path configFile = home.resolve(ModelConfig.FILE);
         Optional<ModelConfig> config =
                 Files.exists(configFile) ? Optional.of(ModelConfig.read(configFile)) : Optional.empty();
+        boolean sharded = folder && !Files.exists(path.resolve(SINGLE));
+        Optional<ShardIndex> index = sharded ? Optional.of(readIndex(path)) : Optional.empty();
         List<SafetensorsFile> files = new ArrayList<>();
         try {
-            for (Path file : weights) {
-                files.add(SafetensorsFile.open(file));
+            if (index.isPresent()) {
+                for (String name : index.get().files()) {
+                    files.add(SafetensorsFile.open(shard(path, name)));
+                }
+            } else {
+                files.add(SafetensorsFile.open(folder ? path.resolve(SINGLE) : path));
             }
-            return new Checkpoint(path, files, config);
+            Checkpoint checkpoint = new Checkpoint(path, files, index, config);
+            if (folder && !sharded && Files.exists(path.resolve(INDEX))) {
+                checkpoint.notes.add(path + " holds both " + SINGLE + " and " + INDEX + ": the single file is read, as "
+                        + "transformers does, and the shards are not");
+            }
+            return checkpoint;
         } catch (IOException | RuntimeException e) {
             files.forEach(SafetensorsFile::close);
             throw e;
         }
     }
 
-    private static List<Path> weightFiles(Path folder) throws IOException {
-        if (Files.exists(folder.resolve(SINGLE))) {
-            return List.of(folder.resolve(SINGLE));
-        }
+    private static ShardIndex readIndex(Path folder) throws IOException {
         Path index = folder.resolve(INDEX);
-        if (!Files.exists(index)) {
+        if (Files.exists(index)) {
+            return ShardIndex.read(index);
+        }
+        String reason = "holds neither " + SINGLE + " nor " + INDEX + ": not a checkpoint folder";
+        try (Stream<Path> inside = Files.list(folder)) {
+            boolean pickled =
+                    inside.anyMatch(file -> isPickled(file.getFileName().toString()));
             throw new NoSuchFileException(
-                    folder.toString(), null, "holds neither " + SINGLE + " nor " + INDEX + ": not a checkpoint folder");
+                    folder.toString(),
+                    null,
+                    pickled ? reason + " that adapt reads; convert its pickled weights to safetensors" : reason);
         }
-        TreeSet<String> names = new TreeSet<>();
-        JsonDocument.read(index).json().path("weight_map").forEach(file -> names.add(file.asText()));
-        if (names.isEmpty()) {
-            throw new FormatException(index, "weight_map", "expected tensor names with their files, found none");
-        }
-        List<Path> shards = new ArrayList<>();
-        for (String name : names) {
-            shards.add(shard(folder, index, name));
-        }
-        return shards;
     }
 
-    private static Path shard(Path folder, Path index, String name) throws IOException {
+    private static Path shard(Path folder, String name) throws IOException {
+        Path index = folder.resolve(INDEX);
         Path shard = folder.resolve(name);
-        boolean plain = !name.isEmpty()
-                && !name.contains("/")
-                && !name.contains("\\")
-                && !name.equals("..")
-                && !Path.of(name).isAbsolute();
-        if (!plain) {
-            throw new FormatException(
-                    index,
-                    "weight_map",
-                    "names \"" + name + "\": expected the plain name of a file in the same folder");
-        }
         if (!Files.exists(shard)) {
             throw new NoSuchFileException(shard.toString(), null, "is named in " + index + " but does not exist");
         }
-        if (!shard.toRealPath().startsWith(folder.toRealPath())) {
-            throw new FormatException(index, "weight_map", "names \"" + name + "\", a link out of the folder");
+        Path real = shard.toRealPath();
+        if (!real.startsWith(folder.toRealPath()) && !isInHubCache(folder.toRealPath(), real)) {
+            throw new FormatException(
+                    index,
+                    name,
+                    "is a link out of the folder, to " + real
+                            + "; expected a file in it: copy it there if you trust it");
         }
         return shard;
+    }
+
+    /** In huggingface_hub's cache, {@code models--NAME/snapshots/REVISION} holds links to {@code models--NAME/blobs}. */
+    private static boolean isInHubCache(Path folder, Path real) {
+        Path snapshots = folder.getParent();
+        return snapshots != null
+                && snapshots.endsWith("snapshots")
+                && snapshots.resolveSibling("blobs").equals(real.getParent());
+    }
+
+    /** Each tensor lies where the index says, and the index says where each lies. */
+    private void requireMatch(ShardIndex index) {
+        Path indexFile = path.resolve(INDEX);
+        index.weightMap().forEach((name, file) -> {
+            TensorView tensor = tensors.get(name);
+            if (tensor == null) {
+                throw new FormatException(
+                        indexFile,
+                        name,
+                        "is said to lie in " + file + ", which does not hold it; nor does another shard");
+            }
+            if (!tensor.file().equals(path.resolve(file))) {
+                throw new FormatException(
+                        indexFile,
+                        name,
+                        "is said to lie in " + file + ", but lies in "
+                                + tensor.file().getFileName());
+            }
+        });
+        for (TensorView tensor : tensors.values()) {
+            if (!index.weightMap().containsKey(tensor.name())) {
+                throw new FormatException(
+                        tensor.file(),
+                        tensor.name(),
+                        "lies in this shard, but is missing in the weight_map of " + INDEX);
+            }
+        }
+        long held = tensors.values().stream()
+                .mapToLong(tensor -> tensor.info().bytes())
+                .sum();
+        index.totalSize().ifPresent(said -> {
+            if (said != held) {
+                notes.add(indexFile + " says that the tensors have " + said + " bytes, they have " + held
+                        + "; nothing depends on it");
+            }
+        });
     }
 
     /** The folder or file that was opened. */
@@ -126,6 +177,16 @@ public final class Checkpoint implements AutoCloseable {
     /** Its safetensors files. */
     public List<SafetensorsFile> files() {
         return files;
+    }
+
+    /** What the shards' index says; empty where there is one file. */
+    public Optional<ShardIndex> index() {
+        return index;
+    }
+
+    /** What a user should know of how it was read, in sentences. */
+    public List<String> notes() {
+        return List.copyOf(notes);
     }
 
     /** Its config.json, which for a single file is the one beside it. */
@@ -165,10 +226,17 @@ public final class Checkpoint implements AutoCloseable {
         return !name.startsWith(".")
                 && !name.equals(ModelConfig.FILE)
                 && !name.endsWith(".safetensors")
-                && !name.endsWith(".safetensors.index.json")
-                && !name.endsWith(".bin")
+                && !name.endsWith(".index.json")
                 && !name.endsWith(".onnx")
-                && !name.endsWith(".onnx_data");
+                && !name.endsWith(".onnx_data")
+                && !isPickled(name)
+                && FOREIGN_WEIGHTS.stream().noneMatch(name::endsWith);
+    }
+
+    private static boolean isPickled(String name) {
+        return (name.startsWith("pytorch_model") && name.endsWith(".bin"))
+                || name.endsWith(".pt")
+                || name.endsWith(".pth");
     }
 
     @Override

@@ -6,6 +6,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
@@ -33,11 +34,14 @@ public final class SafetensorsFile implements AutoCloseable {
     /**
      * Opens a file; this costs what its header costs, whatever the file's size.
      *
-     * @throws FormatException if it breaks a rule of the format
+     * @throws FormatException if it breaks a {@link SafetensorsRule}
      * @throws IOException if it cannot be read
      */
     @SuppressWarnings("MustBeClosedChecker") // the arena is closed with the file it maps
     public static SafetensorsFile open(Path path) throws IOException {
+        if (Files.isDirectory(path)) {
+            throw new FormatException(path, "is a folder, expected a safetensors file");
+        }
         try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
             SafetensorsHeader header = readHeader(path, channel);
             Arena arena = Arena.ofShared();

@@ -1,0 +1,290 @@
+package dev.adapt.formats.safetensors;
+
+import static dev.adapt.formats.safetensors.SafetensorsHeader.METADATA;
+import static dev.adapt.formats.safetensors.SafetensorsHeader.PREFIX;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.tensor.Shape;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.CharsetDecoder;
+import java.nio.charset.CoderResult;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+
+/** Parses one header and checks it, rule by rule; see {@link SafetensorsRule}. */
+final class HeaderReader {
+    private static final JsonFactory JSON = JsonFactory.builder()
+            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            // each name is met once: a table of names would cost, and could be flooded with collisions
+            .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
+            .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
+            // the header's own limit is the only one
+            .streamReadConstraints(StreamReadConstraints.builder()
+                    .maxNameLength(SafetensorsHeader.MAX_LENGTH)
+                    .maxStringLength(SafetensorsHeader.MAX_LENGTH)
+                    .build())
+            .build();
+
+    private final Path file;
+    private final byte[] json;
+    private final JsonParser parser;
+    private final Map<String, String> metadata = new TreeMap<>();
+    private final List<TensorInfo> tensors = new ArrayList<>();
+
+    private HeaderReader(Path file, byte[] json, JsonParser parser) {
+        this.file = file;
+        this.json = json;
+        this.parser = parser;
+    }
+
+    static SafetensorsHeader read(Path file, byte[] json, long fileBytes) {
+        if (json.length == 0 || json[0] != '{') {
+            throw SafetensorsRule.HEADER_START.brokenBy(
+                    file, "header", PREFIX, "must start with '{': not a safetensors file");
+        }
+        // a reader of our own: the parser would guess an encoding from the first bytes
+        CharsetDecoder utf8 = StandardCharsets.UTF_8.newDecoder();
+        try (JsonParser parser = JSON.createParser(new InputStreamReader(new ByteArrayInputStream(json), utf8))) {
+            HeaderReader reader = new HeaderReader(file, json, parser);
+            try {
+                reader.parse();
+            } catch (JsonProcessingException e) {
+                throw reader.notJson(e);
+            } catch (CharacterCodingException e) {
+                throw SafetensorsRule.NOT_UTF8.brokenBy(file, "header", firstBadByte(json), "is not valid UTF-8");
+            }
+            long dataOffset = PREFIX + (long) json.length;
+            List<TensorInfo> placed = reader.placed(dataOffset, fileBytes);
+            return new SafetensorsHeader(placed, reader.metadata, dataOffset);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private void parse() throws IOException {
+        parser.nextToken();
+        while (parser.nextToken() == JsonToken.FIELD_NAME) {
+            String name = unicode(parser.currentName());
+            if (name.equals(METADATA)) {
+                readMetadata();
+            } else {
+                tensors.add(readTensor(name));
+            }
+        }
+        for (int i = indexOf(parser.currentLocation().getCharOffset()); i < json.length; i++) {
+            if (json[i] != ' ') {
+                throw SafetensorsRule.PADDING.brokenBy(
+                        file, "header", PREFIX + (long) i, "is followed by something other than padding spaces");
+            }
+        }
+    }
+
+    private void readMetadata() throws IOException {
+        if (parser.nextToken() != JsonToken.START_OBJECT) {
+            throw fault(SafetensorsRule.METADATA, METADATA, "must be an object of strings, found " + found());
+        }
+        while (parser.nextToken() == JsonToken.FIELD_NAME) {
+            String key = unicode(parser.currentName());
+            if (parser.nextToken() != JsonToken.VALUE_STRING) {
+                throw fault(SafetensorsRule.METADATA, METADATA, key + " must be a string, found " + found());
+            }
+            metadata.put(key, unicode(parser.getText()));
+        }
+    }
+
+    private TensorInfo readTensor(String name) throws IOException {
+        long entry = parser.currentTokenLocation().getCharOffset();
+        if (parser.nextToken() != JsonToken.START_OBJECT) {
+            throw fault(
+                    SafetensorsRule.TENSOR_FIELDS,
+                    name,
+                    "must be an object with dtype, shape and data_offsets, found " + found());
+        }
+        Optional<Dtype> dtype = Optional.empty();
+        Optional<Shape> shape = Optional.empty();
+        Optional<long[]> offsets = Optional.empty();
+        while (parser.nextToken() == JsonToken.FIELD_NAME) {
+            String field = parser.currentName();
+            parser.nextToken();
+            switch (field) {
+                case "dtype" -> dtype = Optional.of(readDtype(name));
+                case "shape" -> shape = Optional.of(Shape.of(readNumbers(SafetensorsRule.SHAPE, name, field)));
+                case "data_offsets" -> offsets = Optional.of(readNumbers(SafetensorsRule.OFFSETS, name, field));
+                default -> throw fault(SafetensorsRule.TENSOR_FIELDS, name, "has the unknown field " + field);
+            }
+        }
+        if (dtype.isEmpty() || shape.isEmpty() || offsets.isEmpty()) {
+            throw fault(SafetensorsRule.TENSOR_FIELDS, name, "lacks one of dtype, shape and data_offsets");
+        }
+        return checked(entry, name, dtype.get(), shape.get(), offsets.get());
+    }
+
+    private Dtype readDtype(String name) throws IOException {
+        String text = parser.getText();
+        return Dtype.named(text)
+                .orElseThrow(() -> fault(SafetensorsRule.UNKNOWN_DTYPE, name, "has the unknown dtype " + text));
+    }
+
+    private long[] readNumbers(SafetensorsRule rule, String name, String field) throws IOException {
+        if (parser.currentToken() != JsonToken.START_ARRAY) {
+            throw fault(rule, name, field + " must be a list of integers, found " + found());
+        }
+        long[] numbers = new long[4];
+        int count = 0;
+        while (parser.nextToken() != JsonToken.END_ARRAY) {
+            if (parser.currentToken() != JsonToken.VALUE_NUMBER_INT
+                    || parser.getText().startsWith("-")) {
+                throw fault(rule, name, field + " must hold non-negative integers, found " + found());
+            }
+            if (parser.getNumberType() == JsonParser.NumberType.BIG_INTEGER) {
+                throw fault(SafetensorsRule.OVERFLOW, name, field + " overflows: " + found() + " is not below 2^63");
+            }
+            if (count == numbers.length) {
+                numbers = Arrays.copyOf(numbers, 2 * count);
+            }
+            numbers[count++] = parser.getLongValue();
+        }
+        return Arrays.copyOf(numbers, count);
+    }
+
+    private TensorInfo checked(long entry, String name, Dtype dtype, Shape shape, long[] offsets) {
+        if (offsets.length != 2 || offsets[0] > offsets[1]) {
+            throw fault(
+                    SafetensorsRule.OFFSETS,
+                    entry,
+                    name,
+                    "data_offsets must be [begin, end], found " + Arrays.toString(offsets));
+        }
+        String what = "shape " + shape + " of " + dtype;
+        long bits;
+        try {
+            bits = Math.multiplyExact(shape.elements(), dtype.bits());
+        } catch (ArithmeticException e) {
+            throw fault(SafetensorsRule.OVERFLOW, entry, name, what + " overflows");
+        }
+        if (bits % 8 != 0) {
+            throw fault(
+                    SafetensorsRule.MISALIGNED, entry, name, "is misaligned: " + what + " does not fill whole bytes");
+        }
+        long given = offsets[1] - offsets[0];
+        if (bits / 8 != given) {
+            throw fault(
+                    SafetensorsRule.SIZE,
+                    entry,
+                    name,
+                    what + " needs " + bits / 8 + " bytes, the header gives " + given);
+        }
+        return new TensorInfo(name, dtype, shape, offsets[0], offsets[1]);
+    }
+
+    /** The tensors in the order of their data, which must cover the data section exactly. */
+    private List<TensorInfo> placed(long dataOffset, long fileBytes) {
+        // empty tensors lie between others: ordering by end too keeps them before what starts where they do
+        tensors.sort(Comparator.comparingLong(TensorInfo::begin).thenComparingLong(TensorInfo::end));
+        long found = fileBytes - dataOffset;
+        long at = 0;
+        for (TensorInfo tensor : tensors) {
+            if (tensor.begin() != at) {
+                boolean overlap = tensor.begin() < at;
+                throw (overlap ? SafetensorsRule.OVERLAP : SafetensorsRule.HOLE)
+                        .brokenBy(
+                                file,
+                                tensor.name(),
+                                dataOffset + Math.min(at, tensor.begin()),
+                                "data_offsets " + (overlap ? "overlaps the tensor" : "leaves a hole")
+                                        + " before it: expected begin " + at + ", found " + tensor.begin());
+            }
+            at = tensor.end();
+            if (at > found) {
+                throw SafetensorsRule.MISSING_BYTES.brokenBy(
+                        file,
+                        tensor.name(),
+                        fileBytes,
+                        "is truncated: its data end " + (at - found) + " bytes after the file's end");
+            }
+        }
+        if (at < found) {
+            throw SafetensorsRule.EXTRA_BYTES.brokenBy(
+                    file,
+                    "data",
+                    dataOffset + at,
+                    "has extra bytes at its end: the header describes " + at + " bytes of data, found " + found);
+        }
+        return tensors;
+    }
+
+    private FormatException notJson(JsonProcessingException e) {
+        String reason = e.getOriginalMessage();
+        long offset = e.getLocation() == null ? 0 : e.getLocation().getCharOffset();
+        return reason.startsWith("Duplicate")
+                ? fault(SafetensorsRule.DUPLICATE_KEY, offset, "header", "has a duplicate key: " + reason)
+                : fault(SafetensorsRule.NOT_JSON, offset, "header", "is not valid JSON: " + reason);
+    }
+
+    /** A string as it is, unless half of a surrogate pair makes it none that UTF-8 could hold. */
+    private String unicode(String text) {
+        if (text.codePoints().anyMatch(c -> c >= Character.MIN_SURROGATE && c <= Character.MAX_SURROGATE)) {
+            throw fault(SafetensorsRule.NOT_JSON, "header", "is not valid JSON: a string has half of a surrogate pair");
+        }
+        return text;
+    }
+
+    private String found() throws IOException {
+        return parser.currentToken().isStructStart() ? "a list or an object" : parser.getText();
+    }
+
+    private FormatException fault(SafetensorsRule rule, String place, String reason) {
+        return fault(rule, parser.currentTokenLocation().getCharOffset(), place, reason);
+    }
+
+    private FormatException fault(SafetensorsRule rule, long charOffset, String place, String reason) {
+        return rule.brokenBy(file, place, PREFIX + (long) indexOf(charOffset), reason);
+    }
+
+    /** The index of the byte where a character, counted in UTF-16 units, begins. */
+    private int indexOf(long character) {
+        long units = 0;
+        int i = 0;
+        for (; i < json.length; i++) {
+            boolean starts = (json[i] & 0xc0) != 0x80;
+            if (starts && units >= character) {
+                break;
+            }
+            if (starts) {
+                units += (json[i] & 0xf8) == 0xf0 ? 2 : 1;
+            }
+        }
+        return i;
+    }
+
+    private static long firstBadByte(byte[] json) {
+        CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder();
+        ByteBuffer in = ByteBuffer.wrap(json);
+        CharBuffer out = CharBuffer.allocate(1 << 13);
+        CoderResult result;
+        do {
+            out.clear();
+            result = decoder.decode(in, out, true);
+        } while (result.isOverflow());
+        return PREFIX + (long) in.position();
+    }
+}
