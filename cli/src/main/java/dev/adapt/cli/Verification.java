@@ -4,7 +4,9 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.graph.Tokens;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.DoubleTensor;
@@ -169,33 +171,43 @@ final class Verification implements AutoCloseable {
                             + first.output()
                             + ": one of the two lacks the classification head; give the checkpoint, or the adapter, that has it");
         }
-        for (String field : List.of("vocab_size", "max_position_embeddings")) {
-            int expected = first.model().config().document().positive(field);
-            if (other.model().config().document().positive(field) != expected) {
-                throw other.model()
-                        .config()
-                        .document()
-                        .wrong(field, expected + " as in " + first.name() + " (" + first.path() + ")");
-            }
+        if (!takes(other).equals(takes(first))) {
+            throw new FormatException(
+                    other.path(),
+                    "takes " + takes(other) + " where " + first.name() + " (" + first.path() + ") takes "
+                            + takes(first));
         }
+    }
+
+    private static String takes(Form form) {
+        Architecture architecture = form.model().architecture();
+        return architecture
+                .tokens()
+                .map(tokens -> "up to " + tokens.longest() + " tokens of a vocabulary of " + tokens.vocabulary())
+                .orElseGet(() -> architecture.inputs().getFirst().name() + " "
+                        + architecture.inputs().getFirst().axes());
     }
 
     private Inputs inputs(Form first, Settings settings, boolean tokenTypes) throws IOException {
         ModelConfig config = first.model().config();
+        Optional<Tokens> tokens = first.model().architecture().tokens();
+        if (settings.texts().isPresent() && tokens.isEmpty()) {
+            throw new UsageException("--data " + settings.texts().get().file() + ": " + first.path()
+                    + " is a model of images, not of texts");
+        }
         if (settings.texts().isEmpty()) {
             return Inputs.random(config, settings.count(), settings.seed(), tokenTypes);
         }
         Texts texts = settings.texts().get();
         Dataset data = Dataset.read(texts.file(), texts.columns());
-        int maxLength = Math.min(MAX_LENGTH, config.document().positive("max_position_embeddings"));
+        int maxLength = Math.min(MAX_LENGTH, tokens.orElseThrow().longest());
         List<Map<String, Tensor>> batches = TextInputs.of(data, first.path(), settings.count(), BATCH, maxLength);
-        requireKnownTokens(batches, config, first.path());
+        requireKnownTokens(batches, tokens.orElseThrow().vocabulary(), first.path());
         int count = Math.min(settings.count(), data.examples().size());
         return new Inputs("the first " + count + " texts of " + texts.file(), batches);
     }
 
-    private static void requireKnownTokens(List<Map<String, Tensor>> batches, ModelConfig config, Path folder) {
-        int vocabulary = config.document().positive("vocab_size");
+    private static void requireKnownTokens(List<Map<String, Tensor>> batches, int vocabulary, Path folder) {
         long largest = batches.stream()
                 .flatMapToLong(batch -> batch.get("input_ids") instanceof LongTensor ids
                         ? Arrays.stream(ids.values())

@@ -77,6 +77,26 @@ public record JsonDocument(Path path, ObjectNode json) {
         };
     }
 
+    /** Whether a field is there and is not null. */
+    public boolean has(String field) {
+        return json.hasNonNull(field);
+    }
+
+    /**
+     * True or false, or what its absence means.
+     *
+     * @throws FormatException if it is something else
+     */
+    public boolean flag(String field, boolean otherwise) {
+        if (!has(field)) {
+            return otherwise;
+        }
+        if (!json.path(field).isBoolean()) {
+            throw wrong(field, "true or false");
+        }
+        return json.path(field).booleanValue();
+    }
+
     /**
      * A positive whole number.
      *

@@ -1,6 +1,8 @@
 package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDArrays;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
@@ -9,6 +11,7 @@ import ai.djl.ndarray.types.SparseFormat;
 import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.tensor.FloatTensor;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -108,6 +111,11 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
+    public NDArray concat(int axis, List<NDArray> parts) {
+        return own(NDArrays.concat(new NDList(parts), axis));
+    }
+
+    @Override
     public NDArray sum(NDArray x, int axis) {
         return own(x.sum(new int[] {axis}, true));
     }
@@ -154,6 +162,13 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
+    public NDArray rmsNorm(NDArray x, NDArray weight, double epsilon) {
+        int last = x.getShape().dimension() - 1;
+        NDArray mean = affine(sum(mul(x, x), last), 1.0 / x.getShape().get(last), epsilon);
+        return mul(div(x, sqrt(mean)), weight);
+    }
+
+    @Override
     public NDArray embedding(NDArray table, NDArray ids) {
         return own(ids.getNDArrayInternal()
                 .embedding(ids, table, SparseFormat.DENSE)
@@ -171,6 +186,48 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
+    public NDArray integer(long value) {
+        return step.create(new long[] {value});
+    }
+
+    @Override
+    public NDArray equal(NDArray left, NDArray right) {
+        return own(own(left.eq(right)).toType(DataType.INT64, false));
+    }
+
+    @Override
+    public NDArray lessOrEqual(NDArray left, NDArray right) {
+        return own(own(left.lte(right)).toType(DataType.INT64, false));
+    }
+
+    @Override
+    public NDArray cumSum(NDArray integers, int axis) {
+        return own(integers.cumSum(axis));
+    }
+
+    @Override
+    public NDArray tail(NDArray x, NDArray like) {
+        int last = x.getShape().dimension() - 1;
+        long from = x.getShape().get(last) - like.getShape().get(like.getShape().dimension() - 1);
+        return slice(x, last, from, x.getShape().get(last));
+    }
+
+    @Override
+    public NDArray angles(NDArray positions, FloatTensor frequencies) {
+        return mul(reshape(toFloat(positions), 0, -1, 1), constant(frequencies));
+    }
+
+    @Override
+    public NDArray cos(NDArray angles) {
+        return own(angles.cos());
+    }
+
+    @Override
+    public NDArray sin(NDArray angles) {
+        return own(angles.sin());
+    }
+
+    @Override
     public NDArray dropout(NDArray x, double probability) {
         return training && probability > 0
                 ? own(x.getNDArrayInternal()
@@ -182,8 +239,14 @@ final class NDArrayOps implements Ops<NDArray> {
     /** As the definition, but scales the queries, which are smaller than the scores. */
     @Override
     public NDArray attention(
-            NDArray query, NDArray key, NDArray value, NDArray bias, double scale, double dropoutProbability) {
+            NDArray query,
+            NDArray key,
+            NDArray value,
+            Optional<NDArray> bias,
+            double scale,
+            double dropoutProbability) {
         NDArray scores = matMul(affine(query, scale, 0), transpose(key, 0, 1, 3, 2));
-        return matMul(dropout(softmax(add(scores, bias)), dropoutProbability), value);
+        NDArray seen = bias.isPresent() ? add(scores, bias.get()) : scores;
+        return matMul(dropout(softmax(seen), dropoutProbability), value);
     }
 }

@@ -48,17 +48,17 @@ record Setup(Model model, Encoded train, Encoded eval, int maxLength) {
             throw new UsageException("--pooling pooler: the base " + config.base() + " has no pooler; use mean or cls");
         }
         RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(config.seed());
-        int hidden = base.requireConfig().document().positive("hidden_size");
+        Head head = new Head(pooling, labels);
         BoundAdapter adapter = BoundAdapter.fresh(
                 config.method(),
                 targets,
                 binding::weight,
-                head(labels.size(), hidden, random),
-                Optional.of(new Head(pooling, labels)),
+                tensors(architecture.headTensors(head), random),
+                Optional.of(head),
                 binding.digests(targets),
                 random);
         int maxLength =
-                Math.min(config.maxLength(), base.requireConfig().document().positive("max_position_embeddings"));
+                Math.min(config.maxLength(), architecture.tokens().orElseThrow().longest());
         return new Setup(
                 Model.of(base, adapter),
                 Encoded.of(train, labels, config.base(), maxLength),
@@ -66,15 +66,17 @@ record Setup(Model model, Encoded train, Encoded eval, int maxLength) {
                 maxLength);
     }
 
-    private static Map<String, FloatTensor> head(int labels, int hidden, RandomGenerator random) {
-        float[] weight = new float[labels * hidden];
-        for (int i = 0; i < weight.length; i++) {
-            weight[i] = (float) (HEAD_DEVIATION * random.nextGaussian());
-        }
-        Map<String, FloatTensor> head = new LinkedHashMap<>();
-        head.put(Head.MODULE + ".weight", new FloatTensor(Shape.of(labels, hidden), weight));
-        head.put(Head.MODULE + ".bias", new FloatTensor(Shape.of(labels), new float[labels]));
-        return head;
+    /** A head's tensors as transformers begins them: biases 0, weights normal. */
+    private static Map<String, FloatTensor> tensors(Map<String, Shape> shapes, RandomGenerator random) {
+        Map<String, FloatTensor> tensors = new LinkedHashMap<>();
+        shapes.forEach((name, shape) -> {
+            float[] values = new float[Math.toIntExact(shape.elements())];
+            for (int i = 0; i < values.length && !name.endsWith(".bias"); i++) {
+                values[i] = (float) (HEAD_DEVIATION * random.nextGaussian());
+            }
+            tensors.put(name, new FloatTensor(shape, values));
+        });
+        return tensors;
     }
 
     private static void requireRank(AdapterMethod method, Target target) {

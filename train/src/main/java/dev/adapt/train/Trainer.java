@@ -14,7 +14,6 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -180,10 +179,11 @@ public final class Trainer implements AutoCloseable {
                 NDArrays.stack(squares).toType(DataType.FLOAT64, false).sum().getDouble());
         double clip = norm > config.clip() ? config.clip() / (norm + 1e-6) : 1;
         optimizer.nextStep();
+        BoundAdapter adapter = setup.model().adapter().orElseThrow();
         int index = 0;
         for (Map.Entry<String, NDArray> entry : trained.entrySet()) {
             NDArray gradient = gradients.get(index++);
-            boolean head = entry.getKey().startsWith(Head.MODULE + ".");
+            boolean head = adapter.saved().containsKey(entry.getKey());
             double rate = share * (head ? config.headLearningRate() : config.learningRate());
             optimizer.update(entry.getKey(), entry.getValue(), gradient, clip, rate, step);
             gradient.subi(gradient); // DJL hands out the accumulator itself

@@ -78,13 +78,48 @@ class NDArrayOpsTest {
                 new Formula() {
                     @Override
                     public <T> T of(Ops<T> ops, List<T> x) {
-                        return ops.attention(x.get(0), x.get(1), x.get(2), x.get(3), 0.5, 0);
+                        return ops.attention(x.get(0), x.get(1), x.get(2), Optional.of(x.get(3)), 0.5, 0);
                     }
                 }));
         cases.add(new Case("layer norm", List.of(Shape.of(2, 3, 6), Shape.of(6), Shape.of(6)), new Formula() {
             @Override
             public <T> T of(Ops<T> ops, List<T> x) {
                 return ops.layerNorm(x.get(0), x.get(1), x.get(2), 1e-5);
+            }
+        }));
+        cases.add(new Case("RMS norm", List.of(Shape.of(2, 3, 6), Shape.of(6)), new Formula() {
+            @Override
+            public <T> T of(Ops<T> ops, List<T> x) {
+                return ops.rmsNorm(x.get(0), x.get(1), 1e-5);
+            }
+        }));
+        cases.add(new Case("rotary", List.of(Shape.of(2, 2, 3, 4), Shape.of(2, 2, 3, 6)), new Formula() {
+            @Override
+            public <T> T of(Ops<T> ops, List<T> x) {
+                FloatTensor frequencies = new FloatTensor(Shape.of(2), new float[] {1, 0.1f});
+                T begun = ops.equal(ops.integer(1), ops.integer(1));
+                T ones = ops.add(ops.positions(ops.reshape(begun, 1, 1)), begun);
+                T positions = ops.reshape(ops.cumSum(ops.concat(1, List.of(ones, ones, ones)), 1), 1, -1);
+                T angles = ops.reshape(ops.angles(positions, frequencies), 1, 1, 3, 2);
+                T turned = ops.rotary(x.get(0), ops.cos(angles), ops.sin(angles), 4);
+                return ops.mul(turned, ops.tail(x.get(1), turned));
+            }
+        }));
+        cases.add(new Case("integers", List.of(Shape.of(2, 1, 3, 3)), new Formula() {
+            @Override
+            public <T> T of(Ops<T> ops, List<T> x) {
+                T one = ops.reshape(ops.integer(1), 1, 1);
+                T counted = ops.cumSum(ops.concat(1, List.of(one, one, one)), 1);
+                T seen = ops.lessOrEqual(ops.reshape(counted, 1, 3), ops.reshape(counted, 3, 1));
+                T other = ops.not(ops.equal(ops.reshape(counted, 1, 3), ops.integer(2)));
+                return ops.mul(ops.toFloat(ops.add(seen, ops.negate(other))), x.get(0));
+            }
+        }));
+        cases.add(new Case("concat", List.of(Shape.of(2, 2, 3), Shape.of(2, 1, 3)), new Formula() {
+            @Override
+            public <T> T of(Ops<T> ops, List<T> x) {
+                T joined = ops.concat(1, List.of(x.get(0), x.get(1), x.get(0)));
+                return ops.mul(joined, joined);
             }
         }));
         cases.add(new Case("arithmetic", List.of(Shape.of(2, 3), Shape.of(3), Shape.of(2, 1)), new Formula() {
@@ -250,7 +285,8 @@ class NDArrayOpsTest {
             Map<String, NDArray> model = Map.of("layer.weight", ops.constant(weight), "layer.bias", ops.constant(bias));
             LowRank<NDArray> update = new LowRank<>(
                     arrays.get(0), arrays.get(1), Optional.empty(), Optional.empty(), 1.5, Optional.of(arrays.get(2)));
-            Layers<NDArray> layers = new Layers<>(ops, model::get, model::containsKey, Map.of("layer", update), 0);
+            Layers<NDArray> layers =
+                    new Layers<>(ops, model::get, model::containsKey, Map.of("layer", update), 0, Optional.empty());
             try (GradientCollector collector = Engine.getInstance().newGradientCollector()) {
                 NDArray result = layers.linear(ops.constant(x), "layer");
                 collector.backward(result.mul(ops.constant(weights)).sum());

@@ -1,7 +1,10 @@
 package dev.adapt.verify;
 
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.graph.Tokens;
+import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
@@ -27,18 +30,47 @@ public record Inputs(String description, List<Map<String, Tensor>> batches) {
     }
 
     /**
-     * Random token sequences for an encoder: batches of 1 to 4 sequences, of 1 to 64 tokens or as many as the model has
-     * positions, padded on the right and masked there. The first batch is one token, the second as long as can be.
+     * Random inputs for a model: token sequences in batches of 1 to 4, of 1 to 64 tokens or as many as the model takes,
+     * padded on the right and masked there; the first batch is one token, the second as long as can be. For a model of
+     * images, batches of 1 to 4 images of normally distributed pixels.
      *
-     * @param sequences how many in all
+     * @param count how many sequences or images in all
      * @param tokenTypes whether to give token types; otherwise every model takes 0
-     * @throws dev.adapt.formats.FormatException if the config lacks vocab_size or max_position_embeddings
+     * @throws dev.adapt.formats.FormatException if the config's architecture is not supported
      */
-    public static Inputs random(ModelConfig config, int sequences, long seed, boolean tokenTypes) {
-        JsonDocument document = config.document();
-        int vocabulary = document.positive("vocab_size");
-        int longest = Math.min(LONGEST, document.positive("max_position_embeddings"));
-        int types = tokenTypes ? (int) document.number("type_vocab_size", 2) : 1;
+    public static Inputs random(ModelConfig config, int count, long seed, boolean tokenTypes) {
+        Architecture architecture = Architecture.of(config);
+        return architecture
+                .tokens()
+                .map(tokens -> sequences(tokens, count, seed, tokenTypes))
+                .orElseGet(() -> images(architecture.inputs().getFirst(), count, seed));
+    }
+
+    private static Inputs images(InputSpec pixels, int count, long seed) {
+        Random random = new Random(seed);
+        List<Map<String, Tensor>> batches = new ArrayList<>();
+        for (int made = 0; made < count; ) {
+            int batch = batches.isEmpty() ? 1 : Math.min(count - made, 1 + random.nextInt(WIDEST));
+            long[] dims = new long[pixels.axes().size()];
+            dims[0] = batch;
+            for (int axis = 1; axis < dims.length; axis++) {
+                dims[axis] = Long.parseLong(pixels.axes().get(axis));
+            }
+            Shape shape = Shape.of(dims);
+            float[] values = new float[Math.toIntExact(shape.elements())];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = (float) random.nextGaussian();
+            }
+            batches.add(Map.of(pixels.name(), new FloatTensor(shape, values)));
+            made += batch;
+        }
+        String description = count + " random images in " + batches.size() + " batches (seed " + seed + ")";
+        return new Inputs(description, batches);
+    }
+
+    private static Inputs sequences(Tokens tokens, int sequences, long seed, boolean tokenTypes) {
+        int longest = Math.min(LONGEST, tokens.longest());
+        int types = tokenTypes ? tokens.types() : 1;
         Random random = new Random(seed);
         List<Map<String, Tensor>> batches = new ArrayList<>();
         for (int made = 0; made < sequences; ) {
@@ -48,7 +80,7 @@ public record Inputs(String description, List<Map<String, Tensor>> batches) {
                 case 1 -> longest;
                 default -> 1 + random.nextInt(longest);
             };
-            batches.add(batch(random, batch, length, vocabulary, types));
+            batches.add(batch(random, batch, length, tokens.vocabulary(), types));
             made += batch;
         }
         String description = sequences + " random sequences of 1 to " + longest + " tokens in " + batches.size()

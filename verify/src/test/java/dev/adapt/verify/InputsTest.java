@@ -11,6 +11,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.tensor.LongTensor;
+import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -23,7 +24,11 @@ import org.junit.jupiter.params.provider.ValueSource;
 class InputsTest {
     private static ModelConfig config(int vocabulary, int positions) {
         ObjectNode json = JsonNodeFactory.instance.objectNode();
-        json.put("vocab_size", vocabulary).put("max_position_embeddings", positions);
+        json.put("model_type", "bert").put("vocab_size", vocabulary).put("max_position_embeddings", positions);
+        json.put("hidden_size", 4)
+                .put("num_attention_heads", 1)
+                .put("num_hidden_layers", 1)
+                .put("intermediate_size", 4);
         return new ModelConfig(new JsonDocument(Path.of("config.json"), json));
     }
 
@@ -76,10 +81,28 @@ class InputsTest {
     }
 
     @Test
+    void imagesAreOfTheModelsSize() {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("model_type", "vit").put("image_size", 8).put("patch_size", 4).put("num_channels", 2);
+        json.put("hidden_size", 4)
+                .put("num_attention_heads", 1)
+                .put("num_hidden_layers", 1)
+                .put("intermediate_size", 4);
+        Inputs inputs = Inputs.random(new ModelConfig(new JsonDocument(Path.of("config.json"), json)), 9, 3, true);
+        long images = 0;
+        for (Map<String, Tensor> batch : inputs.batches()) {
+            Shape shape = batch.get("pixel_values").shape();
+            images += shape.dim(0);
+            assertEquals(Shape.of(shape.dim(0), 2, 8, 8), shape);
+        }
+        assertEquals(9, images);
+    }
+
+    @Test
     void aConfigWithoutAVocabularyIsNamed() {
-        ModelConfig empty =
-                new ModelConfig(new JsonDocument(Path.of("config.json"), JsonNodeFactory.instance.objectNode()));
-        FormatException thrown = assertThrows(FormatException.class, () -> Inputs.random(empty, 1, 0, false));
+        ModelConfig lacking = config(29, 5);
+        lacking.document().json().remove("vocab_size");
+        FormatException thrown = assertThrows(FormatException.class, () -> Inputs.random(lacking, 1, 0, false));
         assertTrue(thrown.getMessage().contains("vocab_size"), thrown::getMessage);
     }
 }

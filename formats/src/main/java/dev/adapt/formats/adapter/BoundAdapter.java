@@ -2,6 +2,7 @@ package dev.adapt.formats.adapter;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
@@ -199,7 +200,9 @@ public record BoundAdapter(
             return Optional.of(new Head(
                     Pooling.named(pooling)
                             .orElseThrow(() -> new FormatException(
-                                    adapter.file(), POOLING, "is \"" + pooling + "\", expected mean, cls or pooler")),
+                                    adapter.file(),
+                                    POOLING,
+                                    "is \"" + pooling + "\", expected mean, cls, pooler or last")),
                     List.of(new JsonMapper().readValue(labels, String[].class))));
         } catch (JsonProcessingException e) {
             throw new FormatException(adapter.file(), LABELS, "is not a JSON list of strings");
@@ -327,10 +330,14 @@ public record BoundAdapter(
         json.put("inference_mode", true);
         json.putNull("layers_pattern");
         json.putNull("layers_to_transform");
-        if (head.isPresent()) {
-            json.putArray("modules_to_save").add(Head.MODULE);
-        } else {
+        if (saved.isEmpty()) {
             json.putNull("modules_to_save");
+        } else {
+            ArrayNode modules = json.putArray("modules_to_save");
+            saved.keySet().stream()
+                    .map(name -> name.substring(0, name.indexOf('.')))
+                    .distinct()
+                    .forEach(modules::add);
         }
         json.put("peft_type", method.peftType());
         json.putNull("revision");

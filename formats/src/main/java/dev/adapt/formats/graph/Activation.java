@@ -1,5 +1,6 @@
 package dev.adapt.formats.graph;
 
+import dev.adapt.formats.JsonDocument;
 import java.util.Optional;
 
 /** The element-wise non-linearities of the architectures. */
@@ -22,5 +23,15 @@ public enum Activation {
             case "tanh" -> Optional.of(TANH);
             default -> Optional.empty();
         };
+    }
+
+    /**
+     * The function that a field of a config names.
+     *
+     * @throws dev.adapt.formats.FormatException if it is none of these
+     */
+    static Activation of(JsonDocument config, String field, String otherwise) {
+        return named(config.string(field).orElse(otherwise))
+                .orElseThrow(() -> config.wrong(field, "gelu, gelu_new, relu, silu or tanh"));
     }
 }

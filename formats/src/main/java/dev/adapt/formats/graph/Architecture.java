@@ -1,17 +1,20 @@
 package dev.adapt.formats.graph;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.tensor.Shape;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.function.Predicate;
 
 /**
  * A family of models: its forward pass, written once on {@link Ops}, and the names of its tensors.
  *
- * <p>Canonical names are those of the bare model in transformers, without the task prefix: {@link #canonical} maps every
- * spelling found in checkpoints and adapters to them.
+ * <p>Canonical names are those of the bare model's checkpoints in transformers, without the task prefix: {@link #canonical}
+ * maps every spelling found in checkpoints and adapters to them.
  */
-public sealed interface Architecture permits Bert {
+public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit {
     /**
      * The architecture config.json describes.
      *
@@ -20,40 +23,71 @@ public sealed interface Architecture permits Bert {
     static Architecture of(ModelConfig config) {
         return switch (config.modelType()) {
             case "bert" -> Bert.of(config);
+            case "roberta", "xlm-roberta" -> Roberta.of(config);
+            case "gpt2" -> Gpt2.of(config);
+            case "llama", "mistral", "qwen2" -> Llama.of(config);
+            case "vit" -> Vit.of(config);
             case String other ->
                 throw new FormatException(
                         config.document().path(),
                         "model_type",
-                        "\"" + other + "\" is not supported, expected one of: bert");
+                        "\"" + other
+                                + "\" is not supported, expected one of: bert, roberta, xlm-roberta, gpt2, llama, mistral, qwen2, vit");
         };
     }
 
     /** Its inputs, in the order Hugging Face exporters give them. */
     List<InputSpec> inputs();
 
+    /** What token sequences it takes; empty for a model of images. */
+    Optional<Tokens> tokens();
+
+    /** The width of its token states. */
+    int hidden();
+
     /** The canonical names of the linear layers of its body, which an adapter can adapt. */
     List<String> linearModules();
 
-    /** The canonical names of all tensors the graph needs, those of its head included. */
-    List<String> requiredTensors();
+    /** Whether linear layer {@code module} is stored [in, out], as Conv1D does, and not [out, in]. */
+    default boolean transposed(String module) {
+        return false;
+    }
+
+    /** All tensors the graph needs by canonical name, those of its head included. */
+    SequencedMap<String, Shape> requiredTensors();
 
     /** The canonical form of a tensor or module name, as this architecture's checkpoints and adapters spell them. */
     String canonical(String name);
 
+    /** The classification head it has, if it has one. */
+    Optional<Head> head();
+
+    /** The tensors of a classification head by canonical name. */
+    SequencedMap<String, Shape> headTensors(Head head);
+
+    /** The pooling of transformers' class with a classification head, {@link #classifierClass}. */
+    Pooling ownPooling();
+
+    /** The class of transformers that has a classification head on this architecture. */
+    String classifierClass();
+
     /** The pooling a new head takes where the user does not choose. */
-    Pooling defaultPooling(Predicate<String> present);
+    default Pooling defaultPooling(Predicate<String> present) {
+        return ownPooling();
+    }
 
     /** What the result of {@link #forward} is called in an exported graph. */
     String outputName();
 
-    /** The axes of that result. */
+    /** For each axis of that result its name, or its size where that is the same in every run. */
     List<String> outputAxes();
 
     /**
      * The forward pass.
      *
      * @param inputs by the names of {@link #inputs}; token types may be missing and are then 0
-     * @return the logits [batch, labels] where the model has a head, else the token states [batch, sequence, hidden]
+     * @return the logits: [batch, labels] where the model has a classification head, [batch, sequence, vocabulary] where it
+     *     has a language modelling head; without a head the token states [batch, sequence, hidden]
      */
     <T> T forward(Layers<T> layers, Map<String, T> inputs);
 }

@@ -1,14 +1,27 @@
 package dev.adapt.formats.graph;
 
+import dev.adapt.formats.safetensors.Dtype;
 import java.util.List;
 
 /**
- * An integer input of a model, named as Hugging Face exporters name it.
+ * An input of a model, named as Hugging Face exporters name it.
  *
- * @param axes the name of each dynamic axis
+ * @param dtype I64 or F32
+ * @param axes for each axis its name, or its size where that is the same in every run
  */
-public record InputSpec(String name, List<String> axes) {
+public record InputSpec(String name, Dtype dtype, List<String> axes) {
+    /** Token ids, integers [batch, sequence]. */
+    static final InputSpec IDS = integers("input_ids", "sequence");
+
+    /** Integers [batch, sequence], or [batch, past + sequence] with a cache: 1 for a token, 0 for padding. */
+    static final InputSpec MASK = integers("attention_mask", "sequence");
+
     public InputSpec {
         axes = List.copyOf(axes);
+    }
+
+    /** Integers of two axes, the first of them the batch. */
+    static InputSpec integers(String name, String second) {
+        return new InputSpec(name, Dtype.I64, List.of("batch", second));
     }
 }

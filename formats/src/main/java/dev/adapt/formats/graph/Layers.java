@@ -4,6 +4,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
 import java.util.function.Predicate;
+import java.util.function.Supplier;
 
 /**
  * The layers of one model as an architecture sees them: weights by canonical name, and beside each adapted linear layer
@@ -15,24 +16,28 @@ public final class Layers<T> {
     private final Predicate<String> present;
     private final Map<String, LowRank<T>> updates;
     private final double adapterDropout;
+    private final Optional<KeyValueCache<T>> cache;
 
     /**
      * @param weights the tensor of a canonical name
      * @param present whether the model has a tensor of that canonical name
      * @param updates by canonical module name; empty for a plain or merged model
      * @param adapterDropout on the input of the updates, while training
+     * @param cache where a decoder's keys and values come from and go to, if they are kept
      */
     public Layers(
             Ops<T> ops,
             Function<String, T> weights,
             Predicate<String> present,
             Map<String, LowRank<T>> updates,
-            double adapterDropout) {
+            double adapterDropout,
+            Optional<KeyValueCache<T>> cache) {
         this.ops = ops;
         this.weights = weights;
         this.present = present;
         this.updates = Map.copyOf(updates);
         this.adapterDropout = adapterDropout;
+        this.cache = cache;
     }
 
     /** The interpreter the layers run on. */
@@ -40,37 +45,87 @@ public final class Layers<T> {
         return ops;
     }
 
-    /** Linear layer {@code module}: x [.., in] to [.., out]; its bias is optional, its update is added. */
-    public T linear(T x, String module) {
-        String bias = module + ".bias";
-        return linear(
-                x,
-                weights.apply(module + ".weight"),
-                present.test(bias) ? Optional.of(weights.apply(bias)) : Optional.empty(),
-                Optional.ofNullable(updates.get(module)));
+    /** A weight by its canonical name. */
+    public T weight(String name) {
+        return weights.apply(name);
     }
 
-    private T linear(T x, T weight, Optional<T> bias, Optional<LowRank<T>> adapted) {
-        if (adapted.isEmpty()) {
-            return ops.linear(x, weight, bias);
+    /** Linear layer {@code module}: x [.., in] to [.., out]; its bias is optional, its update is added. */
+    public T linear(T x, String module) {
+        return linear(x, module, module);
+    }
+
+    /** Linear layer {@code module} whose weight [out, in] is that of another module, as a tied head's is. */
+    public T linear(T x, String module, String table) {
+        T weight = weight(table + ".weight");
+        return adapted(x, module, () -> weight, (in, bias) -> ops.linear(in, weight, bias));
+    }
+
+    /** Linear layer {@code module} whose weight is stored [in, out]. */
+    public T conv1d(T x, String module) {
+        T weight = weight(module + ".weight");
+        return adapted(x, module, () -> ops.transpose(weight, 1, 0), (in, bias) -> {
+            T product = ops.matMul(in, weight);
+            return bias.isPresent() ? ops.add(product, bias.get()) : product;
+        });
+    }
+
+    /** A layer without its update. */
+    private interface Frozen<T> {
+        T apply(T x, Optional<T> bias);
+    }
+
+    /**
+     * A layer with its update.
+     *
+     * @param weight [out, in]
+     */
+    private T adapted(T x, String module, Supplier<T> weight, Frozen<T> layer) {
+        Optional<T> bias = present.test(module + ".bias") ? Optional.of(weight(module + ".bias")) : Optional.empty();
+        LowRank<T> update = updates.get(module);
+        if (update == null) {
+            return layer.apply(x, bias);
         }
-        LowRank<T> update = adapted.get();
         T dropped = ops.dropout(x, adapterDropout);
         T delta = update.apply(ops, dropped);
         if (update.magnitude().isEmpty()) {
-            return ops.add(ops.linear(x, weight, bias), delta);
+            return ops.add(layer.apply(x, bias), delta);
         }
-        T whole = ops.add(ops.linear(dropped, weight, Optional.empty()), delta);
-        T scaled = ops.mul(whole, update.rowScale(ops, weight));
+        T whole = ops.add(layer.apply(dropped, Optional.empty()), delta);
+        T scaled = ops.mul(whole, update.rowScale(ops, weight.get()));
         return isSame(x, dropped)
                 ? bias.map(own -> ops.add(scaled, own)).orElse(scaled)
                 // what dropout took away is not the adapter's: it passes the frozen layer, as in PEFT
-                : ops.add(ops.linear(ops.add(x, ops.affine(dropped, -1, 0)), weight, bias), scaled);
+                : ops.add(layer.apply(ops.add(x, ops.affine(dropped, -1, 0)), bias), scaled);
     }
 
     @SuppressWarnings("ReferenceEquality") // dropout that drops nothing gives back its input
     private boolean isSame(T x, T dropped) {
         return x == dropped;
+    }
+
+    /** Whether keys and values of earlier tokens come before those of the sequence. */
+    boolean isCached() {
+        return cache.isPresent();
+    }
+
+    /** Keys or values of all tokens so far, where they are kept; else {@code fresh} itself. */
+    T cached(String name, T fresh) {
+        return cache.isPresent() ? cache.get().extend(ops, name, fresh) : fresh;
+    }
+
+    /** One of a model's inputs. */
+    static <T> T input(Map<String, T> inputs, InputSpec spec) {
+        T input = inputs.get(spec.name());
+        if (input == null) {
+            throw new IllegalArgumentException("the model needs the input " + spec.name());
+        }
+        return input;
+    }
+
+    /** RMS normalisation {@code module} over the last axis. */
+    public T rmsNorm(T x, String module, double epsilon) {
+        return ops.rmsNorm(x, weight(module + ".weight"), epsilon);
     }
 
     /** Layer normalisation {@code module} over the last axis. */

@@ -32,18 +32,32 @@ public record ModelConfig(JsonDocument document) {
         return document.string("model_type").orElseThrow(() -> document.wrong("model_type", "a string"));
     }
 
+    /** The name of the model's class in transformers, without which it is empty. */
+    String className() {
+        return document.json().path("architectures").path(0).asText("");
+    }
+
     /** The classification head the model has, if it has one. */
     public Optional<Head> head() {
+        return Architecture.of(this).head();
+    }
+
+    /**
+     * The same.
+     *
+     * @param own the pooling of transformers' class for the architecture
+     */
+    Optional<Head> head(Pooling own) {
         boolean classifies =
-                document.json().path("architectures").path(0).asText().endsWith("ForSequenceClassification");
+                className().endsWith("ForSequenceClassification") || className().endsWith("ForImageClassification");
         Optional<String> pooling = document.string(POOLING);
         if (!classifies && pooling.isEmpty()) {
             return Optional.empty();
         }
-        Pooling own = pooling.map(name ->
-                        Pooling.named(name).orElseThrow(() -> document.wrong(POOLING, "one of mean, cls, pooler")))
-                .orElse(Pooling.POOLER);
-        return Optional.of(new Head(own, labels()));
+        Pooling used = pooling.map(name -> Pooling.named(name)
+                        .orElseThrow(() -> document.wrong(POOLING, "one of mean, cls, pooler, last")))
+                .orElse(own);
+        return Optional.of(new Head(used, labels()));
     }
 
     private List<String> labels() {
@@ -70,18 +84,14 @@ public record ModelConfig(JsonDocument document) {
             label2id.put(head.labels().get(id), id);
         }
         changed.remove("num_labels");
-        if (head.pooling() == Pooling.POOLER) {
+        Architecture architecture = Architecture.of(this);
+        if (head.pooling() == architecture.ownPooling()) {
             changed.remove(POOLING);
-            changed.putArray("architectures").add(classifierClass());
+            changed.putArray("architectures").add(architecture.classifierClass());
         } else {
             // transformers has no class for this head: naming one would make it invent a pooler
             changed.put(POOLING, head.pooling().name().toLowerCase(Locale.ROOT));
         }
         return new ModelConfig(new JsonDocument(document.path(), changed));
-    }
-
-    private String classifierClass() {
-        String type = modelType();
-        return Character.toUpperCase(type.charAt(0)) + type.substring(1) + "ForSequenceClassification";
     }
 }

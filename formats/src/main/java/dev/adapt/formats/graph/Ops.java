@@ -2,13 +2,15 @@ package dev.adapt.formats.graph;
 
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import java.util.List;
 import java.util.Optional;
 
 /**
  * The algebra in which every architecture and every adapter method is written once. Its interpreters are DJL arrays
  * (training, evaluation), ONNX nodes (export) and float64 Java arrays (the oracle of tests and of verification).
  *
- * <p>Two-operand arithmetic broadcasts as NumPy does. Axes count from 0.
+ * <p>Two-operand arithmetic broadcasts as NumPy does. Axes count from 0. Tensors hold floating-point numbers or integers
+ * (ids, masks, positions); the two never meet in one operation.
  *
  * @param <T> a tensor, or the promise of one
  */
@@ -40,6 +42,9 @@ public interface Ops<T> {
     /** {@code x·scale + shift}, element by element. */
     T affine(T x, double scale, double shift);
 
+    /** Tensors joined along an axis. */
+    T concat(int axis, List<T> parts);
+
     /** The sum along an axis, which stays with size 1. */
     T sum(T x, int axis);
 
@@ -55,6 +60,9 @@ public interface Ops<T> {
     /** Normalises the last axis to mean 0 and (biased) variance 1, then scales by weight and adds bias, both [last]. */
     T layerNorm(T x, T weight, T bias, double epsilon);
 
+    /** {@code x / √(mean(x²) + ε)·weight} over the last axis (Zhang and Sennrich, arXiv 1910.07467); weight is [last]. */
+    T rmsNorm(T x, T weight, double epsilon);
+
     /** Rows of table [n, width] at integer ids [..]; the result is [.., width]. */
     T embedding(T table, T ids);
 
@@ -63,6 +71,42 @@ public interface Ops<T> {
 
     /** Integers as floating-point numbers. */
     T toFloat(T integers);
+
+    /** An integer vector of one value. */
+    T integer(long value);
+
+    /** An integer's negative. */
+    default T negate(T integers) {
+        return mul(integers, integer(-1));
+    }
+
+    /** 0 for 1 and 1 for 0, as integers. */
+    default T not(T integers) {
+        return add(negate(integers), integer(1));
+    }
+
+    /** 1 where two integers are equal, else 0, as integers. */
+    T equal(T left, T right);
+
+    /** 1 where an integer is at most another, else 0, as integers. */
+    T lessOrEqual(T left, T right);
+
+    /** Running sums of integers along an axis: element i is the sum of elements 0 to i. */
+    T cumSum(T integers, int axis);
+
+    /** The last columns of x [.., n], as many as {@code like} [.., m] has; the result is [.., m]. */
+    T tail(T x, T like);
+
+    /**
+     * Integer positions [batch, sequence] times frequencies [width], in radians, [batch, sequence, width]. Every
+     * interpreter rounds the product to float32, in which models are trained: far into a sequence that moves an angle by
+     * more than the tolerance of any comparison.
+     */
+    T angles(T positions, FloatTensor frequencies);
+
+    T cos(T angles);
+
+    T sin(T angles);
 
     /** While training, zeroes elements with the given probability and scales the others up; otherwise x itself. */
     default T dropout(T x, double probability) {
@@ -74,17 +118,39 @@ public interface Ops<T> {
         return x;
     }
 
+    /** For integers 1 and 0: the number 0 where there is 1, the lowest finite number where there is 0. */
+    default T attentionBias(T kept) {
+        return affine(toFloat(kept), Float.MAX_VALUE, -Float.MAX_VALUE);
+    }
+
+    /**
+     * Rotates the pairs of a head's elements i and i + width/2 by the angles whose cosines and sines are given (Su et al.,
+     * arXiv 2104.09864, in the layout of transformers' Llama).
+     *
+     * @param x [batch, heads, sequence, width]
+     * @param cos [batch, 1, sequence, width/2]
+     * @param sin [batch, 1, sequence, width/2]
+     */
+    default T rotary(T x, T cos, T sin, int width) {
+        T low = slice(x, 3, 0, width / 2);
+        T high = slice(x, 3, width / 2, width);
+        T turnedLow = add(mul(low, cos), affine(mul(high, sin), -1, 0));
+        T turnedHigh = add(mul(high, cos), mul(low, sin));
+        return concat(3, List.of(turnedLow, turnedHigh));
+    }
+
     /**
      * Scaled dot-product attention, {@code softmax(q·kᵀ·scale + bias)·v}, for interpreters that have nothing better.
      *
      * @param query [batch, heads, sequence, width]
      * @param key [batch, heads, keys, width]
      * @param value [batch, heads, keys, width]
-     * @param bias added to the scores, broadcast to [batch, heads, sequence, keys]
+     * @param bias added to the scores, broadcast to [batch, heads, sequence, keys], where some keys are not seen
      * @param dropout on the attention weights, while training
      */
-    default T attention(T query, T key, T value, T bias, double scale, double dropout) {
-        T scores = add(affine(matMul(query, transpose(key, 0, 1, 3, 2)), scale, 0), bias);
+    default T attention(T query, T key, T value, Optional<T> bias, double scale, double dropout) {
+        T scaled = affine(matMul(query, transpose(key, 0, 1, 3, 2)), scale, 0);
+        T scores = bias.isPresent() ? add(scaled, bias.get()) : scaled;
         return matMul(dropout(softmax(scores), dropout), value);
     }
 

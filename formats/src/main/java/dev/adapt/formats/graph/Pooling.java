@@ -11,12 +11,45 @@ public enum Pooling {
     /** The state of the first token. */
     CLS,
     /** The base's own pooler: a linear layer and tanh over the first token's state. */
-    POOLER;
+    POOLER,
+    /** The state of the last token that the attention mask keeps. */
+    LAST;
 
     /** The pooling a user or a file calls {@code name}, in lower case. */
     public static Optional<Pooling> named(String name) {
         return Arrays.stream(values())
                 .filter(pooling -> pooling.name().toLowerCase(Locale.ROOT).equals(name))
                 .findFirst();
+    }
+
+    /**
+     * The vector, [batch, hidden]; for {@link #POOLER} what the pooler reads.
+     *
+     * @param states [batch, sequence, hidden]
+     * @param mask integers [batch, sequence]
+     */
+    <T> T pool(Ops<T> ops, T states, T mask) {
+        return switch (this) {
+            case MEAN -> {
+                T kept = ops.toFloat(mask);
+                yield ops.div(sum(ops, states, kept), ops.sum(kept, 1));
+            }
+            case CLS, POOLER -> first(ops, states);
+            case LAST -> {
+                T reached = ops.equal(ops.cumSum(mask, 1), ops.sum(mask, 1));
+                yield sum(ops, states, ops.toFloat(ops.mul(reached, mask)));
+            }
+        };
+    }
+
+    /** The first state of each sequence. */
+    static <T> T first(Ops<T> ops, T states) {
+        return ops.reshape(ops.slice(states, 1, 0, 1), 0, -1);
+    }
+
+    private static <T> T sum(Ops<T> ops, T states, T weights) {
+        T weighted = ops.mul(states, ops.reshape(weights, 0, -1, 1));
+        // the summed axis has size 1: [batch, 1, hidden] to [batch, hidden]
+        return ops.reshape(ops.sum(weighted, 1), 0, -1);
     }
 }

@@ -4,6 +4,7 @@ import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 import java.util.function.DoubleBinaryOperator;
 import java.util.function.DoubleUnaryOperator;
@@ -143,10 +144,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
 
     @Override
     public DoubleTensor slice(DoubleTensor x, int axis, long from, long to) {
-        int inner = (int) x.shape().dims().stream()
-                .skip(axis + 1L)
-                .mapToLong(Long::longValue)
-                .reduce(1, Math::multiplyExact);
+        int inner = inner(x.shape(), axis);
         int size = dim(x, axis);
         int outer = x.values().length / (inner * size);
         int kept = (int) (to - from) * inner;
@@ -175,6 +173,24 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     @Override
     public DoubleTensor affine(DoubleTensor x, double scale, double shift) {
         return map(x, value -> value * scale + shift);
+    }
+
+    @Override
+    public DoubleTensor concat(int axis, List<DoubleTensor> parts) {
+        Shape first = parts.getFirst().shape();
+        int size = parts.stream().mapToInt(part -> dim(part, axis)).sum();
+        int inner = inner(first, axis);
+        int outer = parts.getFirst().values().length / Math.max(inner * dim(parts.getFirst(), axis), 1);
+        double[] y = new double[outer * size * inner];
+        int start = 0;
+        for (DoubleTensor part : parts) {
+            int run = dim(part, axis) * inner;
+            for (int o = 0; o < outer; o++) {
+                System.arraycopy(part.values(), o * run, y, o * size * inner + start, run);
+            }
+            start += run;
+        }
+        return new DoubleTensor(with(first, axis, size), y);
     }
 
     @Override
@@ -267,6 +283,22 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     @Override
+    public DoubleTensor rmsNorm(DoubleTensor x, DoubleTensor weight, double epsilon) {
+        int width = dim(x, -1);
+        double[] y = new double[x.values().length];
+        for (int row = 0; row < y.length; row += width) {
+            double square = Arrays.stream(x.values(), row, row + width)
+                    .map(value -> value * value)
+                    .average()
+                    .orElse(0);
+            for (int i = 0; i < width; i++) {
+                y[row + i] = x.values()[row + i] / Math.sqrt(square + epsilon) * weight.values()[i];
+            }
+        }
+        return new DoubleTensor(x.shape(), y);
+    }
+
+    @Override
     public DoubleTensor embedding(DoubleTensor table, DoubleTensor ids) {
         int width = dim(table, 1);
         double[] y = new double[ids.values().length * width];
@@ -290,6 +322,57 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
         return integers;
     }
 
+    @Override
+    public DoubleTensor integer(long value) {
+        return new DoubleTensor(Shape.of(1), new double[] {value});
+    }
+
+    @Override
+    public DoubleTensor equal(DoubleTensor left, DoubleTensor right) {
+        return combine(left, right, (a, b) -> a == b ? 1 : 0);
+    }
+
+    @Override
+    public DoubleTensor lessOrEqual(DoubleTensor left, DoubleTensor right) {
+        return combine(left, right, (a, b) -> a <= b ? 1 : 0);
+    }
+
+    @Override
+    public DoubleTensor cumSum(DoubleTensor integers, int axis) {
+        double[] y = integers.values().clone();
+        int inner = inner(integers.shape(), axis);
+        int run = dim(integers, axis) * inner;
+        for (int i = 0; i < y.length; i++) {
+            y[i] += i % run < inner ? 0 : y[i - inner];
+        }
+        return new DoubleTensor(integers.shape(), y);
+    }
+
+    @Override
+    public DoubleTensor tail(DoubleTensor x, DoubleTensor like) {
+        return slice(x, x.shape().rank() - 1, dim(x, -1) - (long) dim(like, -1), dim(x, -1));
+    }
+
+    @Override
+    public DoubleTensor angles(DoubleTensor positions, FloatTensor frequencies) {
+        int width = frequencies.values().length;
+        double[] y = new double[positions.values().length * width];
+        for (int i = 0; i < y.length; i++) {
+            y[i] = (float) positions.values()[i / width] * frequencies.values()[i % width];
+        }
+        return new DoubleTensor(Shape.of(dim(positions, 0), dim(positions, 1), width), y);
+    }
+
+    @Override
+    public DoubleTensor cos(DoubleTensor angles) {
+        return map(angles, Math::cos);
+    }
+
+    @Override
+    public DoubleTensor sin(DoubleTensor angles) {
+        return map(angles, Math::sin);
+    }
+
     private static DoubleTensor map(DoubleTensor x, DoubleUnaryOperator f) {
         return new DoubleTensor(
                 x.shape(), Arrays.stream(x.values()).parallel().map(f).toArray());
@@ -308,6 +391,12 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
 
     private static int dim(DoubleTensor x, int axis) {
         return (int) x.shape().dim(axis < 0 ? x.shape().rank() + axis : axis);
+    }
+
+    /** The elements between two neighbours along an axis. */
+    private static int inner(Shape shape, int axis) {
+        return (int)
+                shape.dims().stream().skip(axis + 1L).mapToLong(Long::longValue).reduce(1, Math::multiplyExact);
     }
 
     private static Shape leading(DoubleTensor x) {

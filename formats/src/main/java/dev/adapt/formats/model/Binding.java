@@ -19,6 +19,7 @@ import java.util.function.UnaryOperator;
 /** Finds the layers that an adapter, or a user, names in a base. */
 public final class Binding {
     private final Checkpoint base;
+    private final Optional<Architecture> architecture;
     private final UnaryOperator<String> canonical;
     private final SequencedMap<String, TensorView> byCanonical;
 
@@ -29,7 +30,7 @@ public final class Binding {
      */
     public Binding(Checkpoint base) {
         this.base = base;
-        Optional<Architecture> architecture = base.config().map(Architecture::of);
+        this.architecture = base.config().map(Architecture::of);
         this.canonical = name -> architecture.map(own -> own.canonical(name)).orElse(name);
         this.byCanonical = new LinkedHashMap<>();
         base.tensors().forEach((name, tensor) -> byCanonical.put(canonical.apply(name), tensor));
@@ -52,9 +53,10 @@ public final class Binding {
                     unknown.size() + " of its " + adapter.modules().size() + " modules are not in " + base.path() + ": "
                             + some(unknown) + "; give the base it was trained on");
         }
-        boolean transposed = adapter.config().document().says("fan_in_fan_out");
+        // an adapter's fan_in_fan_out counts only where no config tells how the base is stored
+        boolean otherwise = adapter.config().document().says("fan_in_fan_out");
         List<Target> targets = adapter.modules().stream()
-                .map(module -> target(module, transposed))
+                .map(module -> target(module, otherwise))
                 .toList();
         Map<String, FloatTensor> saved = new LinkedHashMap<>();
         adapter.saved().forEach((name, tensor) -> saved.put(canonical.apply(name), tensor));
@@ -126,7 +128,9 @@ public final class Binding {
         return String.join(", ", names.subList(0, Math.min(4, names.size()))) + (names.size() > 4 ? ", …" : "");
     }
 
-    private Target target(String module, boolean transposed) {
+    private Target target(String module, boolean otherwise) {
+        boolean transposed =
+                architecture.map(own -> own.transposed(canonical.apply(module))).orElse(otherwise);
         TensorView weight = tensor(canonical.apply(module));
         if (weight.shape().rank() != 2) {
             throw new FormatException(

@@ -4,12 +4,14 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.KeyValueCache;
 import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -66,7 +68,8 @@ public final class Model {
     }
 
     private void requireTensors(Checkpoint base) {
-        List<String> missing = new ArrayList<>(architecture.requiredTensors());
+        Map<String, Shape> required = architecture.requiredTensors();
+        List<String> missing = new ArrayList<>(required.keySet());
         missing.removeIf(weights::containsKey);
         if (!missing.isEmpty()) {
             throw new FormatException(
@@ -74,6 +77,13 @@ public final class Model {
                     "lacks " + missing.size() + " tensors that its " + ModelConfig.FILE + " calls for, among them "
                             + String.join(", ", missing.subList(0, Math.min(3, missing.size()))));
         }
+        required.forEach((name, shape) -> {
+            Shape found = leaf(name).shape();
+            if (!found.equals(shape)) {
+                throw new FormatException(
+                        base.path(), name, "has shape " + found + ", its " + ModelConfig.FILE + " calls for " + shape);
+            }
+        });
     }
 
     /** Its config, the adapter's head included. */
@@ -130,9 +140,19 @@ public final class Model {
      * @return what {@link Architecture#forward} returns
      */
     public <T> T forward(Ops<T> ops, Function<String, T> leaf, Map<String, T> inputs) {
+        return forward(ops, leaf, inputs, Optional.empty());
+    }
+
+    /**
+     * Runs the model.
+     *
+     * @param cache a decoder's keys and values of earlier tokens, and where those of all tokens go
+     */
+    public <T> T forward(
+            Ops<T> ops, Function<String, T> leaf, Map<String, T> inputs, Optional<KeyValueCache<T>> cache) {
         Map<String, LowRank<T>> updates =
                 adapter.map(own -> own.updates(ops, leaf)).orElse(Map.of());
         double dropout = adapter.map(own -> own.method().dropout()).orElse(0.0);
-        return architecture.forward(new Layers<>(ops, leaf, weights::containsKey, updates, dropout), inputs);
+        return architecture.forward(new Layers<>(ops, leaf, weights::containsKey, updates, dropout, cache), inputs);
     }
 }

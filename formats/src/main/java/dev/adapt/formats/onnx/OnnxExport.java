@@ -3,7 +3,6 @@ package dev.adapt.formats.onnx;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Architecture;
-import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.proto.ModelProto;
@@ -112,23 +111,15 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         Architecture architecture = model.architecture();
         Map<String, OnnxValue> inputs = new HashMap<>();
         for (InputSpec input : architecture.inputs()) {
-            inputs.put(input.name(), graph.input(input.name(), TensorProto.DataType.INT64, input.axes()));
+            TensorProto.DataType type = OnnxTensor.dataType(input.dtype()).orElseThrow();
+            inputs.put(input.name(), graph.input(input.name(), type, input.axes()));
         }
         OnnxValue result = model.forward(new OnnxOps(graph), weights::leaf, inputs);
-        List<String> axes = architecture.outputAxes().stream()
-                .map(axis -> switch (axis) {
-                    case "labels" ->
-                        weights.isOptional(Head.MODULE + ".weight")
-                                ? axis
-                                : Integer.toString(model.config()
-                                        .head()
-                                        .orElseThrow()
-                                        .labels()
-                                        .size());
-                    case "hidden" -> Integer.toString(model.config().document().positive("hidden_size"));
-                    default -> axis;
-                })
-                .toList();
+        boolean otherHeads = architecture
+                .head()
+                .map(head -> architecture.headTensors(head).keySet().stream().anyMatch(weights::isOptional))
+                .orElse(false);
+        List<String> axes = otherHeads ? List.of("batch", "labels") : architecture.outputAxes();
         graph.output(result, architecture.outputName(), axes);
     }
 

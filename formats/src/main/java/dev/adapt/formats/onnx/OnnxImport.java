@@ -96,10 +96,10 @@ public record OnnxImport(ModelConfig config, int tensors, long bytes) {
 
     /** All tensors that the architecture needs, and none that it does not know. */
     private static void requireTensors(Path model, Architecture architecture, Set<String> found) {
-        Set<String> missing = new TreeSet<>(architecture.requiredTensors());
+        Set<String> missing = new TreeSet<>(architecture.requiredTensors().keySet());
         missing.removeAll(found);
         Set<String> unknown = new TreeSet<>(found);
-        unknown.removeAll(architecture.requiredTensors());
+        unknown.removeAll(architecture.requiredTensors().keySet());
         unknown.removeAll(OPTIONAL);
         if (!missing.isEmpty() || !unknown.isEmpty()) {
             throw new FormatException(

@@ -76,6 +76,11 @@ final class OnnxOps implements Ops<OnnxValue> {
     }
 
     @Override
+    public OnnxValue concat(int axis, List<OnnxValue> parts) {
+        return graph.node(OnnxOperator.CONCAT, List.of(attribute("axis", axis)), parts.toArray(OnnxValue[]::new));
+    }
+
+    @Override
     public OnnxValue sum(OnnxValue x, int axis) {
         return graph.node(OnnxOperator.REDUCE_SUM, List.of(attribute("keepdims", 1)), x, graph.integers(axis));
     }
@@ -120,6 +125,17 @@ final class OnnxOps implements Ops<OnnxValue> {
     }
 
     @Override
+    public OnnxValue rmsNorm(OnnxValue x, OnnxValue weight, double epsilon) {
+        String scope = weight.scope();
+        OnnxValue square = graph.node(scope, OnnxOperator.POW, List.of(), x, graph.constant(2));
+        OnnxValue mean =
+                graph.node(OnnxOperator.REDUCE_MEAN, List.of(attribute("keepdims", 1)), square, graph.integers(-1));
+        OnnxValue root = sqrt(affine(mean, 1, epsilon));
+        OnnxValue normed = graph.node(scope, OnnxOperator.DIV, List.of(), x, root);
+        return mul(normed, weight);
+    }
+
+    @Override
     public OnnxValue embedding(OnnxValue table, OnnxValue ids) {
         return graph.node(OnnxOperator.GATHER, List.of(attribute("axis", 0)), table, ids);
     }
@@ -139,5 +155,52 @@ final class OnnxOps implements Ops<OnnxValue> {
     public OnnxValue toFloat(OnnxValue integers) {
         return graph.node(
                 OnnxOperator.CAST, List.of(attribute("to", TensorProto.DataType.FLOAT.getNumber())), integers);
+    }
+
+    @Override
+    public OnnxValue integer(long value) {
+        return graph.integers(value);
+    }
+
+    private OnnxValue toInteger(OnnxValue truths) {
+        return graph.node(OnnxOperator.CAST, List.of(attribute("to", TensorProto.DataType.INT64.getNumber())), truths);
+    }
+
+    @Override
+    public OnnxValue equal(OnnxValue left, OnnxValue right) {
+        return toInteger(graph.node(OnnxOperator.EQUAL, List.of(), left, right));
+    }
+
+    @Override
+    public OnnxValue lessOrEqual(OnnxValue left, OnnxValue right) {
+        return toInteger(graph.node(OnnxOperator.LESS_OR_EQUAL, List.of(), left, right));
+    }
+
+    @Override
+    public OnnxValue cumSum(OnnxValue integers, int axis) {
+        return graph.node(OnnxOperator.CUM_SUM, List.of(), integers, graph.integer(axis));
+    }
+
+    @Override
+    public OnnxValue tail(OnnxValue x, OnnxValue like) {
+        OnnxValue length = graph.node(OnnxOperator.SHAPE, List.of(attribute("start", -1)), like);
+        return graph.node(
+                OnnxOperator.SLICE, List.of(), x, negate(length), graph.integers(Long.MAX_VALUE), graph.integers(-1));
+    }
+
+    @Override
+    public OnnxValue angles(OnnxValue positions, FloatTensor frequencies) {
+        OnnxValue column = graph.node(OnnxOperator.UNSQUEEZE, List.of(), toFloat(positions), graph.integers(-1));
+        return mul(column, constant(frequencies));
+    }
+
+    @Override
+    public OnnxValue cos(OnnxValue angles) {
+        return graph.node(OnnxOperator.COS, List.of(), angles);
+    }
+
+    @Override
+    public OnnxValue sin(OnnxValue angles) {
+        return graph.node(OnnxOperator.SIN, List.of(), angles);
     }
 }

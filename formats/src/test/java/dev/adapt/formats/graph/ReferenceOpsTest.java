@@ -9,6 +9,7 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import org.junit.jupiter.api.DisplayName;
@@ -209,6 +210,60 @@ class ReferenceOpsTest {
     }
 
     @Test
+    void rmsNormDividesByTheRootOfTheMeanSquare() {
+        // mean squares 12.5 and 0: with epsilon 3.5 the roots are 4 and √3.5
+        DoubleTensor x = tensor(Shape.of(1, 2, 2), 3, 4, 0, 0);
+        assertIs(ops.rmsNorm(x, tensor(Shape.of(2), 1, 10), 3.5), Shape.of(1, 2, 2), 1e-15, 0.75, 10, 0, 0);
+    }
+
+    @Test
+    void concatAndTail() {
+        DoubleTensor x = counting(2, 2);
+        DoubleTensor y = tensor(Shape.of(2, 1), 10, 20);
+        assertIs(ops.concat(1, List.of(x, y, x)), Shape.of(2, 5), EXACT, 0, 1, 10, 0, 1, 2, 3, 20, 2, 3);
+        assertIs(ops.concat(0, List.of(x, x)), Shape.of(4, 2), EXACT, 0, 1, 2, 3, 0, 1, 2, 3);
+        assertIs(ops.tail(counting(2, 3), x), Shape.of(2, 2), EXACT, 1, 2, 4, 5);
+        assertIs(ops.tail(counting(2, 3), y), Shape.of(2, 1), EXACT, 2, 5);
+    }
+
+    @Test
+    void integers() {
+        DoubleTensor x = tensor(Shape.of(2, 3), 1, 1, 0, 0, 1, 1);
+        assertIs(ops.cumSum(x, 1), Shape.of(2, 3), EXACT, 1, 2, 2, 0, 1, 2);
+        assertIs(ops.cumSum(x, 0), Shape.of(2, 3), EXACT, 1, 1, 0, 1, 2, 1);
+        assertIs(ops.equal(x, ops.integer(1)), Shape.of(2, 3), EXACT, 1, 1, 0, 0, 1, 1);
+        assertIs(ops.lessOrEqual(x, ops.integer(0)), Shape.of(2, 3), EXACT, 0, 0, 1, 1, 0, 0);
+        assertIs(ops.not(x), Shape.of(2, 3), EXACT, 0, 0, 1, 1, 0, 0);
+        assertIs(ops.negate(tensor(Shape.of(2), 2, -3)), Shape.of(2), EXACT, -2, 3);
+        assertIs(
+                ops.attentionBias(tensor(Shape.of(2), 1, 0)),
+                Shape.of(2),
+                EXACT,
+                // 1 hides nothing
+                0,
+                -Float.MAX_VALUE);
+    }
+
+    @Test
+    void anglesAreProductsInFloat32() {
+        FloatTensor frequencies = new FloatTensor(Shape.of(2), new float[] {1, 0.1f});
+        DoubleTensor positions = tensor(Shape.of(1, 2), 0, 1_000_003);
+        DoubleTensor angles = ops.angles(positions, frequencies);
+        assertIs(angles, Shape.of(1, 2, 2), EXACT, 0, 0, 1_000_003, 1_000_003 * 0.1f);
+        assertIs(ops.cos(tensor(Shape.of(2), 0, Math.PI)), Shape.of(2), EXACT, 1, -1);
+        assertIs(ops.sin(tensor(Shape.of(2), 0, Math.PI / 2)), Shape.of(2), EXACT, 0, 1);
+    }
+
+    @Test
+    void rotaryTurnsPairsHalfAHeadApart() {
+        DoubleTensor x = tensor(Shape.of(1, 1, 1, 4), 1, 2, 3, 4);
+        // the first pair (1, 3) by a right angle, the second (2, 4) not at all
+        DoubleTensor cos = tensor(Shape.of(1, 1, 1, 2), 0, 1);
+        DoubleTensor sin = tensor(Shape.of(1, 1, 1, 2), 1, 0);
+        assertIs(ops.rotary(x, cos, sin, 4), Shape.of(1, 1, 1, 4), EXACT, -3, 2, 1, 4);
+    }
+
+    @Test
     void embeddingPositionsAndConstants() {
         DoubleTensor ids = DoubleTensor.of(new LongTensor(Shape.of(1, 3), new long[] {2, 0, 2}));
         assertIs(ops.embedding(counting(3, 2), ids), Shape.of(1, 3, 2), EXACT, 4, 5, 0, 1, 4, 5);
@@ -225,6 +280,10 @@ class ReferenceOpsTest {
         DoubleTensor bias = tensor(Shape.of(1, 1, 1, 3), 0, 0, -Float.MAX_VALUE);
         // scores 2·0.5 and 0·0.5; the third key is masked
         double e = Math.E;
-        assertIs(ops.attention(query, key, value, bias, 0.5, 0.1), Shape.of(1, 1, 1, 1), 1e-15, (e + 2) / (e + 1));
+        assertIs(
+                ops.attention(query, key, value, Optional.of(bias), 0.5, 0.1),
+                Shape.of(1, 1, 1, 1),
+                1e-15,
+                (e + 2) / (e + 1));
     }
 }

@@ -40,9 +40,9 @@ final class TinyBert {
         Path config = Files.writeString(folder.resolve(ModelConfig.FILE), CONFIG);
         Random random = new Random(seed);
         Map<String, FloatTensor> tensors = new LinkedHashMap<>();
-        for (String name : Architecture.of(ModelConfig.read(config)).requiredTensors()) {
-            tensors.put(name, random(shape(name), random));
-        }
+        Architecture.of(ModelConfig.read(config))
+                .requiredTensors()
+                .forEach((name, shape) -> tensors.put(name, random(shape, random)));
         if (pooler) {
             tensors.put("pooler.dense.weight", random(Shape.of(HIDDEN, HIDDEN), random));
             tensors.put("pooler.dense.bias", random(Shape.of(HIDDEN), random));
@@ -66,22 +66,5 @@ final class TinyBert {
             values[i] = 0.3f * (float) random.nextGaussian();
         }
         return new FloatTensor(shape, values);
-    }
-
-    private static Shape shape(String name) {
-        String module = name.substring(0, name.lastIndexOf('.'));
-        boolean wide = module.endsWith("intermediate.dense");
-        if (name.endsWith(".bias") || module.endsWith("LayerNorm")) {
-            return Shape.of(wide ? INNER : HIDDEN);
-        }
-        return switch (module) {
-            case "embeddings.word_embeddings" -> Shape.of(VOCABULARY, HIDDEN);
-            case "embeddings.position_embeddings" -> Shape.of(17, HIDDEN);
-            case "embeddings.token_type_embeddings" -> Shape.of(2, HIDDEN);
-            default -> {
-                boolean narrowing = module.endsWith("output.dense") && !module.contains("attention");
-                yield Shape.of(wide ? INNER : HIDDEN, narrowing ? INNER : HIDDEN);
-            }
-        };
     }
 }

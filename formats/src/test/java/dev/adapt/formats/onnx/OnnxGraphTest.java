@@ -25,7 +25,7 @@ class OnnxGraphTest {
     }
 
     @ParameterizedTest
-    @EnumSource
+    @EnumSource(mode = EnumSource.Mode.EXCLUDE, names = "CONCAT") // takes any number
     void everyOperatorRefusesMoreInputsThanItTakes(OnnxOperator operator) {
         OnnxValue[] six = Stream.generate(() -> x).limit(6).toArray(OnnxValue[]::new);
         String message = assertThrows(IllegalArgumentException.class, () -> graph.node(operator, List.of(), six))

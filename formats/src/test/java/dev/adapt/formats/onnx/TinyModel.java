@@ -15,7 +15,6 @@ import java.util.Random;
 /** A checkpoint folder with a BERT of two narrow layers, and a pooler that no head reads. */
 final class TinyModel {
     private static final int HIDDEN = 8;
-    private static final int INNER = 12;
     private static final String CONFIG = """
             {"model_type": "bert", "architectures": ["BertModel"], "hidden_size": 8, "intermediate_size": 12,
              "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 20, "max_position_embeddings": 10,
@@ -29,9 +28,9 @@ final class TinyModel {
         Path config = Files.writeString(folder.resolve(ModelConfig.FILE), CONFIG);
         Random random = new Random(1);
         Map<String, FloatTensor> tensors = new LinkedHashMap<>();
-        for (String name : Architecture.of(ModelConfig.read(config)).requiredTensors()) {
-            tensors.put(name, random(random, shape(name)));
-        }
+        Architecture.of(ModelConfig.read(config))
+                .requiredTensors()
+                .forEach((name, shape) -> tensors.put(name, random(random, shape)));
         tensors.put("pooler.dense.weight", random(random, Shape.of(HIDDEN, HIDDEN)));
         tensors.put("pooler.dense.bias", random(random, Shape.of(HIDDEN)));
         SafetensorsWriter.write(folder.resolve("model.safetensors"), tensors, Map.of("format", "pt"));
@@ -44,17 +43,5 @@ final class TinyModel {
             values[i] = (float) random.nextGaussian();
         }
         return new FloatTensor(shape, values);
-    }
-
-    private static Shape shape(String name) {
-        boolean wide = name.contains("intermediate.dense");
-        if (name.endsWith(".bias") || name.contains("LayerNorm")) {
-            return Shape.of(wide ? INNER : HIDDEN);
-        }
-        if (name.startsWith("embeddings.")) {
-            return Shape.of(name.contains("word") ? 20 : name.contains("position") ? 10 : 2, HIDDEN);
-        }
-        boolean narrowing = name.contains(".output.dense") && !name.contains("attention");
-        return Shape.of(wide ? INNER : HIDDEN, narrowing ? INNER : HIDDEN);
     }
 }

@@ -1,0 +1,56 @@
+package dev.adapt.formats.graph;
+
+import java.util.Map;
+
+/**
+ * What a decoder computes from its inputs: where its tokens are and which others each may see.
+ *
+ * @param ids integers [batch, sequence]
+ * @param mask integers [batch, keys]; with a cache, the keys of earlier tokens come before those of the sequence
+ * @param cached whether there are more keys than tokens
+ */
+record Causal<T>(Ops<T> ops, T ids, T mask, boolean cached) {
+    static <T> Causal<T> of(Layers<T> model, Map<String, T> inputs) {
+        return new Causal<>(
+                model.ops(),
+                Layers.input(inputs, InputSpec.IDS),
+                Layers.input(inputs, InputSpec.MASK),
+                model.isCached());
+    }
+
+    private T ofSequence(T ofKeys) {
+        return cached ? ops.tail(ofKeys, ids) : ofKeys;
+    }
+
+    /**
+     * Positions [batch, sequence], counted from the first token that the mask keeps, and 0 before it: as transformers
+     * counts them in {@code generate}, where padding is on the left, and in a forward pass, where it is on the right.
+     */
+    T positions() {
+        T begun = ops.not(ops.equal(ops.cumSum(mask, 1), ops.integer(0)));
+        return ofSequence(ops.add(ops.cumSum(begun, 1), ops.negate(begun)));
+    }
+
+    /** What is added to attention scores, [batch, 1, sequence, keys]: a token sees itself and those before it. */
+    T bias() {
+        return ops.attentionBias(seen());
+    }
+
+    /** The same, and only the last {@code window} of these. */
+    T bias(int window) {
+        T oldest = ops.add(queries(), ops.integer(1L - window));
+        return ops.attentionBias(ops.mul(seen(), ops.lessOrEqual(oldest, keys())));
+    }
+
+    private T seen() {
+        return ops.mul(ops.lessOrEqual(keys(), queries()), ops.reshape(mask, 0, 1, 1, -1));
+    }
+
+    private T keys() {
+        return ops.reshape(ops.positions(mask), 1, 1, 1, -1);
+    }
+
+    private T queries() {
+        return ops.reshape(ofSequence(ops.positions(mask)), 1, 1, -1, 1);
+    }
+}

@@ -1,0 +1,42 @@
+package dev.adapt.formats.graph;
+
+import dev.adapt.formats.tensor.Shape;
+import java.util.LinkedHashMap;
+import java.util.SequencedMap;
+
+/** The tensors of a model by canonical name, as its architecture lists them. */
+record Tensors(SequencedMap<String, Shape> shapes) {
+    Tensors() {
+        this(new LinkedHashMap<>());
+    }
+
+    Tensors add(String name, long... dims) {
+        shapes.put(name, Shape.of(dims));
+        return this;
+    }
+
+    Tensors addAll(SequencedMap<String, Shape> others) {
+        shapes.putAll(others);
+        return this;
+    }
+
+    /** A linear layer without a bias. */
+    Tensors matrix(String module, long out, long in) {
+        return add(module + ".weight", out, in);
+    }
+
+    /** A linear layer with a bias. */
+    Tensors linear(String module, long out, long in) {
+        return matrix(module, out, in).add(module + ".bias", out);
+    }
+
+    /** A linear layer with a bias, stored [in, out]. */
+    Tensors conv1d(String module, long out, long in) {
+        return matrix(module, in, out).add(module + ".bias", out);
+    }
+
+    /** A layer normalisation. */
+    Tensors layerNorm(String module, long width) {
+        return add(module + ".weight", width).add(module + ".bias", width);
+    }
+}

@@ -1,0 +1,107 @@
+package dev.adapt.tests;
+
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.safetensors.SafetensorsWriter;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Random;
+
+/** Models small enough for any test, one of each architecture and of each option that changes its graph. */
+enum TinyModel {
+    BERT("""
+            {"model_type": "bert", "architectures": ["BertModel"], "hidden_size": 16, "intermediate_size": 24,
+             "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 40, "max_position_embeddings": 32,
+             "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12}
+            """),
+    BERT_CLASSIFIER("""
+            {"model_type": "bert", "architectures": ["BertForSequenceClassification"], "hidden_size": 16,
+             "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 40,
+             "max_position_embeddings": 32, "type_vocab_size": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
+             "id2label": {"0": "a", "1": "b", "2": "c"}}
+            """),
+    ROBERTA("""
+            {"model_type": "roberta", "architectures": ["RobertaForSequenceClassification"], "hidden_size": 16,
+             "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 40,
+             "max_position_embeddings": 34, "type_vocab_size": 1, "pad_token_id": 1, "layer_norm_eps": 1e-5,
+             "id2label": {"0": "a", "1": "b", "2": "c"}}
+            """),
+    GPT2("""
+            {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 16, "n_layer": 2, "n_head": 4,
+             "n_positions": 32, "vocab_size": 40, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5}
+            """),
+    GPT2_SCALED_BY_LAYER("""
+            {"model_type": "gpt2", "architectures": ["GPT2ForSequenceClassification"], "n_embd": 16, "n_layer": 3,
+             "n_head": 2, "n_inner": 24, "n_positions": 32, "vocab_size": 40, "scale_attn_by_inverse_layer_idx": true,
+             "id2label": {"0": "a", "1": "b", "2": "c"}}
+            """),
+    LLAMA("""
+            {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 16, "intermediate_size": 24,
+             "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 40,
+             "max_position_embeddings": 32, "rms_norm_eps": 1e-6, "tie_word_embeddings": false}
+            """),
+    LLAMA_BIASED("""
+            {"model_type": "llama", "architectures": ["LlamaForSequenceClassification"], "hidden_size": 12,
+             "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "num_key_value_heads": 1,
+             "head_dim": 6, "vocab_size": 40, "max_position_embeddings": 64, "attention_bias": true, "mlp_bias": true,
+             "rope_parameters": {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
+               "high_freq_factor": 4.0, "original_max_position_embeddings": 32},
+             "id2label": {"0": "a", "1": "b", "2": "c"}}
+            """),
+    LLAMA_YARN("""
+            {"model_type": "llama", "architectures": ["LlamaModel"], "hidden_size": 16, "intermediate_size": 24,
+             "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 40, "max_position_embeddings": 64,
+             "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}}
+            """),
+    MISTRAL("""
+            {"model_type": "mistral", "architectures": ["MistralForCausalLM"], "hidden_size": 16, "intermediate_size": 24,
+             "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 40,
+             "max_position_embeddings": 32, "sliding_window": 5, "rope_theta": 1000000.0}
+            """),
+    QWEN2("""
+            {"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "hidden_size": 16, "intermediate_size": 24,
+             "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 40,
+             "max_position_embeddings": 32, "tie_word_embeddings": true, "use_sliding_window": false,
+             "sliding_window": 4, "max_window_layers": 1}
+            """),
+    VIT("""
+            {"model_type": "vit", "architectures": ["ViTForImageClassification"], "hidden_size": 16,
+             "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 8, "patch_size": 2,
+             "num_channels": 3, "id2label": {"0": "a", "1": "b", "2": "c"}}
+            """);
+
+    private final String config;
+
+    TinyModel(String config) {
+        this.config = config;
+    }
+
+    /** Writes the checkpoint folder, in canonical names; the seed decides its weights. */
+    Path write(Path folder, long seed) throws IOException {
+        Files.createDirectories(folder);
+        Path file = Files.writeString(folder.resolve(ModelConfig.FILE), config);
+        Random random = new Random(seed);
+        Map<String, FloatTensor> tensors = new LinkedHashMap<>();
+        Architecture.of(ModelConfig.read(file))
+                .requiredTensors()
+                .forEach((name, shape) -> tensors.put(name, random(name, shape, random)));
+        SafetensorsWriter.write(folder.resolve(Checkpoint.SINGLE), tensors, Map.of("format", "pt"));
+        return folder;
+    }
+
+    private static FloatTensor random(String name, Shape shape, Random random) {
+        // a normalisation's scale is the only vector that is no bias
+        boolean norm = shape.rank() == 1 && !name.endsWith(".bias");
+        float[] values = new float[Math.toIntExact(shape.elements())];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (norm ? 1 : 0) + 0.2f * (float) random.nextGaussian();
+        }
+        return new FloatTensor(shape, values);
+    }
+}
