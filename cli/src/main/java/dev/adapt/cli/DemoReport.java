@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.function.Function;
 import java.util.stream.IntStream;
 
@@ -18,22 +19,34 @@ import java.util.stream.IntStream;
  * The demo's {@code report.html}: one file that needs nothing else.
  *
  * @param subtitle what ran, on what, when
+ * @param examples a text of the data for each label
+ * @param settings of training, which both methods share, in words
  * @param commands what a user would run next
  */
-record DemoReport(String subtitle, String lead, List<DemoResult> results, String commands) {
+record DemoReport(
+        String subtitle,
+        String lead,
+        Map<String, String> examples,
+        String settings,
+        List<DemoResult> results,
+        String commands) {
     private static final int SMOOTHING = 10;
 
     String html() throws IOException {
         String page = template();
-        Map<String, String> parts = Map.of(
-                "subtitle", escape(subtitle),
-                "lead", escape(lead),
-                "comparison", comparison(),
-                "lossChart", lossChart().svg(),
-                "accuracyChart", accuracyChart().svg(),
-                "sizes", sizes(),
-                "verification", verification(),
-                "commands", escape(commands));
+        Map<String, String> parts = Map.ofEntries(
+                Map.entry("subtitle", escape(subtitle)),
+                Map.entry("lead", escape(lead)),
+                Map.entry("examples", examplesTable()),
+                Map.entry("comparison", comparison()),
+                Map.entry("settings", escape(settings)),
+                Map.entry("lossChart", lossChart().svg()),
+                Map.entry("accuracyChart", accuracyChart().svg()),
+                Map.entry("sizes", sizes()),
+                Map.entry("inputs", escape(results.getFirst().report().inputs())),
+                Map.entry("tolerance", difference(results.getFirst().report().tolerance())),
+                Map.entry("verification", verification()),
+                Map.entry("commands", escape(commands)));
         for (Map.Entry<String, String> part : parts.entrySet()) {
             page = page.replace("{{" + part.getKey() + "}}", part.getValue());
         }
@@ -44,6 +57,13 @@ record DemoReport(String subtitle, String lead, List<DemoResult> results, String
         try (InputStream in = DemoReport.class.getResourceAsStream("demo/report.html")) {
             return new String(Objects.requireNonNull(in).readAllBytes(), StandardCharsets.UTF_8);
         }
+    }
+
+    private String examplesTable() {
+        StringBuilder table = new StringBuilder("<table><tr><th>intent</th><th>a request</th></tr>");
+        examples.forEach((label, text) ->
+                table.append("<tr><td><code>%s</code></td><td>%s</td></tr>".formatted(escape(label), escape(text))));
+        return table.append("</table>").toString();
     }
 
     private String comparison() {
@@ -63,10 +83,15 @@ record DemoReport(String subtitle, String lead, List<DemoResult> results, String
         row(table, "Dev accuracy after training", result -> "<strong>" + percent(result.after()) + "</strong>");
         row(
                 table,
-                "Training",
-                result -> String.format(
-                        Locale.ROOT, "%.0f s, %.0f examples/s", result.trainSeconds(), result.examplesPerSecond()));
-        row(table, "Merge", result -> String.format(Locale.ROOT, "%.2f s", result.mergeSeconds()));
+                "Peak learning rate of adapter, head",
+                result -> rate(result.learningRate()) + ", " + rate(result.headLearningRate()));
+        row(table, "Epoch kept", result -> result.best() + " of " + result.epochs());
+        row(table, "Training time", result -> String.format(Locale.ROOT, "%.0f s", result.trainSeconds()));
+        row(
+                table,
+                "Training speed, examples/s",
+                result -> String.format(Locale.ROOT, "%.0f", result.examplesPerSecond()));
+        row(table, "Merge time", result -> String.format(Locale.ROOT, "%.2f s", result.mergeSeconds()));
         row(
                 table,
                 "Largest logit difference of any two forms",
@@ -83,53 +108,57 @@ record DemoReport(String subtitle, String lead, List<DemoResult> results, String
     }
 
     private LineChart lossChart() {
+        List<Series> curves = new ArrayList<>();
+        for (DemoResult result : results) {
+            curves.add(new Series(result.name(), result.style(), smoothed(result)));
+            curves.add(new Series(result.name(), result.style() + " dev", byEpoch(result.devLosses(), 1)));
+        }
         return new LineChart(
-                "Training loss",
-                "step",
-                "cross-entropy, mean of " + SMOOTHING + " steps",
-                results.stream()
-                        .map(result -> new Series(result.name(), result.style(), smoothed(result.losses()), false))
-                        .toList());
+                "Loss",
+                "epoch",
+                "cross-entropy: solid in training, mean of " + SMOOTHING + " steps; dashed on the dev set",
+                curves);
     }
 
-    private static List<Point> smoothed(List<Double> losses) {
+    /** Each step at its share of an epoch, so that runs with other batch sizes can be compared. */
+    private static List<Point> smoothed(DemoResult result) {
+        List<Double> losses = result.losses();
+        double steps = (double) losses.size() / result.epochs();
         List<Point> points = new ArrayList<>();
         for (int step = 1; step <= losses.size(); step++) {
             double mean = losses.subList(Math.max(0, step - SMOOTHING), step).stream()
                     .mapToDouble(Double::doubleValue)
                     .average()
                     .orElse(0);
-            points.add(new Point(step, mean));
+            points.add(new Point(step / steps, mean));
         }
         return points;
     }
 
+    private static List<Point> byEpoch(List<Double> values, double unit) {
+        return IntStream.range(0, values.size())
+                .mapToObj(epoch -> new Point(epoch, values.get(epoch) / unit))
+                .toList();
+    }
+
     private LineChart accuracyChart() {
-        return new LineChart(
-                "Dev accuracy",
-                "epoch",
-                "share of requests classified right",
-                results.stream()
-                        .map(result -> new Series(
-                                result.name(),
-                                result.style(),
-                                IntStream.range(0, result.accuracies().size())
-                                        .mapToObj(epoch -> new Point(
-                                                epoch, result.accuracies().get(epoch)))
-                                        .toList(),
-                                true))
-                        .toList());
+        List<Series> curves = new ArrayList<>();
+        for (DemoResult result : results) {
+            List<Point> points = byEpoch(result.accuracies(), 0.01);
+            curves.add(new Series(result.name(), result.style(), points, true, Optional.of(points.get(result.best()))));
+        }
+        return new LineChart("Dev accuracy", "epoch", "% of requests classified right; ring: the epoch kept", curves);
     }
 
     private String sizes() {
         long largest =
                 results.stream().mapToLong(DemoResult::adapterBytes).max().orElse(1);
-        StringBuilder table = new StringBuilder("<table>");
+        StringBuilder table = new StringBuilder("<table class=\"sizes\">");
         for (DemoResult result : results) {
             table.append(String.format(
                     Locale.ROOT,
-                    "<tr><td style=\"width:12rem\">%s</td><td class=\"%s\"><div class=\"bar\" style=\"width:%.1f%%\"></div></td>"
-                            + "<td class=\"n\" style=\"width:6rem\">%s</td></tr>",
+                    "<tr><td class=\"name\">%s</td><td class=\"%s\"><div class=\"bar\" style=\"width:%.1f%%\"></div></td>"
+                            + "<td class=\"n size\">%s</td></tr>",
                     result.name(),
                     result.style(),
                     100.0 * result.adapterBytes() / largest,
@@ -141,10 +170,11 @@ record DemoReport(String subtitle, String lead, List<DemoResult> results, String
     private String verification() {
         StringBuilder html = new StringBuilder();
         for (DemoResult result : results) {
-            html.append("<h2 class=\"%s\">%s</h2><div class=\"card\"><table>".formatted(result.style(), result.name()));
+            html.append("<h3 class=\"%s\">%s</h3><div class=\"card\"><table class=\"wide\">"
+                    .formatted(result.style(), result.name()));
             html.append(
                     "<tr><th>form</th><th>compared with</th><th class=\"n\">max abs</th><th class=\"n\">mean abs</th>"
-                            + "<th class=\"n\">max rel</th><th class=\"n\">same class</th><th class=\"n\"></th></tr>");
+                            + "<th class=\"n\">max rel</th><th class=\"n\">same class</th><th class=\"n\">verdict</th></tr>");
             result.report().comparisons().forEach(comparison -> html.append(row(comparison)));
             html.append("</table></div>");
         }
@@ -171,6 +201,10 @@ record DemoReport(String subtitle, String lead, List<DemoResult> results, String
     private static String verdict(boolean passed) {
         String word = passed ? "PASS" : "FAIL";
         return "<span class=\"verdict %s\">%s</span>".formatted(word, word);
+    }
+
+    private static String rate(double value) {
+        return String.format(Locale.ROOT, "%.0e", value).replace("e-0", "e-");
     }
 
     static String percent(double share) {

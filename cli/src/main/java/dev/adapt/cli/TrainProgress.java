@@ -50,13 +50,11 @@ final class TrainProgress implements Progress {
             return;
         }
         drawn = now;
-        int filled = (int) ((long) BAR * step.step() / step.steps());
         String line = String.format(
                 Locale.ROOT,
-                "epoch %d  [%s%s] %d/%d  loss %.4f  %.1f examples/s",
+                "epoch %d  %sstep %d of %d  loss %.4f  %.1f examples/s",
                 step.epoch(),
-                "=".repeat(filled),
-                " ".repeat(BAR - filled),
+                terminal ? bar((double) step.step() / step.steps()) : "",
                 step.step(),
                 step.steps(),
                 smoothed,
@@ -68,6 +66,11 @@ final class TrainProgress implements Progress {
         } else {
             err.println(line);
         }
+    }
+
+    private static String bar(double share) {
+        int filled = (int) (BAR * share);
+        return "[" + "=".repeat(filled) + " ".repeat(BAR - filled) + "] ";
     }
 
     @Override
