@@ -15,7 +15,7 @@ import picocli.CommandLine.Spec;
 /** The command line's root: it names the commands, and turns what they throw into one sentence and an exit code. */
 @Command(
         name = "adapt",
-        version = "adapt 0.1.0",
+        version = {"adapt 0.1.0", "Java ${java.version} (${java.vendor})", "${java.home}"},
         mixinStandardHelpOptions = true,
         synopsisSubcommandLabel = "COMMAND",
         header = "Adapters of neural networks on the JVM: train, merge, export to ONNX, prove equal.",

@@ -52,6 +52,11 @@ final class MergeCommand implements Callable<Integer> {
     @Option(names = "--dry-run", description = "print what would be done, and write nothing")
     private boolean dryRun;
 
+    @Option(
+            names = "--no-fsync",
+            description = "do not wait until the disk has the result, which a power cut may then lose")
+    private boolean noFsync;
+
     @Option(names = "--threads", paramLabel = "N", description = "tiles computed at a time (all cores)")
     private int threads = Runtime.getRuntime().availableProcessors();
 
@@ -74,7 +79,7 @@ final class MergeCommand implements Callable<Integer> {
         }
         try (Checkpoint base = Checkpoint.open(into)) {
             BoundAdapter bound = new Binding(base).bind(adapter, force);
-            Merger merger = new Merger(base, bound, threads);
+            Merger merger = new Merger(base, bound, settings());
             if (dryRun) {
                 print(merger.plan());
                 return 0;
@@ -94,6 +99,11 @@ final class MergeCommand implements Callable<Integer> {
                     new Bytes((long) (plan.bytes() / seconds)));
         }
         return 0;
+    }
+
+    private Merger.Settings settings() {
+        Merger.Settings settings = Merger.Settings.of(threads);
+        return noFsync ? settings.withoutFlush() : settings;
     }
 
     private Adapter rounded(Adapter adapter) {

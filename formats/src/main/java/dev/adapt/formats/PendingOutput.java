@@ -84,6 +84,24 @@ public final class PendingOutput implements AutoCloseable {
      * @throws IOException if either fails; nothing then stands under the final name that did not before
      */
     public void commit() throws IOException {
+        commit(true);
+    }
+
+    /**
+     * Gives what was written its final name.
+     *
+     * @param flush whether to flush it to the disk first; without, a power cut may leave a file that is not whole
+     * @throws IOException if either fails; nothing then stands under the final name that did not before
+     */
+    public void commit(boolean flush) throws IOException {
+        if (flush) {
+            flush();
+        }
+        Files.move(temporary, target.toAbsolutePath(), StandardCopyOption.ATOMIC_MOVE);
+        committed = true;
+    }
+
+    private void flush() throws IOException {
         try (Stream<Path> written = Files.walk(temporary)) {
             for (Path file : (Iterable<Path>) written.filter(Files::isRegularFile)::iterator) {
                 try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
@@ -91,8 +109,6 @@ public final class PendingOutput implements AutoCloseable {
                 }
             }
         }
-        Files.move(temporary, target.toAbsolutePath(), StandardCopyOption.ATOMIC_MOVE);
-        committed = true;
     }
 
     @Override

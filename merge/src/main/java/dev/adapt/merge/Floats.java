@@ -3,12 +3,25 @@ package dev.adapt.merge;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.tensor.FloatFormat;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 
-/** The dtypes a merge can write, and how they become float32 and back, rounded once to nearest even. */
+/**
+ * The dtypes a merge can write, and how they become float32 and back, rounded once to nearest even. F64 alone is added to
+ * in float64.
+ */
 enum Floats {
+    F64(FloatFormat.F64),
     F32(FloatFormat.F32),
     F16(FloatFormat.F16),
     BF16(FloatFormat.BF16);
+
+    private static final ValueLayout.OfDouble DOUBLE =
+            ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfFloat FLOAT =
+            ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfShort SHORT =
+            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     private final FloatFormat format;
 
@@ -18,7 +31,7 @@ enum Floats {
 
     /** Whether a merge can write tensors of this dtype. */
     static boolean has(Dtype dtype) {
-        return dtype == Dtype.F32 || dtype == Dtype.F16 || dtype == Dtype.BF16;
+        return dtype == Dtype.F64 || dtype == Dtype.F32 || dtype == Dtype.F16 || dtype == Dtype.BF16;
     }
 
     static Floats of(Dtype dtype) {
@@ -29,13 +42,47 @@ enum Floats {
         return format.bytes();
     }
 
+    /** Element {@code index}, widened. */
+    double get(MemorySegment source, long index) {
+        return this == F64 ? source.get(DOUBLE, index * Double.BYTES) : getFloat(source, index);
+    }
+
+    /** Element {@code index} as float32. */
+    float getFloat(MemorySegment source, long index) {
+        return switch (this) {
+            case F64 -> (float) source.get(DOUBLE, index * Double.BYTES);
+            case F32 -> source.get(FLOAT, index * Float.BYTES);
+            case F16 -> Float.float16ToFloat(source.get(SHORT, index * Short.BYTES));
+            case BF16 -> FloatFormat.fromBfloat16(source.get(SHORT, index * Short.BYTES));
+        };
+    }
+
+    /** Writes element {@code index}, rounded. */
+    void setFloat(MemorySegment target, long index, float value) {
+        switch (this) {
+            case F64 -> target.set(DOUBLE, index * Double.BYTES, value);
+            case F32 -> target.set(FLOAT, index * Float.BYTES, value);
+            case F16 -> target.set(SHORT, index * Short.BYTES, Float.floatToFloat16(value));
+            case BF16 -> target.set(SHORT, index * Short.BYTES, FloatFormat.toBfloat16(value));
+        }
+    }
+
+    /** Writes element {@code index} of a weight plus a change to the same element of {@code out}. */
+    void add(MemorySegment weight, long index, float change, MemorySegment out) {
+        if (this == F64) {
+            out.set(DOUBLE, index * Double.BYTES, weight.get(DOUBLE, index * Double.BYTES) + change);
+        } else {
+            setFloat(out, index, getFloat(weight, index) + change);
+        }
+    }
+
     /** Converts elements from {@code source}, starting at element {@code from}, into the start of {@code into}. */
     void decode(MemorySegment source, long from, float[] into, int count) {
         format.decode(source, from, into, count);
     }
 
-    /** Converts the first {@code count} values to the start of {@code target}. */
-    void encode(float[] values, int count, MemorySegment target) {
-        format.encode(values, 0, count, target);
+    /** Converts {@code count} values, from index {@code from} on, to the start of {@code target}. */
+    void encode(float[] values, int from, int count, MemorySegment target) {
+        format.encode(values, from, count, target);
     }
 }

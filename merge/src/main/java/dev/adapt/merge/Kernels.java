@@ -1,19 +1,34 @@
 package dev.adapt.merge;
 
+import java.lang.foreign.MemorySegment;
+
 /**
  * The arithmetic of a merge, in two interchangeable forms whose results are equal to the bit: each element sums its
- * products in the order of k, in float32 with fused multiply-add, starting from 0, and is then added to the weight. Tile
- * sizes, threads and vector width cannot change that order.
+ * products in the order of k, in float32 with fused multiply-add, starting from 0, and is then added to the weight and
+ * rounded once. Tile sizes, threads and vector width cannot change that order.
  */
-sealed interface Kernels permits ScalarKernels, VectorKernels {
+public sealed interface Kernels permits ScalarKernels, VectorKernels {
+    /** How factors and products lie in memory for weights of this dtype. */
+    Panels panels(Floats dtype);
+
     /**
-     * Adds {@code left·right} to rows of a weight, in place.
+     * The product of {@link Panels#ROWS} rows and one panel, over {@code depth} values of k.
      *
-     * @param tile [rows, columns]
-     * @param left [.., rank], of which {@code rows} rows are used from {@code firstRow} on
-     * @param right [rank, columns]
+     * @param left from {@code leftAt} on, [depth, ROWS]
+     * @param right from {@code rightAt} on, [depth, panel]
+     * @param more whether the sums go on from those of smaller k
+     * @param sums from {@code at} on, [ROWS, panel]
      */
-    void addProduct(float[] tile, int rows, int columns, float[] left, int firstRow, int rank, float[] right);
+    void multiply(float[] left, int leftAt, float[] right, int rightAt, int depth, boolean more, float[] sums, int at);
+
+    /**
+     * Adds a product to a weight.
+     *
+     * @param sums the product, as {@link Panels} lays it out
+     * @param weight [rows, columns], of the dtype
+     * @param out where the sum goes, [rows, columns] of the same dtype; may be {@code weight}
+     */
+    void add(Floats dtype, float[] sums, int rows, int columns, MemorySegment weight, MemorySegment out);
 
     /** The vector kernels where the JVM was started with the Vector API's module, else the scalar ones. */
     static Kernels best() {

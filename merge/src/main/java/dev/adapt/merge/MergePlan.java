@@ -36,13 +36,32 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         }
     }
 
+    /** What one adapter adds to a weight: its update, times a weight of its own. */
+    public record Contribution(BoundAdapter adapter, Target target, double weight) {}
+
     /** What becomes of a run of bytes. */
     public sealed interface Task {
         /** Bytes of neighbouring tensors that nobody touches. */
         record Copy(long position, long bytes, long offset, int tensors) implements Task {}
 
-        /** A weight that gets its update. */
-        record Adapt(TensorView weight, Target target, TensorInfo place) implements Task {}
+        /** A weight that gets its update: the sum of its parts, of which there is at least one. */
+        record Adapt(TensorView weight, List<Contribution> parts, TensorInfo place) implements Task {
+            public Adapt {
+                parts = List.copyOf(parts);
+            }
+
+            /** The rank of the whole update. */
+            int rank() {
+                return parts.stream()
+                        .mapToInt(part -> part.adapter().method().rank(part.target()))
+                        .sum();
+            }
+
+            /** The layer, as the first adapter has it. */
+            Target target() {
+                return parts.getFirst().target();
+            }
+        }
 
         /** A tensor that the adapter holds whole, in the place of the base's or new. */
         record Replace(FloatTensor values, TensorInfo place) implements Task {}
@@ -54,9 +73,9 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
      * @throws FormatException if a weight's dtype cannot be written, or two targets are one tensor
      */
     public static MergePlan of(Checkpoint base, BoundAdapter adapter) {
-        Map<String, Target> targets = new LinkedHashMap<>();
+        Map<String, List<Contribution>> targets = new LinkedHashMap<>();
         for (Target target : adapter.targets()) {
-            if (targets.put(target.tensor(), target) != null) {
+            if (targets.put(target.tensor(), List.of(new Contribution(adapter, target, 1))) != null) {
                 throw new FormatException(base.path(), target.tensor(), "is adapted twice by one adapter");
             }
         }
@@ -82,7 +101,10 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     }
 
     private static Output output(
-            SafetensorsFile file, Map<String, Target> targets, Map<String, FloatTensor> saved, Set<String> added) {
+            SafetensorsFile file,
+            Map<String, List<Contribution>> targets,
+            Map<String, FloatTensor> saved,
+            Set<String> added) {
         List<TensorSpec> specs = new ArrayList<>();
         for (TensorInfo info : file.header().tensors()) {
             FloatTensor replacement = saved.get(info.name());
@@ -111,18 +133,18 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     private static List<Task> tasks(
             SafetensorsFile file,
             SafetensorsHeader header,
-            Map<String, Target> targets,
+            Map<String, List<Contribution>> targets,
             Map<String, FloatTensor> saved) {
         List<Task> tasks = new ArrayList<>();
         for (TensorInfo place : header.tensors()) {
             FloatTensor replacement = saved.get(place.name());
-            Target target = targets.get(place.name());
+            List<Contribution> parts = targets.get(place.name());
             if (replacement != null) {
                 requireWritable(file, place);
                 tasks.add(new Task.Replace(replacement, place));
-            } else if (target != null) {
+            } else if (parts != null) {
                 requireWritable(file, place);
-                tasks.add(new Task.Adapt(file.tensor(place.name()), target, place));
+                tasks.add(new Task.Adapt(file.tensor(place.name()), parts, place));
             } else {
                 copy(tasks, file.tensor(place.name()), place);
             }
@@ -144,7 +166,9 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     private static void requireWritable(SafetensorsFile file, TensorInfo place) {
         if (!Floats.has(place.dtype())) {
             throw new FormatException(
-                    file.path(), place.name(), "holds " + place.dtype() + ", expected F32, F16 or BF16 to merge into");
+                    file.path(),
+                    place.name(),
+                    "holds " + place.dtype() + ", expected F64, F32, F16 or BF16 to merge into");
         }
     }
 

@@ -1,23 +1,54 @@
 package dev.adapt.merge;
 
-import java.util.Arrays;
+import java.lang.foreign.MemorySegment;
 
 /** The kernels in plain Java. */
 final class ScalarKernels implements Kernels {
+    private static final int LANES = 8;
+    private static final int WIDTH = 2 * LANES;
+
     @Override
-    public void addProduct(float[] tile, int rows, int columns, float[] left, int firstRow, int rank, float[] right) {
-        float[] sums = new float[columns];
-        for (int row = 0; row < rows; row++) {
-            Arrays.fill(sums, 0);
-            for (int k = 0; k < rank; k++) {
-                float factor = left[(firstRow + row) * rank + k];
-                for (int column = 0; column < columns; column++) {
-                    sums[column] = Math.fma(factor, right[k * columns + column], sums[column]);
+    public Panels panels(Floats dtype) {
+        return new Panels(LANES, false);
+    }
+
+    @Override
+    public void multiply(
+            float[] left, int leftAt, float[] right, int rightAt, int depth, boolean more, float[] sums, int at) {
+        for (int row = 0; row < Panels.ROWS; row++) {
+            for (int lane = 0; lane < WIDTH; lane++) {
+                float sum = more ? sums[at + row * WIDTH + lane] : 0;
+                for (int k = 0; k < depth; k++) {
+                    sum = Math.fma(left[leftAt + k * Panels.ROWS + row], right[rightAt + k * WIDTH + lane], sum);
                 }
+                sums[at + row * WIDTH + lane] = sum;
             }
-            for (int column = 0; column < columns; column++) {
-                tile[row * columns + column] += sums[column];
-            }
+        }
+    }
+
+    @Override
+    public void add(Floats dtype, float[] sums, int rows, int columns, MemorySegment weight, MemorySegment out) {
+        Panels panels = panels(dtype);
+        for (int row = 0; row < rows; row++) {
+            add(dtype, panels, sums, row, rows, 0, columns, columns, weight, out);
+        }
+    }
+
+    /** Adds the columns {@code from} to {@code to} of a row; the vector kernels end their rows with it. */
+    static void add(
+            Floats dtype,
+            Panels panels,
+            float[] sums,
+            int row,
+            int rows,
+            int from,
+            int to,
+            int columns,
+            MemorySegment weight,
+            MemorySegment out) {
+        for (int column = from; column < to; column++) {
+            long index = (long) row * columns + column;
+            dtype.add(weight, index, sums[panels.at(row, column, rows)], out);
         }
     }
 }

@@ -1,82 +1,168 @@
 package dev.adapt.merge;
 
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /** The kernels on the Vector API. */
 final class VectorKernels implements Kernels {
-    private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
-
-    /** Rows that share each load of the right factor: four sums and the load leave registers free on every machine. */
-    private static final int ROWS = 4;
+    private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
+    private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, FLOATS.vectorShape());
+    private static final int LANES = FLOATS.length();
+    private static final int WIDTH = 2 * LANES;
+    private static final int HIGH = 0xffff0000;
 
     @Override
-    public void addProduct(float[] tile, int rows, int columns, float[] left, int firstRow, int rank, float[] right) {
-        int row = 0;
-        for (; row + ROWS <= rows; row += ROWS) {
-            fourRows(tile, row, columns, left, firstRow + row, rank, right);
-        }
-        for (; row < rows; row++) {
-            oneRow(tile, row, columns, left, firstRow + row, rank, right);
-        }
+    public Panels panels(Floats dtype) {
+        return new Panels(LANES, dtype.bytes() == Short.BYTES);
     }
 
-    private static void fourRows(
-            float[] tile, int row, int columns, float[] left, int leftRow, int rank, float[] right) {
-        int bound = SPECIES.loopBound(columns);
-        int l0 = leftRow * rank;
-        int l1 = l0 + rank;
-        int l2 = l1 + rank;
-        int l3 = l2 + rank;
-        int column = 0;
-        for (; column < bound; column += SPECIES.length()) {
-            FloatVector s0 = FloatVector.zero(SPECIES);
-            FloatVector s1 = s0;
-            FloatVector s2 = s0;
-            FloatVector s3 = s0;
-            for (int k = 0; k < rank; k++) {
-                FloatVector r = FloatVector.fromArray(SPECIES, right, k * columns + column);
-                s0 = r.fma(FloatVector.broadcast(SPECIES, left[l0 + k]), s0);
-                s1 = r.fma(FloatVector.broadcast(SPECIES, left[l1 + k]), s1);
-                s2 = r.fma(FloatVector.broadcast(SPECIES, left[l2 + k]), s2);
-                s3 = r.fma(FloatVector.broadcast(SPECIES, left[l3 + k]), s3);
+    /** Eight sums stay in registers: on AVX2 they, two vectors of the right factor and a broadcast take 11 of 16. */
+    @Override
+    public void multiply(
+            float[] left, int leftAt, float[] right, int rightAt, int depth, boolean more, float[] sums, int at) {
+        FloatVector s00 = start(more, sums, at);
+        FloatVector s01 = start(more, sums, at + LANES);
+        FloatVector s10 = start(more, sums, at + 2 * LANES);
+        FloatVector s11 = start(more, sums, at + 3 * LANES);
+        FloatVector s20 = start(more, sums, at + 4 * LANES);
+        FloatVector s21 = start(more, sums, at + 5 * LANES);
+        FloatVector s30 = start(more, sums, at + 6 * LANES);
+        FloatVector s31 = start(more, sums, at + 7 * LANES);
+        for (int k = 0; k < depth; k++) {
+            FloatVector r0 = FloatVector.fromArray(FLOATS, right, rightAt + k * WIDTH);
+            FloatVector r1 = FloatVector.fromArray(FLOATS, right, rightAt + k * WIDTH + LANES);
+            FloatVector l0 = FloatVector.broadcast(FLOATS, left[leftAt + k * Panels.ROWS]);
+            s00 = r0.fma(l0, s00);
+            s01 = r1.fma(l0, s01);
+            FloatVector l1 = FloatVector.broadcast(FLOATS, left[leftAt + k * Panels.ROWS + 1]);
+            s10 = r0.fma(l1, s10);
+            s11 = r1.fma(l1, s11);
+            FloatVector l2 = FloatVector.broadcast(FLOATS, left[leftAt + k * Panels.ROWS + 2]);
+            s20 = r0.fma(l2, s20);
+            s21 = r1.fma(l2, s21);
+            FloatVector l3 = FloatVector.broadcast(FLOATS, left[leftAt + k * Panels.ROWS + 3]);
+            s30 = r0.fma(l3, s30);
+            s31 = r1.fma(l3, s31);
+        }
+        s00.intoArray(sums, at);
+        s01.intoArray(sums, at + LANES);
+        s10.intoArray(sums, at + 2 * LANES);
+        s11.intoArray(sums, at + 3 * LANES);
+        s20.intoArray(sums, at + 4 * LANES);
+        s21.intoArray(sums, at + 5 * LANES);
+        s30.intoArray(sums, at + 6 * LANES);
+        s31.intoArray(sums, at + 7 * LANES);
+    }
+
+    private static FloatVector start(boolean more, float[] sums, int at) {
+        return more ? FloatVector.fromArray(FLOATS, sums, at) : FloatVector.zero(FLOATS);
+    }
+
+    @Override
+    public void add(Floats dtype, float[] sums, int rows, int columns, MemorySegment weight, MemorySegment out) {
+        Panels panels = panels(dtype);
+        int whole = dtype == Floats.F64 ? 0 : columns / WIDTH;
+        int step = Panels.padded(rows) * WIDTH;
+        for (int row = 0; row < rows; row++) {
+            long offset = (long) row * columns * dtype.bytes();
+            int at = row * WIDTH;
+            for (int panel = 0; panel < whole; panel++) {
+                boolean done = switch (dtype) {
+                    case BF16 -> addBfloat16(sums, at, weight, out, offset);
+                    case F16 -> addFloat16(sums, at, weight, out, offset);
+                    default -> addFloat32(sums, at, weight, out, offset);
+                };
+                if (!done) {
+                    int from = panel * WIDTH;
+                    ScalarKernels.add(dtype, panels, sums, row, rows, from, from + WIDTH, columns, weight, out);
+                }
+                at += step;
+                offset += (long) WIDTH * dtype.bytes();
             }
-            add(tile, row * columns + column, s0);
-            add(tile, (row + 1) * columns + column, s1);
-            add(tile, (row + 2) * columns + column, s2);
-            add(tile, (row + 3) * columns + column, s3);
-        }
-        for (int i = 0; i < ROWS; i++) {
-            tail(tile, row + i, column, columns, left, leftRow + i, rank, right);
+            ScalarKernels.add(dtype, panels, sums, row, rows, whole * WIDTH, columns, columns, weight, out);
         }
     }
 
-    private static void oneRow(float[] tile, int row, int columns, float[] left, int leftRow, int rank, float[] right) {
-        int bound = SPECIES.loopBound(columns);
-        int column = 0;
-        for (; column < bound; column += SPECIES.length()) {
-            FloatVector sum = FloatVector.zero(SPECIES);
-            for (int k = 0; k < rank; k++) {
-                FloatVector r = FloatVector.fromArray(SPECIES, right, k * columns + column);
-                sum = r.fma(FloatVector.broadcast(SPECIES, left[leftRow * rank + k]), sum);
-            }
-            add(tile, row * columns + column, sum);
-        }
-        tail(tile, row, column, columns, left, leftRow, rank, right);
+    private static boolean addFloat32(float[] sums, int at, MemorySegment weight, MemorySegment out, long offset) {
+        floats(weight, offset).add(floats(sums, at)).intoMemorySegment(out, offset, ByteOrder.LITTLE_ENDIAN);
+        long second = offset + (long) LANES * Float.BYTES;
+        floats(weight, second).add(floats(sums, at + LANES)).intoMemorySegment(out, second, ByteOrder.LITTLE_ENDIAN);
+        return true;
     }
 
-    private static void add(float[] tile, int at, FloatVector sum) {
-        FloatVector.fromArray(SPECIES, tile, at).add(sum).intoArray(tile, at);
+    /** Returns false, and writes nothing, if there is a NaN: rare enough to be left to the scalar kernel. */
+    private static boolean addBfloat16(float[] sums, int at, MemorySegment weight, MemorySegment out, long offset) {
+        IntVector pairs = IntVector.fromMemorySegment(INTS, weight, offset, ByteOrder.LITTLE_ENDIAN);
+        FloatVector even =
+                pairs.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats().add(floats(sums, at));
+        FloatVector odd = pairs.and(HIGH).reinterpretAsFloats().add(floats(sums, at + LANES));
+        if (even.compare(VectorOperators.NE, even)
+                .or(odd.compare(VectorOperators.NE, odd))
+                .anyTrue()) {
+            return false;
+        }
+        bfloat16(even)
+                .lanewise(VectorOperators.LSHR, 16)
+                .or(bfloat16(odd).and(HIGH))
+                .intoMemorySegment(out, offset, ByteOrder.LITTLE_ENDIAN);
+        return true;
     }
 
-    private static void tail(
-            float[] tile, int row, int from, int columns, float[] left, int leftRow, int rank, float[] right) {
-        for (int column = from; column < columns; column++) {
-            float sum = 0;
-            for (int k = 0; k < rank; k++) {
-                sum = Math.fma(left[leftRow * rank + k], right[k * columns + column], sum);
-            }
-            tile[row * columns + column] += sum;
+    /** The rounded value, in the high half of each integer; the low half is of no meaning. */
+    private static IntVector bfloat16(FloatVector value) {
+        IntVector bits = value.reinterpretAsInts();
+        return bits.add(0x7fff).add(bits.lanewise(VectorOperators.LSHR, 16).and(1));
+    }
+
+    /** As {@link #addBfloat16}. */
+    private static boolean addFloat16(float[] sums, int at, MemorySegment weight, MemorySegment out, long offset) {
+        IntVector pairs = IntVector.fromMemorySegment(INTS, weight, offset, ByteOrder.LITTLE_ENDIAN);
+        FloatVector even = fromFloat16(pairs.and(0xffff)).add(floats(sums, at));
+        FloatVector odd = fromFloat16(pairs.lanewise(VectorOperators.LSHR, 16)).add(floats(sums, at + LANES));
+        if (even.compare(VectorOperators.NE, even)
+                .or(odd.compare(VectorOperators.NE, odd))
+                .anyTrue()) {
+            return false;
         }
+        toFloat16(even)
+                .or(toFloat16(odd).lanewise(VectorOperators.LSHL, 16))
+                .intoMemorySegment(out, offset, ByteOrder.LITTLE_ENDIAN);
+        return true;
+    }
+
+    /** The exponent moves by a multiplication, which makes subnormal halves normal; infinity and NaN are set apart. */
+    private static FloatVector fromFloat16(IntVector half) {
+        IntVector magnitude = half.and(0x7fff).lanewise(VectorOperators.LSHL, 13);
+        IntVector bits = magnitude.reinterpretAsFloats().mul(0x1p112f).reinterpretAsInts();
+        VectorMask<Integer> infinite = magnitude.compare(VectorOperators.GE, 0x7c00 << 13);
+        return bits.blend(magnitude.or(0x7f800000), infinite)
+                .or(half.and(0x8000).lanewise(VectorOperators.LSHL, 16))
+                .reinterpretAsFloats();
+    }
+
+    /** Rounds to nearest even; subnormal halves round in the addition of 1/2, whose last bit has their unit. */
+    private static IntVector toFloat16(FloatVector value) {
+        IntVector bits = value.reinterpretAsInts();
+        IntVector magnitude = bits.and(0x7fffffff);
+        IntVector odd = magnitude.lanewise(VectorOperators.LSHR, 13).and(1);
+        IntVector normal = magnitude.add(((15 - 127) << 23) + 0xfff).add(odd).lanewise(VectorOperators.LSHR, 13);
+        IntVector small =
+                magnitude.reinterpretAsFloats().add(0.5f).reinterpretAsInts().sub(Float.floatToRawIntBits(0.5f));
+        return normal.blend(small, magnitude.compare(VectorOperators.LT, 0x38800000))
+                .blend(0x7c00, magnitude.compare(VectorOperators.GE, 0x47800000))
+                .or(bits.lanewise(VectorOperators.LSHR, 16).and(0x8000));
+    }
+
+    private static FloatVector floats(float[] values, int at) {
+        return FloatVector.fromArray(FLOATS, values, at);
+    }
+
+    private static FloatVector floats(MemorySegment values, long offset) {
+        return FloatVector.fromMemorySegment(FLOATS, values, offset, ByteOrder.LITTLE_ENDIAN);
     }
 }

@@ -16,7 +16,7 @@ class FloatsTest {
     @DisplayName("a run of elements from the middle comes back at the start")
     void runs(Floats dtype) {
         MemorySegment bytes = MemorySegment.ofArray(new byte[4 * dtype.bytes()]);
-        dtype.encode(new float[] {0, 1, 2, 3, 4, 5}, 4, bytes);
+        dtype.encode(new float[] {0, 1, 2, 3, 4, 5}, 0, 4, bytes);
         float[] two = new float[2];
         dtype.decode(bytes, 2, two, 2);
         assertArrayEquals(new float[] {2, 3}, two);
@@ -26,6 +26,8 @@ class FloatsTest {
     @EnumSource(Dtype.class)
     @DisplayName("other dtypes are not for merging")
     void onlyFloats(Dtype dtype) {
-        assertEquals(dtype == Dtype.F32 || dtype == Dtype.F16 || dtype == Dtype.BF16, Floats.has(dtype));
+        assertEquals(
+                dtype == Dtype.F64 || dtype == Dtype.F32 || dtype == Dtype.F16 || dtype == Dtype.BF16,
+                Floats.has(dtype));
     }
 }

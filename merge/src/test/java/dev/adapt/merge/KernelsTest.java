@@ -4,45 +4,116 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 
+import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.RepetitionInfo;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 @DisplayName("The kernels of a merge")
 class KernelsTest {
+    private static final List<Kernels> BOTH = List.of(new ScalarKernels(), new VectorKernels());
+
     @RepeatedTest(60)
     @DisplayName("scalar and vector give the same bits, and both are close to float64")
     void scalarAndVectorAgree(RepetitionInfo repetition) {
         Random random = new Random(repetition.getCurrentRepetition());
         int rows = 1 + random.nextInt(13);
         int columns = 1 + random.nextInt(70);
-        int rank = 1 + random.nextInt(repetition.getCurrentRepetition() % 3 == 0 ? 300 : 20);
-        int firstRow = random.nextInt(5);
-        float[] left = values(random, (firstRow + rows) * rank);
-        float[] right = values(random, rank * columns);
-        float[] weight = values(random, rows * columns);
-
-        float[] scalar = weight.clone();
-        new ScalarKernels().addProduct(scalar, rows, columns, left, firstRow, rank, right);
-        float[] vector = weight.clone();
-        new VectorKernels().addProduct(vector, rows, columns, left, firstRow, rank, right);
-
-        assertArrayEquals(bits(scalar), bits(vector));
-        for (int row = 0; row < rows; row++) {
-            for (int column = 0; column < columns; column++) {
-                double exact = weight[row * columns + column];
+        int rank = 1 + random.nextInt(repetition.getCurrentRepetition() % 3 == 0 ? 600 : 20);
+        boolean transposed = random.nextBoolean();
+        int first = Panels.ROWS * random.nextInt(3);
+        int out = transposed ? columns : first + rows;
+        int in = transposed ? first + rows : columns;
+        DoubleTensor left = DoubleTensor.of(new FloatTensor(Shape.of(out, rank), values(random, out * rank)));
+        DoubleTensor right = DoubleTensor.of(new FloatTensor(Shape.of(rank, in), values(random, rank * in)));
+        for (Floats dtype : Floats.values()) {
+            MemorySegment weight = MemorySegment.ofArray(new byte[rows * columns * dtype.bytes()]);
+            dtype.encode(values(random, rows * columns), 0, rows * columns, weight);
+            List<MemorySegment> results = BOTH.stream()
+                    .map(kernels ->
+                            added(kernels, dtype, new LowRank<>(left, right, 1), transposed, first, rows, weight))
+                    .toList();
+            assertEquals(-1, results.get(0).mismatch(results.get(1)), dtype::name);
+            for (int i = 0; i < rows * columns; i++) {
+                int row = first + i / columns;
+                int column = i % columns;
+                double exact = dtype.get(weight, i);
                 double magnitude = Math.abs(exact);
                 for (int k = 0; k < rank; k++) {
-                    double product = (double) left[(firstRow + row) * rank + k] * right[k * columns + column];
-                    exact += product;
-                    magnitude += Math.abs(product);
+                    double term = left.values()[(transposed ? column : row) * rank + k]
+                            * right.values()[k * in + (transposed ? row : column)];
+                    exact += term;
+                    magnitude += Math.abs(term);
                 }
                 // Higham, Accuracy and Stability, (3.5): each of the rank + 1 roundings is within half a unit
-                double bound = (rank + 1) * 0x1p-24 * magnitude * 1.01;
-                assertEquals(exact, vector[row * columns + column], bound);
+                double bound = (rank + 1) * 0x1p-24 * magnitude * 1.01 + unit(dtype, exact);
+                assertEquals(exact, dtype.get(results.get(1), i), bound);
             }
+        }
+    }
+
+    private static MemorySegment added(
+            Kernels kernels,
+            Floats dtype,
+            LowRank<DoubleTensor> product,
+            boolean transposed,
+            int first,
+            int rows,
+            MemorySegment weight) {
+        int columns = Math.toIntExact(weight.byteSize() / dtype.bytes() / rows);
+        Panels panels = kernels.panels(dtype);
+        Factors factors =
+                Factors.pack(List.of(new Factors.Part(product, 1)), first + rows, columns, transposed, panels);
+        float[] sums = new float[panels.size(rows, columns)];
+        factors.multiply(kernels, first, rows, sums);
+        MemorySegment out = MemorySegment.ofArray(new byte[Math.toIntExact(weight.byteSize())]);
+        kernels.add(dtype, sums, rows, columns, weight, out);
+        return out;
+    }
+
+    private static double unit(Floats dtype, double value) {
+        return switch (dtype) {
+            case BF16 -> Math.abs(value) * 0x1p-8;
+            case F16 -> Math.abs(value) * 0x1p-11 + 0x1p-25;
+            default -> 0;
+        };
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"F16", "BF16"})
+    @DisplayName("every 16-bit weight plus changes of every size: vector as scalar")
+    void everyPattern(Floats dtype) {
+        int columns = 1 << 16;
+        short[] patterns = new short[columns];
+        for (int i = 0; i < columns; i++) {
+            patterns[i] = (short) i;
+        }
+        Random random = new Random(4);
+        for (int repetition = 0; repetition < 20; repetition++) {
+            float[] changes = new float[columns];
+            for (int i = 0; repetition > 0 && i < columns; i++) {
+                changes[i] = (float) Math.scalb(random.nextGaussian(), random.nextInt(60) - 40);
+            }
+            short[][] results = new short[2][columns];
+            for (int i = 0; i < 2; i++) {
+                Panels panels = BOTH.get(i).panels(dtype);
+                float[] sums = new float[panels.size(1, columns)];
+                for (int column = 0; column < columns; column++) {
+                    sums[panels.at(0, column, 1)] = changes[column];
+                }
+                MemorySegment out = MemorySegment.ofArray(results[i]);
+                BOTH.get(i).add(dtype, sums, 1, columns, MemorySegment.ofArray(patterns), out);
+            }
+            assertArrayEquals(results[0], results[1]);
         }
     }
 
@@ -58,13 +129,5 @@ class KernelsTest {
             values[i] = (float) random.nextGaussian();
         }
         return values;
-    }
-
-    private static int[] bits(float[] values) {
-        int[] bits = new int[values.length];
-        for (int i = 0; i < bits.length; i++) {
-            bits[i] = Float.floatToRawIntBits(values[i]);
-        }
-        return bits;
     }
 }

@@ -37,6 +37,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
@@ -64,7 +65,7 @@ class MergerTest {
 
     static Stream<Arguments> everyCase() {
         return methods()
-                .flatMap(method -> Stream.of(Dtype.F32, Dtype.F16, Dtype.BF16)
+                .flatMap(method -> Stream.of(Dtype.F64, Dtype.F32, Dtype.F16, Dtype.BF16)
                         .flatMap(dtype ->
                                 Stream.of(false, true).map(transposed -> Arguments.of(method, dtype, transposed))));
     }
@@ -234,7 +235,11 @@ class MergerTest {
 
     private static void merge(Path adapter, Path base, Path out, int threads, Kernels kernels) throws IOException {
         try (Checkpoint opened = Checkpoint.open(base)) {
-            new Merger(opened, new Binding(opened).bind(Adapter.read(adapter), false), threads, kernels).merge(out);
+            new Merger(
+                            opened,
+                            new Binding(opened).bind(Adapter.read(adapter), false),
+                            new Merger.Settings(kernels, threads, false, new LongAdder()))
+                    .merge(out);
         }
     }
 
@@ -304,7 +309,7 @@ class MergerTest {
                 values[i] = (float) (0.05 * random.nextGaussian());
             }
             MemorySegment bytes = MemorySegment.ofArray(new byte[Math.toIntExact(info.bytes())]);
-            Floats.of(info.dtype()).encode(values, count, bytes);
+            Floats.of(info.dtype()).encode(values, 0, count, bytes);
             return bytes;
         });
         return path;

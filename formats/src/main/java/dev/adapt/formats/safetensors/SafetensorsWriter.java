@@ -134,9 +134,11 @@ public final class SafetensorsWriter implements AutoCloseable {
     /**
      * Copies bytes from another file's channel straight through the kernel.
      *
+     * <p>Threads may call it at once, also with {@link #write}; it uses the channel's position and so lets one in at a time.
+     *
      * @param offset where they belong, in bytes from the start of the data section
      */
-    public void transfer(FileChannel source, long position, long count, long offset) throws IOException {
+    public synchronized void transfer(FileChannel source, long position, long count, long offset) throws IOException {
         channel.position(header.dataOffset() + offset);
         for (long done = 0; done < count; ) {
             long moved = source.transferTo(position + done, count - done, channel);
@@ -145,6 +147,11 @@ public final class SafetensorsWriter implements AutoCloseable {
             }
             done += moved;
         }
+    }
+
+    /** Has the disk take what was written so far; safe while others write. */
+    public void flush() throws IOException {
+        channel.force(false);
     }
 
     private void writeAt(long at, ByteBuffer bytes) throws IOException {

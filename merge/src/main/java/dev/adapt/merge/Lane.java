@@ -1,0 +1,43 @@
+package dev.adapt.merge;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/** The buffers of one thread, reused from tile to tile: fresh ones would cost a page fault for each page. */
+final class Lane implements AutoCloseable {
+    private static final int ALIGNMENT = 64;
+
+    private final Arena arena = Arena.ofConfined();
+    private MemorySegment weight = MemorySegment.NULL;
+    private MemorySegment out = MemorySegment.NULL;
+    private float[] sums = {};
+
+    /** Room for a tile of the base. */
+    MemorySegment weight(long bytes) {
+        weight = grown(weight, bytes);
+        return weight.asSlice(0, bytes);
+    }
+
+    /** Room for a tile of the result. */
+    MemorySegment out(long bytes) {
+        out = grown(out, bytes);
+        return out.asSlice(0, bytes);
+    }
+
+    private MemorySegment grown(MemorySegment segment, long bytes) {
+        return segment.byteSize() < bytes ? arena.allocate(bytes, ALIGNMENT) : segment;
+    }
+
+    /** Room for the update of a tile. */
+    float[] sums(int count) {
+        if (sums.length < count) {
+            sums = new float[count];
+        }
+        return sums;
+    }
+
+    @Override
+    public void close() {
+        arena.close();
+    }
+}

@@ -1,0 +1,228 @@
+package dev.adapt.merge;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.Tensor;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The update of one weight, tile by tile. Its factors are made shortly before the first tile and dropped after the last,
+ * so that memory holds those of two or three weights, whatever the size of the adapter.
+ */
+final class Update {
+    /** Elements of a tile whose product streams: tile, product and factors stay in the second-level cache. */
+    private static final int SMALL_TILE = 1 << 15;
+
+    /** Elements of a tile at a rank whose right factor does not fit in that cache: more rows share each pass over it. */
+    private static final int LARGE_TILE = 1 << 17;
+
+    private static final int SMALL_RANK = 64;
+
+    /** Rows whose squares are summed before they are added to the others': a constant, for results that repeat to the bit. */
+    private static final int NORM_ROWS = 64;
+
+    private final MergePlan.Task.Adapt task;
+    private final Kernels kernels;
+    private final Floats dtype;
+    private final Target target;
+    private final int rows;
+    private final int columns;
+    private final int tileRows;
+    private final AtomicInteger left;
+    private @Nullable FutureTask<Prepared> prepared;
+
+    /**
+     * What the tiles need.
+     *
+     * @param scale of each output, for a method with a magnitude; the outputs are the columns of a transposed weight
+     */
+    @SuppressWarnings("ArrayRecordComponent")
+    private record Prepared(Factors factors, Optional<double[]> scale) {}
+
+    /**
+     * The update of a weight.
+     *
+     * @param rank the largest of those that share its tiles
+     */
+    Update(MergePlan.Task.Adapt task, Kernels kernels, int rank) {
+        this.task = task;
+        this.kernels = kernels;
+        this.dtype = Floats.of(task.place().dtype());
+        this.target = task.target();
+        this.rows = target.transposed() ? target.in() : target.out();
+        this.columns = target.transposed() ? target.out() : target.in();
+        int elements = rank <= SMALL_RANK ? SMALL_TILE : LARGE_TILE;
+        this.tileRows = Panels.padded(Math.clamp(elements / Math.max(1, columns), 1, rows));
+        this.left = new AtomicInteger(tiles());
+        this.prepared = new FutureTask<>(this::made);
+    }
+
+    /** How many tiles the weight has. */
+    int tiles() {
+        return Math.ceilDiv(rows, tileRows);
+    }
+
+    /** Where a tile begins, in bytes from the start of the weight. */
+    long offset(int tile) {
+        return (long) tile * tileRows * columns * dtype.bytes();
+    }
+
+    /** The size of a tile in bytes. */
+    long bytes(int tile) {
+        return (long) rows(tile) * columns * dtype.bytes();
+    }
+
+    private int rows(int tile) {
+        return Math.min(tileRows, rows - tile * tileRows);
+    }
+
+    /** Makes the factors; a job of its own, so that they are ready before the first tile is wanted. */
+    void prepare() throws IOException {
+        FutureTask<Prepared> making = making();
+        making.run();
+        Schedule.await(making);
+    }
+
+    private synchronized FutureTask<Prepared> making() {
+        if (prepared == null) {
+            throw new IllegalStateException(target.tensor() + " was adapted already");
+        }
+        return prepared;
+    }
+
+    private synchronized void drop() {
+        prepared = null;
+    }
+
+    /**
+     * Computes a tile.
+     *
+     * @param weight the base's bytes
+     * @param out where the result goes
+     */
+    void apply(int tile, Lane lane, MemorySegment weight, MemorySegment out) throws IOException {
+        Prepared own = Schedule.await(making());
+        float[] sums = multiply(own.factors(), tile * tileRows, rows(tile), lane);
+        if (own.scale().isPresent()) {
+            rescale(own, tile, sums, weight, out);
+        } else {
+            kernels.add(dtype, sums, rows(tile), columns, weight, out);
+        }
+        if (left.decrementAndGet() == 0) {
+            drop();
+        }
+    }
+
+    /** ΔW of the tile that was computed last, by element. */
+    double change(int tile, Lane lane, int row, int column) {
+        return lane.sums(0)[kernels.panels(dtype).at(row, column, rows(tile))];
+    }
+
+    int rowsOf(int tile) {
+        return rows(tile);
+    }
+
+    int columns() {
+        return columns;
+    }
+
+    Floats dtype() {
+        return dtype;
+    }
+
+    MergePlan.Task.Adapt task() {
+        return task;
+    }
+
+    private float[] multiply(Factors factors, int firstRow, int count, Lane lane) {
+        float[] sums = lane.sums(factors.panels().size(count, columns));
+        factors.multiply(kernels, firstRow, count, sums);
+        return sums;
+    }
+
+    private void rescale(Prepared own, int tile, float[] sums, MemorySegment weight, MemorySegment out) {
+        double[] scale = own.scale().orElseThrow();
+        Panels panels = own.factors().panels();
+        for (int row = 0; row < rows(tile); row++) {
+            for (int column = 0; column < columns; column++) {
+                long index = (long) row * columns + column;
+                float whole = dtype.getFloat(weight, index) + sums[panels.at(row, column, rows(tile))];
+                int output = target.transposed() ? column : tile * tileRows + row;
+                dtype.setFloat(out, index, (float) (whole * scale[output]));
+            }
+        }
+    }
+
+    private Prepared made() {
+        List<Factors.Part> parts = new ArrayList<>();
+        Optional<DoubleTensor> magnitude = Optional.empty();
+        for (MergePlan.Contribution part : task.parts()) {
+            LowRank<DoubleTensor> product =
+                    part.adapter().update(new ReferenceOps(), part.target(), key -> tensor(part, key));
+            parts.add(new Factors.Part(product, part.weight()));
+            magnitude = product.magnitude();
+        }
+        Factors factors = Factors.pack(parts, rows, columns, target.transposed(), kernels.panels(dtype));
+        return new Prepared(factors, magnitude.map(own -> scale(factors, own.values())));
+    }
+
+    private DoubleTensor tensor(MergePlan.Contribution part, String key) {
+        Tensor tensor = key.equals(part.target().canonical() + ".weight")
+                ? task.weight()
+                : part.adapter().tensors().get(key);
+        if (tensor == null) {
+            throw new IllegalArgumentException("the adapter has no tensor " + key);
+        }
+        return DoubleTensor.of(tensor);
+    }
+
+    /** What each output is multiplied with: its magnitude by the norm of its weights in W + ΔW, summed in float64. */
+    private double[] scale(Factors factors, double[] magnitude) {
+        double[] scale = new double[target.out()];
+        try (Lane lane = new Lane()) {
+            for (int first = 0; first < rows; first += NORM_ROWS) {
+                addSquares(factors, first, lane, scale);
+            }
+        }
+        TensorView weight = task.weight();
+        for (int i = 0; i < scale.length; i++) {
+            if (scale[i] == 0) {
+                throw new FormatException(
+                        weight.file(),
+                        weight.name(),
+                        "adapted, all weights of output " + i
+                                + " are 0: they have no direction to give a magnitude to");
+            }
+            scale[i] = (float) magnitude[i] / Math.sqrt(scale[i]);
+        }
+        return scale;
+    }
+
+    private void addSquares(Factors factors, int first, Lane lane, double[] squares) {
+        int count = Math.min(NORM_ROWS, rows - first);
+        float[] sums = multiply(factors, first, count, lane);
+        double[] own = target.transposed() ? new double[squares.length] : squares;
+        for (int row = 0; row < count; row++) {
+            for (int column = 0; column < columns; column++) {
+                long index = (long) (first + row) * columns + column;
+                float whole = dtype.getFloat(task.weight().data(), index)
+                        + sums[factors.panels().at(row, column, count)];
+                own[target.transposed() ? column : first + row] += (double) whole * whole;
+            }
+        }
+        for (int i = 0; target.transposed() && i < squares.length; i++) {
+            squares[i] += own[i];
+        }
+    }
+}

@@ -1,0 +1,56 @@
+package dev.adapt.merge;
+
+import dev.adapt.formats.safetensors.SafetensorsWriter;
+import java.io.IOException;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.LongAdder;
+
+/** Has the disk begin to write while the merge goes on, so that the flush at its end finds little left to do. */
+interface WriteBehind extends AutoCloseable {
+    /** Bytes between two flushes: enough that each is one long write. */
+    long STEP = 1 << 27;
+
+    /** Begins. */
+    static WriteBehind of(SafetensorsWriter writer, LongAdder written) {
+        AtomicBoolean open = new AtomicBoolean(true);
+        Thread thread = Thread.ofPlatform().daemon().name("write-behind").start(() -> {
+            long flushed = written.sum();
+            while (open.get()) {
+                if (written.sum() - flushed < STEP) {
+                    pause();
+                    continue;
+                }
+                flushed = written.sum();
+                try {
+                    writer.flush();
+                } catch (IOException e) {
+                    return; // the flush at the end meets it again, and reports it
+                }
+            }
+        });
+        return () -> {
+            // not by an interrupt, which would close the channel under a flush
+            open.set(false);
+            join(thread);
+        };
+    }
+
+    private static void pause() {
+        try {
+            Thread.sleep(10);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private static void join(Thread thread) {
+        try {
+            thread.join();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    @Override
+    void close();
+}

@@ -1,0 +1,233 @@
+package dev.adapt.tests.bench;
+
+import dev.adapt.formats.safetensors.Dtype;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import java.util.function.ToDoubleFunction;
+import java.util.stream.Stream;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** Whole processes of {@code adapt merge} on a Llama-shaped checkpoint, each paired with a {@code cp} of the file. */
+@Command(
+        name = "tests/bench/merge",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        showDefaultValues = true,
+        description = {
+            "Makes a Llama-shaped checkpoint and adapters in a temporary folder, merges them with `adapt merge` and",
+            "prints the times beside `cp` of the same file, and beside the least that this machine could need."
+        })
+final class MergeBenchmark implements Callable<Integer> {
+    @Option(names = "--hidden", paramLabel = "N", description = "width of the model")
+    private int hidden = 2048;
+
+    @Option(names = "--intermediate", paramLabel = "N", description = "width of the MLP")
+    private int intermediate = 5632;
+
+    @Option(names = "--layers", paramLabel = "N", description = "number of layers; 94 make 8.8 GB")
+    private int layers = 22;
+
+    @Option(names = "--heads", paramLabel = "N", description = "attention heads")
+    private int heads = 32;
+
+    @Option(names = "--kv-heads", paramLabel = "N", description = "key-value heads")
+    private int keyValueHeads = 4;
+
+    @Option(names = "--vocab", paramLabel = "N", description = "vocabulary")
+    private int vocabulary = 32000;
+
+    @Option(names = "--dtype", paramLabel = "DTYPE", description = "BF16, F16 or F32")
+    private Dtype dtype = Dtype.BF16;
+
+    @Option(names = "--adapters", split = ",", paramLabel = "KIND", description = "lora, vera")
+    private List<String> adapters = List.of("lora", "vera");
+
+    @Option(names = "--lora-rank", paramLabel = "N", description = "on all seven kinds of linear layer")
+    private int loraRank = 16;
+
+    @Option(names = "--vera-rank", paramLabel = "N", description = "on the query and output projections")
+    private int veraRank = 256;
+
+    @Option(names = "--threads", split = ",", paramLabel = "N", description = "threads to merge with")
+    private List<Integer> threads = List.of(1, 2);
+
+    @Option(names = "--runs", paramLabel = "N", description = "pairs of cp and merge; medians are printed")
+    private int runs = 5;
+
+    @Option(names = "--folder", paramLabel = "DIR", description = "where to make the files, which are deleted again")
+    private Optional<Path> folder = Optional.empty();
+
+    private MergeBenchmark() {}
+
+    /** Runs the benchmark and ends the process with its exit code. */
+    public static void main(String[] args) {
+        System.exit(new CommandLine(new MergeBenchmark())
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .execute(args));
+    }
+
+    @Override
+    public Integer call() throws IOException, InterruptedException {
+        Path work = folder.isPresent()
+                ? Files.createTempDirectory(Files.createDirectories(folder.get()), "adapt-bench")
+                : Files.createTempDirectory("adapt-bench");
+        try {
+            LlamaShape shape = new LlamaShape(hidden, intermediate, layers, heads, keyValueHeads, vocabulary);
+            Path base = work.resolve("base.safetensors");
+            shape.writeBase(base, dtype);
+            sync(base); // or the disk is busy with it while we measure
+            Machine machine = Machine.measure(base, work.resolve("scratch"));
+            double startUp = startUp(work);
+            print(
+                    "base %s, %.2f GB, %d linear layers; one core: reads %.1f GB/s, writes %.1f GB/s, %.1f G FMA/s; "
+                            + "start-up %.2f s",
+                    dtype,
+                    Files.size(base) / 1e9,
+                    shape.linears().size(),
+                    machine.readBytes() / 1e9,
+                    machine.writeBytes() / 1e9,
+                    machine.fma() / 1e9,
+                    startUp);
+            for (String kind : adapters) {
+                Path adapter = work.resolve(kind);
+                long products = writeAdapter(shape, kind, adapter);
+                for (int count : threads) {
+                    measure(work, base, adapter, count, machine, startUp, products);
+                }
+            }
+        } finally {
+            delete(work);
+        }
+        return 0;
+    }
+
+    /** Returns the number of fused multiply-adds of a merge. */
+    private long writeAdapter(LlamaShape shape, String kind, Path adapter) throws IOException {
+        int rank;
+        List<LlamaShape.Linear> targets;
+        switch (kind) {
+            case "lora" -> {
+                rank = loraRank;
+                targets = shape.linears();
+                shape.writeLora(adapter, rank, 1);
+            }
+            case "vera" -> {
+                rank = veraRank;
+                targets = shape.targets(LlamaShape::isVeraTarget);
+                shape.writeVera(adapter, rank, 1);
+            }
+            default -> throw new IllegalArgumentException("--adapters: expected lora or vera, found " + kind);
+        }
+        return rank * targets.stream().mapToLong(LlamaShape.Linear::elements).sum();
+    }
+
+    /** The median time to merge next to nothing. */
+    private static double startUp(Path work) throws IOException, InterruptedException {
+        LlamaShape tiny = new LlamaShape(32, 64, 1, 2, 1, 32);
+        Path base = work.resolve("tiny.safetensors");
+        tiny.writeBase(base, Dtype.BF16);
+        tiny.writeLora(work.resolve("tiny-lora"), 4, 1);
+        List<Measured> times = new ArrayList<>();
+        for (int i = 0; i < 5; i++) {
+            times.add(merge(work, base, work.resolve("tiny-lora"), 2));
+        }
+        return median(times, Measured::seconds);
+    }
+
+    private void measure(Path work, Path base, Path adapter, int count, Machine machine, double startUp, long products)
+            throws IOException, InterruptedException {
+        long bytes = Files.size(base);
+        List<Measured> copies = new ArrayList<>();
+        List<Measured> synced = new ArrayList<>();
+        List<Measured> merges = new ArrayList<>();
+        List<Measured> syncedMerges = new ArrayList<>();
+        Path copy = work.resolve("copy.safetensors");
+        for (int run = 0; run < runs; run++) {
+            copies.add(deleting(copy, List.of("cp", base.toString(), copy.toString())));
+            merges.add(merge(work, base, adapter, count, "--no-fsync"));
+            synced.add(deleting(copy, List.of("sh", "-c", "cp '" + base + "' '" + copy + "' && sync '" + copy + "'")));
+            syncedMerges.add(merge(work, base, adapter, count));
+        }
+        double read = bytes / machine.readBytes();
+        double write = bytes / machine.writeBytes();
+        double arithmetic = products / machine.fma();
+        // Linux lets one thread at a time write to a file
+        double floor = startUp + Math.max(write, (read + write + arithmetic) / count);
+        double seconds = median(merges, Measured::seconds);
+        print("%n%s, %d %s", adapter.getFileName(), count, count == 1 ? "thread" : "threads");
+        row("cp", copies, bytes, copies);
+        row("adapt merge --no-fsync", merges, bytes, copies);
+        row("cp && sync", synced, bytes, synced);
+        row("adapt merge", syncedMerges, bytes, synced);
+        print(
+                "  floor %.2f s = start-up %.2f + the larger of write %.2f and (read %.2f + write %.2f + arithmetic "
+                        + "%.2f) / %d; measured %.2f s; the rest, %.2f s, is conversion, compiling and waiting",
+                floor, startUp, write, read, write, arithmetic, count, seconds, seconds - floor);
+    }
+
+    private static Measured merge(Path work, Path base, Path adapter, int count, String... options)
+            throws IOException, InterruptedException {
+        Path out = work.resolve("merged.safetensors");
+        List<String> command = new ArrayList<>(List.of(System.getProperty("adapt.launcher"), "merge"));
+        command.addAll(List.of(adapter.toString(), "--into", base.toString(), "--out", out.toString()));
+        command.addAll(List.of("--threads", Integer.toString(count)));
+        command.addAll(List.of(options));
+        return deleting(out, command);
+    }
+
+    private static Measured deleting(Path out, List<String> command) throws IOException, InterruptedException {
+        Files.deleteIfExists(out);
+        Measured measured = Measured.run(command);
+        Files.delete(out);
+        return measured;
+    }
+
+    private static void row(String what, List<Measured> times, long bytes, List<Measured> comparedWith) {
+        double seconds = median(times, Measured::seconds);
+        double best = times.stream().mapToDouble(Measured::seconds).min().orElseThrow();
+        List<Double> ratios = new ArrayList<>();
+        for (int i = 0; i < times.size(); i++) {
+            ratios.add(times.get(i).seconds() / comparedWith.get(i).seconds());
+        }
+        print(
+                "  %-24s %6.2f s (best %.2f)  %4.2f x  %5.2f GB/s  CPU %5.2f s  peak %4.0f MB, anonymous %4.0f MB",
+                what,
+                seconds,
+                best,
+                ratios.stream().sorted().toList().get(ratios.size() / 2),
+                bytes / seconds / 1e9,
+                median(times, Measured::cpuSeconds),
+                times.stream().mapToLong(Measured::peakResident).max().orElseThrow() / 1e6,
+                times.stream().mapToLong(Measured::peakAnonymous).max().orElseThrow() / 1e6);
+    }
+
+    private static double median(List<Measured> times, ToDoubleFunction<Measured> of) {
+        double[] sorted = times.stream().mapToDouble(of).sorted().toArray();
+        return sorted[sorted.length / 2];
+    }
+
+    private static void sync(Path file) throws IOException, InterruptedException {
+        Measured.run(List.of("sync", file.toString()));
+    }
+
+    private static void print(String format, Object... values) {
+        System.out.printf(Locale.ROOT, format + "%n", values);
+    }
+
+    private static void delete(Path tree) throws IOException {
+        try (Stream<Path> paths = Files.walk(tree)) {
+            for (Path path :
+                    paths.sorted((left, right) -> right.compareTo(left)).toList()) {
+                Files.delete(path);
+            }
+        }
+    }
+}
