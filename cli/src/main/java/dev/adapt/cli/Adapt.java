@@ -43,6 +43,7 @@ import picocli.CommandLine.Spec;
             ExportOnnxCommand.class,
             ExportAdapterCommand.class,
             VerifyCommand.class,
+            GenerateCommand.class,
             InspectCommand.class,
             WarmUpCommand.class
         })

@@ -72,6 +72,12 @@ final class ExportOnnxCommand implements Callable<Integer> {
             description = "give it optional inputs for adapters of these modules, such as query,value")
     private List<String> targets = List.of();
 
+    @Option(
+            names = "--with-past",
+            description = "of a language model: take the keys and values of earlier tokens, and give those of all, so that"
+                    + " generating text computes each token once")
+    private boolean past;
+
     @Override
     public Integer call() throws IOException {
         boolean inputs = !adapterInputs.isEmpty() || !targets.isEmpty();
@@ -82,9 +88,8 @@ final class ExportOnnxCommand implements Callable<Integer> {
         long start = System.nanoTime();
         try (Checkpoint checkpoint = Checkpoint.open(path)) {
             OnnxExport.Weights weights = selfContained ? OnnxExport.Weights.OWN : OnnxExport.Weights.LINKED;
-            OnnxExport exported = inputs
-                    ? OnnxExport.withAdapterInputs(open(checkpoint), out, weights)
-                    : OnnxExport.run(model(checkpoint), out, weights);
+            Model model = inputs ? open(checkpoint) : model(checkpoint);
+            OnnxExport exported = OnnxExport.run(model, out, new OnnxExport.Options(weights, inputs, past));
             System.out.printf(
                     "%s: %s, opset %d, %d nodes%s, with %s of weights %s, in %.1f s%n",
                     out,

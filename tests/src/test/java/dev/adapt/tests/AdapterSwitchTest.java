@@ -120,7 +120,7 @@ class AdapterSwitchTest {
         try (Checkpoint base = Checkpoint.open(path)) {
             SequencedMap<String, BoundAdapter> adapters = adapters(base);
             Model open = AdapterInputs.model(base, List.copyOf(adapters.values()), List.of());
-            OnnxExport exported = OnnxExport.withAdapterInputs(open, out, weights);
+            OnnxExport exported = OnnxExport.run(open, out, new OnnxExport.Options(weights, true, false));
             assertEquals(2 * (2 * 3 + 2 + 2) + 2, exported.adapterInputs());
             Map<String, Tensor> inputs =
                     Inputs.random(open.config(), 6, 1, true).batches().getLast();
@@ -156,7 +156,7 @@ class AdapterSwitchTest {
         try (Checkpoint base = Checkpoint.open(path)) {
             BoundAdapter lora = adapter(base, new Lora(3, 8, 0), 0, "query");
             Model open = AdapterInputs.model(base, List.of(), lora.targets());
-            OnnxExport.withAdapterInputs(open, out, Weights.LINKED);
+            OnnxExport.run(open, out, new OnnxExport.Options(Weights.LINKED, true, false));
             write(base, lora, folder.resolve("lora.onnx_adapter"));
             Map<String, Tensor> inputs =
                     Inputs.random(open.config(), 6, 1, true).batches().getLast();
@@ -181,7 +181,7 @@ class AdapterSwitchTest {
                     base,
                     List.of(),
                     adapter(base, new Lora(3, 8, 0), 0, "query").targets());
-            OnnxExport.withAdapterInputs(open, out, Weights.LINKED);
+            OnnxExport.run(open, out, new OnnxExport.Options(Weights.LINKED, true, false));
             write(base, adapter(base, new Lora(3, 8, 0), 0, "value"), folder.resolve("value.onnx_adapter"));
             Map<String, Tensor> inputs =
                     Inputs.random(open.config(), 1, 1, true).batches().getFirst();
@@ -224,7 +224,7 @@ class AdapterSwitchTest {
                 adapters.put(name, new Binding(base).bind(Adapter.read(bert.resolve(name)), false));
             }
             Model open = AdapterInputs.model(base, List.copyOf(adapters.values()), List.of());
-            OnnxExport.withAdapterInputs(open, out, Weights.OWN);
+            OnnxExport.run(open, out, new OnnxExport.Options(Weights.OWN, true, false));
             Map<String, Tensor> inputs = Map.of(
                     "input_ids", integers(io, "in.input_ids"), "attention_mask", integers(io, "in.attention_mask"));
             try (OnnxRunner session = OnnxRunner.open(out, "logits", Device.CPU)) {

@@ -4,12 +4,14 @@ import ai.djl.Device;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import dev.adapt.formats.graph.KeyValueCache;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.SequencedMap;
 
 /** A model whose tensors are on a device: the frozen ones as they are, the trained ones with gradients. */
@@ -50,9 +52,22 @@ final class LoadedModel implements AutoCloseable {
 
     /** The forward pass, in the manager of a step. */
     NDArray forward(NDManager step, Map<String, ? extends Tensor> inputs, boolean training) {
+        return forward(step, inputs, training, Optional.empty());
+    }
+
+    /** The forward pass of a decoder, with the keys and values of earlier tokens. */
+    NDArray forward(NDManager step, Map<String, ? extends Tensor> inputs, KeyValueCache<NDArray> cache) {
+        return forward(step, inputs, false, Optional.of(cache));
+    }
+
+    private NDArray forward(
+            NDManager step,
+            Map<String, ? extends Tensor> inputs,
+            boolean training,
+            Optional<KeyValueCache<NDArray>> cache) {
         Map<String, NDArray> arrays = new LinkedHashMap<>();
         inputs.forEach((name, tensor) -> arrays.put(name, create(step, tensor)));
-        return model.forward(new NDArrayOps(step, training), this::leaf, arrays);
+        return model.forward(new NDArrayOps(step, training), this::leaf, arrays, cache);
     }
 
     /**

@@ -12,6 +12,7 @@ import ai.onnxruntime.TensorInfo;
 import ai.onnxruntime.providers.OrtCUDAProviderOptions;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.generate.Decoder;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -28,6 +29,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
 import java.util.TreeSet;
@@ -149,7 +151,7 @@ public final class OnnxRunner implements AutoCloseable {
     }
 
     /** ONNX Runtime's message on one line, without its codes, its source files and the path that ours names already. */
-    private static String reason(OrtException failure) {
+    static String reason(OrtException failure) {
         return String.valueOf(failure.getMessage())
                 .replaceAll("\\s+", " ")
                 // an error met on the way holds the one that began it at its end
@@ -207,14 +209,19 @@ public final class OnnxRunner implements AutoCloseable {
      * @throws FormatException if ONNX Runtime cannot read it; on running, also if the model has no input for it
      */
     public Runner adapted(Path file) throws IOException {
+        OrtLoraAdapter adapter = load(file);
+        String name = "ONNX + " + file.getFileName() + " (ONNX Runtime, " + provider() + ")";
+        return new Runner(name, inputs -> run(inputs, file, adapter));
+    }
+
+    private OrtLoraAdapter load(Path file) throws IOException {
         if (!Files.isRegularFile(file)) {
             throw new NoSuchFileException(file.toString());
         }
         try {
             OrtLoraAdapter adapter = OrtLoraAdapter.create(file.toString());
             adapters.add(adapter);
-            String name = "ONNX + " + file.getFileName() + " (ONNX Runtime, " + provider() + ")";
-            return new Runner(name, inputs -> run(inputs, file, adapter));
+            return adapter;
         } catch (OrtException e) {
             throw new FormatException(file, "ONNX Runtime cannot read it as an adapter: " + reason(e), e);
         }
@@ -311,6 +318,33 @@ public final class OnnxRunner implements AutoCloseable {
         } finally {
             options.close();
         }
+    }
+
+    /**
+     * The model as a decoder, at the start of a text. The session must stay open meanwhile.
+     *
+     * @param cached whether it keeps the keys and values of earlier tokens; otherwise each token computes all before it
+     * @throws UsageException if it is to keep them and was exported without
+     */
+    public Decoder decoder(boolean cached) throws IOException {
+        return new OnnxDecoder(this, Optional.empty(), cached);
+    }
+
+    /** The same with an adapter active, an {@code .onnx_adapter} file. */
+    public Decoder decoder(Path adapter, boolean cached) throws IOException {
+        return new OnnxDecoder(this, Optional.of(load(adapter)), cached);
+    }
+
+    Path path() {
+        return path;
+    }
+
+    OrtSession session() {
+        return session;
+    }
+
+    SequencedMap<String, TensorInfo> inputs() {
+        return inputs;
     }
 
     /** What a report calls this model. */

@@ -42,6 +42,11 @@ public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit {
     /** What token sequences it takes; empty for a model of images. */
     Optional<Tokens> tokens();
 
+    /** What it keeps of earlier tokens, where it gives the logits of the next; empty if it is no language model. */
+    default Optional<CacheSpec> cache() {
+        return Optional.empty();
+    }
+
     /** The width of its token states. */
     int hidden();
 

@@ -1,20 +1,23 @@
 package dev.adapt.formats.graph;
 
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * What a decoder computes from its inputs: where its tokens are and which others each may see.
  *
  * @param ids integers [batch, sequence]
  * @param mask integers [batch, keys]; with a cache, the keys of earlier tokens come before those of the sequence
+ * @param given integers [batch, sequence], the positions where the caller knows them
  * @param cached whether there are more keys than tokens
  */
-record Causal<T>(Ops<T> ops, T ids, T mask, boolean cached) {
+record Causal<T>(Ops<T> ops, T ids, T mask, Optional<T> given, boolean cached) {
     static <T> Causal<T> of(Layers<T> model, Map<String, T> inputs) {
         return new Causal<>(
                 model.ops(),
                 Layers.input(inputs, InputSpec.IDS),
                 Layers.input(inputs, InputSpec.MASK),
+                Optional.ofNullable(inputs.get(InputSpec.POSITIONS.name())),
                 model.isCached());
     }
 
@@ -23,10 +26,14 @@ record Causal<T>(Ops<T> ops, T ids, T mask, boolean cached) {
     }
 
     /**
-     * Positions [batch, sequence], counted from the first token that the mask keeps, and 0 before it: as transformers
+     * Positions [batch, sequence]: those given, else counted from the first token that the mask keeps, and 0 before it: as transformers
      * counts them in {@code generate}, where padding is on the left, and in a forward pass, where it is on the right.
      */
     T positions() {
+        return given.orElseGet(this::counted);
+    }
+
+    private T counted() {
         T begun = ops.not(ops.equal(ops.cumSum(mask, 1), ops.integer(0)));
         return ofSequence(ops.add(ops.cumSum(begun, 1), ops.negate(begun)));
     }

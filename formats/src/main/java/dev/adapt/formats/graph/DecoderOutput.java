@@ -38,6 +38,11 @@ record DecoderOutput(boolean language, Optional<Head> head) {
         return language && !tied ? body.matrix(LM_HEAD, vocabulary, hidden) : body;
     }
 
+    /** What a language model keeps; nothing where there is no next token. */
+    Optional<CacheSpec> cache(CacheSpec kept) {
+        return language ? Optional.of(kept) : Optional.empty();
+    }
+
     String name() {
         return language || head.isPresent() ? "logits" : "last_hidden_state";
     }

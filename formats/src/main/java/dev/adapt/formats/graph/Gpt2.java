@@ -70,6 +70,11 @@ public record Gpt2(
     }
 
     @Override
+    public Optional<CacheSpec> cache() {
+        return output.cache(new CacheSpec(layers, heads.count(), heads.width()));
+    }
+
+    @Override
     public List<String> linearModules() {
         List<String> modules = new ArrayList<>();
         for (int i = 0; i < layers; i++) {

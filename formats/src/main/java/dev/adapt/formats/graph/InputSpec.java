@@ -11,10 +11,13 @@ import java.util.List;
  */
 public record InputSpec(String name, Dtype dtype, List<String> axes) {
     /** Token ids, integers [batch, sequence]. */
-    static final InputSpec IDS = integers("input_ids", "sequence");
+    public static final InputSpec IDS = integers("input_ids", "sequence");
 
     /** Integers [batch, sequence], or [batch, past + sequence] with a cache: 1 for a token, 0 for padding. */
-    static final InputSpec MASK = integers("attention_mask", "sequence");
+    public static final InputSpec MASK = integers("attention_mask", "sequence");
+
+    /** Integers [batch, sequence]: the place of each token in its text; without them, decoders count by the mask. */
+    public static final InputSpec POSITIONS = integers("position_ids", "sequence");
 
     public InputSpec {
         axes = List.copyOf(axes);

@@ -128,6 +128,11 @@ public record Llama(
     }
 
     @Override
+    public Optional<CacheSpec> cache() {
+        return output.cache(new CacheSpec(windows.size(), heads.count() / groups, heads.width()));
+    }
+
+    @Override
     public List<String> linearModules() {
         List<String> modules = new ArrayList<>();
         for (int i = 0; i < windows.size(); i++) {

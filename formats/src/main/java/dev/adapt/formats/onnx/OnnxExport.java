@@ -4,6 +4,7 @@ import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.InputSpec;
+import dev.adapt.formats.graph.KeyValueCache;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.proto.ModelProto;
 import dev.adapt.formats.onnx.proto.OperatorSetIdProto;
@@ -44,37 +45,47 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
     private static final long MAX_EMBEDDED = (1L << 31) - (1 << 26);
 
     /**
+     * What the graph is to be.
+     *
+     * @param adapterInputs whether the adapter's tensors become optional inputs, for a model of
+     *     {@link AdapterInputs#model}
+     * @param past whether it takes a decoder's keys and values of earlier tokens, and gives those of all
+     */
+    public record Options(Weights weights, boolean adapterInputs, boolean past) {
+        /** A graph of the model's own inputs alone. */
+        public Options(Weights weights) {
+            this(weights, false, false);
+        }
+    }
+
+    /**
      * Exports a model, and the adapter beside it if it has one.
      *
      * @param out the file to write; one that exists is replaced
      * @throws UsageException if that name does not end with .onnx, or the weights are to be linked and do not lie in its
-     *     folder or below
+     *     folder or below, or past keys and values are wanted of a model that is no language model
      * @throws dev.adapt.formats.FormatException if a weight is not floating point
      */
+    public static OnnxExport run(Model model, Path out, Options options) throws IOException {
+        return run(model, out, options, MAX_EMBEDDED);
+    }
+
+    /** Exports a model without further options. */
     public static OnnxExport run(Model model, Path out, Weights weights) throws IOException {
-        return run(model, Set.of(), out, weights, MAX_EMBEDDED);
+        return run(model, out, new Options(weights));
     }
 
-    /**
-     * Exports a model of {@link AdapterInputs#model}, whose adapter's tensors become optional inputs.
-     *
-     * @throws UsageException as {@link #run} does
-     */
-    public static OnnxExport withAdapterInputs(Model model, Path out, Weights weights) throws IOException {
-        return run(model, model.trainable(), out, weights, MAX_EMBEDDED);
-    }
-
-    static OnnxExport run(Model model, Set<String> optional, Path out, Weights where, long maxEmbedded)
-            throws IOException {
+    static OnnxExport run(Model model, Path out, Options options, long maxEmbedded) throws IOException {
         if (!out.toString().endsWith(".onnx")) {
             // an input's name, mistaken for the output's, never ends so
             throw new UsageException("--out " + out + ": expected a file name that ends with .onnx");
         }
         OnnxGraph graph = new OnnxGraph(model.config().modelType());
+        Set<String> optional = options.adapterInputs() ? model.trainable() : Set.of();
         OnnxWeights weights = new OnnxWeights(graph, model::leaf, optional);
-        build(model, graph, weights);
+        build(model, graph, weights, options.past());
         Optional<Path> data = Optional.empty();
-        if (where == Weights.LINKED) {
+        if (options.weights() == Weights.LINKED) {
             write(out, graph, weights.linked(out));
         } else if (weights.totalBytes() <= maxEmbedded) {
             write(out, graph, weights.embedded());
@@ -107,20 +118,23 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         }
     }
 
-    private static void build(Model model, OnnxGraph graph, OnnxWeights weights) {
+    private static void build(Model model, OnnxGraph graph, OnnxWeights weights, boolean past) {
         Architecture architecture = model.architecture();
+        OnnxPast keys = past ? OnnxPast.of(model) : OnnxPast.NONE;
         Map<String, OnnxValue> inputs = new HashMap<>();
-        for (InputSpec input : architecture.inputs()) {
+        for (InputSpec input : keys.inputs(architecture.inputs())) {
             TensorProto.DataType type = OnnxTensor.dataType(input.dtype()).orElseThrow();
             inputs.put(input.name(), graph.input(input.name(), type, input.axes()));
         }
-        OnnxValue result = model.forward(new OnnxOps(graph), weights::leaf, inputs);
+        Optional<KeyValueCache<OnnxValue>> cache = keys.declare(graph);
+        OnnxValue result = model.forward(new OnnxOps(graph), weights::leaf, inputs, cache);
         boolean otherHeads = architecture
                 .head()
                 .map(head -> architecture.headTensors(head).keySet().stream().anyMatch(weights::isOptional))
                 .orElse(false);
         List<String> axes = otherHeads ? List.of("batch", "labels") : architecture.outputAxes();
         graph.output(result, architecture.outputName(), axes);
+        cache.ifPresent(own -> keys.give(graph, own));
     }
 
     /** The file format's version that came with an operator set. */

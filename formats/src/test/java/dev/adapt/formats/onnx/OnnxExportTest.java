@@ -17,7 +17,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -38,7 +37,7 @@ class OnnxExportTest {
 
     private OnnxExport export(Path out, Weights weights, long maxEmbedded) throws IOException {
         try (Checkpoint open = Checkpoint.open(checkpoint)) {
-            return OnnxExport.run(Model.of(open), Set.of(), out, weights, maxEmbedded);
+            return OnnxExport.run(Model.of(open), out, new OnnxExport.Options(weights), maxEmbedded);
         }
     }
 

@@ -1,0 +1,21 @@
+package dev.adapt.formats.graph;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The keys and values that a decoder keeps of earlier tokens: two tensors [batch, heads, past, width] for each layer.
+ *
+ * @param heads of keys and values, which may be fewer than those of queries
+ */
+public record CacheSpec(int layers, int heads, int width) {
+    /** The names in a {@link KeyValueCache}: {@code 0.key}, {@code 0.value}, {@code 1.key}, … */
+    public List<String> names() {
+        List<String> names = new ArrayList<>();
+        for (int layer = 0; layer < layers; layer++) {
+            names.add(layer + ".key");
+            names.add(layer + ".value");
+        }
+        return names;
+    }
+}
