@@ -74,8 +74,9 @@ final class ExportOnnxCommand implements Callable<Integer> {
 
     @Option(
             names = "--with-past",
-            description = "of a language model: take the keys and values of earlier tokens, and give those of all, so that"
-                    + " generating text computes each token once")
+            description =
+                    "of a language model: take the keys and values of earlier tokens, and give those of all, so that"
+                            + " generating text computes each token once")
     private boolean past;
 
     @Override

@@ -119,10 +119,7 @@ final class GenerateCommand implements Callable<Integer> {
     @Option(names = "--no-cache", description = "keep no keys and values: each token computes all before it again")
     private boolean noCache;
 
-    @Option(
-            names = "--device",
-            defaultValue = "auto",
-            description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     @Override
@@ -140,7 +137,8 @@ final class GenerateCommand implements Callable<Integer> {
                     tokens);
             Generation generation = new Generation(sampler, room(begin.length, tokens), endsOf(config));
             long[] added = generate(generation, begin);
-            long[] all = LongStream.concat(Arrays.stream(begin), Arrays.stream(added)).toArray();
+            long[] all = LongStream.concat(Arrays.stream(begin), Arrays.stream(added))
+                    .toArray();
             System.out.println(
                     codec.isPresent()
                             ? codec.get().decode(all)
@@ -186,9 +184,8 @@ final class GenerateCommand implements Callable<Integer> {
             return Set.copyOf(ends);
         }
         Path own = folder().resolve("generation_config.json");
-        Optional<JsonDocument> document = Files.exists(own)
-                ? Optional.of(JsonDocument.read(own))
-                : config.map(ModelConfig::document);
+        Optional<JsonDocument> document =
+                Files.exists(own) ? Optional.of(JsonDocument.read(own)) : config.map(ModelConfig::document);
         Set<Long> found = new LinkedHashSet<>();
         JsonNode ids = document.map(JsonDocument::json)
                 .map(json -> json.path("eos_token_id"))

@@ -19,6 +19,7 @@ import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
@@ -26,6 +27,7 @@ import dev.adapt.formats.onnx.AdapterInputs;
 import dev.adapt.formats.onnx.OnnxAdapter;
 import dev.adapt.formats.onnx.OnnxExport;
 import dev.adapt.formats.onnx.OnnxExport.Weights;
+import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -52,6 +54,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @DisplayName("One ONNX session switches between adapters, each with the logits of its merged model")
 class AdapterSwitchTest {
@@ -210,34 +213,56 @@ class AdapterSwitchTest {
     }
 
     /** PEFT's adapters, and what PyTorch computed with the models that PEFT merged. */
-    @Test
-    void referenceAdaptersGiveTheirMergedLogits() throws IOException {
+    @ParameterizedTest(name = "{0}")
+    @ValueSource(strings = {"bert", "roberta", "gpt2", "llama", "vit"})
+    void referenceAdaptersGiveTheirMergedLogits(String architecture) throws IOException {
         String fixtures = System.getenv("ADAPT_FIXTURES");
         assumeTrue(fixtures != null, "ADAPT_FIXTURES does not name the folder of reference cases");
-        Path bert = Path.of(fixtures, "bert");
+        Path cases = Path.of(fixtures, architecture);
         Path out = folder.resolve("model.onnx");
-        List<String> names = List.of("lora", "lora_pattern", "vera_seed", "lora_rs_all", "vera_saved");
-        try (Checkpoint base = Checkpoint.open(bert.resolve("base"));
-                SafetensorsFile io = SafetensorsFile.open(bert.resolve("io.safetensors"))) {
+        try (Checkpoint base = Checkpoint.open(cases.resolve("base"));
+                SafetensorsFile io = SafetensorsFile.open(cases.resolve("io.safetensors"))) {
             SequencedMap<String, BoundAdapter> adapters = new LinkedHashMap<>();
-            for (String name : names) {
-                adapters.put(name, new Binding(base).bind(Adapter.read(bert.resolve(name)), false));
+            for (String name : List.of("lora", "lora_pattern", "vera_seed", "lora_rs_all", "vera_saved")) {
+                adapters.put(name, new Binding(base).bind(Adapter.read(cases.resolve(name)), false));
             }
             Model open = AdapterInputs.model(base, List.copyOf(adapters.values()), List.of());
             OnnxExport.run(open, out, new OnnxExport.Options(Weights.OWN, true, false));
-            Map<String, Tensor> inputs = Map.of(
-                    "input_ids", integers(io, "in.input_ids"), "attention_mask", integers(io, "in.attention_mask"));
+            Map<String, Tensor> inputs = inputs(io, open.architecture());
+            DoubleTensor plain = DoubleTensor.of(io.tensor("base.logits"));
             try (OnnxRunner session = OnnxRunner.open(out, "logits", Device.CPU)) {
-                assertSame(DoubleTensor.of(io.tensor("base.logits")), session.run(inputs));
+                print(architecture, "no adapter", plain, session.run(inputs));
                 for (Map.Entry<String, BoundAdapter> adapter : adapters.entrySet()) {
                     Path file = folder.resolve(adapter.getKey() + OnnxAdapter.SUFFIX);
                     write(base, adapter.getValue(), file);
-                    DoubleTensor found = session.adapted(file).run().apply(inputs);
-                    assertSame(DoubleTensor.of(io.tensor(adapter.getKey() + ".merged_logits")), found);
-                    assertSame(DoubleTensor.of(io.tensor("base.logits")), session.run(inputs));
+                    DoubleTensor merged = DoubleTensor.of(io.tensor(adapter.getKey() + ".merged_logits"));
+                    print(
+                            architecture,
+                            adapter.getKey(),
+                            merged,
+                            session.adapted(file).run().apply(inputs));
                 }
+                print(architecture, "no adapter, again", plain, session.run(inputs));
             }
         }
+    }
+
+    private static Map<String, Tensor> inputs(SafetensorsFile io, Architecture architecture) {
+        Map<String, Tensor> inputs = new LinkedHashMap<>();
+        for (InputSpec input : architecture.inputs()) {
+            io.find("in." + input.name())
+                    .ifPresent(view -> inputs.put(
+                            input.name(),
+                            input.dtype() == Dtype.I64
+                                    ? new LongTensor(view.shape(), view.toLongs())
+                                    : new FloatTensor(view.shape(), view.toFloats())));
+        }
+        return inputs;
+    }
+
+    private static void print(String architecture, String active, DoubleTensor expected, DoubleTensor found) {
+        System.out.printf("%-10s %-20s %10.1e%n", architecture, active, Engines.difference(expected, found));
+        assertSame(expected, found);
     }
 
     @Test
@@ -263,9 +288,5 @@ class AdapterSwitchTest {
     private static void succeeds(Object... args) {
         Cli result = Cli.run(args);
         assertEquals(0, result.exitCode(), result.errors());
-    }
-
-    private static LongTensor integers(SafetensorsFile io, String name) {
-        return new LongTensor(io.tensor(name).shape(), io.tensor(name).toLongs());
     }
 }

@@ -136,7 +136,9 @@ final class OnnxDecoder implements Decoder {
         FloatBuffer all = logits.getFloatBuffer();
         if (shape.length != 3 || all == null) {
             throw new FormatException(
-                    source(), LOGITS, "has shape " + Arrays.toString(shape) + ", expected [batch, sequence, vocabulary]");
+                    source(),
+                    LOGITS,
+                    "has shape " + Arrays.toString(shape) + ", expected [batch, sequence, vocabulary]");
         }
         float[] row = new float[(int) shape[2]];
         all.get(all.limit() - row.length, row);

@@ -64,7 +64,9 @@ public record Generation(Sampler sampler, int most, Set<Long> ends) {
         if (model.architecture().cache().isEmpty()) {
             throw model.config()
                     .document()
-                    .wrong("architectures", "a language model such as LlamaForCausalLM or GPT2LMHeadModel, to generate text");
+                    .wrong(
+                            "architectures",
+                            "a language model such as LlamaForCausalLM or GPT2LMHeadModel, to generate text");
         }
     }
 }

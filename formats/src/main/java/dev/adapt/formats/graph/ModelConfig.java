@@ -67,7 +67,9 @@ public record ModelConfig(JsonDocument document) {
             labels.add(byId.get(Integer.toString(id)).asText());
         }
         // transformers leaves id2label out for its default of two classes
-        int count = labels.isEmpty() ? document.json().path("num_labels").asInt(2) : labels.size();
+        int count = byId.isObject()
+                ? labels.size()
+                : document.json().path("num_labels").asInt(2);
         for (int id = labels.size(); id < count; id++) {
             labels.add("LABEL_" + id);
         }

@@ -8,10 +8,11 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
-import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
+import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
@@ -34,7 +35,7 @@ import java.util.SequencedMap;
 public final class AdapterInputs {
     private static final String RIGHT = "lora_A.weight";
     private static final String LEFT = "lora_B.weight";
-    private static final String LABELS = "labels";
+    static final String LABELS = "labels";
 
     private AdapterInputs() {}
 
@@ -49,13 +50,13 @@ public final class AdapterInputs {
     public static Model model(Checkpoint base, List<BoundAdapter> adapters, List<Target> layers) throws IOException {
         SequencedMap<String, Target> targets = new LinkedHashMap<>();
         SequencedMap<String, FloatTensor> saved = new LinkedHashMap<>();
+        Architecture architecture = Architecture.of(base.requireConfig());
         List<Head> heads = new ArrayList<>();
-        base.config().flatMap(ModelConfig::head).ifPresent(heads::add);
-        Binding binding = new Binding(base);
+        architecture.head().ifPresent(heads::add);
         for (BoundAdapter adapter : adapters) {
             requireLowRank(adapter.method());
             adapter.targets().forEach(target -> targets.putIfAbsent(target.canonical(), canonical(target)));
-            adapter.saved().forEach((name, tensor) -> saved.putIfAbsent(name, own(base, binding, name, tensor)));
+            adapter.saved().forEach((name, tensor) -> saved.put(name, own(base, architecture, name, tensor.shape())));
             adapter.head().ifPresent(heads::add);
         }
         layers.forEach(target -> targets.putIfAbsent(target.canonical(), canonical(target)));
@@ -64,15 +65,25 @@ public final class AdapterInputs {
                     + heads.getFirst().pooling() + " and " + heads.getLast().pooling()
                     + "), which one graph cannot; export a graph for each");
         }
+        return Model.of(
+                base,
+                empty(new Binding(base), targets, saved, architecture.head().or(() -> unlabelled(heads))));
+    }
+
+    /** The head of a base that has none. */
+    private static Optional<Head> unlabelled(List<Head> heads) {
+        return heads.stream().findFirst().map(head -> new Head(head.pooling(), List.of()));
+    }
+
+    private static BoundAdapter empty(
+            Binding base, SequencedMap<String, Target> targets, Map<String, FloatTensor> saved, Optional<Head> head) {
         // rank 1 and alpha 1: no scale
-        BoundAdapter empty = BoundAdapter.fresh(
+        BoundAdapter adapter = BoundAdapter.fresh(
                 new Lora(1, 1, 0),
                 List.copyOf(targets.values()),
-                target -> binding.find(target.canonical() + ".weight").orElseThrow(),
+                target -> base.find(target.canonical() + ".weight").orElseThrow(),
                 saved,
-                saved.keySet().stream().anyMatch(AdapterInputs::isHead)
-                        ? heads.stream().findFirst()
-                        : Optional.empty(),
+                head,
                 Map.of(),
                 new Random(0));
         Map<String, FloatTensor> factors = new LinkedHashMap<>();
@@ -80,7 +91,7 @@ public final class AdapterInputs {
             factors.put(right(target.canonical()), new FloatTensor(Shape.of(0, target.in()), new float[0]));
             factors.put(left(target.canonical()), new FloatTensor(Shape.of(target.out(), 0), new float[0]));
         });
-        return Model.of(base, empty.with(factors, Map.of()));
+        return adapter.with(factors, Map.of());
     }
 
     /** Refuses methods that change a weight by more than a product of low rank. */
@@ -102,58 +113,56 @@ public final class AdapterInputs {
                 target.transposed());
     }
 
-    /** The base's values of a tensor that an adapter holds. */
-    private static FloatTensor own(Checkpoint base, Binding binding, String name, FloatTensor held) {
-        Shape needed = held.shape();
-        return binding.find(name)
-                .map(tensor -> {
-                    if (!sameButLabels(name, tensor.shape(), needed)) {
-                        throw new FormatException(
-                                tensor.file(),
-                                name,
-                                "has shape " + tensor.shape() + ", the adapter brings " + needed
-                                        + ", which one graph cannot both take; merge the adapter instead");
-                    }
-                    return new FloatTensor(tensor.shape(), tensor.toFloats());
-                })
-                .orElseGet(() -> {
-                    if (!isHead(name)) {
-                        throw new FormatException(
-                                base.path(),
-                                name,
-                                "is missing, but the adapter brings it: without an adapter the graph could not run;"
-                                        + " merge the adapter instead");
-                    }
-                    long[] dims = needed.toArray();
-                    dims[0] = 0;
-                    return new FloatTensor(Shape.of(dims), new float[0]);
-                });
-    }
-
-    private static boolean sameButLabels(String name, Shape found, Shape needed) {
-        if (!isHead(name) || found.rank() != needed.rank()) {
-            return found.equals(needed);
+    /** The base's values of a tensor that an adapter holds; of a head that the base lacks, one of no labels. */
+    private static FloatTensor own(Checkpoint base, Architecture architecture, String name, Shape held) {
+        Map<String, Shape> unlabelled = architecture.headTensors(new Head(architecture.ownPooling(), List.of()));
+        Optional<TensorView> found = new Binding(base).find(name);
+        if (found.isEmpty() && unlabelled.containsKey(name)) {
+            Shape shape = unlabelled.get(name);
+            return new FloatTensor(shape, new float[Math.toIntExact(shape.elements())]);
         }
-        return found.dims().subList(1, found.rank()).equals(needed.dims().subList(1, needed.rank()));
-    }
-
-    private static boolean isHead(String name) {
-        return name.equals(Head.MODULE + ".weight") || name.equals(Head.MODULE + ".bias");
-    }
-
-    /** The axes of an input, the named ones of any size. */
-    static List<String> axes(String name, Shape shape) {
-        List<String> axes = new ArrayList<>(
-                shape.dims().stream().map(dim -> Long.toString(dim)).toList());
-        if (name.startsWith(Adapter.MODULE_PREFIX)) {
-            boolean right = name.endsWith(RIGHT);
-            int end = name.length() - (right ? RIGHT : LEFT).length();
-            // a name of its own in each layer: ranks may differ, and ONNX Runtime takes axes of one name for equal
-            axes.set(right ? 0 : 1, name.substring(Adapter.MODULE_PREFIX.length(), end) + "rank");
-        } else if (isHead(name)) {
-            axes.set(0, LABELS);
+        TensorView tensor = found.orElseThrow(() -> new FormatException(
+                base.path(),
+                name,
+                "is missing, but the adapter brings it: without an adapter the graph could not run; merge the adapter"
+                        + " instead"));
+        boolean labelled = unlabelled.containsKey(name) && unlabelled.get(name).dim(0) == 0;
+        List<Long> fixed =
+                tensor.shape().dims().subList(labelled ? 1 : 0, tensor.shape().rank());
+        if (!held.dims()
+                .subList(Math.min(labelled ? 1 : 0, held.rank()), held.rank())
+                .equals(fixed)) {
+            throw new FormatException(
+                    tensor.file(),
+                    name,
+                    "has shape " + tensor.shape() + ", the adapter brings " + held
+                            + ", which one graph cannot both take; merge the adapter instead");
         }
-        return axes;
+        return new FloatTensor(tensor.shape(), tensor.toFloats());
+    }
+
+    /**
+     * The inputs of a model of {@link #model} by name, each with its axes: named ones are of any size.
+     */
+    static Map<String, List<String>> axes(Model model) {
+        Map<String, Shape> unlabelled =
+                model.architecture().headTensors(new Head(model.architecture().ownPooling(), List.of()));
+        Map<String, List<String>> inputs = new LinkedHashMap<>();
+        for (String name : model.trainable()) {
+            List<String> axes = new ArrayList<>(model.leaf(name).shape().dims().stream()
+                    .map(String::valueOf)
+                    .toList());
+            if (name.startsWith(Adapter.MODULE_PREFIX)) {
+                boolean right = name.endsWith(RIGHT);
+                int end = name.length() - (right ? RIGHT : LEFT).length();
+                // a name of its own in each layer: ranks may differ, and ONNX Runtime takes axes of one name for equal
+                axes.set(right ? 0 : 1, name.substring(Adapter.MODULE_PREFIX.length(), end) + "rank");
+            } else if (unlabelled.containsKey(name) && unlabelled.get(name).dim(0) == 0) {
+                axes.set(0, LABELS);
+            }
+            inputs.put(name, axes);
+        }
+        return inputs;
     }
 
     /** The name of R's input, of a layer's canonical name. */

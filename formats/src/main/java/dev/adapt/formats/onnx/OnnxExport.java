@@ -17,7 +17,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 
 /**
  * A model written as ONNX: its forward pass as a graph, batch and sequence of any size.
@@ -81,9 +80,10 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
             throw new UsageException("--out " + out + ": expected a file name that ends with .onnx");
         }
         OnnxGraph graph = new OnnxGraph(model.config().modelType());
-        Set<String> optional = options.adapterInputs() ? model.trainable() : Set.of();
+        Map<String, List<String>> optional = options.adapterInputs() ? AdapterInputs.axes(model) : Map.of();
         OnnxWeights weights = new OnnxWeights(graph, model::leaf, optional);
-        build(model, graph, weights, options.past());
+        boolean otherHeads = optional.values().stream().anyMatch(axes -> axes.contains(AdapterInputs.LABELS));
+        build(model, graph, weights, otherHeads, options.past());
         Optional<Path> data = Optional.empty();
         if (options.weights() == Weights.LINKED) {
             write(out, graph, weights.linked(out));
@@ -118,7 +118,7 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         }
     }
 
-    private static void build(Model model, OnnxGraph graph, OnnxWeights weights, boolean past) {
+    private static void build(Model model, OnnxGraph graph, OnnxWeights weights, boolean otherHeads, boolean past) {
         Architecture architecture = model.architecture();
         OnnxPast keys = past ? OnnxPast.of(model) : OnnxPast.NONE;
         Map<String, OnnxValue> inputs = new HashMap<>();
@@ -128,11 +128,7 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         }
         Optional<KeyValueCache<OnnxValue>> cache = keys.declare(graph);
         OnnxValue result = model.forward(new OnnxOps(graph), weights::leaf, inputs, cache);
-        boolean otherHeads = architecture
-                .head()
-                .map(head -> architecture.headTensors(head).keySet().stream().anyMatch(weights::isOptional))
-                .orElse(false);
-        List<String> axes = otherHeads ? List.of("batch", "labels") : architecture.outputAxes();
+        List<String> axes = otherHeads ? List.of("batch", AdapterInputs.LABELS) : architecture.outputAxes();
         graph.output(result, architecture.outputName(), axes);
         cache.ifPresent(own -> keys.give(graph, own));
     }

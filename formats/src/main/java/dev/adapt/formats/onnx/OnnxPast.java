@@ -33,9 +33,9 @@ record OnnxPast(Optional<CacheSpec> spec) {
     static OnnxPast of(Model model) {
         return new OnnxPast(Optional.of(model.architecture()
                 .cache()
-                .orElseThrow(() -> new UsageException(
-                        "--with-past: " + model.config().document().path()
-                                + " describes no language model, and only those keep keys and values of earlier tokens"))));
+                .orElseThrow(() -> new UsageException("--with-past: "
+                        + model.config().document().path()
+                        + " describes no language model, and only those keep keys and values of earlier tokens"))));
     }
 
     /** A model's inputs: the mask is that of earlier tokens too, and the tokens' positions are given. */

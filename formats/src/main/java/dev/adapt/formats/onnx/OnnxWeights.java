@@ -20,7 +20,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
-import java.util.Set;
 import java.util.function.Function;
 
 /** The weights that an exported graph reads, and where their bytes go. */
@@ -30,23 +29,18 @@ final class OnnxWeights {
 
     private final OnnxGraph graph;
     private final Function<String, Tensor> leaves;
-    private final Set<String> optional;
+    private final Map<String, List<String>> optional;
     private final SequencedMap<String, Tensor> used = new LinkedHashMap<>();
     private final Map<String, OnnxValue> values = new LinkedHashMap<>();
 
     /**
      * @param leaves the tensor of a name
-     * @param optional the names of those, in memory, that are inputs too: a run may replace them
+     * @param optional those, in memory, that are inputs too, which a run may replace: by name, their axes
      */
-    OnnxWeights(OnnxGraph graph, Function<String, Tensor> leaves, Set<String> optional) {
+    OnnxWeights(OnnxGraph graph, Function<String, Tensor> leaves, Map<String, List<String>> optional) {
         this.graph = graph;
         this.leaves = leaves;
         this.optional = optional;
-    }
-
-    /** Whether a run may replace a weight. */
-    boolean isOptional(String name) {
-        return optional.contains(name);
     }
 
     /**
@@ -58,8 +52,8 @@ final class OnnxWeights {
         return values.computeIfAbsent(name, absent -> {
             Tensor tensor = leaves.apply(name);
             used.put(name, tensor);
-            if (isOptional(name)) {
-                graph.declare(name, TensorProto.DataType.FLOAT, AdapterInputs.axes(name, tensor.shape()));
+            if (optional.containsKey(name)) {
+                graph.declare(name, TensorProto.DataType.FLOAT, optional.get(name));
             }
             OnnxValue weight = graph.weight(name);
             return type(tensor) == TensorProto.DataType.FLOAT ? weight : new OnnxOps(graph).toFloat(weight);
