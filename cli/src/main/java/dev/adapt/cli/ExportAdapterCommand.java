@@ -1,6 +1,5 @@
 package dev.adapt.cli;
 
-import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.model.Binding;
@@ -43,7 +42,7 @@ final class ExportAdapterCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         long start = System.nanoTime();
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
-            BoundAdapter bound = new Binding(checkpoint).bind(Adapter.read(path), false);
+            BoundAdapter bound = new Binding(checkpoint).bind(Adapters.read(path), false);
             OnnxAdapter adapter = OnnxAdapter.of(bound, Model.of(checkpoint, bound)::leaf);
             adapter.write(out);
             System.out.printf(

@@ -1,7 +1,6 @@
 package dev.adapt.cli;
 
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
@@ -108,14 +107,14 @@ final class ExportOnnxCommand implements Callable<Integer> {
     private Model model(Checkpoint checkpoint) throws IOException {
         return adapter.isEmpty()
                 ? Model.of(checkpoint)
-                : Model.of(checkpoint, new Binding(checkpoint).bind(Adapter.read(adapter.get()), false));
+                : Model.of(checkpoint, new Binding(checkpoint).bind(Adapters.read(adapter.get()), false));
     }
 
     private Model open(Checkpoint checkpoint) throws IOException {
         Binding binding = new Binding(checkpoint);
         List<BoundAdapter> adapters = new ArrayList<>();
         for (Path folder : adapterInputs) {
-            adapters.add(binding.bind(Adapter.read(folder), false));
+            adapters.add(binding.bind(Adapters.read(folder), false));
         }
         return AdapterInputs.model(
                 checkpoint,

@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
@@ -57,6 +58,11 @@ final class InspectCommand implements Callable<Integer> {
             return 0;
         }
         boolean adapter = Files.exists(path.resolve(AdapterConfig.FILE));
+        List<Path> tree = Adapter.within(path);
+        if (!adapter && !tree.isEmpty()) {
+            printTree(tree);
+            return 0;
+        }
         try (Checkpoint checkpoint = Checkpoint.open(adapter ? path.resolve(Adapter.FILE) : path)) {
             Optional<AdapterSize> size = adapter ? Optional.of(sizeOfAdapter()) : Optional.empty();
             if (json) {
@@ -94,8 +100,26 @@ final class InspectCommand implements Callable<Integer> {
         return root;
     }
 
+    /** The adapters of a folder tree, one a line. */
+    private void printTree(List<Path> tree) throws IOException {
+        TextTable table = new TextTable("adapter", "method", "rank", "modules", "trained", "file");
+        ArrayNode nodes = new JsonMapper().createArrayNode();
+        for (Path folder : tree) {
+            AdapterSize size = AdapterSize.of(Adapters.read(folder));
+            table.row(
+                    path.relativize(folder),
+                    size.method(),
+                    size.ranks(),
+                    size.modules(),
+                    String.format("%,d", size.trained()),
+                    new Bytes(size.bytes()));
+            describe(size, nodes.addObject().put("path", folder.toString()));
+        }
+        System.out.print(json ? nodes.toPrettyString() + "\n" : table.toString());
+    }
+
     private AdapterSize sizeOfAdapter() throws IOException {
-        Adapter adapter = Adapter.read(path);
+        Adapter adapter = Adapters.read(path);
         if (base.isEmpty()) {
             return AdapterSize.of(adapter);
         }
@@ -158,16 +182,7 @@ final class InspectCommand implements Callable<Integer> {
     private ObjectNode asJson(Checkpoint checkpoint, Optional<AdapterSize> size) {
         ObjectNode root = new JsonMapper().createObjectNode();
         root.put("path", path.toString());
-        size.ifPresent(own -> {
-            ObjectNode adapter = root.putObject("adapter");
-            adapter.put("method", own.method());
-            adapter.put("rank", own.ranks());
-            adapter.put("modules", own.modules());
-            adapter.put("trained_parameters", own.trained());
-            adapter.put("head_parameters", own.head());
-            adapter.put("file_bytes", own.bytes());
-            own.loraParameters().ifPresent(lora -> adapter.put("lora_parameters_of_that_rank", lora));
-        });
+        size.ifPresent(own -> describe(own, root.putObject("adapter")));
         checkpoint.config().map(ModelConfig::document).ifPresent(config -> root.set("config", config.json()));
         ArrayNode tensors = root.putArray("tensors");
         for (TensorView tensor : checkpoint.tensors().values()) {
@@ -189,6 +204,16 @@ final class InspectCommand implements Callable<Integer> {
         root.put("elements", elements(checkpoint));
         root.put("bytes", bytes(checkpoint));
         return root;
+    }
+
+    private static void describe(AdapterSize size, ObjectNode node) {
+        node.put("method", size.method());
+        node.put("rank", size.ranks());
+        node.put("modules", size.modules());
+        node.put("trained_parameters", size.trained());
+        node.put("head_parameters", size.head());
+        node.put("file_bytes", size.bytes());
+        size.loraParameters().ifPresent(lora -> node.put("lora_parameters_of_that_rank", lora));
     }
 
     private static long elements(Checkpoint checkpoint) {

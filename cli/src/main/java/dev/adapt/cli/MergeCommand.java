@@ -2,6 +2,7 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
@@ -72,7 +73,7 @@ final class MergeCommand implements Callable<Integer> {
             throw new UsageException("--threads: expected at least 1, found " + threads);
         }
         long start = System.nanoTime();
-        Adapter adapter = rounded(Adapter.read(adapterFolder));
+        Adapter adapter = rounded(Adapters.read(adapterFolder));
         if (!force && !adapter.recordsBase()) {
             System.err.println("adapt: note: " + adapterFolder + " does not record the base it was trained on; " + into
                     + " is taken on trust");
@@ -87,6 +88,7 @@ final class MergeCommand implements Callable<Integer> {
             merger.merge(out);
             double seconds = (System.nanoTime() - start) / 1e9;
             MergePlan plan = merger.plan();
+            print(bound.change());
             System.out.printf(
                     Locale.ROOT,
                     "%s: %d tensors adapted, %d from the adapter, %d copied, %s in %.2f s (%s/s)%n",
@@ -104,6 +106,14 @@ final class MergeCommand implements Callable<Integer> {
     private Merger.Settings settings() {
         Merger.Settings settings = Merger.Settings.of(threads);
         return noFsync ? settings.withoutFlush() : settings;
+    }
+
+    private static void print(BaseChange change) {
+        change.vocabulary().ifPresent(words -> System.out.println("config.json: vocab_size is now " + words));
+        if (change.unties()) {
+            System.out.println("the head is no longer the table of words: both are written, and config.json says"
+                    + " tie_word_embeddings false");
+        }
     }
 
     private Adapter rounded(Adapter adapter) {

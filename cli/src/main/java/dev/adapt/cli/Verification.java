@@ -143,7 +143,7 @@ final class Verification implements AutoCloseable {
             Path path = forms.base().get();
             Checkpoint base = open(path);
             if (forms.adapter().isPresent()) {
-                Adapter adapter = Adapter.read(forms.adapter().get());
+                Adapter adapter = Adapters.read(forms.adapter().get());
                 models.add(new Form("base + adapter", path, Model.of(base, new Binding(base).bind(adapter, false))));
             } else {
                 models.add(new Form("base", path, Model.of(base)));

@@ -4,6 +4,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
@@ -80,31 +81,54 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
             }
         }
         Map<String, FloatTensor> saved = savedByTensor(base, adapter);
+        targets.keySet().removeAll(saved.keySet());
+        Map<String, String> copies = copies(base, adapter);
         Set<String> added = new LinkedHashSet<>(saved.keySet());
         added.removeAll(base.tensors().keySet());
+        added.removeAll(copies.keySet());
         List<Output> outputs = new ArrayList<>();
         for (SafetensorsFile file : base.files()) {
             boolean last = file == base.files().getLast();
-            outputs.add(output(file, targets, saved, last ? added : Set.of()));
+            outputs.add(output(file, targets, saved, last ? added : Set.of(), copies));
         }
+        added.addAll(copies.keySet());
         return new MergePlan(outputs, added);
     }
 
-    /** The adapter's saved tensors by the names the base gives them, or would. */
+    /** The adapter's saved tensors by the names the base gives them, or would; its updates are added where it adapts them too. */
     private static Map<String, FloatTensor> savedByTensor(Checkpoint base, BoundAdapter adapter) {
         Binding binding = new Binding(base);
         Map<String, FloatTensor> saved = new LinkedHashMap<>();
         adapter.saved()
                 .forEach((canonical, tensor) ->
                         saved.put(binding.find(canonical).map(TensorView::name).orElse(canonical), tensor));
+        for (Target target : adapter.targets()) {
+            saved.computeIfPresent(target.tensor(), (name, weight) -> adapter.adapted(target, weight));
+        }
         return saved;
+    }
+
+    /** New tensors that begin as one of the base: a head that was the table of words, and no longer is. */
+    private static Map<String, String> copies(Checkpoint base, BoundAdapter adapter) {
+        Map<String, String> copies = new LinkedHashMap<>();
+        if (adapter.change().unties()) {
+            Binding binding = new Binding(base);
+            Architecture architecture = Architecture.of(base.config().orElseThrow());
+            String head = architecture.tiedHead().orElseThrow() + ".weight";
+            String table = architecture.wordTable().orElseThrow() + ".weight";
+            if (binding.find(head).isEmpty()) {
+                copies.put(head, binding.find(table).orElseThrow().name());
+            }
+        }
+        return copies;
     }
 
     private static Output output(
             SafetensorsFile file,
             Map<String, List<Contribution>> targets,
             Map<String, FloatTensor> saved,
-            Set<String> added) {
+            Set<String> added,
+            Map<String, String> copies) {
         List<TensorSpec> specs = new ArrayList<>();
         for (TensorInfo info : file.header().tensors()) {
             FloatTensor replacement = saved.get(info.name());
@@ -114,39 +138,50 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         for (String name : added) {
             FloatTensor tensor = saved.get(name);
             if (tensor != null) {
-                specs.add(placeFor(specs), new TensorSpec(name, Dtype.F32, tensor.shape()));
+                add(specs, new TensorSpec(name, Dtype.F32, tensor.shape()));
             }
         }
+        copies.forEach((name, source) -> {
+            for (TensorInfo info : file.header().tensors()) {
+                if (info.name().equals(source)) {
+                    FloatTensor own = saved.get(name);
+                    add(specs, new TensorSpec(name, info.dtype(), own == null ? info.shape() : own.shape()));
+                }
+            }
+        });
         SafetensorsHeader header = SafetensorsHeader.inOrder(specs, file.metadata());
-        return new Output(file, header, tasks(file, header, targets, saved));
+        return new Output(file, header, tasks(file, header, targets, saved, copies));
     }
 
     /** Before the first narrower tensor, so that all stay aligned to their element size. */
-    private static int placeFor(List<TensorSpec> specs) {
+    private static void add(List<TensorSpec> specs, TensorSpec added) {
         int place = 0;
-        while (place < specs.size() && specs.get(place).dtype().bits() >= Dtype.F32.bits()) {
+        while (place < specs.size()
+                && specs.get(place).dtype().bits() >= added.dtype().bits()) {
             place++;
         }
-        return place;
+        specs.add(place, added);
     }
 
     private static List<Task> tasks(
             SafetensorsFile file,
             SafetensorsHeader header,
             Map<String, List<Contribution>> targets,
-            Map<String, FloatTensor> saved) {
+            Map<String, FloatTensor> saved,
+            Map<String, String> copies) {
         List<Task> tasks = new ArrayList<>();
         for (TensorInfo place : header.tensors()) {
             FloatTensor replacement = saved.get(place.name());
             List<Contribution> parts = targets.get(place.name());
+            String source = copies.getOrDefault(place.name(), place.name());
             if (replacement != null) {
                 requireWritable(file, place);
                 tasks.add(new Task.Replace(replacement, place));
             } else if (parts != null) {
                 requireWritable(file, place);
-                tasks.add(new Task.Adapt(file.tensor(place.name()), parts, place));
+                tasks.add(new Task.Adapt(file.tensor(source), parts, place));
             } else {
-                copy(tasks, file.tensor(place.name()), place);
+                copy(tasks, file.tensor(source), place);
             }
         }
         return tasks;

@@ -118,9 +118,8 @@ public final class Merger {
         if (base.config().isPresent()) {
             ModelConfig config = base.config().get();
             Path target = folder.resolve(ModelConfig.FILE);
-            if (adapter.head().isPresent()) {
-                Files.writeString(
-                        target, config.withHead(adapter.head().get()).document().text());
+            if (!adapter.change().isEmpty()) {
+                Files.writeString(target, adapter.change().of(config).document().text());
             } else {
                 Files.copy(config.document().path(), target);
             }

@@ -8,12 +8,15 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedSet;
 import java.util.TreeMap;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * An adapter as its folder holds it: {@code adapter_config.json} and {@code adapter_model.safetensors}, as PEFT lays
@@ -22,7 +25,8 @@ import java.util.TreeMap;
  * @param file the safetensors file
  * @param modules the adapted modules, as its keys spell them
  * @param parts the method's tensors by key
- * @param saved tensors of modules it holds whole, by name in the model
+ * @param saved tensors it holds whole, by name in the model: of saved modules, biases, tables of words
+ * @param notes what a user should know of what was read, each a sentence
  */
 public record Adapter(
         Path file,
@@ -31,9 +35,18 @@ public record Adapter(
         SequencedSet<String> modules,
         Map<String, FloatTensor> parts,
         Map<String, FloatTensor> saved,
-        Map<String, String> metadata) {
+        Map<String, String> metadata,
+        List<String> notes) {
     /** The tensors' file in an adapter folder. */
     public static final String FILE = "adapter_model.safetensors";
+
+    /** The same as pickles, which PEFT wrote once. */
+    private static final String PICKLED = "adapter_model.bin";
+
+    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera)_");
+
+    /** How deep {@link #within} looks. */
+    private static final int DEPTH = 3;
 
     /** What PEFT's keys begin with, before a tensor that all layers share. */
     static final String SHARED_PREFIX = "base_model.";
@@ -41,24 +54,26 @@ public record Adapter(
     /** What PEFT's keys begin with, before the name of a module. */
     public static final String MODULE_PREFIX = "base_model.model.";
 
+    /** What stands in a key between an adapted module and a tensor of the layer beneath. */
+    static final String BASE_LAYER = ".base_layer.";
+
+    public Adapter {
+        notes = List.copyOf(notes);
+    }
+
     /**
      * Reads an adapter folder.
      *
      * @throws NoSuchFileException if there is none, or it lacks one of the two files
-     * @throws FormatException if a file is broken, or holds what no supported method explains
+     * @throws FormatException if a file is broken, holds what no supported method explains, or holds other modules than the
+     *     config says
      */
     public static Adapter read(Path folder) throws IOException {
-        if (!Files.exists(folder)) {
-            throw new NoSuchFileException(folder.toString());
-        }
-        for (String name : List.of(AdapterConfig.FILE, FILE)) {
-            if (!Files.exists(folder.resolve(name))) {
-                throw new NoSuchFileException(folder.toString(), null, "holds no " + name + ": not an adapter folder");
-            }
-        }
+        requireFiles(folder);
         AdapterConfig config = AdapterConfig.read(folder.resolve(AdapterConfig.FILE));
         try (SafetensorsFile tensors = SafetensorsFile.open(folder.resolve(FILE))) {
             AdapterMethod method = AdapterMethod.of(config, tensors.metadata());
+            List<String> unknown = config.unknown(method.configFields());
             SequencedSet<String> modules = new LinkedHashSet<>();
             Map<String, FloatTensor> parts = new TreeMap<>();
             Map<String, FloatTensor> saved = new TreeMap<>();
@@ -78,11 +93,60 @@ public record Adapter(
                             tensors.path(), key, "expected a key that begins with \"" + SHARED_PREFIX + "\"");
                 }
             }
-            if (modules.isEmpty()) {
-                throw new FormatException(
-                        tensors.path(), "holds no tensor of " + method.peftType() + ", the config's peft_type");
+            requireAsConfigured(tensors.path(), config, modules, saved);
+            List<String> notes = new ArrayList<>();
+            if (!unknown.isEmpty()) {
+                notes.add(
+                        config.path() + ": fields that adapt does not know are ignored: " + String.join(", ", unknown));
             }
-            return new Adapter(tensors.path(), config, method, modules, parts, saved, tensors.metadata());
+            if (config.bias().equals("lora_only")
+                    && saved.keySet().stream().noneMatch(name -> name.endsWith(".bias"))) {
+                notes.add(tensors.path()
+                        + ": holds no bias, though its config says bias \"lora_only\": PEFT does not save"
+                        + " those of the layers it wraps, and the base's are used");
+            }
+            return new Adapter(tensors.path(), config, method, modules, parts, saved, tensors.metadata(), notes);
+        }
+    }
+
+    private static void requireFiles(Path folder) throws IOException {
+        if (!Files.exists(folder)) {
+            throw new NoSuchFileException(folder.toString());
+        }
+        List<Path> inside = within(folder);
+        if (!Files.exists(folder.resolve(AdapterConfig.FILE)) && !inside.isEmpty()) {
+            throw new NoSuchFileException(
+                    folder.toString(),
+                    null,
+                    "holds several adapters: " + String.join(", ", names(folder, inside)) + "; give the folder of one");
+        }
+        if (!Files.exists(folder.resolve(FILE)) && Files.exists(folder.resolve(PICKLED))) {
+            throw new NoSuchFileException(
+                    folder.toString(),
+                    null,
+                    "holds " + PICKLED + ", a pickle, which can run code when it is read; save the adapter as " + FILE);
+        }
+        for (String name : List.of(AdapterConfig.FILE, FILE)) {
+            if (!Files.exists(folder.resolve(name))) {
+                throw new NoSuchFileException(folder.toString(), null, "holds no " + name + ": not an adapter folder");
+            }
+        }
+    }
+
+    private static List<String> names(Path folder, List<Path> inside) {
+        return inside.stream().map(each -> folder.relativize(each).toString()).toList();
+    }
+
+    /** The adapter folders in a folder and below, in order: PEFT saves the adapters of one model this way. */
+    public static List<Path> within(Path folder) throws IOException {
+        if (!Files.isDirectory(folder)) {
+            return List.of();
+        }
+        try (Stream<Path> files = Files.walk(folder, DEPTH)) {
+            return files.filter(file -> file.endsWith(AdapterConfig.FILE))
+                    .map(Path::getParent)
+                    .sorted()
+                    .toList();
         }
     }
 
@@ -93,19 +157,58 @@ public record Adapter(
                 .findFirst();
     }
 
-    /** {@code base_model.model.classifier.weight} is {@code classifier.weight}, if the config saves that module. */
+    /** {@code base_model.model.classifier.weight} is {@code classifier.weight}. */
     private static String savedName(TensorView tensor, AdapterConfig config) {
-        String name = tensor.name().substring(MODULE_PREFIX.length()).replace(".modules_to_save.", ".");
-        for (String module : config.modulesToSave()) {
-            if (name.startsWith(module + ".") || name.contains("." + module + ".")) {
-                return name;
-            }
+        String name = tensor.name()
+                .substring(MODULE_PREFIX.length())
+                .replace(".modules_to_save.", ".")
+                .replace(BASE_LAYER, ".");
+        if (METHOD_TENSOR.matcher(name).find()) {
+            throw new FormatException(
+                    tensor.file(),
+                    tensor.name(),
+                    "is no tensor of " + config.peftType() + " as its config describes it");
         }
-        throw new FormatException(
-                tensor.file(),
-                tensor.name(),
-                "is neither a tensor of " + config.peftType() + " nor of a module in modules_to_save "
-                        + config.modulesToSave());
+        return name;
+    }
+
+    /** The config and the file must speak of the same modules: PEFT would leave out, without a word, what they do not share. */
+    private static void requireAsConfigured(
+            Path file, AdapterConfig config, SequencedSet<String> modules, Map<String, FloatTensor> saved) {
+        if (modules.isEmpty()) {
+            throw new FormatException(file, "holds no tensor of " + config.peftType() + ", the config's peft_type");
+        }
+        TargetModules targets = config.targetModules();
+        List<String> unclaimed =
+                modules.stream().filter(module -> !targets.claims(module)).toList();
+        if (!unclaimed.isEmpty()) {
+            throw new FormatException(
+                    file,
+                    "adapts " + unclaimed.size() + " modules that its config does not name: "
+                            + String.join(", ", unclaimed.subList(0, Math.min(4, unclaimed.size())))
+                            + (unclaimed.size() > 4 ? ", …" : "")
+                            + "; correct target_modules in " + AdapterConfig.FILE);
+        }
+        List<String> whole = config.modulesToSave();
+        if (!whole.isEmpty() && saved.keySet().stream().noneMatch(name -> isOf(whole, name))) {
+            throw new FormatException(file, "holds no tensor of the modules in modules_to_save " + whole);
+        }
+    }
+
+    /** Whether a tensor belongs to one of the modules named, or to a module inside it. */
+    public static boolean isOf(List<String> modules, String tensor) {
+        return modules.stream()
+                .anyMatch(module -> tensor.startsWith(module + ".") || tensor.contains("." + module + "."));
+    }
+
+    /** The stored tensor of a part of a module. */
+    Optional<FloatTensor> part(String module, String part) {
+        return Optional.ofNullable(parts.get(MODULE_PREFIX + module + "." + part));
+    }
+
+    /** Whether a module is an embedding. */
+    public boolean isEmbedding(String module) {
+        return method.adaptsEmbedding(part -> part(module, part).orElse(null));
     }
 
     /** Whether its metadata say which base it was trained on. */
@@ -115,6 +218,6 @@ public record Adapter(
 
     /** The same adapter under a variant of its method. */
     public Adapter with(AdapterMethod other) {
-        return new Adapter(file, config, other, modules, parts, saved, metadata);
+        return new Adapter(file, config, other, modules, parts, saved, metadata, notes);
     }
 }

@@ -8,11 +8,32 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
 
 /** An adapter's {@code adapter_config.json}, with the fields all of PEFT's methods have. */
 public record AdapterConfig(JsonDocument document) {
     /** The file's name in an adapter folder. */
     public static final String FILE = "adapter_config.json";
+
+    /** The fields that all of PEFT's methods have. */
+    private static final Set<String> COMMON = Set.of(
+            "auto_mapping",
+            "base_model_name_or_path",
+            "bias",
+            "exclude_modules",
+            "fan_in_fan_out",
+            "inference_mode",
+            "layers_pattern",
+            "layers_to_transform",
+            "modules_to_save",
+            "peft_type",
+            "peft_version",
+            "r",
+            "revision",
+            "target_modules",
+            "task_type");
 
     /**
      * Reads an adapter_config.json.
@@ -33,20 +54,56 @@ public record AdapterConfig(JsonDocument document) {
         return document.string("peft_type").orElseThrow(() -> document.wrong("peft_type", "a string"));
     }
 
-    /** The names of the modules that the adapter holds whole. */
+    /**
+     * The names of the modules that the adapter holds whole.
+     *
+     * @throws dev.adapt.formats.FormatException if they are not a list of names
+     */
     public List<String> modulesToSave() {
+        JsonNode node = document.json().path("modules_to_save");
         List<String> modules = new ArrayList<>();
-        document.json().path("modules_to_save").forEach(module -> modules.add(module.asText()));
+        if (document.says("modules_to_save") && !node.isArray()) {
+            throw document.wrong("modules_to_save", "a list of names");
+        }
+        for (JsonNode module : node) {
+            if (!module.isTextual()) {
+                throw document.wrong("modules_to_save", "a list of names");
+            }
+            modules.add(module.textValue());
+        }
         return modules;
     }
 
-    /** A map from module patterns to numbers, in the file's order; empty where the field is missing. */
+    /** Which of the base's biases the adapter replaces: {@code none}, {@code all}, or those of adapted modules. */
+    public String bias() {
+        return document.string("bias").orElse("none");
+    }
+
+    /** Whether a tied head follows the table of words, as {@code ensure_weight_tying} says. */
+    public boolean keepsTies() {
+        return document.says("ensure_weight_tying");
+    }
+
+    /** The modules it says are adapted. */
+    public TargetModules targetModules() {
+        return TargetModules.of(this);
+    }
+
+    /** A map from module patterns to positive numbers, in the file's order; empty where the field is missing. */
     Map<String, Double> pattern(String field) {
         Map<String, Double> pattern = new LinkedHashMap<>();
         JsonNode node = document.json().path(field);
+        if (document.says(field) && !node.isObject()) {
+            throw document.wrong(field, "a number for each module pattern");
+        }
         node.properties().forEach(entry -> {
             if (!entry.getValue().isNumber()) {
                 throw document.wrong(field, "a number for each module pattern");
+            }
+            try {
+                Pattern.compile(entry.getKey());
+            } catch (PatternSyntaxException e) {
+                throw document.wrong(field, "regular expressions as keys (" + e.getDescription() + ")");
             }
             pattern.put(entry.getKey(), entry.getValue().doubleValue());
         });
@@ -66,10 +123,23 @@ public record AdapterConfig(JsonDocument document) {
         }
     }
 
-    /** Refuses biases trained beside the update. */
-    void refuseBias() {
-        if (!document.string("bias").orElse("none").equals("none")) {
-            throw document.wrong("bias", "\"none\", the only kind supported");
-        }
+    /**
+     * The fields that are set and that nobody knows.
+     *
+     * @param own the fields that the method knows, beside those all methods have
+     * @throws dev.adapt.formats.FormatException for a switch: PEFT's are called {@code use_…}, and each changes the result
+     */
+    List<String> unknown(Set<String> own) {
+        List<String> unknown = new ArrayList<>();
+        document.json().fieldNames().forEachRemaining(field -> {
+            if (!COMMON.contains(field) && !own.contains(field) && document.says(field)) {
+                if (field.startsWith("use_")) {
+                    throw document.wrong(
+                            field, "it unset: adapt does not know this option, which may change what the adapter does");
+                }
+                unknown.add(field);
+            }
+        });
+        return unknown;
     }
 }

@@ -9,6 +9,7 @@ import dev.adapt.formats.tensor.Shape;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -43,6 +44,18 @@ public sealed interface AdapterMethod permits Lora, Vera {
     /** The names of the parts that belong to a layer alone: keys of the adapter's file end with them. */
     List<String> partNames();
 
+    /** The fields of its config that it knows, beside those all of PEFT's methods have. */
+    Set<String> configFields();
+
+    /**
+     * Whether an adapted module is an embedding.
+     *
+     * @param part the stored tensor of a part's name
+     */
+    default boolean adaptsEmbedding(Function<String, @Nullable FloatTensor> part) {
+        return false;
+    }
+
     /** The rank of the update of a layer. */
     int rank(Target target);
 
@@ -60,7 +73,7 @@ public sealed interface AdapterMethod permits Lora, Vera {
      */
     <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight);
 
-    /** Writes the method's hyperparameters as PEFT names them. */
+    /** Writes the method's own fields, all that PEFT 0.21 writes for it. */
     void describe(ObjectNode config);
 
     /**

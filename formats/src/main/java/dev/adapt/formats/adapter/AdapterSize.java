@@ -78,7 +78,7 @@ public record AdapterSize(
                 .filter(Matcher::matches)
                 .map(shape -> Shape.of(Long.parseLong(shape.group(1)), Long.parseLong(shape.group(2))))
                 .or(() -> adapter.method()
-                        .layerShape(part -> adapter.parts().get(Adapter.MODULE_PREFIX + module + "." + part)))
+                        .layerShape(part -> adapter.part(module, part).orElse(null)))
                 .map(shape -> new Target(module, module, module, (int) shape.dim(0), (int) shape.dim(1), false));
     }
 }

@@ -11,7 +11,10 @@ import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
+import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
@@ -31,6 +34,7 @@ import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.random.RandomGenerator;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -39,8 +43,9 @@ import org.jspecify.annotations.Nullable;
  *
  * @param targets the adapted layers, in the base's order
  * @param tensors the method's tensors by the keys of the adapter's file, regenerated ones included
- * @param saved tensors of modules the adapter holds whole, by canonical name
- * @param head the head the adapter brings, if it brings one
+ * @param saved tensors that the adapter holds whole, by canonical name
+ * @param savedNames what the adapter's keys call those, where it is not their canonical name
+ * @param change what it changes in the base's config.json
  * @param baseDigests the {@link dev.adapt.formats.tensor.TensorDigest} of each target's weight, by canonical name of the
  *     module
  */
@@ -49,7 +54,8 @@ public record BoundAdapter(
         List<Target> targets,
         SequencedMap<String, FloatTensor> tensors,
         Map<String, FloatTensor> saved,
-        Optional<Head> head,
+        Map<String, String> savedNames,
+        BaseChange change,
         Map<String, String> baseDigests) {
     static final String BASE_SHA256 = "adapt.base.sha256.";
     static final String BASE_SHAPE = "adapt.base.shape.";
@@ -91,7 +97,40 @@ public record BoundAdapter(
                 }
             }
         }
-        return new BoundAdapter(method, targets, tensors, saved, head, baseDigests);
+        return new BoundAdapter(method, targets, tensors, saved, Map.of(), BaseChange.of(head), baseDigests);
+    }
+
+    /** ΔW of one layer, left [out, k] times right [k, in]. */
+    public record Factors(FloatTensor left, FloatTensor right) {}
+
+    /**
+     * A plain LoRA adapter of factors that were computed.
+     *
+     * @param updates in the base's order
+     * @param saved tensors it holds whole, by canonical name
+     */
+    public static BoundAdapter lora(
+            SequencedMap<Target, Factors> updates,
+            Map<String, FloatTensor> saved,
+            Map<String, String> savedNames,
+            BaseChange change,
+            Map<String, String> baseDigests) {
+        SequencedMap<String, Integer> ranks = new LinkedHashMap<>();
+        updates.forEach((target, factors) ->
+                ranks.put(target.module(), (int) factors.right().shape().dim(0)));
+        Lora method = Lora.unscaled(ranks);
+        SequencedMap<String, FloatTensor> tensors = new LinkedHashMap<>();
+        updates.forEach((target, factors) -> {
+            for (Part part : method.parts(target, List.copyOf(updates.keySet()))) {
+                FloatTensor factor = Lora.isLeft(part.name()) ? factors.left() : factors.right();
+                if (!factor.shape().equals(part.shape())) {
+                    throw new IllegalArgumentException(
+                            target.module() + ": a factor " + factor.shape() + " in place of " + part.shape());
+                }
+                tensors.put(key(part, target), factor);
+            }
+        });
+        return new BoundAdapter(method, List.copyOf(updates.keySet()), tensors, saved, savedNames, change, baseDigests);
     }
 
     /** A target's weight as [out, in], however it is stored. */
@@ -105,6 +144,7 @@ public record BoundAdapter(
      *
      * @param targets the layers of its modules
      * @param saved its saved tensors by canonical name
+     * @param savedNames what its keys call those
      * @param baseDigests of the base at hand
      * @param force whether to go on with another base than the adapter was trained on
      * @throws FormatException if a tensor is missing, has another shape than its layer needs, or the base or a regenerated
@@ -114,6 +154,8 @@ public record BoundAdapter(
             Adapter adapter,
             List<Target> targets,
             Map<String, FloatTensor> saved,
+            Map<String, String> savedNames,
+            BaseChange change,
             Map<String, String> baseDigests,
             boolean force) {
         if (!force) {
@@ -128,7 +170,7 @@ public record BoundAdapter(
                     continue;
                 }
                 FloatTensor found = adapter.parts().get(key);
-                if (found == null && part.initial() instanceof Initial.Regenerated) {
+                if (found == null && part.initial() instanceof Initial.Regenerated && !part.stored()) {
                     if (regenerated.isEmpty()) {
                         regenerated.putAll(regenerate(adapter, targets));
                     }
@@ -143,7 +185,9 @@ public record BoundAdapter(
             throw new FormatException(
                     adapter.file(), "holds tensors that no adapted module uses: " + String.join(", ", unused));
         }
-        return new BoundAdapter(adapter.method(), targets, tensors, saved, headOf(adapter), baseDigests);
+        BaseChange whole =
+                new BaseChange(headOf(adapter).or(change::head), change.vocabulary(), change.unties());
+        return new BoundAdapter(adapter.method(), targets, tensors, saved, savedNames, whole, baseDigests);
     }
 
     private static FloatTensor checked(Adapter adapter, String key, @Nullable FloatTensor found, Shape expected) {
@@ -223,6 +267,11 @@ public record BoundAdapter(
         return value;
     }
 
+    /** The head it brings, if it brings one. */
+    public Optional<Head> head() {
+        return change.head();
+    }
+
     /** The keys of the tensors that training changes. */
     public List<String> trainedKeys() {
         return keys(Part::trained);
@@ -269,26 +318,53 @@ public record BoundAdapter(
         });
     }
 
+    /**
+     * A weight with its update, for weights that are not the base's: in float64, rounded once.
+     *
+     * @param weight as the base stores it
+     */
+    public FloatTensor adapted(Target target, FloatTensor weight) {
+        ReferenceOps ops = new ReferenceOps();
+        LowRank<DoubleTensor> update = update(ops, target, name -> DoubleTensor.of(require(tensors, name)));
+        DoubleTensor upright = DoubleTensor.of(target.transposed() ? weight.transposed() : weight);
+        DoubleTensor whole = ops.add(upright, ops.matMul(update.foldedLeft(ops), update.foldedRight(ops)));
+        if (update.magnitude().isPresent()) {
+            whole = ops.mul(whole, ops.reshape(update.rowScale(ops, upright), -1, 1));
+        }
+        FloatTensor rounded = new FloatTensor(whole.shape(), whole.toFloats());
+        return target.transposed() ? rounded.transposed() : rounded;
+    }
+
     /** The same adapter with other values, as training left them. */
     public BoundAdapter with(Map<String, FloatTensor> trained, Map<String, FloatTensor> trainedSaved) {
         SequencedMap<String, FloatTensor> changed = new LinkedHashMap<>(tensors);
         changed.putAll(trained);
         Map<String, FloatTensor> changedSaved = new LinkedHashMap<>(saved);
         changedSaved.putAll(trainedSaved);
-        return new BoundAdapter(method, targets, changed, changedSaved, head, baseDigests);
+        return new BoundAdapter(method, targets, changed, changedSaved, savedNames, change, baseDigests);
     }
 
     /**
-     * Writes the adapter's two files into an existing folder, as PEFT lays them out. Each appears whole or not at all.
+     * Writes the adapter's two files in float32 into an existing folder, as PEFT lays them out. Each appears whole or not
+     * at all.
      *
      * @param targetNames what the user asked to adapt, for {@code target_modules}
      * @param base for {@code base_model_name_or_path}
      */
     public void write(Path folder, List<String> targetNames, Path base) throws IOException {
+        write(folder, targetNames, base, Dtype.F32);
+    }
+
+    /**
+     * The same, each value rounded once to {@code dtype}.
+     *
+     * @throws IllegalArgumentException if {@code dtype} is none of F64, F32, F16 and BF16
+     */
+    public void write(Path folder, List<String> targetNames, Path base, Dtype dtype) throws IOException {
         Map<String, FloatTensor> stored = new LinkedHashMap<>();
         keys(Part::stored).forEach(key -> stored.put(key, require(tensors, key)));
-        saved.forEach((name, tensor) -> stored.put(Adapter.MODULE_PREFIX + name, tensor));
-        SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, metadata());
+        saved.forEach((name, tensor) -> stored.put(Adapter.MODULE_PREFIX + savedKey(name), tensor));
+        SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, dtype, metadata());
         JsonDocument config = config(folder.resolve(AdapterConfig.FILE), targetNames, base);
         try (PendingOutput pending = PendingOutput.file(config.path())) {
             Files.writeString(pending.path(), config.text());
@@ -314,37 +390,73 @@ public record BoundAdapter(
                 }
             }
         }
-        head.ifPresent(own -> {
+        head().ifPresent(own -> {
             metadata.put(POOLING, own.pooling().name().toLowerCase(Locale.ROOT));
             metadata.put(LABELS, new JsonMapper().valueToTree(own.labels()).toString());
         });
         return metadata;
     }
 
+    /** A saved tensor's key: PEFT wraps the layers it adapts, and the bias of such a layer is the layer's beneath. */
+    private String savedKey(String canonical) {
+        String name = savedNames.getOrDefault(canonical, canonical);
+        String module = moduleOf(name);
+        return targets.stream().anyMatch(target -> target.module().equals(module))
+                ? module + Adapter.BASE_LAYER + name.substring(module.length() + 1)
+                : name;
+    }
+
+    private static String moduleOf(String tensor) {
+        return tensor.substring(0, Math.max(0, tensor.lastIndexOf('.')));
+    }
+
+    /**
+     * The config with all fields that PEFT 0.21 writes, in its alphabetical order, but for {@code peft_version}: PEFT did not
+     * write it.
+     */
     private JsonDocument config(Path path, List<String> targetNames, Path base) {
         ObjectNode json = new JsonMapper().createObjectNode();
         json.putNull("auto_mapping");
         json.put("base_model_name_or_path", base.toString());
-        json.put("bias", "none");
-        json.put("fan_in_fan_out", targets.stream().anyMatch(Target::transposed));
+        json.put("fan_in_fan_out", targets.stream().anyMatch(target -> target.transposed() && !target.embedding()));
         json.put("inference_mode", true);
         json.putNull("layers_pattern");
         json.putNull("layers_to_transform");
-        if (saved.isEmpty()) {
-            json.putNull("modules_to_save");
-        } else {
-            ArrayNode modules = json.putArray("modules_to_save");
-            saved.keySet().stream()
-                    .map(name -> name.substring(0, name.indexOf('.')))
-                    .distinct()
-                    .forEach(modules::add);
-        }
         json.put("peft_type", method.peftType());
         json.putNull("revision");
-        var names = json.putArray("target_modules");
-        targetNames.forEach(names::add);
         json.putNull("task_type");
+        ArrayNode names = json.putArray("target_modules");
+        targetNames.forEach(names::add);
         method.describe(json);
-        return new JsonDocument(path, json);
+        describeSaved(json);
+        ObjectNode sorted = new JsonMapper().createObjectNode();
+        new TreeMap<>(json.properties().stream().collect(Collectors.toMap(Map.Entry::getKey, Map.Entry::getValue)))
+                .forEach(sorted::set);
+        return new JsonDocument(path, sorted);
+    }
+
+    /** Biases without their weights are a trained bias's; whatever else is held whole is a saved module's. */
+    private void describeSaved(ObjectNode json) {
+        Set<String> adapted = targets.stream().map(Target::module).collect(Collectors.toSet());
+        Set<String> modules = new LinkedHashSet<>();
+        boolean biases = false;
+        for (String canonical : saved.keySet()) {
+            String name = savedNames.getOrDefault(canonical, canonical);
+            String module = moduleOf(name);
+            boolean weighted = saved.containsKey(moduleOf(canonical) + ".weight");
+            String first = name.substring(0, Math.max(0, name.indexOf('.')));
+            boolean ofHead = first.equals(Head.MODULE) || first.equals(Head.SCORE);
+            if (name.endsWith(".bias") && !weighted && !ofHead) {
+                biases = true;
+            } else if (!adapted.contains(module)) {
+                modules.add(ofHead ? first : module);
+            }
+        }
+        json.put("bias", biases ? "all" : "none");
+        if (modules.isEmpty()) {
+            json.putNull("modules_to_save");
+        } else {
+            modules.forEach(json.putArray("modules_to_save")::add);
+        }
     }
 }

@@ -14,6 +14,9 @@ public sealed interface Initial {
     /** Uniform in ±1/√fanIn: Kaiming's with a = √5, as PEFT initialises LoRA's A. */
     record KaimingUniform(int fanIn) implements Initial {}
 
+    /** Normal, of mean 0 and variance 1, as PEFT initialises the B of embeddings. */
+    record Normal() implements Initial {}
+
     /** The Euclidean norm of each row of the frozen weight [out, in]. */
     record RowNorms() implements Initial {}
 
@@ -34,6 +37,11 @@ public sealed interface Initial {
                 float bound = (float) (1 / Math.sqrt(fanIn));
                 for (int i = 0; i < values.length; i++) {
                     values[i] = random.nextFloat(-bound, bound);
+                }
+            }
+            case Normal() -> {
+                for (int i = 0; i < values.length; i++) {
+                    values[i] = (float) random.nextGaussian();
                 }
             }
             case RowNorms() -> rowNorms(weight.get(), values);

@@ -6,17 +6,26 @@ import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
  * LoRA: {@code ΔW = s·B·A}, A [r, in], B [out, r], both trained (Hu et al., arXiv 2106.09685, equation 3), with
  * {@code s = α/r}, or {@code α/√r} for rsLoRA (Kalajdzievski, arXiv 2312.03732). A starts Kaiming-uniform, B at 0.
+ *
+ * <p>On an embedding of n rows the roles are the same with {@code in = n}; there A starts at 0 and B normal, as in PEFT.
  *
  * <p>DoRA (Liu et al., arXiv 2402.09353, equation 5) trains beside them the norms m [out] of the adapted weight's rows,
  * {@code W' = diag(m/‖W + ΔW‖)·(W + ΔW)}; m starts at ‖W‖.
@@ -38,35 +47,103 @@ public record Lora(
     private static final String A = "lora_A.weight";
     private static final String B = "lora_B.weight";
     private static final String MAGNITUDE = "lora_magnitude_vector";
+    private static final String EMBEDDING_A = "lora_embedding_A";
+    private static final String EMBEDDING_B = "lora_embedding_B";
+
+    /** Variants of LoRA that are not implemented. */
+    private static final List<String> REFUSED = List.of(
+            "use_qalora",
+            "use_bdlora",
+            "lora_bias",
+            "megatron_config",
+            "layer_replication",
+            "target_parameters",
+            "trainable_token_indices",
+            "alora_invocation_tokens",
+            "arrow_config",
+            "kasa_config",
+            "monteclora_config");
+
+    private static final Set<String> FIELDS = Set.of(
+            "alpha_pattern",
+            "corda_config",
+            "ensure_weight_tying",
+            "eva_config",
+            "init_lora_weights",
+            "loftq_config",
+            "lora_alpha",
+            "lora_dropout",
+            "lora_ga_config",
+            "megatron_core",
+            "qalora_group_size",
+            "rank_pattern",
+            "runtime_config",
+            "use_dora",
+            "use_rslora",
+            "velora_config");
+
+    /** Starts that change the base's weights, so that the trained update does not belong to the base as it is. */
+    private static final List<String> REBASED = List.of("pissa", "olora", "corda", "loftq", "lora_ga", "kasa");
 
     /** LoRA with one rank and alpha for all layers. */
     public Lora(int rank, double alpha, double dropout) {
         this(rank, alpha, false, false, dropout, Map.of(), Map.of());
     }
 
+    /** LoRA of scale 1 with a rank for each module, for factors that hold the whole update. */
+    static Lora unscaled(Map<String, Integer> rankOfModule) {
+        int usual = rankOfModule.values().stream()
+                .collect(Collectors.groupingBy(rank -> rank, TreeMap::new, Collectors.counting()))
+                .entrySet()
+                .stream()
+                .max(Map.Entry.comparingByValue())
+                .orElseThrow()
+                .getKey();
+        Map<String, Double> others = new LinkedHashMap<>();
+        // of two names that a module ends with, the first is PEFT's: the longer must come first
+        rankOfModule.entrySet().stream()
+                .filter(entry -> entry.getValue() != usual)
+                .sorted(Comparator.comparingInt(entry -> -entry.getKey().length()))
+                .forEach(entry -> others.put(entry.getKey(), (double) entry.getValue()));
+        return new Lora(usual, usual, false, false, 0, others, others);
+    }
+
+    /** Whether a part is the left factor. */
+    static boolean isLeft(String part) {
+        return part.equals(B) || part.equals(EMBEDDING_B);
+    }
+
     static Lora of(AdapterConfig config) {
-        config.refuse(
-                "use_qalora",
-                "use_bdlora",
-                "lora_bias",
-                "megatron_config",
-                "layer_replication",
-                "target_parameters",
-                "trainable_token_indices",
-                "alora_invocation_tokens",
-                "arrow_config",
-                "kasa_config",
-                "monteclora_config",
-                "velora_config");
-        config.refuseBias();
+        config.refuse(REFUSED.toArray(String[]::new));
+        if (!List.of("none", "all", "lora_only").contains(config.bias())) {
+            throw config.document().wrong("bias", "\"none\", \"all\" or \"lora_only\"");
+        }
+        String start = config.document().string("init_lora_weights").orElse("").toLowerCase(Locale.ROOT);
+        if (REBASED.stream().anyMatch(start::startsWith)) {
+            throw config.document()
+                    .wrong(
+                            "init_lora_weights",
+                            "a start that leaves the base as it is; convert the adapter when saving it, with PEFT's"
+                                    + " path_initial_model_for_weight_conversion");
+        }
         return new Lora(
                 config.document().positive("r"),
                 config.document().number("lora_alpha", 8),
                 config.document().says("use_rslora"),
                 config.document().says("use_dora"),
                 config.document().number("lora_dropout", 0),
-                config.pattern("rank_pattern"),
+                ranks(config),
                 config.pattern("alpha_pattern"));
+    }
+
+    private static Map<String, Double> ranks(AdapterConfig config) {
+        Map<String, Double> ranks = config.pattern("rank_pattern");
+        for (double rank : ranks.values()) {
+            if (rank < 1 || rank != (int) rank) {
+                throw config.document().wrong("rank_pattern", "positive integers");
+            }
+        }
+        return ranks;
     }
 
     @Override
@@ -76,7 +153,21 @@ public record Lora(
 
     @Override
     public List<String> partNames() {
-        return dora ? List.of(A, B, MAGNITUDE) : List.of(A, B);
+        List<String> names = new ArrayList<>(List.of(A, B, EMBEDDING_A, EMBEDDING_B));
+        if (dora) {
+            names.add(MAGNITUDE);
+        }
+        return names;
+    }
+
+    @Override
+    public Set<String> configFields() {
+        return Stream.concat(FIELDS.stream(), REFUSED.stream()).collect(Collectors.toUnmodifiableSet());
+    }
+
+    @Override
+    public boolean adaptsEmbedding(Function<String, @Nullable FloatTensor> part) {
+        return part.apply(EMBEDDING_A) != null || part.apply(EMBEDDING_B) != null;
     }
 
     @Override
@@ -104,8 +195,15 @@ public record Lora(
     public List<Part> parts(Target target, List<Target> all) {
         int r = rank(target);
         List<Part> parts = new ArrayList<>();
-        parts.add(Part.trained(A, Shape.of(r, target.in()), new Initial.KaimingUniform(target.in())));
-        parts.add(Part.trained(B, Shape.of(target.out(), r), new Initial.Constant(0)));
+        Shape a = Shape.of(r, target.in());
+        Shape b = Shape.of(target.out(), r);
+        if (target.embedding()) {
+            parts.add(Part.trained(EMBEDDING_A, a, new Initial.Constant(0)));
+            parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal()));
+        } else {
+            parts.add(Part.trained(A, a, new Initial.KaimingUniform(target.in())));
+            parts.add(Part.trained(B, b, new Initial.Constant(0)));
+        }
         if (dora) {
             parts.add(Part.trained(MAGNITUDE, Shape.of(target.out()), new Initial.RowNorms()));
         }
@@ -115,8 +213,8 @@ public record Lora(
     @Override
     public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
         return new LowRank<>(
-                part.apply(B),
-                part.apply(A),
+                part.apply(target.embedding() ? EMBEDDING_B : B),
+                part.apply(target.embedding() ? EMBEDDING_A : A),
                 Optional.empty(),
                 Optional.empty(),
                 scale(target),
@@ -125,8 +223,9 @@ public record Lora(
 
     @Override
     public Optional<Shape> layerShape(Function<String, @Nullable FloatTensor> part) {
-        FloatTensor a = part.apply(A);
-        FloatTensor b = part.apply(B);
+        boolean embedding = adaptsEmbedding(part);
+        FloatTensor a = part.apply(embedding ? EMBEDDING_A : A);
+        FloatTensor b = part.apply(embedding ? EMBEDDING_B : B);
         return a == null || b == null
                 ? Optional.empty()
                 : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));
@@ -135,14 +234,46 @@ public record Lora(
     @Override
     public void describe(ObjectNode config) {
         config.put("r", rank);
-        config.put("lora_alpha", alpha);
+        put(config, "lora_alpha", alpha);
         config.put("lora_dropout", dropout);
         config.put("use_rslora", rankStabilised);
         config.put("use_dora", dora);
-        config.put("init_lora_weights", true);
         ObjectNode ranks = config.putObject("rank_pattern");
-        rankPattern.forEach((module, value) -> ranks.put(module, value.intValue()));
+        rankPattern.forEach((module, value) -> put(ranks, module, value));
         ObjectNode alphas = config.putObject("alpha_pattern");
-        alphaPattern.forEach(alphas::put);
+        alphaPattern.forEach((module, value) -> put(alphas, module, value));
+        config.put("init_lora_weights", true);
+        config.putNull("exclude_modules");
+        config.putObject("loftq_config");
+        config.put("megatron_core", "megatron.core");
+        config.put("qalora_group_size", 16);
+        for (String flag : List.of("ensure_weight_tying", "lora_bias", "use_qalora")) {
+            config.put(flag, false);
+        }
+        for (String unused : List.of(
+                "alora_invocation_tokens",
+                "arrow_config",
+                "corda_config",
+                "eva_config",
+                "kasa_config",
+                "layer_replication",
+                "lora_ga_config",
+                "megatron_config",
+                "monteclora_config",
+                "target_parameters",
+                "trainable_token_indices",
+                "use_bdlora",
+                "velora_config")) {
+            config.putNull(unused);
+        }
+    }
+
+    /** A number as JSON writes it best: whole ones without a point, as PEFT's own are. */
+    private static void put(ObjectNode node, String field, double value) {
+        if (value == Math.rint(value) && Math.abs(value) < 1L << 53) {
+            node.put(field, (long) value);
+        } else {
+            node.put(field, value);
+        }
     }
 }

@@ -1,11 +1,19 @@
 package dev.adapt.formats.adapter;
 
 /**
- * A linear layer that an adapter adapts.
+ * A linear layer, or an embedding, that an adapter adapts. An embedding is the linear layer of one-hot inputs: {@code in} is
+ * the number of its rows, {@code out} their width, and its weight is stored [in, out].
  *
  * @param module its name as the adapter's keys spell it
  * @param canonical its canonical name in the architecture
  * @param tensor the base's tensor that holds its weight
- * @param transposed whether that tensor is stored [in, out], as Conv1D does, and not [out, in]
+ * @param transposed whether that tensor is stored [in, out], as Conv1D and embeddings do, and not [out, in]
+ * @param embedding whether it is an embedding
  */
-public record Target(String module, String canonical, String tensor, int out, int in, boolean transposed) {}
+public record Target(
+        String module, String canonical, String tensor, int out, int in, boolean transposed, boolean embedding) {
+    /** A linear layer. */
+    public Target(String module, String canonical, String tensor, int out, int in, boolean transposed) {
+        this(module, canonical, tensor, out, in, transposed, false);
+    }
+}

@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.function.Supplier;
 
@@ -17,6 +18,9 @@ import java.util.function.Supplier;
  * VeRA: {@code ΔW = diag(b)·B·diag(d)·A} (Kopiczko et al., arXiv 2310.11454, equation 2). A and B are frozen, shared by
  * all layers and regenerated from a seed, so that only b [out] and d [r] of each layer are trained and stored. b starts
  * at 0, d at {@code dInitial}.
+ *
+ * <p>Stored in bf16 or f16, all four widen exactly to float32 and are computed with as that, as PEFT does once its default
+ * {@code autocast_adapter_dtype} has widened them; a projection that is stored is used as it is stored.
  *
  * @param key PEFT's {@code projection_prng_key}
  * @param saveProjection whether the adapter's file holds A and B too
@@ -31,9 +35,13 @@ public record Vera(
     private static final String A = "vera_A";
     private static final String B = "vera_B";
     private static final String ROUNDING = "adapt.vera.rounding";
+    private static final Set<String> FIELDS = Set.of(
+            "d_initial", "init_weights", "init_vera_weights", "projection_prng_key", "save_projection", "vera_dropout");
 
     static Vera of(AdapterConfig config, Map<String, String> metadata) {
-        config.refuseBias();
+        if (!config.bias().equals("none")) {
+            throw config.document().wrong("bias", "\"none\": PEFT does not save the biases that VeRA trains");
+        }
         JsonNode save = config.document().json().path("save_projection");
         JsonNode key = config.document().json().path("projection_prng_key");
         if (!key.canConvertToLong() || !key.isIntegralNumber()) {
@@ -61,6 +69,11 @@ public record Vera(
     @Override
     public List<String> partNames() {
         return List.of(LAMBDA_B, LAMBDA_D);
+    }
+
+    @Override
+    public Set<String> configFields() {
+        return FIELDS;
     }
 
     @Override

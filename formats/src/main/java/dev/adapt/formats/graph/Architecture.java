@@ -76,6 +76,16 @@ public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit {
     /** The class of transformers that has a classification head on this architecture. */
     String classifierClass();
 
+    /** The canonical name of the embedding of its words, if it reads words. */
+    default Optional<String> wordTable() {
+        return Optional.empty();
+    }
+
+    /** The canonical name of the language modelling head that shares the weight of {@link #wordTable}, if it does. */
+    default Optional<String> tiedHead() {
+        return Optional.empty();
+    }
+
     /** The pooling a new head takes where the user does not choose. */
     default Pooling defaultPooling(Predicate<String> present) {
         return ownPooling();

@@ -72,6 +72,11 @@ public record Bert(BertEncoder encoder, Optional<Head> head) implements Architec
     }
 
     @Override
+    public Optional<String> wordTable() {
+        return Optional.of("embeddings.word_embeddings");
+    }
+
+    @Override
     public Pooling defaultPooling(Predicate<String> present) {
         return present.test(POOLER + ".weight") ? Pooling.POOLER : Pooling.MEAN;
     }

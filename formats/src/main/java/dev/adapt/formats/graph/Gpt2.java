@@ -32,6 +32,7 @@ public record Gpt2(
         boolean tied,
         DecoderOutput output)
         implements Architecture {
+    private static final String WORDS = "wte";
     static Gpt2 of(ModelConfig model) {
         JsonDocument config = model.document();
         if (config.says("add_cross_attention")) {
@@ -94,7 +95,7 @@ public record Gpt2(
     public SequencedMap<String, Shape> requiredTensors() {
         int hidden = hidden();
         Tensors tensors =
-                new Tensors().matrix("wte", sequences.vocabulary(), hidden).matrix("wpe", sequences.longest(), hidden);
+                new Tensors().matrix(WORDS, sequences.vocabulary(), hidden).matrix("wpe", sequences.longest(), hidden);
         for (int i = 0; i < layers; i++) {
             String layer = "h." + i + ".";
             tensors.layerNorm(layer + "ln_1", hidden)
@@ -134,6 +135,16 @@ public record Gpt2(
     }
 
     @Override
+    public Optional<String> wordTable() {
+        return Optional.of(WORDS);
+    }
+
+    @Override
+    public Optional<String> tiedHead() {
+        return tied && output.language() ? Optional.of(DecoderOutput.LM_HEAD) : Optional.empty();
+    }
+
+    @Override
     public String outputName() {
         return output.name();
     }
@@ -147,14 +158,14 @@ public record Gpt2(
     public <T> T forward(Layers<T> model, Map<String, T> inputs) {
         Ops<T> ops = model.ops();
         Causal<T> causal = Causal.of(model, inputs);
-        T words = model.embedding(causal.ids(), "wte");
+        T words = model.embedding(causal.ids(), WORDS);
         T states = ops.dropout(ops.add(words, model.embedding(causal.positions(), "wpe")), embeddingDropout);
         T bias = causal.bias();
         for (int i = 0; i < layers; i++) {
             states = layer(model, states, bias, i);
         }
         states = model.layerNorm(states, "ln_f", epsilon);
-        return output.apply(model, states, causal.mask(), tied ? "wte" : DecoderOutput.LM_HEAD);
+        return output.apply(model, states, causal.mask(), tied ? WORDS : DecoderOutput.LM_HEAD);
     }
 
     private <T> T layer(Layers<T> model, T states, T bias, int index) {

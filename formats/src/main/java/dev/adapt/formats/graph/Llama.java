@@ -40,6 +40,7 @@ public record Llama(
         String classifierClass,
         DecoderOutput output)
         implements Architecture {
+    private static final String WORDS = "embed_tokens";
     private static final String Q = "self_attn.q_proj";
     private static final String K = "self_attn.k_proj";
     private static final String V = "self_attn.v_proj";
@@ -148,7 +149,7 @@ public record Llama(
 
     @Override
     public SequencedMap<String, Shape> requiredTensors() {
-        Tensors tensors = new Tensors().matrix("embed_tokens", sequences.vocabulary(), hidden);
+        Tensors tensors = new Tensors().matrix(WORDS, sequences.vocabulary(), hidden);
         for (int i = 0; i < windows.size(); i++) {
             String layer = "layers." + i + ".";
             tensors.add(layer + "input_layernorm.weight", hidden)
@@ -202,6 +203,16 @@ public record Llama(
     }
 
     @Override
+    public Optional<String> wordTable() {
+        return Optional.of(WORDS);
+    }
+
+    @Override
+    public Optional<String> tiedHead() {
+        return tied && output.language() ? Optional.of(DecoderOutput.LM_HEAD) : Optional.empty();
+    }
+
+    @Override
     public String outputName() {
         return output.name();
     }
@@ -218,7 +229,7 @@ public record Llama(
     public <T> T forward(Layers<T> model, Map<String, T> inputs) {
         Ops<T> ops = model.ops();
         Causal<T> causal = Causal.of(model, inputs);
-        T states = model.embedding(causal.ids(), "embed_tokens");
+        T states = model.embedding(causal.ids(), WORDS);
         T angles = ops.angles(causal.positions(), rope.frequencies());
         Map<Optional<Integer>, T> biases = new LinkedHashMap<>();
         for (Optional<Integer> window : windows) {
@@ -229,7 +240,7 @@ public record Llama(
             states = layer(model, states, context, i);
         }
         states = model.rmsNorm(states, "norm", epsilon);
-        return output.apply(model, states, causal.mask(), tied ? "embed_tokens" : DecoderOutput.LM_HEAD);
+        return output.apply(model, states, causal.mask(), tied ? WORDS : DecoderOutput.LM_HEAD);
     }
 
     /** [batch, sequence, width/2] to [batch, 1, sequence, width/2]. */

@@ -96,4 +96,18 @@ public record ModelConfig(JsonDocument document) {
         }
         return new ModelConfig(new JsonDocument(document.path(), changed));
     }
+
+    /** This config for a model with another number of words. */
+    public ModelConfig withVocabulary(int words) {
+        ObjectNode changed = document.json().deepCopy();
+        changed.put("vocab_size", words);
+        return new ModelConfig(new JsonDocument(document.path(), changed));
+    }
+
+    /** This config for a model whose head is not its table of words. */
+    public ModelConfig untied() {
+        ObjectNode changed = document.json().deepCopy();
+        changed.put("tie_word_embeddings", false);
+        return new ModelConfig(new JsonDocument(document.path(), changed));
+    }
 }

@@ -58,6 +58,11 @@ public record Roberta(BertEncoder encoder, int padding, String classifierClass, 
     }
 
     @Override
+    public Optional<String> wordTable() {
+        return Optional.of("embeddings.word_embeddings");
+    }
+
+    @Override
     public String canonical(String name) {
         return BertEncoder.canonical(name, "roberta.");
     }

@@ -4,16 +4,19 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.adapter.TargetModules;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.safetensors.TensorView;
-import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.Set;
 import java.util.function.UnaryOperator;
 
 /** Finds the layers that an adapter, or a user, names in a base. */
@@ -40,12 +43,24 @@ public final class Binding {
      * An adapter on the base.
      *
      * @param force whether to go on with another base than the adapter was trained on
-     * @throws FormatException if a module of the adapter is not in the base, a shape does not fit, or the adapter was
-     *     trained on another base
+     * @throws FormatException if a module of the adapter is not in the base, or one that its config names is not in the
+     *     adapter, a shape does not fit, or the adapter was trained on another base
      */
     public BoundAdapter bind(Adapter adapter, boolean force) {
+        requireModules(adapter);
+        SavedTensors saved = SavedTensors.of(adapter, base, byCanonical, canonical, architecture);
+        boolean otherwise = adapter.config().document().says("fan_in_fan_out");
+        List<Target> targets = adapter.modules().stream()
+                .map(module -> target(module, saved, isTransposed(module, otherwise), adapter.isEmbedding(module)))
+                .toList();
+        // digests cost a pass over the targets' bytes: only where there is something to compare them with
+        Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
+        return BoundAdapter.of(adapter, targets, saved.tensors(), saved.names(), saved.change(), digests, force);
+    }
+
+    private void requireModules(Adapter adapter) {
         List<String> unknown = adapter.modules().stream()
-                .filter(module -> !byCanonical.containsKey(canonical.apply(module) + ".weight"))
+                .filter(module -> weightOf(canonical.apply(module)).isEmpty())
                 .toList();
         if (!unknown.isEmpty()) {
             throw new FormatException(
@@ -53,16 +68,46 @@ public final class Binding {
                     unknown.size() + " of its " + adapter.modules().size() + " modules are not in " + base.path() + ": "
                             + some(unknown) + "; give the base it was trained on");
         }
-        // an adapter's fan_in_fan_out counts only where no config tells how the base is stored
-        boolean otherwise = adapter.config().document().says("fan_in_fan_out");
-        List<Target> targets = adapter.modules().stream()
-                .map(module -> target(module, otherwise))
-                .toList();
-        Map<String, FloatTensor> saved = new LinkedHashMap<>();
-        adapter.saved().forEach((name, tensor) -> saved.put(canonical.apply(name), tensor));
-        // digests cost a pass over the targets' bytes: only where there is something to compare them with
-        Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
-        return BoundAdapter.of(adapter, targets, saved, digests, force);
+        List<String> missing = new Claims(adapter, body(adapter), canonical).missing();
+        if (!missing.isEmpty()) {
+            throw new FormatException(
+                    adapter.file(),
+                    "lacks " + missing.size() + " modules of the base that its config names in target_modules: "
+                            + some(missing) + "; get the whole adapter, or name only what it holds");
+        }
+    }
+
+    /** The linear layers of the base that an adapter can adapt; without a config, those like the ones it does adapt. */
+    private Set<String> body(Adapter adapter) {
+        Set<String> body = new LinkedHashSet<>();
+        architecture.ifPresentOrElse(
+                own -> body.addAll(own.linearModules()),
+                () -> byCanonical.keySet().stream()
+                        .filter(name -> name.endsWith(".weight"))
+                        .map(name -> name.substring(0, name.length() - ".weight".length()))
+                        .filter(module -> adapter.modules().stream().anyMatch(own -> isLike(own, module)))
+                        .forEach(body::add));
+        body.removeIf(module -> !byCanonical.containsKey(module + ".weight"));
+        return body;
+    }
+
+    private static boolean isLike(String left, String right) {
+        return left.replaceAll("\\d+", "#").equals(right.replaceAll("\\d+", "#"));
+    }
+
+    /** A config tells how the base is stored; without one the adapter's word counts. */
+    private boolean isTransposed(String module, boolean otherwise) {
+        return architecture.map(own -> own.transposed(canonical.apply(module))).orElse(otherwise);
+    }
+
+    /** The tensor of a module's weight: a tied head's is the table of words. */
+    private Optional<TensorView> weightOf(String canonicalModule) {
+        return find(canonicalModule + ".weight")
+                .or(() -> architecture
+                        .filter(own ->
+                                own.tiedHead().filter(canonicalModule::equals).isPresent())
+                        .flatMap(Architecture::wordTable)
+                        .flatMap(table -> find(table + ".weight")));
     }
 
     /**
@@ -75,24 +120,20 @@ public final class Binding {
                 .filter(module -> byCanonical.containsKey(module + ".weight"))
                 .toList();
         for (String name : names) {
-            if (modules.stream().noneMatch(module -> matches(module, name))) {
+            if (modules.stream().noneMatch(module -> TargetModules.names(name, module))) {
                 throw new FormatException(
                         base.path(), "no module is called \"" + name + "\"; near matches: " + near(name, modules));
             }
         }
         return modules.stream()
-                .filter(module -> names.stream().anyMatch(name -> matches(module, name)))
-                .map(module -> target(actual(module), false))
+                .filter(module -> names.stream().anyMatch(name -> TargetModules.names(name, module)))
+                .map(module -> target(actual(module), SavedTensors.none(), isTransposed(module, false), false))
                 .toList();
     }
 
     private String actual(String module) {
         String tensor = tensor(module).name();
         return tensor.substring(0, tensor.length() - ".weight".length());
-    }
-
-    private static boolean matches(String module, String name) {
-        return module.equals(name) || module.endsWith("." + name);
     }
 
     private static String near(String name, List<String> modules) {
@@ -128,33 +169,30 @@ public final class Binding {
         return String.join(", ", names.subList(0, Math.min(4, names.size()))) + (names.size() > 4 ? ", …" : "");
     }
 
-    private Target target(String module, boolean otherwise) {
-        boolean transposed =
-                architecture.map(own -> own.transposed(canonical.apply(module))).orElse(otherwise);
-        TensorView weight = tensor(canonical.apply(module));
-        if (weight.shape().rank() != 2) {
+    private Target target(String module, SavedTensors saved, boolean transposed, boolean embedding) {
+        String own = canonical.apply(module);
+        TensorView weight = tensor(own);
+        Shape shape = saved.shape(own + ".weight").orElse(weight.shape());
+        if (shape.rank() != 2) {
             throw new FormatException(
-                    weight.file(),
-                    weight.name(),
-                    "has shape " + weight.shape() + ", expected the matrix of a linear layer");
+                    weight.file(), weight.name(), "has shape " + shape + ", expected the matrix of a linear layer");
         }
-        int rows = Math.toIntExact(weight.shape().dim(0));
-        int columns = Math.toIntExact(weight.shape().dim(1));
+        boolean turned = transposed || embedding;
+        int rows = Math.toIntExact(shape.dim(0));
+        int columns = Math.toIntExact(shape.dim(1));
         return new Target(
                 module,
-                canonical.apply(module),
-                weight.name(),
-                transposed ? columns : rows,
-                transposed ? rows : columns,
-                transposed);
+                own,
+                find(own + ".weight").map(TensorView::name).orElse(own + ".weight"),
+                turned ? columns : rows,
+                turned ? rows : columns,
+                turned,
+                embedding);
     }
 
     private TensorView tensor(String canonicalModule) {
-        TensorView tensor = byCanonical.get(canonicalModule + ".weight");
-        if (tensor == null) {
-            throw new IllegalArgumentException("no weight of " + canonicalModule);
-        }
-        return tensor;
+        return weightOf(canonicalModule)
+                .orElseThrow(() -> new IllegalArgumentException("no weight of " + canonicalModule));
     }
 
     /** The base's tensor of a target, as it is stored. */

@@ -45,6 +45,8 @@ public final class Model {
         for (TensorView tensor : base.tensors().values()) {
             weights.put(architecture.canonical(tensor.name()), tensor);
         }
+        adapter.filter(own -> own.change().unties())
+                .ifPresent(own -> untie(Architecture.of(base.config().orElseThrow())));
         adapter.ifPresent(own -> weights.putAll(own.saved()));
         requireTensors(base);
     }
@@ -63,8 +65,16 @@ public final class Model {
     /** A base with an adapter beside it, unmerged. */
     public static Model of(Checkpoint base, BoundAdapter adapter) throws IOException {
         ModelConfig config = base.requireConfig();
-        ModelConfig adapted = adapter.head().map(config::withHead).orElse(config);
+        ModelConfig adapted = adapter.change().of(config);
         return new Model(adapted, Architecture.of(adapted), base, Optional.of(adapter));
+    }
+
+    /** The head that was the table of words begins as a copy of it. */
+    private void untie(Architecture tied) {
+        Tensor table = weights.get(tied.wordTable().orElseThrow() + ".weight");
+        if (table != null) {
+            weights.put(tied.tiedHead().orElseThrow() + ".weight", table);
+        }
     }
 
     private void requireTensors(Checkpoint base) {

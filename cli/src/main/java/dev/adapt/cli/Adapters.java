@@ -1,0 +1,17 @@
+package dev.adapt.cli;
+
+import dev.adapt.formats.adapter.Adapter;
+import java.io.IOException;
+import java.nio.file.Path;
+
+/** Reading adapters, with what a user should know of them said on the error stream. */
+final class Adapters {
+    private Adapters() {}
+
+    /** Reads an adapter folder. */
+    static Adapter read(Path folder) throws IOException {
+        Adapter adapter = Adapter.read(folder);
+        adapter.notes().forEach(note -> System.err.println("adapt: note: " + note));
+        return adapter;
+    }
+}

@@ -1,0 +1,141 @@
+package dev.adapt.formats.adapter;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.adapt.formats.JsonDocument;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.Predicate;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
+
+/**
+ * The modules that an adapter_config.json says are adapted, by the rules of PEFT's {@code check_target_module_exists}: a
+ * list names modules, or their ends after a dot; a string is a regular expression of whole names; {@code all-linear} is
+ * every linear layer. {@code exclude_modules} and {@code modules_to_save} take away, and {@code layers_to_transform} keeps
+ * only some layers of what a list names.
+ *
+ * @param names where it is a list, what it names
+ * @param included what the list or the expression names, in the layers kept
+ * @param excluded what is taken away
+ */
+public record TargetModules(List<String> names, Predicate<String> included, Predicate<String> excluded) {
+    private static final String FIELD = "target_modules";
+    private static final String LAYERS = "layers_to_transform";
+    private static final Pattern ANY_LAYER = Pattern.compile(".*\\.[^.]*\\.(\\d+)\\.");
+
+    public TargetModules {
+        names = List.copyOf(names);
+    }
+
+    /**
+     * What a config says; without {@code target_modules}, every module.
+     *
+     * @throws dev.adapt.formats.FormatException if a field has another type, or is no regular expression
+     */
+    static TargetModules of(AdapterConfig config) {
+        JsonDocument document = config.document();
+        JsonNode node = document.json().path(FIELD);
+        Predicate<String> excluded =
+                document.says("exclude_modules") ? matcher(document, "exclude_modules") : module -> false;
+        for (String saved : config.modulesToSave()) {
+            Pattern within = Pattern.compile("(^|.*\\.)" + Pattern.quote(saved) + "($|\\..*)");
+            excluded = excluded.or(module -> within.matcher(module).lookingAt());
+        }
+        if (node.isMissingNode() || node.isNull() || node.asText().equalsIgnoreCase("all-linear")) {
+            return new TargetModules(List.of(), module -> true, excluded);
+        }
+        Predicate<String> included = matcher(document, FIELD);
+        if (node.isTextual()) {
+            return new TargetModules(List.of(), included, excluded);
+        }
+        return new TargetModules(strings(document, FIELD), included.and(layers(document)), excluded);
+    }
+
+    /** Whether the config says that a module is adapted. */
+    public boolean claims(String module) {
+        return included.test(module) && !excluded.test(module);
+    }
+
+    /** Whether a module is what a list's entry names: the whole name, or its end after a dot. */
+    public static boolean names(String entry, String module) {
+        return module.equals(entry) || module.endsWith("." + entry);
+    }
+
+    private static Predicate<String> matcher(JsonDocument document, String field) {
+        JsonNode node = document.json().path(field);
+        if (node.isTextual()) {
+            return expression(document, field, node.textValue()).asMatchPredicate();
+        }
+        List<String> entries = strings(document, field);
+        return module -> entries.stream().anyMatch(entry -> names(entry, module));
+    }
+
+    /** A Python expression; what Java writes in another way is translated. */
+    private static Pattern expression(JsonDocument document, String field, String text) {
+        try {
+            return Pattern.compile(text.replace("(?P<", "(?<")
+                    .replaceAll("\\(\\?P=(\\w+)\\)", "\\\\k<$1>")
+                    .replace("\\Z", "\\z"));
+        } catch (PatternSyntaxException e) {
+            throw document.wrong(field, "a list of names or a regular expression (" + e.getDescription() + ")");
+        }
+    }
+
+    private static List<String> strings(JsonDocument document, String field) {
+        List<String> strings = new ArrayList<>();
+        JsonNode node = document.json().path(field);
+        if (!node.isArray()) {
+            throw document.wrong(field, "a list of names or a regular expression");
+        }
+        for (JsonNode entry : node) {
+            if (!entry.isTextual()) {
+                throw document.wrong(field, "a list of names or a regular expression");
+            }
+            strings.add(entry.textValue());
+        }
+        return strings;
+    }
+
+    private static Predicate<String> layers(JsonDocument document) {
+        Optional<Set<Integer>> kept = kept(document);
+        if (kept.isEmpty()) {
+            return module -> true;
+        }
+        List<Pattern> patterns = new ArrayList<>();
+        JsonNode pattern = document.json().path("layers_pattern");
+        if (pattern.isTextual() && !pattern.textValue().isEmpty()) {
+            patterns.add(expression(document, "layers_pattern", ".*\\." + pattern.textValue() + "\\.(\\d+)\\."));
+        } else if (document.says("layers_pattern")) {
+            strings(document, "layers_pattern")
+                    .forEach(each ->
+                            patterns.add(expression(document, "layers_pattern", ".*\\." + each + "\\.(\\d+)\\.")));
+        }
+        List<Pattern> any = patterns.isEmpty() ? List.of(ANY_LAYER) : patterns;
+        return module -> any.stream()
+                .map(each -> each.matcher(module))
+                .filter(Matcher::lookingAt)
+                .findFirst()
+                .filter(found -> kept.get().stream()
+                        .anyMatch(layer -> found.group(found.groupCount()).equals(layer.toString())))
+                .isPresent();
+    }
+
+    private static Optional<Set<Integer>> kept(JsonDocument document) {
+        JsonNode node = document.json().path(LAYERS);
+        if (node.isMissingNode() || node.isNull() || (node.isArray() && node.isEmpty())) {
+            return Optional.empty();
+        }
+        Set<Integer> layers = new LinkedHashSet<>();
+        for (JsonNode layer : node.isArray() ? node : List.of(node)) {
+            if (!layer.isInt() || layer.intValue() < 0) {
+                throw document.wrong(LAYERS, "a layer's number from 0 on, or a list of them");
+            }
+            layers.add(layer.intValue());
+        }
+        return Optional.of(layers);
+    }
+}

@@ -1,0 +1,83 @@
+package dev.adapt.formats.model;
+
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.TargetModules;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.UnaryOperator;
+import java.util.regex.MatchResult;
+import java.util.regex.Pattern;
+
+/**
+ * The modules of a base that an adapter's config says are adapted and its file lacks. PEFT would leave them untrained and
+ * go on.
+ *
+ * <p>The config speaks the adapter's names, the base may have others. How the adapter would call a module is told by the
+ * modules its file does hold: by the same module of another layer, by the prefix they share, or by their neighbours.
+ */
+record Claims(Adapter adapter, Set<String> body, UnaryOperator<String> canonical) {
+    private static final Pattern NUMBER = Pattern.compile("\\d+");
+    private static final Pattern LAYER = Pattern.compile("(?<=\\.)\\d+(?=\\.)");
+
+    /** Those modules, as the adapter would call them, in the base's order. */
+    List<String> missing() {
+        if (!adapter.config().document().says("target_modules")) {
+            return List.of();
+        }
+        TargetModules targets = adapter.config().targetModules();
+        Set<String> held = new LinkedHashSet<>();
+        adapter.modules().forEach(module -> held.add(canonical.apply(module)));
+        Map<String, String> missing = new LinkedHashMap<>();
+        for (String name : candidates()) {
+            String own = canonical.apply(name);
+            if (body.contains(own) && !held.contains(own) && targets.claims(name)) {
+                missing.putIfAbsent(own, name);
+            }
+        }
+        return body.stream().filter(missing::containsKey).map(missing::get).toList();
+    }
+
+    private List<String> candidates() {
+        Map<String, String> byKind = new LinkedHashMap<>();
+        Set<String> prefixes = new LinkedHashSet<>();
+        for (String module : adapter.modules()) {
+            String own = canonical.apply(module);
+            byKind.putIfAbsent(kind(own), module);
+            if (module.endsWith(own)) {
+                prefixes.add(module.substring(0, module.length() - own.length()));
+            }
+        }
+        List<String> candidates = new ArrayList<>();
+        for (String own : body) {
+            String sibling = byKind.get(kind(own));
+            if (sibling != null) {
+                candidates.add(numbered(sibling, own));
+            }
+            prefixes.forEach(prefix -> candidates.add(prefix + own));
+        }
+        // an entry of the list that no held module bears may name the neighbour of one
+        for (String entry : adapter.config().targetModules().names()) {
+            for (String module : adapter.modules()) {
+                candidates.add(module.substring(0, module.lastIndexOf('.') + 1) + entry);
+            }
+        }
+        return candidates;
+    }
+
+    /** A module's name without the numbers of layers. */
+    private static String kind(String module) {
+        return NUMBER.matcher(module).replaceAll("#");
+    }
+
+    /** A name with the numbers of another, as far as it has as many. */
+    private static String numbered(String name, String numbers) {
+        List<String> found =
+                NUMBER.matcher(numbers).results().map(MatchResult::group).toList();
+        int[] next = {0};
+        return LAYER.matcher(name).replaceAll(each -> next[0] < found.size() ? found.get(next[0]++) : each.group());
+    }
+}
