@@ -3,7 +3,6 @@ package dev.adapt.formats.onnx;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Target;
@@ -54,7 +53,7 @@ public final class AdapterInputs {
         List<Head> heads = new ArrayList<>();
         architecture.head().ifPresent(heads::add);
         for (BoundAdapter adapter : adapters) {
-            requireLowRank(adapter.method());
+            requireLowRank(adapter);
             adapter.targets().forEach(target -> targets.putIfAbsent(target.canonical(), canonical(target)));
             adapter.saved().forEach((name, tensor) -> saved.put(name, own(base, architecture, name, tensor.shape())));
             adapter.head().ifPresent(heads::add);
@@ -95,8 +94,13 @@ public final class AdapterInputs {
     }
 
     /** Refuses methods that change a weight by more than a product of low rank. */
-    static void requireLowRank(AdapterMethod method) {
-        if (method instanceof Lora lora && lora.dora()) {
+    static void requireLowRank(BoundAdapter adapter) {
+        if (adapter.targets().stream().anyMatch(Target::embedding)) {
+            throw new UsageException(
+                    "--adapter-inputs: the adapter adapts an embedding, and only linear layers have inputs; merge the"
+                            + " adapter instead");
+        }
+        if (adapter.method() instanceof Lora lora && lora.dora()) {
             throw new UsageException(
                     "--adapter-inputs: DoRA rescales the rows of the whole weight, which two factors of low"
                             + " rank cannot; merge the adapter instead");

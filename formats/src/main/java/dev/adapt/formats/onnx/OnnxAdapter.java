@@ -51,7 +51,7 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
      * @throws UsageException if its updates are no products of low rank, as DoRA's are not
      */
     public static OnnxAdapter of(BoundAdapter adapter, Function<String, Tensor> weight) {
-        AdapterInputs.requireLowRank(adapter.method());
+        AdapterInputs.requireLowRank(adapter);
         ReferenceOps ops = new ReferenceOps();
         SequencedMap<String, FloatTensor> parameters = new LinkedHashMap<>();
         Map<String, DoubleTensor> wide = new LinkedHashMap<>();
