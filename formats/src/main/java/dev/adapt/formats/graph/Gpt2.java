@@ -33,6 +33,7 @@ public record Gpt2(
         DecoderOutput output)
         implements Architecture {
     private static final String WORDS = "wte";
+
     static Gpt2 of(ModelConfig model) {
         JsonDocument config = model.document();
         if (config.says("add_cross_attention")) {

@@ -146,7 +146,8 @@ record SavedTensors(Map<String, FloatTensor> tensors, Map<String, String> names,
             if (architecture.isEmpty()) {
                 return Optional.empty();
             }
-            int before = architecture.get().head().map(own -> own.labels().size()).orElse(0);
+            int before =
+                    architecture.get().head().map(own -> own.labels().size()).orElse(0);
             return Stream.of(Head.MODULE + ".out_proj", Head.MODULE, Head.SCORE)
                     .flatMap(module -> Optional.ofNullable(saved.get(module + ".weight")).stream())
                     .findFirst()
@@ -154,7 +155,9 @@ record SavedTensors(Map<String, FloatTensor> tensors, Map<String, String> names,
                     .filter(classes -> classes != before)
                     .map(classes -> new Head(
                             architecture.get().ownPooling(),
-                            IntStream.range(0, classes).mapToObj(id -> "LABEL_" + id).toList()));
+                            IntStream.range(0, classes)
+                                    .mapToObj(id -> "LABEL_" + id)
+                                    .toList()));
         }
 
         private boolean isWords(String own) {

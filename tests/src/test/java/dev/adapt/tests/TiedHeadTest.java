@@ -1,0 +1,218 @@
+package dev.adapt.tests;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.model.Model;
+import dev.adapt.formats.safetensors.SafetensorsWriter;
+import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import dev.adapt.merge.Merger;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+@DisplayName("An adapter of one side of a tied pair leaves the other as it was")
+class TiedHeadTest {
+    private static final String WORDS = "model.embed_tokens.weight";
+    private static final String HEAD = "lm_head.weight";
+    private static final String KEY = "base_model.model.";
+    private static final int VOCABULARY = 23;
+    private static final int HIDDEN = 8;
+    private static final String CONFIG = """
+            {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 8, "intermediate_size": 12,
+             "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 23,
+             "max_position_embeddings": 32, "tie_word_embeddings": true}
+            """;
+
+    @TempDir
+    private Path folder;
+
+    private Path base;
+    private FloatTensor words;
+    private Path out;
+
+    @ParameterizedTest
+    @ValueSource(strings = {"saved head", "saved words", "adapted head", "adapted words", "saved words, adapted head"})
+    void separatesThem(String which) throws IOException {
+        writeBase();
+        FloatTensor other = random(Shape.of(VOCABULARY, HIDDEN), 7);
+        Map<String, FloatTensor> tensors = new LinkedHashMap<>();
+        List<String> targets = new ArrayList<>(List.of("q_proj"));
+        List<String> saved = new ArrayList<>();
+        if (which.contains("saved head")) {
+            tensors.put(KEY + HEAD, other);
+            saved.add("lm_head");
+        }
+        if (which.contains("saved words")) {
+            tensors.put(KEY + WORDS, other);
+            saved.add("embed_tokens");
+        }
+        if (which.contains("adapted head")) {
+            tensors.put(KEY + "lm_head.lora_A.weight", random(Shape.of(2, HIDDEN), 8));
+            tensors.put(KEY + "lm_head.lora_B.weight", random(Shape.of(VOCABULARY, 2), 9));
+            targets.add("lm_head");
+        }
+        if (which.contains("adapted words")) {
+            tensors.put(KEY + "model.embed_tokens.lora_embedding_A", random(Shape.of(2, VOCABULARY), 8));
+            tensors.put(KEY + "model.embed_tokens.lora_embedding_B", random(Shape.of(HIDDEN, 2), 9));
+            // PEFT saves the table beneath, too
+            tensors.put(KEY + "model.embed_tokens.base_layer.weight", words);
+            targets.add("embed_tokens");
+        }
+        merge(tensors, targets, saved, true);
+        try (Checkpoint merged = Checkpoint.open(out)) {
+            float[] table = merged.tensors().get(WORDS).toFloats();
+            float[] head = merged.tensors().get(HEAD).toFloats();
+            float[] expectedTable = which.contains("saved words")
+                    ? other.values()
+                    : which.contains("adapted words") ? plus(tensors, "model.embed_tokens") : words.values();
+            float[] expectedHead = which.contains("saved head")
+                    ? other.values()
+                    : which.contains("adapted head") ? plus(tensors, "lm_head") : words.values();
+            assertArrayEquals(expectedTable, table, 1e-6f);
+            assertArrayEquals(expectedHead, head, 1e-6f);
+        }
+    }
+
+    /** The words of the base with the update of one module, element by element; alpha is the rank. */
+    private float[] plus(Map<String, FloatTensor> tensors, String module) {
+        boolean embedding = module.contains("embed");
+        String a = KEY + module + (embedding ? ".lora_embedding_A" : ".lora_A.weight");
+        String b = KEY + module + (embedding ? ".lora_embedding_B" : ".lora_B.weight");
+        float[] left = tensors.get(b).values();
+        float[] right = tensors.get(a).values();
+        float[] sum = words.values().clone();
+        for (int word = 0; word < VOCABULARY; word++) {
+            for (int i = 0; i < HIDDEN; i++) {
+                for (int k = 0; k < 2; k++) {
+                    sum[word * HIDDEN + i] += embedding
+                            ? left[i * 2 + k] * right[k * VOCABULARY + word]
+                            : left[word * 2 + k] * right[k * HIDDEN + i];
+                }
+            }
+        }
+        return sum;
+    }
+
+    @Test
+    void equalOnesStayTied() throws IOException {
+        writeBase();
+        merge(Map.of(KEY + HEAD, words), List.of("q_proj"), List.of("lm_head"), false);
+        try (Checkpoint merged = Checkpoint.open(out)) {
+            assertFalse(merged.tensors().containsKey(HEAD));
+        }
+        FloatTensor both = random(Shape.of(VOCABULARY, HIDDEN), 3);
+        merge(
+                Map.of(KEY + HEAD, both, KEY + WORDS, both),
+                List.of("q_proj"),
+                List.of("lm_head", "embed_tokens"),
+                false);
+        try (Checkpoint merged = Checkpoint.open(out)) {
+            assertFalse(merged.tensors().containsKey(HEAD));
+            assertArrayEquals(both.values(), merged.tensors().get(WORDS).toFloats());
+        }
+    }
+
+    @Test
+    void moreWordsTakeTheTiedHeadAlong() throws IOException {
+        writeBase();
+        FloatTensor more = random(Shape.of(VOCABULARY + 3, HIDDEN), 3);
+        merge(Map.of(KEY + WORDS, more), List.of("q_proj"), List.of("embed_tokens"), false);
+        try (Checkpoint merged = Checkpoint.open(out)) {
+            assertFalse(merged.tensors().containsKey(HEAD));
+            assertEquals(VOCABULARY + 3, merged.requireConfig().document().positive("vocab_size"));
+        }
+    }
+
+    /** Merges, and compares the merged model's logits with those of the base with the adapter beside it. */
+    private void merge(Map<String, FloatTensor> tensors, List<String> targets, List<String> saved, boolean unties)
+            throws IOException {
+        Path adapter = Files.createDirectories(folder.resolve("adapter"));
+        Map<String, FloatTensor> all = new LinkedHashMap<>(tensors);
+        String query = KEY + "model.layers.0.self_attn.q_proj";
+        all.put(query + ".lora_A.weight", random(Shape.of(2, HIDDEN), 5));
+        all.put(query + ".lora_B.weight", random(Shape.of(HIDDEN, 2), 6));
+        SafetensorsWriter.write(adapter.resolve(Adapter.FILE), all, Map.of("format", "pt"));
+        JsonMapper json = new JsonMapper();
+        Files.writeString(
+                adapter.resolve("adapter_config.json"),
+                "{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 2, \"target_modules\": "
+                        + json.writeValueAsString(targets) + ", \"modules_to_save\": " + json.writeValueAsString(saved)
+                        + "}");
+        out = folder.resolve("merged-" + tensors.size());
+        try (Checkpoint opened = Checkpoint.open(base)) {
+            BoundAdapter bound = new Binding(opened).bind(Adapter.read(adapter), false);
+            assertEquals(unties, bound.change().unties());
+            new Merger(opened, bound, 1).merge(out);
+            try (Checkpoint merged = Checkpoint.open(out)) {
+                assertEquals(
+                        !unties,
+                        merged.requireConfig()
+                                .document()
+                                .json()
+                                .path("tie_word_embeddings")
+                                .asBoolean());
+                double[] expected = logits(Model.of(opened, bound));
+                assertArrayEquals(expected, logits(Model.of(merged)), 1e-5);
+                double largest = 0;
+                double[] before = logits(Model.of(opened));
+                for (int i = 0; i < before.length && before.length == expected.length; i++) {
+                    largest = Math.max(largest, Math.abs(before[i] - expected[i]));
+                }
+                assertTrue(before.length != expected.length || largest > 1e-3, "nothing changed");
+            }
+        }
+    }
+
+    private static double[] logits(Model model) {
+        Map<String, DoubleTensor> inputs = Map.of(
+                "input_ids", new DoubleTensor(Shape.of(1, 5), new double[] {1, 7, 3, 22, 7}),
+                "attention_mask", new DoubleTensor(Shape.of(1, 5), new double[] {1, 1, 1, 1, 1}));
+        return model.forward(new ReferenceOps(), name -> DoubleTensor.of(model.leaf(name)), inputs)
+                .values();
+    }
+
+    private void writeBase() throws IOException {
+        base = Files.createDirectories(folder.resolve("base"));
+        Path config = Files.writeString(base.resolve(ModelConfig.FILE), CONFIG);
+        Map<String, FloatTensor> tensors = new LinkedHashMap<>();
+        int seed = 20;
+        for (Map.Entry<String, Shape> needed :
+                Architecture.of(ModelConfig.read(config)).requiredTensors().entrySet()) {
+            tensors.put("model." + needed.getKey(), random(needed.getValue(), ++seed));
+        }
+        words = tensors.get(WORDS);
+        SafetensorsWriter.write(base.resolve("model.safetensors"), tensors, Map.of("format", "pt"));
+    }
+
+    private static FloatTensor random(Shape shape, long seed) {
+        Random random = new Random(seed);
+        float[] values = new float[(int) shape.elements()];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = 0.3f * (float) random.nextGaussian();
+        }
+        return new FloatTensor(shape, values);
+    }
+}
