@@ -11,8 +11,10 @@ import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxExport;
 import dev.adapt.formats.onnx.OnnxImport;
 import dev.adapt.merge.Merger;
+import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
+import dev.adapt.train.Metric;
 import dev.adapt.train.Scores;
 import dev.adapt.train.TrainConfig;
 import dev.adapt.train.TrainResult;
@@ -192,7 +194,9 @@ final class DemoCommand implements Callable<Integer> {
                 trained.adapterBytes(),
                 trained.losses(),
                 trained.scores().stream().map(Scores::loss).toList(),
-                trained.scores().stream().map(Scores::accuracy).toList(),
+                trained.scores().stream()
+                        .map(scores -> scores.of(Metric.ACCURACY))
+                        .toList(),
                 trained.best(),
                 trained.examplesPerSecond(),
                 trained.seconds(),
@@ -205,9 +209,9 @@ final class DemoCommand implements Callable<Integer> {
                 base,
                 show.method(),
                 TARGETS,
+                new Classification(Dataset.Columns.UNKNOWN),
                 train,
                 dev,
-                Dataset.Columns.UNKNOWN,
                 adapter,
                 Optional.empty(),
                 EPOCHS,
@@ -218,7 +222,7 @@ final class DemoCommand implements Callable<Integer> {
                 0.06,
                 1,
                 128,
-                Scores.Metric.ACCURACY,
+                Optional.of(Metric.ACCURACY),
                 SEED,
                 Devices.AUTO);
     }
@@ -284,7 +288,9 @@ final class DemoCommand implements Callable<Integer> {
                 DROPOUT,
                 SEED);
         Map<String, String> examples = new TreeMap<>();
-        tested.examples().forEach(example -> examples.putIfAbsent(example.label(), example.text()));
+        tested.examples()
+                .forEach(example ->
+                        examples.putIfAbsent(example.label(), example.text().shown()));
         return new DemoReport(subtitle, lead, examples, settings, results, commands);
     }
 

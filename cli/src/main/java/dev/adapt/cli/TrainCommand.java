@@ -6,14 +6,20 @@ import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.train.CausalLm;
+import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
-import dev.adapt.train.Scores;
+import dev.adapt.train.ImageClassification;
+import dev.adapt.train.Metric;
+import dev.adapt.train.Regression;
+import dev.adapt.train.Task;
 import dev.adapt.train.TrainConfig;
 import dev.adapt.train.TrainResult;
 import dev.adapt.train.Trainer;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -52,8 +58,17 @@ final class TrainCommand implements Callable<Integer> {
     }
 
     /** The tasks that can be trained for. */
-    enum Task {
-        CLASSIFICATION
+    enum Kind {
+        CLASSIFICATION,
+        REGRESSION,
+        CAUSAL_LM,
+        IMAGE_CLASSIFICATION;
+
+        /** What the option calls it. */
+        @Override
+        public String toString() {
+            return name().toLowerCase(Locale.ROOT).replace('_', '-');
+        }
     }
 
     /** Whether a TSV begins with a header. */
@@ -92,18 +107,23 @@ final class TrainCommand implements Callable<Integer> {
             names = "--target",
             split = ",",
             paramLabel = "NAME",
-            defaultValue = "query,value",
-            description = "modules to adapt, by name or end of name (${DEFAULT-VALUE})")
-    private List<String> targets = List.of();
+            description = "modules to adapt, by name or end of name (BERT, RoBERTa, ViT: query,value; GPT-2: c_attn;"
+                    + " Llama: q_proj,v_proj)")
+    private List<String> targets = new ArrayList<>();
 
     @Option(
             names = "--task",
             defaultValue = "classification",
             description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
-    @SuppressWarnings("UnusedVariable") // there is only one so far, and picocli refuses others
-    private Task task = Task.CLASSIFICATION;
+    private Kind kind = Kind.CLASSIFICATION;
 
-    @Option(names = "--data", required = true, paramLabel = "FILE", description = "training data, TSV or JSONL")
+    @Option(
+            names = "--data",
+            required = true,
+            paramLabel = "FILE",
+            description =
+                    "training data: TSV, CSV or JSONL; causal-lm: also .txt; image-classification: a folder with a"
+                            + " folder per class, …images-idx3-ubyte(.gz), or .npz")
     private Path data = Path.of("");
 
     @Option(
@@ -116,19 +136,26 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--out", required = true, paramLabel = "DIR", description = "adapter folder to write")
     private Path out = Path.of("");
 
-    @Option(names = "--text-column", paramLabel = "COL", description = "name, or number from 1 (text or sentence)")
-    private Optional<String> textColumn = Optional.empty();
+    @Option(
+            names = "--text-column",
+            split = ",",
+            paramLabel = "COL",
+            description = "name, or number from 1, or two of them for pairs (text or sentence, or sentence1,sentence2;"
+                    + " causal-lm: prompt)")
+    private List<String> textColumns = new ArrayList<>();
 
     @Option(
             names = "--label-column",
             paramLabel = "COL",
-            description = "name, or number from 1 (label; without names, the column of two with fewer values)")
+            description =
+                    "name, or number from 1 (label; without names, the column of two with fewer values; causal-lm:"
+                            + " response)")
     private Optional<String> labelColumn = Optional.empty();
 
     @Option(
             names = "--header",
             defaultValue = "auto",
-            description = "whether a TSV's first line names its columns: ${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+            description = "whether a table's first line names its columns: ${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
     private Header header = Header.AUTO;
 
     @Option(names = "--pooling", description = "${COMPLETION-CANDIDATES} (the base's pooler, mean where it has none)")
@@ -143,7 +170,7 @@ final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--lr",
             paramLabel = "X",
-            description = "peak learning rate of the adapter (lora: 1e-3, vera: 2e-2)")
+            description = "peak learning rate of the adapter (lora: 1e-3, for causal-lm 5e-4; vera: 2e-2)")
     private Optional<Double> learningRate = Optional.empty();
 
     @Option(
@@ -184,15 +211,14 @@ final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--max-length",
             paramLabel = "N",
-            defaultValue = "128",
-            description = "tokens of an example (${DEFAULT-VALUE})")
-    private int maxLength;
+            description = "tokens of an example, and of a block of packed text (128; causal-lm: 512)")
+    private Optional<Integer> maxLength = Optional.empty();
 
     @Option(
             names = "--metric",
-            defaultValue = "accuracy",
-            description = "that chooses the best epoch: ${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
-    private Scores.Metric metric = Scores.Metric.ACCURACY;
+            description = "that chooses the best epoch: ${COMPLETION-CANDIDATES} (the task's first: accuracy, pearson,"
+                    + " perplexity)")
+    private Optional<Metric> metric = Optional.empty();
 
     @Option(
             names = "--seed",
@@ -251,31 +277,42 @@ final class TrainCommand implements Callable<Integer> {
                 base,
                 adapterMethod(),
                 targets,
+                task(),
                 data,
                 eval,
-                new Dataset.Columns(
-                        textColumn,
-                        labelColumn,
-                        header == Header.AUTO ? Optional.empty() : Optional.of(header == Header.YES)),
                 out,
                 pooling,
                 epochs,
                 batchSize,
-                learningRate.orElse(defaultLearningRate(method)),
+                learningRate.orElse(defaultLearningRate(method, kind)),
                 headLearningRate,
                 weightDecay,
                 warmUp,
                 clip,
-                maxLength,
+                maxLength.orElse(kind == Kind.CAUSAL_LM ? 512 : 128),
                 metric,
                 seed,
                 device);
     }
 
-    /** VeRA trains scales of a frozen product, and needs steps an order of magnitude larger than LoRA's. */
-    static double defaultLearningRate(Method method) {
+    private Task task() {
+        Dataset.Columns columns = new Dataset.Columns(
+                textColumns, labelColumn, header == Header.AUTO ? Optional.empty() : Optional.of(header == Header.YES));
+        return switch (kind) {
+            case CLASSIFICATION -> new Classification(columns);
+            case REGRESSION -> new Regression(columns);
+            case CAUSAL_LM -> new CausalLm(columns);
+            case IMAGE_CLASSIFICATION -> new ImageClassification();
+        };
+    }
+
+    /**
+     * VeRA trains scales of a frozen product, and needs steps an order of magnitude larger than LoRA's. A language model,
+     * which has no new head to train, needs smaller ones.
+     */
+    static double defaultLearningRate(Method method, Kind kind) {
         return switch (method) {
-            case LORA -> 1e-3;
+            case LORA -> kind == Kind.CAUSAL_LM ? 5e-4 : 1e-3;
             case VERA -> 2e-2;
         };
     }
@@ -322,16 +359,11 @@ final class TrainCommand implements Callable<Integer> {
             System.out.println("Adapter of epoch " + result.best() + " in " + result.out());
         }
         if (result.best() > 0) {
-            Scores before = result.scores().getFirst();
-            Scores kept = result.kept();
+            Metric chosenBy = result.chosenBy();
             System.out.printf(
                     Locale.ROOT,
-                    "accuracy %.4f (before %.4f)  F1 %.4f  Matthews %.4f  loss %.4f%n",
-                    kept.accuracy(),
-                    before.accuracy(),
-                    kept.f1(),
-                    kept.matthews(),
-                    kept.loss());
+                    "%s%n",
+                    result.kept().text(chosenBy, result.scores().getFirst().of(chosenBy)));
         }
         System.out.printf(
                 Locale.ROOT,

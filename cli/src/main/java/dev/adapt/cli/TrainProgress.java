@@ -77,14 +77,8 @@ final class TrainProgress implements Progress {
     public void evaluated(int epoch, Scores scores, boolean best) {
         endLine();
         err.printf(
-                Locale.ROOT,
-                "%s: dev accuracy %.4f  F1 %.4f  Matthews %.4f  loss %.4f%s%n",
-                epoch == 0 ? "before training" : "epoch " + epoch,
-                scores.accuracy(),
-                scores.f1(),
-                scores.matthews(),
-                scores.loss(),
-                best ? "  (best so far)" : "");
+                "%s: dev %s%s%n",
+                epoch == 0 ? "before training" : "epoch " + epoch, scores.text(), best ? "  (best so far)" : "");
     }
 
     /** Ends the line that the bar stands on. */

@@ -10,7 +10,6 @@ import dev.adapt.formats.graph.Tokens;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.DoubleTensor;
-import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
@@ -26,13 +25,11 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
-import java.util.stream.LongStream;
 
 /** Brings the forms of a model together that are to be compared, each on its engine. */
 final class Verification implements AutoCloseable {
@@ -201,25 +198,10 @@ final class Verification implements AutoCloseable {
         Texts texts = settings.texts().get();
         Dataset data = Dataset.read(texts.file(), texts.columns());
         int maxLength = Math.min(MAX_LENGTH, tokens.orElseThrow().longest());
-        List<Map<String, Tensor>> batches = TextInputs.of(data, first.path(), settings.count(), BATCH, maxLength);
-        requireKnownTokens(batches, tokens.orElseThrow().vocabulary(), first.path());
+        List<Map<String, Tensor>> batches =
+                TextInputs.of(data, first.path(), first.model().config(), settings.count(), BATCH, maxLength);
         int count = Math.min(settings.count(), data.examples().size());
         return new Inputs("the first " + count + " texts of " + texts.file(), batches);
-    }
-
-    private static void requireKnownTokens(List<Map<String, Tensor>> batches, int vocabulary, Path folder) {
-        long largest = batches.stream()
-                .flatMapToLong(batch -> batch.get("input_ids") instanceof LongTensor ids
-                        ? Arrays.stream(ids.values())
-                        : LongStream.empty())
-                .max()
-                .orElse(0);
-        if (largest >= vocabulary) {
-            throw new FormatException(
-                    folder.resolve("tokenizer.json"),
-                    "gives the token id " + largest + ", but the model knows only " + vocabulary
-                            + " tokens; give it the tokenizer it was trained with");
-        }
     }
 
     private OnnxRunner openOnnx(Path path, String output, Devices device) throws IOException {

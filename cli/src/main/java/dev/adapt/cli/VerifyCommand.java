@@ -6,6 +6,8 @@ import dev.adapt.train.Devices;
 import dev.adapt.verify.Report;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -43,11 +45,15 @@ final class VerifyCommand implements Callable<Integer> {
     @Option(
             names = "--data",
             paramLabel = "FILE",
-            description = "compare on texts of this TSV or JSONL file, instead of random tokens")
+            description = "compare on texts of this TSV, CSV or JSONL file, instead of random tokens")
     private Optional<Path> data = Optional.empty();
 
-    @Option(names = "--text-column", paramLabel = "COL", description = "name, or number from 1 (text or sentence)")
-    private Optional<String> textColumn = Optional.empty();
+    @Option(
+            names = "--text-column",
+            split = ",",
+            paramLabel = "COL",
+            description = "name, or number from 1, or two of them for pairs (text or sentence)")
+    private List<String> textColumns = new ArrayList<>();
 
     @Option(names = "--label-column", paramLabel = "COL", description = "name, or number from 1 (label)")
     private Optional<String> labelColumn = Optional.empty();
@@ -93,7 +99,7 @@ final class VerifyCommand implements Callable<Integer> {
                 inputs,
                 seed,
                 data.map(file ->
-                        new Verification.Texts(file, new Dataset.Columns(textColumn, labelColumn, Optional.empty()))),
+                        new Verification.Texts(file, new Dataset.Columns(textColumns, labelColumn, Optional.empty()))),
                 tolerance,
                 device,
                 !noReference);

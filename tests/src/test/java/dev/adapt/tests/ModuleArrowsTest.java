@@ -59,6 +59,7 @@ class ModuleArrowsTest {
         "org.ejml.., merge",
         "ai.djl.., train",
         "ai.onnxruntime.., verify",
+        "com.hubspot.jinjava.., train",
         "picocli.., cli",
         "com.google.protobuf.., formats",
         "com.google.flatbuffers.., formats"

@@ -12,10 +12,11 @@ import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
+import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
+import dev.adapt.train.Metric;
 import dev.adapt.train.Progress;
-import dev.adapt.train.Scores;
 import dev.adapt.train.TrainConfig;
 import dev.adapt.train.TrainResult;
 import dev.adapt.train.Trainer;
@@ -73,7 +74,7 @@ class TrainingTest {
     void learnsAndRepeats(AdapterMethod method) throws IOException {
         TrainResult first = train(config(method, "first", 0.02, 7), () -> false);
         byte[] bytes = Files.readAllBytes(folder.resolve("first").resolve(Adapter.FILE));
-        assertTrue(first.kept().accuracy() > 0.9, "accuracy " + first.kept().accuracy());
+        assertTrue(first.kept().of(Metric.ACCURACY) > 0.9, first.kept()::text);
         assertTrue(first.kept().loss() < first.scores().getFirst().loss(), "loss");
         assertEquals(EPOCHS * STEPS_PER_EPOCH, first.losses().size());
         assertEquals(bytes.length, first.adapterBytes());
@@ -128,9 +129,9 @@ class TrainingTest {
                 base,
                 method,
                 List.of("query", "value"),
+                new Classification(Dataset.Columns.UNKNOWN),
                 data,
                 data,
-                Dataset.Columns.UNKNOWN,
                 folder.resolve(out),
                 Optional.empty(),
                 EPOCHS,
@@ -141,7 +142,7 @@ class TrainingTest {
                 0.1,
                 1,
                 16,
-                Scores.Metric.ACCURACY,
+                Optional.empty(),
                 seed,
                 Devices.CPU);
     }

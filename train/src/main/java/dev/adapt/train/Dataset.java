@@ -1,34 +1,35 @@
 package dev.adapt.train;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
+import static dev.adapt.train.Lines.fault;
+
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.UsageException;
+import dev.adapt.train.Lines.Row;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
- * Labelled texts from a TSV or JSONL file (by its name's end: {@code .jsonl} and {@code .json} are JSONL, all else TSV).
+ * Labelled texts from a TSV, CSV or JSONL file (by its name's end: {@code .jsonl} and {@code .json} are JSONL,
+ * {@code .csv} is CSV, all else TSV).
  *
  * <p>TSV is read without quoting: a tab ends a cell, a line feed ends a row. A header is there if {@link Columns#header}
  * says so or, where it does not, if a named column stands in the first line, or the first line has a cell {@code label}.
+ * A line of JSON may hold {@code input_ids} in place of texts.
  *
  * @param columns where text and label were found, to read the dev set by
  */
 public record Dataset(Path file, Columns columns, List<Example> examples) {
-    private static final Set<String> TEXT_NAMES = Set.of("text", "sentence");
+    private static final List<List<String>> TEXT_NAMES =
+            List.of(List.of("text"), List.of("sentence"), List.of("sentence1", "sentence2"));
     private static final String LABEL_NAME = "label";
     private static final Pattern NUMBER = Pattern.compile("[1-9]\\d{0,5}");
 
@@ -39,17 +40,22 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
     /**
      * Which columns hold what.
      *
-     * @param text name, or number from 1; where missing, a column called text or sentence, else the one that is left
+     * @param text names, or numbers from 1, of one column or of two that are read together; where missing, a column called
+     *     text or sentence, two called sentence1 and sentence2, else the one that is left
      * @param label name, or number from 1; where missing, a column called label, else the one of two with fewer values
-     * @param header whether a TSV's first line is a header, if the user says
+     * @param header whether a table's first line is a header, if the user says
      */
-    public record Columns(Optional<String> text, Optional<String> label, Optional<Boolean> header) {
+    public record Columns(List<String> text, Optional<String> label, Optional<Boolean> header) {
         /** Everything to be found out. */
-        public static final Columns UNKNOWN = new Columns(Optional.empty(), Optional.empty(), Optional.empty());
-    }
+        public static final Columns UNKNOWN = new Columns(List.of(), Optional.empty(), Optional.empty());
 
-    /** A row of a TSV, and the line it stands on. */
-    private record Row(List<String> cells, int line) {}
+        public Columns {
+            text = List.copyOf(text);
+            if (text.size() > 2) {
+                throw new UsageException("--text-column: expected one column or two, found " + String.join(",", text));
+            }
+        }
+    }
 
     /**
      * Reads a file whole.
@@ -57,72 +63,35 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
      * @throws FormatException naming the line, if it has an empty line, a missing column or bytes that are not UTF-8
      */
     public static Dataset read(Path file, Columns columns) throws IOException {
-        List<String> lines = lines(file);
-        String name = String.valueOf(file.getFileName()).toLowerCase(Locale.ROOT);
-        boolean json = name.endsWith(".jsonl") || name.endsWith(".json");
-        if (lines.isEmpty()) {
-            throw new FormatException(file, "holds no examples");
-        }
-        Dataset dataset = json ? fromJson(file, lines, columns) : fromTsv(file, lines, columns);
+        Dataset dataset = Lines.named(file, ".jsonl", ".json")
+                ? fromJson(file, Lines.json(file), columns)
+                : fromTable(file, Lines.rows(file), columns);
         if (dataset.examples().isEmpty()) {
             throw new FormatException(file, "holds no examples");
         }
         return dataset;
     }
 
-    private static List<String> lines(Path file) throws IOException {
-        byte[] bytes = Files.readAllBytes(file);
-        List<String> lines = new ArrayList<>();
-        for (int start = 0; start < bytes.length; ) {
-            int end = start;
-            while (end < bytes.length && bytes[end] != '\n') {
-                end++;
-            }
-            int length = end > start && bytes[end - 1] == '\r' ? end - 1 - start : end - start;
-            try {
-                lines.add(StandardCharsets.UTF_8
-                        .newDecoder()
-                        .decode(ByteBuffer.wrap(bytes, start, length))
-                        .toString());
-            } catch (CharacterCodingException e) {
-                throw fault(file, lines.size() + 1, "is not valid UTF-8");
-            }
-            if (lines.getLast().isBlank()) {
-                throw fault(file, lines.size(), "is empty, expected an example; remove the line");
-            }
-            start = end + 1;
-        }
-        return lines;
-    }
-
-    private static FormatException fault(Path file, int line, String reason) {
-        return new FormatException(file, "line " + line, reason);
-    }
-
-    private static Dataset fromTsv(Path file, List<String> lines, Columns columns) {
-        List<Row> rows = new ArrayList<>();
-        for (int i = 0; i < lines.size(); i++) {
-            rows.add(new Row(List.of(lines.get(i).split("\t", -1)), i + 1));
-        }
+    private static Dataset fromTable(Path file, List<Row> rows, Columns columns) {
         List<String> first = rows.getFirst().cells();
         boolean header = columns.header().orElseGet(() -> looksLikeHeader(first, columns));
         List<String> names = header ? first : List.of();
         List<Row> body = header ? rows.subList(1, rows.size()) : rows;
         int label = labelColumn(file, columns, names, body);
-        int text = textColumn(file, columns, names, first.size(), label);
+        List<Integer> texts = textColumns(file, columns, names, first.size(), label);
+        int needed = Math.max(label, Collections.max(texts)) + 1;
         List<Example> examples = new ArrayList<>();
         for (Row row : body) {
-            int needed = Math.max(label, text) + 1;
             if (row.cells().size() < needed) {
-                throw fault(
-                        file,
-                        row.line(),
-                        "has " + row.cells().size() + " tab-separated columns, expected at least " + needed);
+                throw fault(file, row.line(), "has " + row.cells().size() + " columns, expected at least " + needed);
             }
-            examples.add(example(file, row.cells().get(text), row.cells().get(label), row.line()));
+            List<String> own = texts.stream().map(row.cells()::get).toList();
+            examples.add(example(file, own, row.cells().get(label), row.line()));
         }
         Columns found = new Columns(
-                Optional.of(columnName(names, text)), Optional.of(columnName(names, label)), columns.header());
+                texts.stream().map(text -> columnName(names, text)).toList(),
+                Optional.of(columnName(names, label)),
+                columns.header());
         return new Dataset(file, found, examples);
     }
 
@@ -130,17 +99,20 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
         return names.isEmpty() ? Integer.toString(column + 1) : names.get(column);
     }
 
-    private static Example example(Path file, String text, String label, int line) {
-        if (text.isBlank() || label.isBlank()) {
-            throw fault(file, line, "has an empty " + (text.isBlank() ? "text" : "label"));
+    private static Example example(Path file, List<String> texts, String label, int line) {
+        boolean empty = texts.stream().anyMatch(String::isBlank);
+        if (empty || label.isBlank()) {
+            throw fault(file, line, "has an empty " + (empty ? "text" : "label"));
         }
+        Text text = texts.size() == 1
+                ? new Text.Single(texts.getFirst())
+                : new Text.Pair(texts.getFirst(), texts.getLast());
         return new Example(text, label.strip(), line);
     }
 
     private static boolean looksLikeHeader(List<String> first, Columns columns) {
         return first.contains(LABEL_NAME)
-                || Stream.of(columns.text(), columns.label())
-                        .flatMap(Optional::stream)
+                || Stream.concat(columns.text().stream(), columns.label().stream())
                         .anyMatch(name -> !NUMBER.matcher(name).matches() && first.contains(name));
     }
 
@@ -171,19 +143,21 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
         return values.size();
     }
 
-    private static int textColumn(Path file, Columns columns, List<String> names, int width, int label) {
-        if (columns.text().isPresent()) {
-            return column(file, columns.text().get(), names, List.of());
+    private static List<Integer> textColumns(Path file, Columns columns, List<String> names, int width, int label) {
+        if (!columns.text().isEmpty()) {
+            return columns.text().stream()
+                    .map(text -> column(file, text, names, List.of()))
+                    .toList();
         }
-        for (int i = 0; i < names.size(); i++) {
-            if (TEXT_NAMES.contains(names.get(i))) {
-                return i;
+        for (List<String> usual : TEXT_NAMES) {
+            if (names.containsAll(usual)) {
+                return usual.stream().map(names::indexOf).toList();
             }
         }
         if (width != 2) {
             throw fault(file, 1, "has " + width + " columns and none called text; say which with --text-column");
         }
-        return 1 - label;
+        return List.of(1 - label);
     }
 
     private static int column(Path file, String given, List<String> names, List<Row> body) {
@@ -204,38 +178,54 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
                         + (names.isEmpty() ? "not named; give a number from 1" : String.join(", ", names)));
     }
 
-    private static Dataset fromJson(Path file, List<String> lines, Columns columns) {
-        JsonMapper mapper = new JsonMapper();
+    private static Dataset fromJson(Path file, List<JsonNode> lines, Columns columns) {
+        String labelName = columns.label().orElse(LABEL_NAME);
         List<Example> examples = new ArrayList<>();
         for (int i = 0; i < lines.size(); i++) {
             int line = i + 1;
-            JsonNode node;
-            try {
-                node = mapper.readTree(lines.get(i));
-            } catch (JsonProcessingException e) {
-                throw fault(file, line, "is not valid JSON: " + e.getOriginalMessage());
+            JsonNode node = lines.get(i);
+            if (columns.text().isEmpty() && node.has(TokenIds.FIELD)) {
+                Text ids = new Text.Ids(TokenIds.read(file, line, node, TokenIds.FIELD));
+                examples.add(new Example(ids, field(file, line, node, labelName).strip(), line));
+            } else {
+                List<String> texts = textNames(file, line, node, columns).stream()
+                        .map(name -> field(file, line, node, name))
+                        .toList();
+                examples.add(example(file, texts, field(file, line, node, labelName), line));
             }
-            List<String> textNames = columns.text().map(List::of).orElse(List.of("text", "sentence"));
-            String text = field(file, line, node, textNames);
-            String label = field(file, line, node, List.of(columns.label().orElse(LABEL_NAME)));
-            examples.add(example(file, text, label, line));
         }
         return new Dataset(file, columns, examples);
     }
 
-    private static String field(Path file, int line, JsonNode node, List<String> names) {
-        for (String name : names) {
-            if (node.path(name).isValueNode() && !node.path(name).isNull()) {
-                return node.get(name).asText();
-            }
+    private static List<String> textNames(Path file, int line, JsonNode node, Columns columns) {
+        if (!columns.text().isEmpty()) {
+            return columns.text();
         }
-        throw fault(file, line, "has no field \"" + String.join("\" or \"", names) + "\" with a value");
+        return TEXT_NAMES.stream()
+                .filter(names -> names.stream().allMatch(name -> hasValue(node, name)))
+                .findFirst()
+                .orElseThrow(() -> fault(file, line, "has no field \"text\" or \"sentence\" with a value"));
     }
 
-    /** All labels, sorted: as numbers where all are numbers, else as words. */
+    private static boolean hasValue(JsonNode node, String name) {
+        return node.path(name).isValueNode() && !node.path(name).isNull();
+    }
+
+    private static String field(Path file, int line, JsonNode node, String name) {
+        if (!hasValue(node, name)) {
+            throw fault(file, line, "has no field \"" + name + "\" with a value");
+        }
+        return node.get(name).asText();
+    }
+
+    /** All labels, in order. */
     public List<String> labels() {
-        List<String> labels =
-                examples.stream().map(Example::label).distinct().sorted().toList();
+        return sorted(examples.stream().map(Example::label).toList());
+    }
+
+    /** Each label once, in order: as numbers where all are numbers, else as words. */
+    static List<String> sorted(List<String> all) {
+        List<String> labels = all.stream().distinct().sorted().toList();
         return labels.stream().allMatch(label -> label.matches("-?\\d{1,9}"))
                 ? labels.stream()
                         .sorted((left, right) -> Integer.compare(Integer.parseInt(left), Integer.parseInt(right)))

@@ -1,117 +1,98 @@
 package dev.adapt.train;
 
-import ai.djl.huggingface.tokenizers.Encoding;
-import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
-import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
+import java.util.function.Function;
 
 /**
- * Tokenized examples with their classes, ready to be put into batches.
+ * Tokenized texts, each with one goal: a class or a number.
  *
- * @param ids the token ids of each example, special tokens included
+ * @param goals the goals of some examples, by their numbers
  */
-record Encoded(List<long[]> ids, List<Integer> classes) {
-    /** Batches of one pass are sorted by length within so many batches, which pads little and mixes well. */
-    private static final int BUCKET = 16;
-
+record Encoded(List<Sequence> sequences, Function<List<Integer>, Tensor> goals, Sequence.Padding padding)
+        implements Examples {
     /**
-     * Inputs of equal length, padded on the right.
+     * Tokenizes a data set, cutting texts off after as many tokens as the source says.
      *
-     * @param classes [batch]
+     * @throws FormatException if a token is not one that the model knows
      */
-    @SuppressWarnings("ArrayRecordComponent")
-    record Batch(Map<String, LongTensor> inputs, long[] classes) {}
+    static Encoded of(Dataset data, Function<List<Integer>, Tensor> goals, Source source) throws IOException {
+        List<Sequence> sequences = sequences(data, source);
+        boolean types = source.takes("token_type_ids")
+                && sequences.stream().anyMatch(own -> Arrays.stream(own.types()).anyMatch(type -> type != 0));
+        return new Encoded(sequences, goals, new Sequence.Padding(source.padding(), types));
+    }
 
-    /** Tokenizes a data set with a base's {@code tokenizer.json}, truncating to {@code maxLength} tokens. */
-    static Encoded of(Dataset data, List<String> labels, Path base, int maxLength) throws IOException {
-        Path file = base.resolve("tokenizer.json");
-        if (!Files.exists(file)) {
-            throw new NoSuchFileException(
-                    file.toString(), null, "does not exist, and texts need the tokenizer of their model");
+    private static List<Sequence> sequences(Dataset data, Source source) throws IOException {
+        Map<Integer, String> singles = new LinkedHashMap<>();
+        Map<Integer, Text.Pair> pairs = new LinkedHashMap<>();
+        Sequence[] all = new Sequence[data.examples().size()];
+        for (int i = 0; i < all.length; i++) {
+            Example example = data.examples().get(i);
+            switch (example.text()) {
+                case Text.Single(String text) -> singles.put(i, text);
+                case Text.Pair pair -> pairs.put(i, pair);
+                case Text.Ids(long[] ids) ->
+                    all[i] = new Sequence(source.known(ids, data.file(), example.line())).first(source.longest());
+            }
         }
-        List<Integer> classes = data.classes(labels);
-        try (HuggingFaceTokenizer tokenizer = HuggingFaceTokenizer.builder()
-                .optTokenizerPath(file)
-                .optTruncation(true)
-                .optMaxLength(maxLength)
-                .optPadding(false)
-                .optAddSpecialTokens(true)
-                .build()) {
-            List<String> texts = data.examples().stream().map(Example::text).toList();
-            Encoding[] encodings = tokenizer.batchEncode(texts);
-            return new Encoded(Arrays.stream(encodings).map(Encoding::getIds).toList(), classes);
+        if (!singles.isEmpty() || !pairs.isEmpty()) {
+            try (Tokenizer tokenizer = Tokenizer.open(source.base(), source.vocabulary(), source.longest())) {
+                put(all, singles, tokenizer::singles);
+                put(all, pairs, tokenizer::pairs);
+            }
+        }
+        return List.of(all);
+    }
+
+    private static <T> void put(Sequence[] all, Map<Integer, T> texts, Function<List<T>, List<Sequence>> tokenizer) {
+        if (texts.isEmpty()) {
+            return;
+        }
+        List<Sequence> own = tokenizer.apply(List.copyOf(texts.values()));
+        int next = 0;
+        for (int index : texts.keySet()) {
+            all[index] = own.get(next++);
         }
     }
 
-    int size() {
-        return ids.size();
+    /** Goals that are classes: integers [batch]. */
+    static Function<List<Integer>, Tensor> classes(List<Integer> all) {
+        return indices -> new LongTensor(
+                Shape.of(indices.size()), indices.stream().mapToLong(all::get).toArray());
     }
 
-    /** One pass over all examples in an order that the generator decides, each once, neighbours of like length. */
-    List<Batch> shuffled(int batchSize, Random random) {
-        List<Integer> order = order();
-        Collections.shuffle(order, random);
-        List<Integer> bucketed = new ArrayList<>();
-        for (int from = 0; from < order.size(); from += BUCKET * batchSize) {
-            List<Integer> bucket = order.subList(from, Math.min(order.size(), from + BUCKET * batchSize));
-            bucket.stream().sorted(byLength()).forEach(bucketed::add);
-        }
-        List<Batch> batches = cut(bucketed, batchSize);
-        Collections.shuffle(batches, random);
-        return batches;
+    /** Goals that are numbers: [batch]. */
+    static Function<List<Integer>, Tensor> numbers(List<Double> all) {
+        return indices -> {
+            float[] values = new float[indices.size()];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = all.get(indices.get(i)).floatValue();
+            }
+            return new FloatTensor(Shape.of(values.length), values);
+        };
     }
 
-    /** All examples by length, for evaluation. */
-    List<Batch> byLength(int batchSize) {
-        return cut(order().stream().sorted(byLength()).toList(), batchSize);
+    @Override
+    public int size() {
+        return sequences.size();
     }
 
-    private List<Integer> order() {
-        List<Integer> order = new ArrayList<>();
-        for (int i = 0; i < size(); i++) {
-            order.add(i);
-        }
-        return order;
+    @Override
+    public int length(int index) {
+        return sequences.get(index).length();
     }
 
-    private Comparator<Integer> byLength() {
-        return Comparator.comparingInt(index -> ids.get(index).length);
-    }
-
-    private List<Batch> cut(List<Integer> order, int batchSize) {
-        List<Batch> batches = new ArrayList<>();
-        for (int from = 0; from < order.size(); from += batchSize) {
-            batches.add(batch(order.subList(from, Math.min(order.size(), from + batchSize))));
-        }
-        return batches;
-    }
-
-    private Batch batch(List<Integer> indices) {
-        int width =
-                indices.stream().mapToInt(index -> ids.get(index).length).max().orElse(0);
-        Shape shape = Shape.of(indices.size(), width);
-        long[] tokens = new long[indices.size() * width];
-        long[] mask = new long[tokens.length];
-        for (int row = 0; row < indices.size(); row++) {
-            long[] own = ids.get(indices.get(row));
-            System.arraycopy(own, 0, tokens, row * width, own.length);
-            Arrays.fill(mask, row * width, row * width + own.length, 1);
-        }
-        Map<String, LongTensor> inputs = new LinkedHashMap<>();
-        inputs.put("input_ids", new LongTensor(shape, tokens));
-        inputs.put("attention_mask", new LongTensor(shape, mask));
-        return new Batch(inputs, indices.stream().mapToLong(classes::get).toArray());
+    @Override
+    public Batch batch(List<Integer> indices) {
+        return new Batch(padding.inputs(indices.stream().map(sequences::get).toList()), goals.apply(indices));
     }
 }

@@ -1,67 +1,55 @@
 package dev.adapt.train;
 
-/**
- * How well predicted classes agree with true ones.
- *
- * @param loss mean cross-entropy
- * @param accuracy share of right predictions
- * @param f1 of class 1 where there are two classes, else the mean over all classes
- * @param matthews Matthews correlation; for more than two classes Gorodkin's R_K (Comput. Biol. Chem. 28, 2004)
- */
-public record Scores(double loss, double accuracy, double f1, double matthews) {
-    /** The number by which the best epoch is chosen. */
-    public enum Metric {
-        ACCURACY,
-        F1,
-        MATTHEWS;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.SequencedMap;
+import java.util.function.Function;
+import java.util.stream.Collectors;
 
-        /** This number of the scores. */
-        public double of(Scores scores) {
-            return switch (this) {
-                case ACCURACY -> scores.accuracy();
-                case F1 -> scores.f1();
-                case MATTHEWS -> scores.matthews();
-            };
-        }
+/**
+ * How good a model is on a data set.
+ *
+ * @param loss the mean of what training minimises, per example, or per token for a language model
+ * @param values by metric, the task's own metric first
+ */
+public record Scores(double loss, SequencedMap<Metric, Double> values) {
+    public Scores {
+        values = Collections.unmodifiableSequencedMap(new LinkedHashMap<>(values));
     }
 
     /**
-     * The scores of predictions.
+     * The value of a metric.
      *
-     * @param confusion how often class i (first index) was predicted as class j
+     * @throws IllegalArgumentException if the task does not give it
      */
-    static Scores of(double loss, long[][] confusion) {
-        int n = confusion.length;
-        double all = 0;
-        double right = 0;
-        double[] truth = new double[n];
-        double[] predicted = new double[n];
-        for (int i = 0; i < n; i++) {
-            for (int j = 0; j < n; j++) {
-                all += confusion[i][j];
-                truth[i] += confusion[i][j];
-                predicted[j] += confusion[i][j];
-            }
-            right += confusion[i][i];
+    public double of(Metric metric) {
+        Double value = values.get(metric);
+        if (value == null) {
+            throw new IllegalArgumentException("no " + metric.key() + " among " + values.keySet());
         }
-        double f1 = 0;
-        for (int i = n == 2 ? 1 : 0; i < n; i++) {
-            double sum = truth[i] + predicted[i];
-            f1 += sum == 0 ? 0 : 2 * confusion[i][i] / sum;
-        }
-        return new Scores(loss, right / all, n == 2 ? f1 : f1 / n, matthews(all, right, truth, predicted));
+        return value;
     }
 
-    private static double matthews(double all, double right, double[] truth, double[] predicted) {
-        double both = 0;
-        double ofTruth = 0;
-        double ofPredicted = 0;
-        for (int i = 0; i < truth.length; i++) {
-            both += truth[i] * predicted[i];
-            ofTruth += truth[i] * truth[i];
-            ofPredicted += predicted[i] * predicted[i];
-        }
-        double spread = Math.sqrt((all * all - ofPredicted) * (all * all - ofTruth));
-        return spread == 0 ? 0 : (right * all - both) / spread;
+    /** All values on one line, for people. */
+    public String text() {
+        return text(metric -> "");
+    }
+
+    /** The same, with what one of them was before training. */
+    public String text(Metric metric, double before) {
+        return text(own -> own == metric ? String.format(Locale.ROOT, " (before %.4f)", before) : "");
+    }
+
+    private String text(Function<Metric, String> remark) {
+        return values.entrySet().stream()
+                        .map(entry -> String.format(
+                                Locale.ROOT,
+                                "%s %.4f%s",
+                                entry.getKey().label(),
+                                entry.getValue(),
+                                remark.apply(entry.getKey())))
+                        .collect(Collectors.joining("  "))
+                + String.format(Locale.ROOT, "  loss %.4f", loss);
     }
 }

@@ -9,6 +9,7 @@ import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
@@ -23,47 +24,44 @@ import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 
 /**
- * A run before its first step: model with a fresh adapter and head, and tokenized data.
+ * A run before its first step: model with a fresh adapter, and the head the task needs, and the task's data.
+ *
+ * @param targets names of the modules that are adapted, as the user or the architecture gives them
  */
-record Setup(Model model, Encoded train, Encoded eval, int maxLength) {
+record Setup(Model model, Examples train, Examples eval, List<String> targets) {
     /** What transformers initialises a new head with. */
     private static final double HEAD_DEVIATION = 0.02;
 
     static Setup of(TrainConfig config, Checkpoint base) throws IOException {
-        Architecture architecture = Architecture.of(base.requireConfig());
+        ModelConfig model = base.requireConfig();
+        Architecture architecture = Architecture.of(model);
         Binding binding = new Binding(base);
-        List<Target> targets = binding.targets(config.targets(), architecture);
+        List<String> names = config.targets().isEmpty() ? architecture.usualTargets() : config.targets();
+        List<Target> targets = binding.targets(names, architecture);
         targets.forEach(target -> requireRank(config.method(), target));
-        Dataset train = Dataset.read(config.data(), config.columns());
-        Dataset eval = Dataset.read(config.eval(), train.columns());
-        List<String> labels = train.labels();
-        if (labels.size() < 2) {
-            throw new UsageException("--data " + config.data()
-                    + ": expected at least two different labels, found only \"" + labels.getFirst() + "\"");
-        }
+        Source source = new Source(config.base(), model, architecture, config.maxLength());
+        Task.Data data = config.task().read(config.data(), config.eval(), source);
+        RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(config.seed());
+        Optional<Head> head = data.labels().map(labels -> new Head(pooling(config, architecture, binding), labels));
+        BoundAdapter adapter = BoundAdapter.fresh(
+                config.method(),
+                targets,
+                binding::weight,
+                head.map(own -> tensors(architecture.headTensors(own), random)).orElse(Map.of()),
+                head,
+                binding.digests(targets),
+                random);
+        return new Setup(Model.of(base, adapter), data.train(), data.eval(), names);
+    }
+
+    private static Pooling pooling(TrainConfig config, Architecture architecture, Binding binding) {
         Pooling pooling = config.pooling()
                 .orElseGet(() ->
                         architecture.defaultPooling(name -> binding.find(name).isPresent()));
         if (pooling == Pooling.POOLER && binding.find("pooler.dense.weight").isEmpty()) {
             throw new UsageException("--pooling pooler: the base " + config.base() + " has no pooler; use mean or cls");
         }
-        RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(config.seed());
-        Head head = new Head(pooling, labels);
-        BoundAdapter adapter = BoundAdapter.fresh(
-                config.method(),
-                targets,
-                binding::weight,
-                tensors(architecture.headTensors(head), random),
-                Optional.of(head),
-                binding.digests(targets),
-                random);
-        int maxLength =
-                Math.min(config.maxLength(), architecture.tokens().orElseThrow().longest());
-        return new Setup(
-                Model.of(base, adapter),
-                Encoded.of(train, labels, config.base(), maxLength),
-                Encoded.of(eval, labels, config.base(), maxLength),
-                maxLength);
+        return pooling;
     }
 
     /** A head's tensors as transformers begins them: biases 0, weights normal. */

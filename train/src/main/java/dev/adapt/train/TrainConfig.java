@@ -6,27 +6,29 @@ import dev.adapt.formats.graph.Pooling;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /**
  * All that decides a training run.
  *
- * @param base checkpoint folder with config.json and tokenizer.json
- * @param targets names of the modules to adapt, whole or their end after a dot
+ * @param base checkpoint folder with config.json, and tokenizer.json where the data are texts
+ * @param targets names of the modules to adapt, whole or their end after a dot; those usual for the architecture where
+ *     there are none
  * @param pooling what feeds the head; the architecture's own where it is missing
  * @param learningRate peak rate of the adapter's tensors
  * @param headLearningRate peak rate of the head
  * @param warmUp share of all steps
  * @param clip largest global norm of the gradient
  * @param maxLength tokens of an example, special tokens included
- * @param metric by which the best epoch is chosen; ties go to the earlier
+ * @param metric by which the best epoch is chosen, the task's first where it is missing; ties go to the earlier
  */
 public record TrainConfig(
         Path base,
         AdapterMethod method,
         List<String> targets,
+        Task task,
         Path data,
         Path eval,
-        Dataset.Columns columns,
         Path out,
         Optional<Pooling> pooling,
         int epochs,
@@ -37,7 +39,7 @@ public record TrainConfig(
         double warmUp,
         double clip,
         int maxLength,
-        Scores.Metric metric,
+        Optional<Metric> metric,
         long seed,
         Devices device) {
     public TrainConfig {
@@ -50,6 +52,15 @@ public record TrainConfig(
         require(warmUp >= 0 && warmUp <= 1, "--warmup", "a share of 0 to 1", warmUp);
         require(clip > 0, "--clip", "above 0", clip);
         require(maxLength >= 3, "--max-length", "at least 3", maxLength);
+        if (metric.isPresent() && !task.metrics().contains(metric.get())) {
+            throw new UsageException("--metric " + metric.get().key() + ": " + task.name() + " gives "
+                    + task.metrics().stream().map(Metric::key).collect(Collectors.joining(", ")));
+        }
+    }
+
+    /** The metric by which the best epoch is chosen. */
+    Metric chosenBy() {
+        return metric.orElse(task.metrics().getFirst());
     }
 
     private static void require(boolean holds, String option, String expected, Number found) {

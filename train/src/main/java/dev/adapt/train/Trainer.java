@@ -82,8 +82,8 @@ public final class Trainer implements AutoCloseable {
     private static RuntimeException explained(EngineException e, TrainConfig config) {
         String message = String.valueOf(e.getMessage());
         if (message.contains("out of memory") || message.contains("not enough memory")) {
-            return new UsageException("out of memory on the device with batches of " + config.batchSize() + " × "
-                    + config.maxLength() + " tokens: lower --batch-size or --max-length");
+            return new UsageException("out of memory on the device with batches of " + config.batchSize()
+                    + " examples of up to " + config.maxLength() + " tokens: lower --batch-size or --max-length");
         }
         return e;
     }
@@ -104,11 +104,11 @@ public final class Trainer implements AutoCloseable {
         int step = 0;
         for (int epoch = 1; epoch <= config.epochs(); epoch++) {
             Random random = new Random(config.seed() * 1_000_003 + epoch);
-            for (Encoded.Batch batch : setup.train().shuffled(config.batchSize(), random)) {
+            for (List<Integer> indices : setup.train().shuffled(config.batchSize(), random)) {
                 if (stop.getAsBoolean()) {
                     return true;
                 }
-                step(batch, ++step, epoch, schedule);
+                step(setup.train().batch(indices), ++step, epoch, schedule);
             }
             evaluate(epoch);
         }
@@ -121,14 +121,14 @@ public final class Trainer implements AutoCloseable {
                 .sum();
     }
 
-    private void step(Encoded.Batch batch, int number, int epoch, Schedule schedule) {
+    private void step(Batch batch, int number, int epoch, Schedule schedule) {
         long start = System.nanoTime();
         double share = schedule.at(number - 1);
         double loss;
         double norm;
         try (NDManager step = loaded.newStep()) {
             try (GradientCollector collector = Engine.getEngine("PyTorch").newGradientCollector()) {
-                NDArray mean = crossEntropy(step, loaded.forward(step, batch.inputs(), true), batch.classes());
+                NDArray mean = config.task().loss(step, loaded.forward(step, batch.inputs(), true), batch);
                 collector.backward(mean);
                 loss = mean.getFloat();
             }
@@ -136,7 +136,7 @@ public final class Trainer implements AutoCloseable {
             norm = update(step, share);
         }
         trainSeconds += (System.nanoTime() - start) / 1e9;
-        trainedExamples += batch.classes().length;
+        trainedExamples += batch.size();
         losses.add(loss);
         Progress.Step done = new Progress.Step(
                 number,
@@ -148,13 +148,6 @@ public final class Trainer implements AutoCloseable {
                 trainedExamples / trainSeconds);
         log.stepped(done);
         progress.stepped(done);
-    }
-
-    private static NDArray crossEntropy(NDManager step, NDArray logits, long[] classes) {
-        NDArray right = step.create(classes).reshape(-1, 1);
-        NDArray mean = logits.logSoftmax(1).gather(right, 1).mean().neg();
-        mean.attach(step);
-        return mean;
     }
 
     private void requireFinite(double loss, int number) {
@@ -192,22 +185,22 @@ public final class Trainer implements AutoCloseable {
     }
 
     private void evaluate(int epoch) {
-        int labels = setup.model().config().head().orElseThrow().labels().size();
-        long[][] confusion = new long[labels][labels];
+        Task.Tally tally = config.task().tally();
         double loss = 0;
-        for (Encoded.Batch batch : setup.eval().byLength(EVAL_BATCH)) {
+        long units = 0;
+        for (List<Integer> indices : setup.eval().byLength(EVAL_BATCH)) {
+            Batch batch = setup.eval().batch(indices);
             try (NDManager step = loaded.newStep()) {
-                NDArray logits = loaded.forward(step, batch.inputs(), false);
-                loss += crossEntropy(step, logits, batch.classes()).getFloat() * batch.classes().length;
-                long[] predicted = logits.argMax(1).toLongArray();
-                for (int i = 0; i < predicted.length; i++) {
-                    confusion[(int) batch.classes()[i]][(int) predicted[i]]++;
-                }
+                NDArray output = loaded.forward(step, batch.inputs(), false);
+                loss += config.task().loss(step, output, batch).getFloat() * batch.units();
+                units += batch.units();
+                tally.add(output, batch);
             }
         }
-        Scores own = Scores.of(loss / setup.eval().size(), confusion);
+        Scores own = new Scores(loss / units, tally.values(loss / units));
+        Metric metric = config.chosenBy();
         boolean better = epoch == 1
-                || (epoch > 0 && config.metric().of(own) > config.metric().of(scores.get(best)));
+                || (epoch > 0 && metric.better(own.of(metric), scores.get(best).of(metric)));
         if (better) {
             best = epoch;
             kept = values();
@@ -225,10 +218,11 @@ public final class Trainer implements AutoCloseable {
 
     private TrainResult write(PendingOutput out, boolean stopped) throws IOException {
         BoundAdapter adapter = setup.model().trained(best == 0 ? values() : kept);
-        adapter.write(out.path(), config.targets(), config.base());
+        adapter.write(out.path(), setup.targets(), config.base());
         TrainResult result = new TrainResult(
                 config.out(),
                 scores,
+                config.chosenBy(),
                 losses,
                 best,
                 stopped,
@@ -238,7 +232,7 @@ public final class Trainer implements AutoCloseable {
                 trainedExamples / Math.max(trainSeconds, 1e-9),
                 trainSeconds,
                 loaded.device().toString());
-        log.write(out.path(), config, result);
+        log.write(out.path(), config, setup.targets(), result);
         return result;
     }
 

@@ -8,7 +8,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 
 /** {@code training.jsonl}, a line per step and evaluation, and {@code summary.json}. */
 final class TrainingLog {
@@ -35,20 +34,19 @@ final class TrainingLog {
 
     private static void put(ObjectNode node, Scores scores) {
         node.put("eval_loss", scores.loss());
-        node.put("accuracy", scores.accuracy());
-        node.put("f1", scores.f1());
-        node.put("matthews", scores.matthews());
+        scores.values().forEach((metric, value) -> node.put(metric.key(), value));
     }
 
-    void write(Path folder, TrainConfig config, TrainResult result) throws IOException {
+    void write(Path folder, TrainConfig config, List<String> targetNames, TrainResult result) throws IOException {
         Files.write(folder.resolve("training.jsonl"), lines);
         ObjectNode summary = json.createObjectNode();
         summary.put("method", config.method().peftType());
+        summary.put("task", config.task().name());
         summary.put("base", config.base().toString());
         summary.put("data", config.data().toString());
         summary.put("eval", config.eval().toString());
         ArrayNode targets = summary.putArray("targets");
-        config.targets().forEach(targets::add);
+        targetNames.forEach(targets::add);
         config.method().describe(summary.putObject("method_config"));
         summary.put("epochs", config.epochs());
         summary.put("batch_size", config.batchSize());
@@ -64,7 +62,7 @@ final class TrainingLog {
         summary.put("adapter_parameters", result.adapterParameters());
         summary.put("head_parameters", result.headParameters());
         summary.put("adapter_bytes", result.adapterBytes());
-        summary.put("metric", config.metric().name().toLowerCase(Locale.ROOT));
+        summary.put("metric", config.chosenBy().key());
         summary.put("best_epoch", result.best());
         ArrayNode epochs = summary.putArray("epochs_scores");
         result.scores().forEach(scores -> put(epochs.addObject(), scores));

@@ -1,10 +1,12 @@
 package dev.adapt.train;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.UsageException;
 import dev.adapt.train.Dataset.Columns;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -36,8 +38,8 @@ class DatasetTest {
     void byCount() throws IOException {
         Dataset data = read("d.tsv", "0\tone\n1\ttwo\n1\tthree\n");
         assertEquals(
-                List.of("one", "two", "three"),
-                data.examples().stream().map(Example::text).toList());
+                List.of(new Example("one", "0", 1), new Example("two", "1", 2), new Example("three", "1", 3)),
+                data.examples());
         assertEquals(List.of("0", "1"), data.labels());
     }
 
@@ -68,10 +70,52 @@ class DatasetTest {
         String tsv = "mood\tnote\twords\ngood\tx\tone\nbad\ty\ttwo\n";
         Dataset named = read("d.tsv", tsv, columns("words", "mood"));
         assertEquals(List.of(new Example("one", "good", 2), new Example("two", "bad", 3)), named.examples());
-        Dataset numbered = read("d.tsv", tsv, new Columns(Optional.of("3"), Optional.of("1"), Optional.of(true)));
+        Dataset numbered = read("d.tsv", tsv, new Columns(List.of("3"), Optional.of("1"), Optional.of(true)));
         assertEquals(named.examples(), numbered.examples());
         Dataset headless = read("d.tsv", "good\tx\tone\n", columns("3", "1"));
         assertEquals(List.of(new Example("one", "good", 1)), headless.examples());
+    }
+
+    @Test
+    @DisplayName("may hold two texts to be read together, in columns of the user's choice or by their usual names")
+    void pairs() throws IOException {
+        List<Example> expected = List.of(new Example(new Text.Pair("one \"", "two"), "0.5", 1));
+        Columns chosen = new Columns(List.of("2", "3"), Optional.of("1"), Optional.of(false));
+        assertEquals(
+                expected, read("d.tsv", "0.5\tone \"\ttwo\textra\n", chosen).examples(), "no quoting in TSV");
+        String line = "{\"sentence2\": \"two\", \"sentence1\": \"one \\\"\", \"label\": 0.5}\n";
+        assertEquals(expected, read("d.jsonl", line).examples());
+        assertThrows(
+                UsageException.class, () -> new Columns(List.of("a", "b", "c"), Optional.empty(), Optional.empty()));
+    }
+
+    @Test
+    @DisplayName("of CSV has quoted cells with commas, quotes and line breaks inside")
+    void csv() throws IOException {
+        String csv = "mr,ref\r\n\"a[b], c\",plain\r\nx,\"say \"\"hi\"\",\nand go\"\r\n\"\",\"\"\r\n";
+        List<Lines.Row> rows = Lines.rows(Files.writeString(folder.resolve("d.CSV"), csv));
+        assertEquals(
+                List.of(
+                        new Lines.Row(List.of("mr", "ref"), 1),
+                        new Lines.Row(List.of("a[b], c", "plain"), 2),
+                        new Lines.Row(List.of("x", "say \"hi\",\nand go"), 3),
+                        new Lines.Row(List.of("", ""), 5)),
+                rows);
+        assertFault("line 2", "opens a quote that nothing closes", "d.csv", "label,text\na,\"b\n", Columns.UNKNOWN);
+        assertFault("line 2", "text after a closing quote", "d.csv", "label,text\n\"a\"b,c\n", Columns.UNKNOWN);
+        assertFault("line 2", "is empty", "d.csv", "label,text\n\na,b\n", Columns.UNKNOWN);
+    }
+
+    @Test
+    @DisplayName("of JSON lines may hold token ids")
+    void tokenIds() throws IOException {
+        Example example = read("d.jsonl", "{\"input_ids\": [3, 1], \"label\": \"a\"}\n")
+                .examples()
+                .getFirst();
+        assertEquals("a", example.label());
+        assertArrayEquals(new long[] {3, 1}, ((Text.Ids) example.text()).ids());
+        assertFault(
+                "line 1", "expected integers", "d.jsonl", "{\"input_ids\": [3.5], \"label\": 1}\n", Columns.UNKNOWN);
     }
 
     @Test
@@ -114,7 +158,7 @@ class DatasetTest {
         @DisplayName("if a column is missing in it, or in one line")
         void missingColumn() throws IOException {
             String tsv = "text\tlabel\none\tgood\ntwo\n";
-            assertFault("line 3", "has 1 tab-separated columns, expected at least 2", "d.tsv", tsv, Columns.UNKNOWN);
+            assertFault("line 3", "has 1 columns, expected at least 2", "d.tsv", tsv, Columns.UNKNOWN);
             assertFault("line 1", "has no column \"mood\"", "d.tsv", tsv, columns("text", "mood"));
             assertFault("line 1", "has no column \"7\"", "d.tsv", tsv, columns("text", "7"));
             assertFault("line 1", "say which with --label-column", "d.tsv", "a\tb\tc\n", Columns.UNKNOWN);
@@ -155,7 +199,7 @@ class DatasetTest {
     }
 
     private static Columns columns(String text, String label) {
-        return new Columns(Optional.of(text), Optional.of(label), Optional.empty());
+        return new Columns(List.of(text), Optional.of(label), Optional.empty());
     }
 
     private Dataset read(String name, String content) throws IOException {

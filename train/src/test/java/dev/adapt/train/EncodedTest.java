@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.tensor.LongTensor;
+import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -22,15 +23,15 @@ class EncodedTest {
     /** Example i has the one class i, and a length of 3 to 60. */
     private static Encoded examples() {
         Random random = new Random(1);
-        List<long[]> ids = new ArrayList<>();
+        List<Sequence> sequences = new ArrayList<>();
         List<Integer> classes = new ArrayList<>();
         for (int i = 0; i < COUNT; i++) {
             long[] own = new long[3 + random.nextInt(58)];
             Arrays.fill(own, i + 1);
-            ids.add(own);
+            sequences.add(new Sequence(own));
             classes.add(i);
         }
-        return new Encoded(ids, classes);
+        return new Encoded(sequences, Encoded.classes(classes), new Sequence.Padding(0, false));
     }
 
     @Test
@@ -38,15 +39,17 @@ class EncodedTest {
     void everyExampleOnce() {
         Encoded examples = examples();
         List<Long> seen = new ArrayList<>();
-        for (Encoded.Batch batch : examples.shuffled(32, new Random(2))) {
-            LongTensor ids = Objects.requireNonNull(batch.inputs().get("input_ids"));
-            LongTensor mask = Objects.requireNonNull(batch.inputs().get("attention_mask"));
+        for (List<Integer> indices : examples.shuffled(32, new Random(2))) {
+            Batch batch = examples.batch(indices);
+            LongTensor ids = integers(batch.inputs().get("input_ids"));
+            LongTensor mask = integers(batch.inputs().get("attention_mask"));
+            LongTensor classes = integers(batch.goals());
             assertEquals(ids.shape(), mask.shape());
             int width = (int) ids.shape().dim(1);
-            for (int row = 0; row < batch.classes().length; row++) {
-                long example = batch.classes()[row];
+            for (int row = 0; row < batch.size(); row++) {
+                long example = classes.values()[row];
                 seen.add(example);
-                int length = examples.ids().get((int) example).length;
+                int length = examples.length((int) example);
                 for (int i = 0; i < width; i++) {
                     assertEquals(i < length ? example + 1 : 0, ids.values()[row * width + i]);
                     assertEquals(i < length ? 1 : 0, mask.values()[row * width + i]);
@@ -67,17 +70,26 @@ class EncodedTest {
 
     private static long[] order(long seed) {
         return examples().shuffled(32, new Random(seed)).stream()
-                .flatMapToLong(batch -> Arrays.stream(batch.classes()))
+                .flatMap(List::stream)
+                .mapToLong(Integer::longValue)
                 .toArray();
+    }
+
+    private static LongTensor integers(Tensor tensor) {
+        return (LongTensor) Objects.requireNonNull(tensor);
     }
 
     @Test
     @DisplayName("are padded far less than unsorted ones would be")
     void littlePadding() {
         Encoded examples = examples();
-        long real = examples.ids().stream().mapToLong(ids -> ids.length).sum();
+        long real = examples.sequences().stream().mapToLong(Sequence::length).sum();
         long padded = examples.shuffled(32, new Random(3)).stream()
-                .mapToLong(batch -> batch.inputs().get("input_ids").shape().elements())
+                .mapToLong(indices -> examples.batch(indices)
+                        .inputs()
+                        .get("input_ids")
+                        .shape()
+                        .elements())
                 .sum();
         // unsorted, nearly every batch of 32 would be near the longest, 60 for a mean of 31.5
         assertTrue(padded < real * 1.15, padded + " tokens for " + real);

@@ -53,6 +53,9 @@ public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit {
     /** The canonical names of the linear layers of its body, which an adapter can adapt. */
     List<String> linearModules();
 
+    /** The modules of {@link #linearModules} that are adapted where the user does not choose, by the end of their name. */
+    List<String> usualTargets();
+
     /** Whether linear layer {@code module} is stored [in, out], as Conv1D does, and not [out, in]. */
     default boolean transposed(String module) {
         return false;

@@ -35,6 +35,11 @@ public record Bert(BertEncoder encoder, Optional<Head> head) implements Architec
     }
 
     @Override
+    public List<String> usualTargets() {
+        return List.of("query", "value");
+    }
+
+    @Override
     public List<String> linearModules() {
         return encoder.linearModules();
     }

@@ -77,6 +77,11 @@ public record Gpt2(
     }
 
     @Override
+    public List<String> usualTargets() {
+        return List.of("c_attn");
+    }
+
+    @Override
     public List<String> linearModules() {
         List<String> modules = new ArrayList<>();
         for (int i = 0; i < layers; i++) {

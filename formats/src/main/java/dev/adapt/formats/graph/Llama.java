@@ -134,6 +134,11 @@ public record Llama(
     }
 
     @Override
+    public List<String> usualTargets() {
+        return List.of("q_proj", "v_proj");
+    }
+
+    @Override
     public List<String> linearModules() {
         List<String> modules = new ArrayList<>();
         for (int i = 0; i < windows.size(); i++) {

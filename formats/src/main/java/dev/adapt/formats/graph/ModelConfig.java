@@ -86,6 +86,8 @@ public record ModelConfig(JsonDocument document) {
             label2id.put(head.labels().get(id), id);
         }
         changed.remove("num_labels");
+        // one output is a number, by transformers' convention
+        changed.put("problem_type", head.labels().size() == 1 ? "regression" : "single_label_classification");
         Architecture architecture = Architecture.of(this);
         if (head.pooling() == architecture.ownPooling()) {
             changed.remove(POOLING);

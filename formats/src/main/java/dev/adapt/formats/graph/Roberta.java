@@ -46,6 +46,11 @@ public record Roberta(BertEncoder encoder, int padding, String classifierClass, 
     }
 
     @Override
+    public List<String> usualTargets() {
+        return List.of("query", "value");
+    }
+
+    @Override
     public List<String> linearModules() {
         return encoder.linearModules();
     }

@@ -94,6 +94,11 @@ public record Vit(
     }
 
     @Override
+    public List<String> usualTargets() {
+        return List.of("query", "value");
+    }
+
+    @Override
     public List<String> linearModules() {
         List<String> modules = new ArrayList<>();
         for (int i = 0; i < layers; i++) {

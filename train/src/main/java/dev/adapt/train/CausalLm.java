@@ -1,0 +1,79 @@
+package dev.adapt.train;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.SparseFormat;
+import dev.adapt.formats.UsageException;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Optional;
+import java.util.SequencedMap;
+
+/**
+ * Causal language modelling: the next token of a text, or of the response to a prompt, by the base's own head and
+ * cross-entropy. What the files may hold is said at {@link Continuations}.
+ *
+ * @param columns the text column is the prompt, the label column the response
+ */
+public record CausalLm(Dataset.Columns columns) implements Task {
+    @Override
+    public String name() {
+        return "causal-lm";
+    }
+
+    @Override
+    public List<Metric> metrics() {
+        return List.of(Metric.PERPLEXITY);
+    }
+
+    @Override
+    public Data read(Path train, Path eval, Source source) throws IOException {
+        boolean language = source.architecture().head().isEmpty()
+                && source.architecture().outputName().equals("logits");
+        if (!language) {
+            throw new UsageException("--task causal-lm: the base " + source.base() + " ("
+                    + source.config().modelType()
+                    + ") has no language modelling head; give a decoder, such as gpt2 or llama");
+        }
+        return new Data(
+                Continuations.read(train, columns, source),
+                Continuations.read(eval, columns, source),
+                Optional.empty());
+    }
+
+    /** Only the states before a learned token are looked at: a vocabulary is wide. */
+    @Override
+    public NDArray loss(NDManager step, NDArray output, Batch batch) {
+        long[] goals = Losses.integers(batch.goals());
+        long[] at = new long[goals.length / 2];
+        long[] tokens = new long[at.length];
+        for (int i = 0; i < at.length; i++) {
+            at[i] = goals[2 * i];
+            tokens[i] = goals[2 * i + 1];
+        }
+        NDArray states = output.reshape(-1, output.getShape().get(2));
+        states.attach(step);
+        NDArray logits = states.getNDArrayInternal()
+                .embedding(step.create(at), states, SparseFormat.DENSE)
+                .singletonOrThrow();
+        logits.attach(step);
+        return Losses.crossEntropy(step, logits, tokens);
+    }
+
+    @Override
+    public Tally tally() {
+        return new Tally() {
+            @Override
+            public void add(NDArray output, Batch batch) {} // the loss says it all
+
+            @Override
+            public SequencedMap<Metric, Double> values(double loss) {
+                SequencedMap<Metric, Double> values = new LinkedHashMap<>();
+                values.put(Metric.PERPLEXITY, Math.exp(loss));
+                return values;
+            }
+        };
+    }
+}

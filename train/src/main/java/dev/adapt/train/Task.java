@@ -1,0 +1,53 @@
+package dev.adapt.train;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.SequencedMap;
+
+/** What a model is trained to do: how its data are read, which head it needs, what is minimised and what is measured. */
+public sealed interface Task permits Classification, Regression, CausalLm, ImageClassification {
+    /** What options and files call it. */
+    String name();
+
+    /** What is measured on the dev set; the best epoch is chosen by the first where the user does not choose. */
+    List<Metric> metrics();
+
+    /**
+     * The task's data.
+     *
+     * @param labels of the head that the task needs, by index; one for a head that gives a number; empty where the base's
+     *     own output is trained
+     */
+    record Data(Examples train, Examples eval, Optional<List<String>> labels) {}
+
+    /**
+     * Reads the data.
+     *
+     * @throws dev.adapt.formats.FormatException if a file is not as it must be
+     * @throws dev.adapt.formats.UsageException if the base cannot learn this
+     */
+    Data read(Path train, Path eval, Source source) throws IOException;
+
+    /** What training minimises: a mean over the goals of a batch. */
+    NDArray loss(NDManager step, NDArray output, Batch batch);
+
+    /** Adds up what a model gives for a dev set. */
+    interface Tally {
+        /** Takes the output for a batch. */
+        void add(NDArray output, Batch batch);
+
+        /**
+         * The metrics of all that was added.
+         *
+         * @param loss its mean loss
+         */
+        SequencedMap<Metric, Double> values(double loss);
+    }
+
+    /** A tally of nothing yet. */
+    Tally tally();
+}
