@@ -102,7 +102,7 @@ public final class AdapterInputs {
         }
         if (adapter.method() instanceof Lora lora && lora.dora()) {
             throw new UsageException(
-                    "--adapter-inputs: DoRA rescales the rows of the whole weight, which two factors of low"
+                    "a DoRA adapter fits no adapter inputs: it rescales the rows of the whole weight, which two factors of low"
                             + " rank cannot; merge the adapter instead");
         }
     }
