@@ -40,6 +40,7 @@ import picocli.CommandLine.Spec;
             ImportOnnxCommand.class,
             TrainCommand.class,
             MergeCommand.class,
+            UnmergeCommand.class,
             ExportOnnxCommand.class,
             ExportAdapterCommand.class,
             VerifyCommand.class,

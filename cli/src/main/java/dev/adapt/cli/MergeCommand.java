@@ -3,35 +3,47 @@ package dev.adapt.cli;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
-import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.merge.MergePlan;
 import dev.adapt.merge.Merger;
+import dev.adapt.merge.Statistics;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/** {@code adapt merge}: a base with an adapter's update in its weights. */
+/** {@code adapt merge}: a base with the updates of adapters in its weights. */
 @Command(
         name = "merge",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
             "Adds an adapter's update to its base's weights, computed in float32 and rounded once to the base's dtype.",
-            "The result is a plain checkpoint; all tensors the adapter does not touch are copied byte for byte."
+            "The result is a plain checkpoint; all tensors the adapter does not touch are copied byte for byte.",
+            "Several adapters are added with their weights, each update computed from the pristine base; with --each",
+            "they become as many merged checkpoints, from one reading of the base."
         },
-        footer = {"", "Example: adapt merge my-lora --into base --out merged"})
+        footer = {
+            "",
+            "Examples: adapt merge my-lora --into base --out merged --undo merged.undo",
+            "          adapt merge one two three --into base --weights 0.5,0.3,0.2 --out merged",
+            "          adapt merge one two three --into base --each --out-dir merged"
+        })
 final class MergeCommand implements Callable<Integer> {
-    @Parameters(paramLabel = "ADAPTER", description = "adapter folder, ours or PEFT's")
-    private Path adapterFolder = Path.of("");
+    @Parameters(paramLabel = "ADAPTER", arity = "1..*", description = "adapter folder, ours or PEFT's")
+    private List<Path> folders = List.of();
 
     @Option(
             names = "--into",
@@ -42,12 +54,39 @@ final class MergeCommand implements Callable<Integer> {
 
     @Option(
             names = "--out",
-            required = true,
             paramLabel = "DIR|FILE",
             description = "folder to write, or a .safetensors file where BASE is one")
-    private Path out = Path.of("");
+    private Optional<Path> out = Optional.empty();
 
-    @Option(names = "--force", description = "merge even if the adapter was trained on another base")
+    @Option(
+            names = "--weights",
+            split = ",",
+            paramLabel = "W",
+            description = "what the update of each adapter is multiplied with (1)")
+    private List<Double> weights = List.of();
+
+    @Option(names = "--each", description = "a merged checkpoint for each adapter")
+    private boolean each;
+
+    @Option(
+            names = "--out-dir",
+            paramLabel = "DIR",
+            description = "with --each: the folder to write them in, under the names of the adapters' folders")
+    private Optional<Path> outDir = Optional.empty();
+
+    @Option(
+            names = "--undo",
+            paramLabel = "FILE",
+            description = "write what `adapt unmerge` needs to restore the base bit for bit")
+    private Optional<Path> undo = Optional.empty();
+
+    @Option(
+            names = "--report",
+            paramLabel = "FILE",
+            description = "write, as JSON, the size of each weight's update and what rounding did to it")
+    private Optional<Path> report = Optional.empty();
+
+    @Option(names = "--force", description = "merge even if an adapter was trained on another base")
     private boolean force;
 
     @Option(names = "--dry-run", description = "print what would be done, and write nothing")
@@ -69,43 +108,100 @@ final class MergeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        if (threads < 1) {
-            throw new UsageException("--threads: expected at least 1, found " + threads);
-        }
+        check();
         long start = System.nanoTime();
-        Adapter adapter = rounded(Adapters.read(adapterFolder));
-        if (!force && !adapter.recordsBase()) {
-            System.err.println("adapt: note: " + adapterFolder + " does not record the base it was trained on; " + into
-                    + " is taken on trust");
-        }
+        Statistics statistics = new Statistics();
+        Merger.Settings settings = settings(statistics);
         try (Checkpoint base = Checkpoint.open(into)) {
-            BoundAdapter bound = new Binding(base).bind(adapter, force);
-            Merger merger = new Merger(base, bound, settings());
+            List<MergePlan.Weighted> adapters = adapters(base);
+            List<Merger> mergers = each
+                    ? adapters.stream()
+                            .map(adapter -> new Merger(base, List.of(adapter), settings))
+                            .toList()
+                    : List.of(new Merger(base, adapters, settings));
             if (dryRun) {
-                print(merger.plan());
+                mergers.forEach(merger -> print(merger.plan()));
                 return 0;
             }
-            merger.merge(out);
+            long bytes =
+                    mergers.stream().mapToLong(merger -> merger.plan().bytes()).sum();
+            Optional<Merger.UndoSize> undone;
+            try (MergeProgress _ = MergeProgress.show(settings.written(), bytes)) {
+                undone = Merger.each(mergers, outs());
+            }
             double seconds = (System.nanoTime() - start) / 1e9;
-            MergePlan plan = merger.plan();
-            print(bound.change());
-            System.out.printf(
-                    Locale.ROOT,
-                    "%s: %d tensors adapted, %d from the adapter, %d copied, %s in %.2f s (%s/s)%n",
-                    out,
-                    plan.adapted(),
-                    plan.replaced(),
-                    plan.copied(),
-                    new Bytes(plan.bytes()),
-                    seconds,
-                    new Bytes((long) (plan.bytes() / seconds)));
+            for (int i = 0; i < mergers.size(); i++) {
+                mergers.get(i).change().ifPresent(MergeCommand::print);
+                print(outs().get(i), mergers.get(i).plan(), bytes, seconds);
+            }
+            undone.ifPresent(this::print);
+        }
+        if (report.isPresent()) {
+            MergeReport written = new MergeReport(statistics.tensors());
+            written.write(report.get());
+            System.out.println(report.get() + ": " + written.summary());
         }
         return 0;
     }
 
-    private Merger.Settings settings() {
-        Merger.Settings settings = Merger.Settings.of(threads);
-        return noFsync ? settings.withoutFlush() : settings;
+    private void check() {
+        if (threads < 1) {
+            throw new UsageException("--threads: expected at least 1, found " + threads);
+        }
+        if (each != outDir.isPresent() || each == out.isPresent()) {
+            throw new UsageException(
+                    each ? "--each needs --out-dir, and not --out" : "give --out, or --each and --out-dir");
+        }
+        if (each && !(weights.isEmpty() && undo.isEmpty() && report.isEmpty())) {
+            throw new UsageException("--each goes with neither --weights nor --undo nor --report");
+        }
+        if (!weights.isEmpty() && weights.size() != folders.size()) {
+            throw new UsageException(
+                    "--weights: expected " + folders.size() + ", one for each adapter, found " + weights.size());
+        }
+        Set<Path> names = new HashSet<>();
+        for (Path folder : each ? folders : List.<Path>of()) {
+            if (!names.add(name(folder))) {
+                throw new UsageException("--each: two adapters' folders are called " + name(folder)
+                        + ", and so would be what they become; rename one");
+            }
+        }
+    }
+
+    private static Path name(Path folder) {
+        Path name = folder.toAbsolutePath().normalize().getFileName();
+        return name == null ? folder : name;
+    }
+
+    private List<Path> outs() {
+        String ending = Files.isDirectory(into) ? "" : ".safetensors";
+        return outDir.isPresent()
+                ? folders.stream()
+                        .map(folder -> outDir.get().resolve(name(folder) + ending))
+                        .toList()
+                : out.stream().toList();
+    }
+
+    private Merger.Settings settings(Statistics statistics) {
+        Merger.Settings settings = Merger.Settings.of(threads).flush(!noFsync);
+        if (undo.isPresent()) {
+            settings = settings.undo(undo.get());
+        }
+        return report.isPresent() ? settings.statistics(statistics) : settings;
+    }
+
+    private List<MergePlan.Weighted> adapters(Checkpoint base) throws IOException {
+        List<MergePlan.Weighted> adapters = new ArrayList<>();
+        for (int i = 0; i < folders.size(); i++) {
+            Adapter adapter = rounded(Adapters.read(folders.get(i)));
+            if (!force && !adapter.recordsBase()) {
+                System.err.println("adapt: note: " + folders.get(i) + " does not record the base it was trained on; "
+                        + into + " is taken on trust");
+            }
+            double weight = weights.isEmpty() ? 1 : weights.get(i);
+            adapters.add(new MergePlan.Weighted(new Binding(base).bind(adapter, force), weight));
+        }
+        return adapters;
     }
 
     private static void print(BaseChange change) {
@@ -127,6 +223,29 @@ final class MergeCommand implements Callable<Integer> {
                 + adapter.method().peftType());
     }
 
+    private static void print(Path out, MergePlan plan, long bytes, double seconds) {
+        System.out.printf(
+                Locale.ROOT,
+                "%s: %d tensors adapted, %d from the adapter, %d copied, %s in %.2f s (%s/s)%n",
+                out,
+                plan.adapted(),
+                plan.replaced(),
+                plan.copied(),
+                new Bytes(plan.bytes()),
+                seconds,
+                new Bytes((long) (bytes / seconds)));
+    }
+
+    private void print(Merger.UndoSize size) {
+        System.out.printf(
+                Locale.ROOT,
+                "%s: %s, %.1f%% of the %s of the touched tensors%n",
+                undo.orElseThrow(),
+                new Bytes(size.file()),
+                100.0 * size.file() / Math.max(1, size.tensors()),
+                new Bytes(size.tensors()));
+    }
+
     private static void print(MergePlan plan) {
         for (MergePlan.Output output : plan.outputs()) {
             System.out.println(output.source().path().getFileName() + ", "
@@ -139,7 +258,8 @@ final class MergeCommand implements Callable<Integer> {
                             case MergePlan.Task.Adapt adapt ->
                                 "adapt   " + adapt.place().name() + " "
                                         + adapt.place().shape() + " "
-                                        + adapt.place().dtype();
+                                        + adapt.place().dtype() + ", "
+                                        + new Bytes(adapt.place().bytes());
                             case MergePlan.Task.Replace replace ->
                                 "replace " + replace.place().name() + " "
                                         + replace.place().shape() + " "

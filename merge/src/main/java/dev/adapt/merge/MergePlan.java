@@ -1,7 +1,9 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
@@ -68,21 +70,69 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         record Replace(FloatTensor values, TensorInfo place) implements Task {}
     }
 
+    /** An adapter, and what its update is multiplied with. */
+    public record Weighted(BoundAdapter adapter, double weight) {}
+
     /**
-     * Plans a merge.
+     * Plans a merge of the weighted sum of adapters' updates.
      *
-     * @throws FormatException if a weight's dtype cannot be written, or two targets are one tensor
+     * @throws FormatException if a weight's dtype cannot be written, two targets of an adapter are one tensor, or an
+     *     adapter holds whole what another changes
+     * @throws UsageException if an adapter's update is not one that can be added or weighted
      */
-    public static MergePlan of(Checkpoint base, BoundAdapter adapter) {
+    public static MergePlan of(Checkpoint base, List<Weighted> adapters) {
         Map<String, List<Contribution>> targets = new LinkedHashMap<>();
-        for (Target target : adapter.targets()) {
-            if (targets.put(target.tensor(), List.of(new Contribution(adapter, target, 1))) != null) {
-                throw new FormatException(base.path(), target.tensor(), "is adapted twice by one adapter");
+        Map<String, FloatTensor> saved = new LinkedHashMap<>();
+        Map<String, String> copies = new LinkedHashMap<>();
+        for (Weighted each : adapters) {
+            requireLinear(each, adapters.size());
+            Map<String, FloatTensor> own = savedByTensor(base, each);
+            own.forEach((name, tensor) -> {
+                if (saved.put(name, tensor) != null) {
+                    throw contended(base, name);
+                }
+            });
+            Set<String> seen = new LinkedHashSet<>();
+            for (Target target : each.adapter().targets()) {
+                if (!seen.add(target.tensor())) {
+                    throw new FormatException(base.path(), target.tensor(), "is adapted twice by one adapter");
+                }
+                if (!own.containsKey(target.tensor())) {
+                    targets.computeIfAbsent(target.tensor(), absent -> new ArrayList<>())
+                            .add(new Contribution(each.adapter(), target, each.weight()));
+                }
+            }
+            copies.putAll(copies(base, each.adapter()));
+        }
+        for (String name : saved.keySet()) {
+            if (targets.containsKey(name)) {
+                throw contended(base, name);
             }
         }
-        Map<String, FloatTensor> saved = savedByTensor(base, adapter);
-        targets.keySet().removeAll(saved.keySet());
-        Map<String, String> copies = copies(base, adapter);
+        return of(base, targets, saved, copies);
+    }
+
+    private static FormatException contended(Checkpoint base, String name) {
+        return new FormatException(
+                base.path(),
+                name,
+                "is held whole by one of the adapters and changed by another: merge them one by one");
+    }
+
+    private static void requireLinear(Weighted each, int adapters) {
+        boolean dora = each.adapter().method() instanceof Lora lora && lora.dora();
+        if (dora && (adapters > 1 || each.weight() != 1)) {
+            throw new UsageException(
+                    "a DoRA adapter rescales the whole weight, so that its update cannot be weighted or added to others;"
+                            + " merge it alone");
+        }
+    }
+
+    private static MergePlan of(
+            Checkpoint base,
+            Map<String, List<Contribution>> targets,
+            Map<String, FloatTensor> saved,
+            Map<String, String> copies) {
         Set<String> added = new LinkedHashSet<>(saved.keySet());
         added.removeAll(base.tensors().keySet());
         added.removeAll(copies.keySet());
@@ -96,13 +146,18 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     }
 
     /** The adapter's saved tensors by the names the base gives them, or would; its updates are added where it adapts them too. */
-    private static Map<String, FloatTensor> savedByTensor(Checkpoint base, BoundAdapter adapter) {
+    private static Map<String, FloatTensor> savedByTensor(Checkpoint base, Weighted each) {
+        BoundAdapter adapter = each.adapter();
         Binding binding = new Binding(base);
         Map<String, FloatTensor> saved = new LinkedHashMap<>();
         adapter.saved()
                 .forEach((canonical, tensor) ->
                         saved.put(binding.find(canonical).map(TensorView::name).orElse(canonical), tensor));
         for (Target target : adapter.targets()) {
+            if (saved.containsKey(target.tensor()) && each.weight() != 1) {
+                throw new UsageException("an adapter both holds " + target.tensor()
+                        + " whole and adapts it: such an update cannot be weighted; merge it alone");
+            }
             saved.computeIfPresent(target.tensor(), (name, weight) -> adapter.adapted(target, weight));
         }
         return saved;

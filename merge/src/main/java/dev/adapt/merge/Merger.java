@@ -4,25 +4,31 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
- * Streams a base with an adapter merged into it to a new checkpoint: untouched bytes through the kernel, touched weights
+ * Streams a base with adapters merged into it to a new checkpoint: untouched bytes through the kernel, touched weights
  * in tiles through {@link Kernels}. Memory stays the size of the adapter and a few tiles, whatever the base's size.
  */
 public final class Merger {
     private final Checkpoint base;
-    private final BoundAdapter adapter;
     private final MergePlan plan;
+    private final Optional<BaseChange> change;
     private final Settings settings;
 
     /**
@@ -31,18 +37,39 @@ public final class Merger {
      * @param threads how many tiles are computed at a time
      * @param flush whether to wait until the disk has the result; without, a power cut may lose it
      * @param written counts the bytes that are written, for whoever shows progress
+     * @param undo where to write an undo file, if one is wanted
+     * @param statistics gathers what the merge does to each weight, if that is wanted; it costs about as much again
      */
-    public record Settings(Kernels kernels, int threads, boolean flush, LongAdder written) {
+    public record Settings(
+            Kernels kernels,
+            int threads,
+            boolean flush,
+            LongAdder written,
+            Optional<Path> undo,
+            Optional<Statistics> statistics) {
         /** The best kernels, and a result that is safe on the disk. */
         public static Settings of(int threads) {
-            return new Settings(Kernels.best(), threads, true, new LongAdder());
+            return new Settings(Kernels.best(), threads, true, new LongAdder(), Optional.empty(), Optional.empty());
         }
 
-        /** The same, without waiting for the disk. */
-        public Settings withoutFlush() {
-            return new Settings(kernels, threads, false, written);
+        /** The same, with another choice whether to wait for the disk. */
+        public Settings flush(boolean whether) {
+            return new Settings(kernels, threads, whether, written, undo, statistics);
+        }
+
+        /** The same, with an undo file. */
+        public Settings undo(Path file) {
+            return new Settings(kernels, threads, flush, written, Optional.of(file), statistics);
+        }
+
+        /** The same, with statistics. */
+        public Settings statistics(Statistics gathered) {
+            return new Settings(kernels, threads, flush, written, undo, Optional.of(gathered));
         }
     }
+
+    /** What an undo file costs, and the size of the tensors whose bytes it brings back. */
+    public record UndoSize(long file, long tensors) {}
 
     /**
      * A merge that is planned and checked, and has written nothing.
@@ -50,15 +77,32 @@ public final class Merger {
      * @param threads how many tiles are computed at a time
      */
     public Merger(Checkpoint base, BoundAdapter adapter, int threads) {
-        this(base, adapter, Settings.of(threads));
+        this(base, List.of(new MergePlan.Weighted(adapter, 1)), Settings.of(threads));
     }
 
-    /** A merge that is planned and checked, and has written nothing. */
-    public Merger(Checkpoint base, BoundAdapter adapter, Settings settings) {
+    /**
+     * A merge of the weighted sum of adapters' updates, planned and checked.
+     *
+     * @throws UsageException if their updates do not add up
+     */
+    public Merger(Checkpoint base, List<MergePlan.Weighted> adapters, Settings settings) {
         this.base = base;
-        this.adapter = adapter;
-        this.plan = MergePlan.of(base, adapter);
+        this.plan = MergePlan.of(base, adapters);
+        List<BaseChange> changes = adapters.stream()
+                .map(each -> each.adapter().change())
+                .filter(each -> !each.isEmpty())
+                .toList();
+        if (changes.size() > 1) {
+            throw new UsageException(
+                    "more than one of the adapters brings a head or other words to config.json; merge them one by one");
+        }
+        this.change = changes.stream().findFirst();
         this.settings = settings;
+    }
+
+    /** What becomes of the base's config.json, if anything. */
+    public Optional<BaseChange> change() {
+        return change;
     }
 
     /** What will be done. */
@@ -71,22 +115,124 @@ public final class Merger {
      * tokenizer and other small files; from a file comes a file if {@code out} ends with {@code .safetensors}, else a
      * folder.
      *
+     * @return the size of the undo file, if one was wanted
      * @throws UsageException if the output is the base or lies in it
      * @throws IOException if something cannot be read or written; nothing then stands under {@code out} that did not
      */
-    public void merge(Path out) throws IOException {
-        requireApart(out);
-        boolean toFile = !Files.isDirectory(base.path()) && out.toString().endsWith(".safetensors");
-        try (PendingOutput pending = toFile ? PendingOutput.file(out) : PendingOutput.folder(out)) {
-            for (MergePlan.Output output : plan.outputs()) {
-                Path file = toFile ? pending.path() : pending.path().resolve(name(output));
-                write(output, file);
+    public Optional<UndoSize> merge(Path out) throws IOException {
+        return each(List.of(this), List.of(out));
+    }
+
+    /**
+     * Merges several from one reading of their base, which they must share.
+     *
+     * @param outs where each goes
+     * @return the size of the undo file, if the first has one
+     * @throws IOException if something cannot be read or written; those that were whole before stay
+     */
+    public static Optional<UndoSize> each(List<Merger> mergers, List<Path> outs) throws IOException {
+        List<Result> results = new ArrayList<>();
+        Settings settings = mergers.getFirst().settings;
+        Optional<UndoWriter> undo = Optional.empty();
+        try {
+            for (int i = 0; i < mergers.size(); i++) {
+                mergers.get(i).requireApart(outs.get(i));
+                results.add(Result.begin(mergers.get(i), outs.get(i)));
             }
-            if (!toFile) {
-                writeCompanions(pending.path());
+            if (settings.undo().isPresent()) {
+                undo = Optional.of(new UndoWriter(settings.undo().get()));
             }
-            pending.commit(settings.flush());
+            for (int file = 0; file < mergers.getFirst().plan.outputs().size(); file++) {
+                write(results, file, undo);
+            }
+            Optional<UndoSize> size =
+                    undo.isPresent() ? Optional.of(results.getFirst().merger().finish(undo.get())) : Optional.empty();
+            for (Result result : results) {
+                result.finish();
+            }
+            return size;
+        } finally {
+            for (Result result : results) {
+                result.pending().close();
+            }
+            if (undo.isPresent()) {
+                undo.get().close();
+            }
         }
+    }
+
+    /** A checkpoint to be. */
+    private record Result(Merger merger, PendingOutput pending, boolean toFile) {
+        static Result begin(Merger merger, Path out) throws IOException {
+            boolean toFile =
+                    !Files.isDirectory(merger.base.path()) && out.toString().endsWith(".safetensors");
+            return new Result(merger, toFile ? PendingOutput.file(out) : PendingOutput.folder(out), toFile);
+        }
+
+        Path file(MergePlan.Output output) {
+            return toFile ? pending.path() : pending.path().resolve(merger.name(output));
+        }
+
+        void finish() throws IOException {
+            if (!toFile) {
+                merger.writeCompanions(pending.path());
+            }
+            pending.commit(merger.settings.flush());
+        }
+    }
+
+    private static void write(List<Result> results, int file, Optional<UndoWriter> undo) throws IOException {
+        Settings settings = results.getFirst().merger().settings;
+        List<SafetensorsWriter> writers = new ArrayList<>();
+        List<Pass.Destination> destinations = new ArrayList<>();
+        try {
+            for (Result result : results) {
+                MergePlan.Output output = result.merger().plan.outputs().get(file);
+                SafetensorsWriter writer = SafetensorsWriter.create(result.file(output), output.header());
+                writers.add(writer);
+                destinations.add(
+                        new Pass.Destination(output, writer, result.merger().sink(undo)));
+            }
+            try (WriteBehind _ = settings.flush() ? WriteBehind.of(writers, settings.written()) : () -> {}) {
+                new Pass(destinations.getFirst().output().source(), settings.kernels(), settings.written())
+                        .run(destinations, settings.threads());
+            }
+        } finally {
+            for (SafetensorsWriter writer : writers) {
+                writer.close();
+            }
+        }
+        if (undo.isPresent()) {
+            MergePlan.Output output = destinations.getFirst().output();
+            try (SafetensorsFile merged =
+                    SafetensorsFile.open(results.getFirst().file(output))) {
+                undo.get().add(output, results.getFirst().merger().name(output), merged, settings.threads());
+            }
+        }
+    }
+
+    private Pass.TileSink sink(Optional<UndoWriter> undo) {
+        List<Pass.TileSink> sinks = new ArrayList<>();
+        undo.ifPresent(sinks::add);
+        settings.statistics().ifPresent(gathered -> sinks.add(gathered::tile));
+        return (update, tile, lane, before, after) -> {
+            for (Pass.TileSink sink : sinks) {
+                sink.tile(update, tile, lane, before, after);
+            }
+        };
+    }
+
+    /** What a folder's base has beside its weights and the merge changes. */
+    private UndoSize finish(UndoWriter undo) throws IOException {
+        Map<String, String> texts = new LinkedHashMap<>();
+        if (Files.isDirectory(base.path())) {
+            for (String name : List.of(ModelConfig.FILE, Checkpoint.INDEX)) {
+                if (Files.exists(base.path().resolve(name))) {
+                    texts.put(name, Files.readString(base.path().resolve(name)));
+                }
+            }
+        }
+        return undo.commit(texts);
     }
 
     private void requireApart(Path out) throws IOException {
@@ -103,14 +249,6 @@ public final class Merger {
         return Files.isDirectory(base.path()) && file != null ? file.toString() : Checkpoint.SINGLE;
     }
 
-    private void write(MergePlan.Output output, Path file) throws IOException {
-        try (SafetensorsWriter writer = SafetensorsWriter.create(file, output.header());
-                WriteBehind _ = settings.flush() ? WriteBehind.of(writer, settings.written()) : () -> {}) {
-            new Pass(output.source(), settings.kernels(), settings.written())
-                    .run(List.of(new Pass.Destination(output, writer, Pass.TileSink.none())), settings.threads());
-        }
-    }
-
     private void writeCompanions(Path folder) throws IOException {
         for (Path companion : base.companions()) {
             Files.copy(companion, folder.resolve(String.valueOf(companion.getFileName())));
@@ -118,8 +256,8 @@ public final class Merger {
         if (base.config().isPresent()) {
             ModelConfig config = base.config().get();
             Path target = folder.resolve(ModelConfig.FILE);
-            if (!adapter.change().isEmpty()) {
-                Files.writeString(target, adapter.change().of(config).document().text());
+            if (change.isPresent()) {
+                Files.writeString(target, change.get().of(config).document().text());
             } else {
                 Files.copy(config.document().path(), target);
             }

@@ -48,11 +48,6 @@ final class Pass {
          * @param after the merged bytes
          */
         void tile(Update update, int tile, Lane lane, MemorySegment before, MemorySegment after) throws IOException;
-
-        /** Nobody. */
-        static TileSink none() {
-            return (update, tile, lane, before, after) -> {};
-        }
     }
 
     private record Adapting(MergePlan.Task.Adapt task, Destination destination) {}
@@ -149,6 +144,7 @@ final class Pass {
                 update.apply(tile, lane, before, after);
                 destination.sink().tile(update, tile, lane, before, after);
                 destination.writer().write(update.task().place(), first.offset(tile), after);
+                update.done();
                 written.add(bytes);
             }
         });

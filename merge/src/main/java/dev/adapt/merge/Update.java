@@ -83,7 +83,8 @@ final class Update {
         return (long) rows(tile) * columns * dtype.bytes();
     }
 
-    private int rows(int tile) {
+    /** How many rows a tile has. */
+    int rows(int tile) {
         return Math.min(tileRows, rows - tile * tileRows);
     }
 
@@ -119,18 +120,28 @@ final class Update {
         } else {
             kernels.add(dtype, sums, rows(tile), columns, weight, out);
         }
+    }
+
+    /** Says that a tile is written; after the last, the factors are dropped. */
+    void done() {
         if (left.decrementAndGet() == 0) {
             drop();
         }
     }
 
-    /** ΔW of the tile that was computed last, by element. */
-    double change(int tile, Lane lane, int row, int column) {
-        return lane.sums(0)[kernels.panels(dtype).at(row, column, rows(tile))];
-    }
-
-    int rowsOf(int tile) {
-        return rows(tile);
+    /**
+     * What the update of the tile that was computed last adds to an element, before rounding.
+     *
+     * @param old the base's element
+     */
+    double change(int tile, Lane lane, int row, int column, double old) throws IOException {
+        Optional<double[]> scale = Schedule.await(making()).scale();
+        float delta = lane.sums(0)[kernels.panels(dtype).at(row, column, rows(tile))];
+        if (scale.isEmpty()) {
+            return delta;
+        }
+        int output = target.transposed() ? column : tile * tileRows + row;
+        return (float) (((float) old + delta) * scale.get()[output]) - old;
     }
 
     int columns() {

@@ -2,6 +2,7 @@ package dev.adapt.merge;
 
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import java.io.IOException;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.LongAdder;
 
@@ -11,7 +12,7 @@ interface WriteBehind extends AutoCloseable {
     long STEP = 1 << 27;
 
     /** Begins. */
-    static WriteBehind of(SafetensorsWriter writer, LongAdder written) {
+    static WriteBehind of(List<SafetensorsWriter> writers, LongAdder written) {
         AtomicBoolean open = new AtomicBoolean(true);
         Thread thread = Thread.ofPlatform().daemon().name("write-behind").start(() -> {
             long flushed = written.sum();
@@ -22,7 +23,9 @@ interface WriteBehind extends AutoCloseable {
                 }
                 flushed = written.sum();
                 try {
-                    writer.flush();
+                    for (SafetensorsWriter writer : writers) {
+                        writer.flush();
+                    }
                 } catch (IOException e) {
                     return; // the flush at the end meets it again, and reports it
                 }

@@ -32,6 +32,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -173,11 +174,7 @@ class MergerTest {
         FloatTensor head = new FloatTensor(Shape.of(1, 2), new float[] {0.1f, 0.2f});
         FloatTensor bias = new FloatTensor(Shape.of(2), new float[] {1, -0.125f});
         Path adapter = adapter(new Lora(4, 4, 0), base, Map.of("model.q.bias", bias, "head.weight", head));
-        Path config = adapter.resolve("adapter_config.json");
-        Files.writeString(
-                config,
-                Files.readString(config)
-                        .replaceFirst("\"modules_to_save\" : null", "\"modules_to_save\" : [\"q\", \"head\"]"));
+        saving(adapter, "q", "head");
         Path out = folder.resolve("merged.safetensors");
         merge(adapter, base, out, 1, Kernels.best());
         try (Checkpoint merged = Checkpoint.open(out)) {
@@ -187,6 +184,14 @@ class MergerTest {
             assertEquals(Dtype.F32, merged.tensors().get("head.weight").dtype());
             assertArrayEquals(head.values(), merged.tensors().get("head.weight").toFloats());
         }
+    }
+
+    private static void saving(Path adapter, String... modules) throws IOException {
+        Path config = adapter.resolve("adapter_config.json");
+        String list = "[\"" + String.join("\", \"", modules) + "\"]";
+        Files.writeString(
+                config,
+                Files.readString(config).replaceFirst("\"modules_to_save\" : null", "\"modules_to_save\" : " + list));
     }
 
     @Test
@@ -233,14 +238,191 @@ class MergerTest {
         }
     }
 
-    private static void merge(Path adapter, Path base, Path out, int threads, Kernels kernels) throws IOException {
+    @ParameterizedTest(name = "{0} from {1}")
+    @MethodSource("undoCases")
+    @DisplayName("is undone bit for bit")
+    void isUndone(AdapterMethod method, Dtype dtype) throws IOException {
+        Path base = base("base.safetensors", dtype, 11);
+        FloatTensor head = new FloatTensor(Shape.of(1, 2), new float[] {0.1f, 0.2f});
+        Path adapter = adapter(method, base, Map.of("head.weight", head));
+        saving(adapter, "head");
+        Path out = folder.resolve("merged.safetensors");
+        Path undo = folder.resolve("merged.undo");
+        try (Checkpoint opened = Checkpoint.open(base)) {
+            Merger.UndoSize size = new Merger(
+                            opened,
+                            List.of(bound(opened, adapter, 1)),
+                            settings(Kernels.best(), 2).undo(undo))
+                    .merge(out)
+                    .orElseThrow();
+            assertEquals(Files.size(undo), size.file());
+            long weights = 2L * OUT * IN * Floats.of(dtype).bytes();
+            assertEquals(weights, size.tensors());
+            assertTrue(size.file() < weights, "the undo file of " + size.file() + " bytes is not smaller");
+        }
+        Path back = folder.resolve("back.safetensors");
+        unmerge(out, undo, back);
+        assertArrayEquals(Files.readAllBytes(base), Files.readAllBytes(back));
+    }
+
+    static Stream<Arguments> undoCases() {
+        return methods()
+                .flatMap(method ->
+                        Stream.of(Dtype.F32, Dtype.F16, Dtype.BF16).map(dtype -> Arguments.of(method, dtype)));
+    }
+
+    @Test
+    @DisplayName("is undone only from what it left, and only with a whole undo file")
+    void undoIsChecked() throws IOException {
+        Path base = base("base.safetensors", Dtype.BF16, 12);
+        Path adapter = adapter(new Lora(4, 4, 0), base);
+        Path out = folder.resolve("merged.safetensors");
+        Path undo = folder.resolve("merged.undo");
         try (Checkpoint opened = Checkpoint.open(base)) {
             new Merger(
                             opened,
-                            new Binding(opened).bind(Adapter.read(adapter), false),
-                            new Merger.Settings(kernels, threads, false, new LongAdder()))
+                            List.of(bound(opened, adapter, 1)),
+                            settings(Kernels.best(), 2).undo(undo))
                     .merge(out);
         }
+        Path back = folder.resolve("back.safetensors");
+        FormatException other = assertThrows(FormatException.class, () -> unmerge(base, undo, back));
+        assertTrue(other.getMessage().contains("its SHA-256 differs"), other::getMessage);
+        byte[] bytes = Files.readAllBytes(undo);
+        Files.write(undo, Arrays.copyOf(bytes, bytes.length - 1));
+        FormatException cut = assertThrows(FormatException.class, () -> unmerge(out, undo, back));
+        assertTrue(cut.getMessage().contains("is not an undo file"), cut::getMessage);
+        bytes[bytes.length / 3] ^= 1;
+        Files.write(undo, bytes);
+        FormatException flipped = assertThrows(FormatException.class, () -> unmerge(out, undo, back));
+        assertTrue(flipped.getMessage().contains("is damaged"), flipped::getMessage);
+        assertFalse(Files.exists(back));
+    }
+
+    private static void unmerge(Path merged, Path undo, Path out) throws IOException {
+        try (Checkpoint opened = Checkpoint.open(merged);
+                Unmerger unmerger = new Unmerger(opened, undo)) {
+            unmerger.unmerge(out);
+        }
+    }
+
+    @Test
+    @DisplayName("of several adapters adds the weighted sum of their updates, each from the pristine base")
+    void addsSeveral() throws IOException {
+        Path base = base("base.safetensors", Dtype.F32, 13);
+        Path lora = adapter(new Lora(4, 4, 0), base);
+        Path vera = adapter(new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA), base);
+        Path out = folder.resolve("merged.safetensors");
+        try (Checkpoint opened = Checkpoint.open(base)) {
+            List<MergePlan.Weighted> both = List.of(bound(opened, lora, 0.75), bound(opened, vera, -0.5));
+            new Merger(opened, both, settings(Kernels.best(), 2)).merge(out);
+            Map<String, double[]> first = adapted(lora, opened);
+            Map<String, double[]> second = adapted(vera, opened);
+            try (Checkpoint merged = Checkpoint.open(out)) {
+                for (String name : first.keySet()) {
+                    float[] weight = opened.tensors().get(name).toFloats();
+                    float[] found = merged.tensors().get(name).toFloats();
+                    for (int i = 0; i < weight.length; i++) {
+                        double exact = weight[i]
+                                + 0.75 * (first.get(name)[i] - weight[i])
+                                - 0.5 * (second.get(name)[i] - weight[i]);
+                        assertEquals(exact, found[i], 2e-6, name);
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    @DisplayName("adds no DoRA adapter to another, nor weights it")
+    void refusesToAddDora() throws IOException {
+        Path base = base("base.safetensors", Dtype.F32, 14);
+        Path dora = adapter(new Lora(6, 4, false, true, 0, Map.of(), Map.of()), base);
+        try (Checkpoint opened = Checkpoint.open(base)) {
+            List<MergePlan.Weighted> half = List.of(bound(opened, dora, 0.5));
+            UsageException thrown = assertThrows(UsageException.class, () -> MergePlan.of(opened, half));
+            assertTrue(thrown.getMessage().contains("DoRA"), thrown::getMessage);
+        }
+    }
+
+    @Test
+    @DisplayName("of each adapter, from one reading of the base, gives what single merges give")
+    void mergesEach() throws IOException {
+        Path base = base("base.safetensors", Dtype.BF16, 15);
+        List<Path> adapters = List.of(
+                adapter(new Lora(4, 4, 0), base),
+                adapter(new Lora(70, 4, 0), base),
+                adapter(new Lora(6, 4, false, true, 0, Map.of(), Map.of()), base));
+        List<Path> outs = new ArrayList<>();
+        try (Checkpoint opened = Checkpoint.open(base)) {
+            List<Merger> mergers = new ArrayList<>();
+            for (Path adapter : adapters) {
+                outs.add(folder.resolve("each-" + outs.size() + ".safetensors"));
+                mergers.add(new Merger(opened, List.of(bound(opened, adapter, 1)), settings(Kernels.best(), 2)));
+            }
+            Merger.each(mergers, outs);
+        }
+        for (int i = 0; i < outs.size(); i++) {
+            Path single = folder.resolve("single.safetensors");
+            merge(adapters.get(i), base, single, 1, Kernels.best());
+            assertArrayEquals(Files.readAllBytes(single), Files.readAllBytes(outs.get(i)));
+        }
+    }
+
+    @Test
+    @DisplayName("tells how large each update is and what rounding did to it")
+    void gathersStatistics() throws IOException {
+        Path base = base("base.safetensors", Dtype.BF16, 16);
+        Path adapter = adapter(new Lora(5, 10, 0), base);
+        Path out = folder.resolve("merged.safetensors");
+        Statistics statistics = new Statistics();
+        try (Checkpoint opened = Checkpoint.open(base)) {
+            // scaled down until bf16 loses part of it
+            new Merger(
+                            opened,
+                            List.of(bound(opened, adapter, 0.001)),
+                            settings(Kernels.best(), 2).statistics(statistics))
+                    .merge(out);
+            Map<String, double[]> adapted = adapted(adapter, opened);
+            assertEquals(2, statistics.tensors().size());
+            try (Checkpoint merged = Checkpoint.open(out)) {
+                for (Statistics.Tensor tensor : statistics.tensors()) {
+                    float[] weight = opened.tensors().get(tensor.name()).toFloats();
+                    float[] found = merged.tensors().get(tensor.name()).toFloats();
+                    double delta = 0;
+                    double squares = 0;
+                    double rounding = 0;
+                    long lost = 0;
+                    for (int i = 0; i < weight.length; i++) {
+                        double change = 0.001 * (adapted.get(tensor.name())[i] - weight[i]);
+                        delta += change * change;
+                        squares += (double) weight[i] * weight[i];
+                        rounding = Math.max(rounding, Math.abs(weight[i] + change - found[i]));
+                        lost += found[i] == weight[i] ? 1 : 0;
+                    }
+                    assertEquals(Math.sqrt(delta), tensor.deltaNorm(), 1e-4 * Math.sqrt(delta));
+                    assertEquals(Math.sqrt(delta / squares), tensor.relative(), 1e-4 * tensor.relative());
+                    assertEquals(rounding, tensor.largestRounding(), 1e-6);
+                    assertEquals(weight.length, tensor.elements());
+                    assertEquals(lost, tensor.lost());
+                    assertTrue(lost > 0 && lost < tensor.changes(), "not a case of both kinds");
+                }
+            }
+        }
+    }
+
+    private static void merge(Path adapter, Path base, Path out, int threads, Kernels kernels) throws IOException {
+        try (Checkpoint opened = Checkpoint.open(base)) {
+            new Merger(opened, List.of(bound(opened, adapter, 1)), settings(kernels, threads)).merge(out);
+        }
+    }
+
+    private static Merger.Settings settings(Kernels kernels, int threads) {
+        return new Merger.Settings(kernels, threads, false, new LongAdder(), Optional.empty(), Optional.empty());
+    }
+
+    private static MergePlan.Weighted bound(Checkpoint base, Path adapter, double weight) throws IOException {
+        return new MergePlan.Weighted(new Binding(base).bind(Adapter.read(adapter), false), weight);
     }
 
     /** The adapted weights in float64, by tensor. */

@@ -56,6 +56,7 @@ class ModuleArrowsTest {
     @ParameterizedTest
     @CsvSource({
         "jdk.incubator.vector.., merge",
+        "io.airlift.., merge",
         "org.ejml.., merge",
         "ai.djl.., train",
         "ai.onnxruntime.., verify",

@@ -1,0 +1,45 @@
+package dev.adapt.cli;
+
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.merge.Unmerger;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code adapt unmerge}: the base again, from what was merged. */
+@Command(
+        name = "unmerge",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        description = {
+            "Restores the base of a merge, bit for bit, from the merged checkpoint and the undo file that",
+            "`adapt merge --undo FILE` wrote. Digests of what it begins with and of what it restores are checked."
+        },
+        footer = {"", "Example: adapt unmerge merged --undo merged.undo --out base"})
+final class UnmergeCommand implements Callable<Integer> {
+    @Parameters(paramLabel = "MERGED", description = "checkpoint folder or .safetensors file")
+    private Path mergedPath = Path.of("");
+
+    @Option(names = "--undo", required = true, paramLabel = "FILE", description = "the undo file of its merge")
+    private Path undo = Path.of("");
+
+    @Option(
+            names = "--out",
+            required = true,
+            paramLabel = "DIR|FILE",
+            description = "folder to write, or a .safetensors file where MERGED is one")
+    private Path out = Path.of("");
+
+    @Override
+    public Integer call() throws IOException {
+        try (Checkpoint merged = Checkpoint.open(mergedPath);
+                Unmerger unmerger = new Unmerger(merged, undo)) {
+            unmerger.unmerge(out);
+            System.out.println(out + ": the base, " + unmerger.restored() + " tensors restored and checked");
+        }
+        return 0;
+    }
+}

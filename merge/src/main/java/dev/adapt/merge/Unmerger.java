@@ -1,0 +1,194 @@
+package dev.adapt.merge;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.TensorDigest;
+import io.airlift.compress.v3.MalformedInputException;
+import io.airlift.compress.v3.zstd.ZstdJavaDecompressor;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.Map;
+
+/** Makes the base again, bit for bit, from a merged checkpoint and the undo file that its merge wrote. */
+public final class Unmerger implements AutoCloseable {
+    private static final int PIECE = 1 << 22;
+
+    private final Checkpoint merged;
+    private final Path undoPath;
+    private final FileChannel frames;
+    private final Undo undo;
+    private long restored;
+
+    /**
+     * Opens an undo file.
+     *
+     * @throws FormatException if it is none, or broken
+     */
+    public Unmerger(Checkpoint merged, Path undoPath) throws IOException {
+        this.merged = merged;
+        this.undoPath = undoPath;
+        this.frames = FileChannel.open(undoPath, StandardOpenOption.READ);
+        try {
+            this.undo = Undo.read(undoPath, frames);
+        } catch (IOException | RuntimeException e) {
+            frames.close();
+            throw e;
+        }
+    }
+
+    /**
+     * Writes the base. From a folder comes a folder, from a file a file.
+     *
+     * @throws FormatException if the checkpoint is not the one that the undo file belongs to, or either is damaged; nothing
+     *     then stands under {@code out} that did not
+     */
+    public void unmerge(Path out) throws IOException {
+        boolean toFile = !Files.isDirectory(merged.path()) && out.toString().endsWith(".safetensors");
+        try (PendingOutput pending = toFile ? PendingOutput.file(out) : PendingOutput.folder(out)) {
+            for (Undo.BaseFile file : undo.files()) {
+                write(file, toFile ? pending.path() : pending.path().resolve(file.name()));
+            }
+            if (!toFile) {
+                writeCompanions(pending.path());
+            }
+            pending.commit();
+        }
+    }
+
+    /** How many tensors were restored. */
+    public long restored() {
+        return restored;
+    }
+
+    private void write(Undo.BaseFile file, Path path) throws IOException {
+        try (FileChannel out = FileChannel.open(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+            write(out, ByteBuffer.wrap(file.header()));
+            for (Undo.BaseTensor tensor : file.tensors()) {
+                if (tensor.sha256().isEmpty()) {
+                    copy(required(tensor), out);
+                } else {
+                    restore(tensor, out);
+                    restored++;
+                }
+            }
+        }
+    }
+
+    private static void write(FileChannel out, ByteBuffer bytes) throws IOException {
+        while (bytes.hasRemaining()) {
+            out.write(bytes);
+        }
+    }
+
+    /** The merged tensor, which must have the base's size. */
+    private TensorView required(Undo.BaseTensor tensor) {
+        TensorView found = merged.tensors().get(tensor.name());
+        if (found == null || found.info().bytes() != tensor.bytes()) {
+            throw foreign(tensor, found == null ? "it has no such tensor" : "its size differs");
+        }
+        return found;
+    }
+
+    private FormatException foreign(Undo.BaseTensor tensor, String how) {
+        return new FormatException(
+                merged.path(),
+                tensor.name(),
+                "is not as the merge that wrote " + undoPath + " left it (" + how
+                        + "); give the checkpoint it belongs to");
+    }
+
+    private static void copy(TensorView tensor, FileChannel out) throws IOException {
+        long size = tensor.data().byteSize();
+        for (long at = 0; at < size; at += PIECE) {
+            write(out, tensor.data().asSlice(at, Math.min(PIECE, size - at)).asByteBuffer());
+        }
+    }
+
+    private void restore(Undo.BaseTensor tensor, FileChannel out) throws IOException {
+        MemorySegment after = MemorySegment.NULL;
+        if (tensor.adapted()) {
+            TensorView found = required(tensor);
+            if (!found.sha256().equals(tensor.mergedSha256())) {
+                throw foreign(tensor, "its SHA-256 differs");
+            }
+            after = found.data();
+        }
+        int width = Math.toIntExact(tensor.bytes() / Math.max(1, elements(tensor)));
+        TensorDigest digest = new TensorDigest(tensor.dtype(), Shape.of(dims(tensor)));
+        long at = 0;
+        for (Undo.Frame frame : tensor.frames()) {
+            byte[] bytes = unpacked(frame);
+            if (frame.offset() != at) {
+                throw damaged(tensor.name());
+            }
+            byte[] base = tensor.adapted() ? exclusiveOr(bytes, after, at, width) : bytes;
+            digest.add(ByteBuffer.wrap(base));
+            write(out, ByteBuffer.wrap(base));
+            at += base.length;
+        }
+        if (at != tensor.bytes() || !digest.hex().equals(tensor.sha256())) {
+            throw damaged(tensor.name());
+        }
+    }
+
+    private static long elements(Undo.BaseTensor tensor) {
+        return Shape.of(dims(tensor)).elements();
+    }
+
+    private static long[] dims(Undo.BaseTensor tensor) {
+        return tensor.shape().stream().mapToLong(Long::longValue).toArray();
+    }
+
+    private byte[] unpacked(Undo.Frame frame) throws IOException {
+        byte[] packed = Undo.read(undoPath, frames, frame.position(), frame.length());
+        byte[] bytes = new byte[frame.bytes()];
+        try {
+            int length = new ZstdJavaDecompressor().decompress(packed, 0, packed.length, bytes, 0, bytes.length);
+            if (length != bytes.length) {
+                throw damaged("frame at " + frame.position());
+            }
+            return bytes;
+        } catch (MalformedInputException e) {
+            throw damaged("frame at " + frame.position());
+        }
+    }
+
+    private FormatException damaged(String where) {
+        return new FormatException(undoPath, where, "is damaged: what it restores is not what the merge began with");
+    }
+
+    private static byte[] exclusiveOr(byte[] planes, MemorySegment after, long from, int width) {
+        int count = planes.length / width;
+        byte[] base = new byte[planes.length];
+        for (int i = 0; i < count; i++) {
+            for (int plane = 0; plane < width; plane++) {
+                int at = i * width + plane;
+                base[at] = (byte) (planes[plane * count + i] ^ after.get(ValueLayout.JAVA_BYTE, from + at));
+            }
+        }
+        return base;
+    }
+
+    private void writeCompanions(Path folder) throws IOException {
+        for (Path companion : merged.companions()) {
+            Files.copy(companion, folder.resolve(String.valueOf(companion.getFileName())));
+        }
+        for (Map.Entry<String, String> text : undo.texts().entrySet()) {
+            Files.writeString(folder.resolve(text.getKey()), text.getValue());
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        frames.close();
+    }
+}
