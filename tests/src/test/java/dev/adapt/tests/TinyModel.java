@@ -14,7 +14,7 @@ import java.util.Map;
 import java.util.Random;
 
 /** Models small enough for any test, one of each architecture and of each option that changes its graph. */
-enum TinyModel {
+public enum TinyModel {
     BERT("""
             {"model_type": "bert", "architectures": ["BertModel"], "hidden_size": 16, "intermediate_size": 24,
              "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 40, "max_position_embeddings": 32,
@@ -83,7 +83,7 @@ enum TinyModel {
     }
 
     /** Writes the checkpoint folder, in canonical names; the seed decides its weights. */
-    Path write(Path folder, long seed) throws IOException {
+    public Path write(Path folder, long seed) throws IOException {
         Files.createDirectories(folder);
         Path file = Files.writeString(folder.resolve(ModelConfig.FILE), config);
         Random random = new Random(seed);

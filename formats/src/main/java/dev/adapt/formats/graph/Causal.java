@@ -54,10 +54,11 @@ record Causal<T>(Ops<T> ops, T ids, T mask, Optional<T> given, boolean cached) {
     }
 
     private T keys() {
-        return ops.reshape(ops.positions(mask), 1, 1, 1, -1);
+        return ops.transpose(ops.reshape(ops.positions(mask), 0, 0, 1, 1), 0, 2, 3, 1);
     }
 
     private T queries() {
-        return ops.reshape(ofSequence(ops.positions(mask)), 1, 1, -1, 1);
+        // not a reshape with -1: that would make an axis of unknown size of one that an exported graph knows
+        return ops.transpose(ops.reshape(ofSequence(ops.positions(mask)), 0, 0, 1, 1), 0, 2, 1, 3);
     }
 }

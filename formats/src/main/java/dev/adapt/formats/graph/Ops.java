@@ -66,7 +66,7 @@ public interface Ops<T> {
     /** Rows of table [n, width] at integer ids [..]; the result is [.., width]. */
     T embedding(T table, T ids);
 
-    /** For ids [batch, sequence]: the integers 0 to sequence - 1, as [1, sequence]. */
+    /** For ids [batch, sequence]: the integers 0 to sequence - 1, as [1, sequence] or once for each of the batch. */
     T positions(T ids);
 
     /** Integers as floating-point numbers. */

@@ -89,8 +89,11 @@ final class OnnxBert {
                     "uses operators outside the ONNX standard, " + String.join(", ", foreign)
                             + ": give a model exported without fusing or quantising it");
         }
-        // RoBERTa has BERT's names, but counts positions over the tokens that are not padding
-        if (nodes.nodes("CumSum").findAny().isPresent()) {
+        // RoBERTa has BERT's names, but counts positions over the tokens that are not padding; our own exports count
+        // from 0
+        if (nodes.nodes("CumSum")
+                .anyMatch(node -> node.getAttributeList().stream()
+                        .noneMatch(attribute -> attribute.getName().equals("exclusive") && attribute.getI() == 1))) {
             throw new FormatException(
                     path, "is not a BERT: it counts positions with CumSum, as RoBERTa does; only BERT can be imported");
         }

@@ -140,15 +140,15 @@ final class OnnxOps implements Ops<OnnxValue> {
         return graph.node(OnnxOperator.GATHER, List.of(attribute("axis", 0)), table, ids);
     }
 
+    /** Counts ones in the shape of the ids: a range's shape would be unknown to the optimiser and keep it from fusing. */
     @Override
     public OnnxValue positions(OnnxValue ids) {
-        OnnxValue length = graph.node(
-                OnnxOperator.SQUEEZE,
-                List.of(),
-                graph.node(OnnxOperator.SHAPE, List.of(attribute("start", 1), attribute("end", 2)), ids));
-        OnnxValue range =
-                graph.node(ids.scope(), OnnxOperator.RANGE, List.of(), graph.integer(0), length, graph.integer(1));
-        return graph.node(OnnxOperator.UNSQUEEZE, List.of(), range, graph.integers(0));
+        return graph.node(
+                ids.scope(),
+                OnnxOperator.CUM_SUM,
+                List.of(attribute("exclusive", 1)),
+                equal(ids, ids),
+                graph.integer(1));
     }
 
     @Override

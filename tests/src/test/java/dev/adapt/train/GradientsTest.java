@@ -1,0 +1,230 @@
+package dev.adapt.train;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.Device;
+import ai.djl.engine.Engine;
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.training.GradientCollector;
+import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Lora;
+import dev.adapt.formats.adapter.Projection;
+import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.adapter.Vera;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.model.Model;
+import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.tests.TinyModel;
+import dev.adapt.verify.Inputs;
+import java.io.IOException;
+import java.lang.reflect.Proxy;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** DJL's gradients of whole models against finite differences in float64. It lies in this package to reach them. */
+@DisplayName("The gradient of every trained tensor is what finite differences of the float64 reference give")
+class GradientsTest {
+    private static final double STEP = 1e-4;
+    private static final double TOLERANCE = 1e-4;
+    private static final int DIRECTIONS = 2;
+
+    @TempDir
+    private Path folder;
+
+    private static final Map<String, AdapterMethod> METHODS = new LinkedHashMap<>();
+
+    static {
+        METHODS.put("LoRA", new Lora(3, 6, 0));
+        METHODS.put("DoRA", new Lora(3, 6, false, true, 0, Map.of(), Map.of()));
+        METHODS.put("VeRA", new Vera(5, 0.5, 42, 0, false, Projection.Rounding.FMA));
+    }
+
+    static Stream<Arguments> cases() {
+        return Stream.of(TinyModel.values())
+                .flatMap(tiny -> METHODS.keySet().stream().map(method -> Arguments.of(tiny, method)));
+    }
+
+    @BeforeAll
+    static void head() {
+        System.out.printf("%-24s %-6s %8s %26s%n", "", "", "tensors", "largest relative error");
+    }
+
+    @ParameterizedTest(name = "{0}, {1}")
+    @MethodSource("cases")
+    void gradients(TinyModel tiny, String method) throws IOException {
+        try (Checkpoint base = Checkpoint.open(tiny.write(folder, 4))) {
+            Model model = Model.of(base, adapter(base, METHODS.get(method)));
+            Map<String, Tensor> inputs =
+                    Inputs.random(model.config(), 6, 5, false).batches().get(2);
+            FiniteDifferences reference = new FiniteDifferences(model, inputs);
+            double largest = 0;
+            for (Map.Entry<String, double[]> gradient :
+                    gradients(model, inputs, reference.weights).entrySet()) {
+                double error = reference.error(gradient.getKey(), gradient.getValue());
+                assertTrue(error < TOLERANCE, () -> gradient.getKey() + ": relative error " + error);
+                largest = Math.max(largest, error);
+            }
+            System.out.printf(
+                    "%-24s %-6s %8d %26.1e%n", tiny, method, model.trainable().size(), largest);
+        }
+    }
+
+    /** An adapter on all linear layers; random values, since a gradient is 0 where a factor starts at 0. */
+    private static BoundAdapter adapter(Checkpoint base, AdapterMethod method) throws IOException {
+        Binding binding = new Binding(base);
+        Model plain = Model.of(base);
+        List<Target> targets = binding.targets(plain.architecture().linearModules(), plain.architecture());
+        Random random = new Random(6);
+        BoundAdapter fresh =
+                BoundAdapter.fresh(method, targets, binding::weight, Map.of(), Optional.empty(), Map.of(), random);
+        Map<String, FloatTensor> trained = new LinkedHashMap<>();
+        for (String key : fresh.trainedKeys()) {
+            Shape shape = fresh.tensors().get(key).shape();
+            float[] values = new float[Math.toIntExact(shape.elements())];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = (key.endsWith("magnitude_vector") ? 1 : 0) + 0.3f * (float) random.nextGaussian();
+            }
+            trained.put(key, new FloatTensor(shape, values));
+        }
+        return fresh.with(trained, Map.of());
+    }
+
+    private static Map<String, double[]> gradients(Model model, Map<String, Tensor> inputs, FloatTensor weights) {
+        Map<String, double[]> gradients = new LinkedHashMap<>();
+        try (LoadedModel loaded = new LoadedModel(model, Device.cpu());
+                NDManager step = loaded.newStep()) {
+            Map<String, NDArray> trained = loaded.trainable();
+            try (GradientCollector collector = Engine.getEngine("PyTorch").newGradientCollector()) {
+                NDArray output = loaded.forward(step, inputs, false);
+                collector.backward(output.mul(new NDArrayOps(step, false).constant(weights))
+                        .sum());
+            }
+            trained.forEach((name, array) -> gradients.put(
+                    name, DoubleTensor.of(LoadedModel.read(array.getGradient())).values()));
+        }
+        return gradients;
+    }
+
+    /** A sum of a model's outputs, weighted at random, as a function of its trained tensors. */
+    private static final class FiniteDifferences {
+        private final Model model;
+        private final Map<String, DoubleTensor> inputs = new HashMap<>();
+        private final Map<String, DoubleTensor> leaves = new HashMap<>();
+        private final List<DoubleTensor> constants = new ArrayList<>();
+        private final Random random = new Random(7);
+        private final FloatTensor weights;
+
+        FiniteDifferences(Model model, Map<String, Tensor> inputs) {
+            this.model = model;
+            inputs.forEach((name, input) -> this.inputs.put(name, DoubleTensor.of(input)));
+            Shape shape = run().shape();
+            float[] values = new float[Math.toIntExact(shape.elements())];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = (float) random.nextGaussian();
+            }
+            this.weights = new FloatTensor(shape, values);
+        }
+
+        private DoubleTensor run() {
+            return model.forward(
+                    withConstants(),
+                    name -> leaves.computeIfAbsent(name, leaf -> DoubleTensor.of(model.leaf(leaf))),
+                    inputs);
+        }
+
+        /** The reference, in which what the gradient takes for a constant stays as it was in the first run. */
+        @SuppressWarnings("unchecked")
+        private Ops<DoubleTensor> withConstants() {
+            ReferenceOps reference = new ReferenceOps();
+            int[] next = {0};
+            return (Ops<DoubleTensor>) Proxy.newProxyInstance(
+                    Ops.class.getClassLoader(), new Class<?>[] {Ops.class}, (proxy, method, arguments) -> {
+                        if (!method.getName().equals("stopGradient")) {
+                            return method.invoke(reference, arguments);
+                        }
+                        if (next[0] == constants.size()) {
+                            constants.add((DoubleTensor) arguments[0]);
+                        }
+                        return constants.get(next[0]++);
+                    });
+        }
+
+        /** How far a gradient is from the differences along itself and along random directions, by its own length. */
+        double error(String name, double[] gradient) {
+            double length = length(gradient);
+            double largest = Math.abs(slope(name, scaled(gradient, 1 / length)) - length);
+            for (int i = 0; i < DIRECTIONS; i++) {
+                double[] direction = random.doubles(gradient.length, -1, 1).toArray();
+                double[] unit = scaled(direction, 1 / length(direction));
+                double expected = 0;
+                for (int j = 0; j < unit.length; j++) {
+                    expected += unit[j] * gradient[j];
+                }
+                largest = Math.max(largest, Math.abs(slope(name, unit) - expected));
+            }
+            return largest / length;
+        }
+
+        private double slope(String name, double[] direction) {
+            DoubleTensor before = DoubleTensor.of(model.leaf(name));
+            double[] at = {2, 1, -1, -2};
+            double[] values = new double[at.length];
+            for (int i = 0; i < at.length; i++) {
+                double[] moved = before.values().clone();
+                for (int j = 0; j < moved.length; j++) {
+                    moved[j] += at[i] * STEP * direction[j];
+                }
+                leaves.put(name, new DoubleTensor(before.shape(), moved));
+                values[i] = sum(run());
+            }
+            leaves.put(name, before);
+            // the central difference of fourth order
+            return (8 * (values[1] - values[2]) - (values[0] - values[3])) / (12 * STEP);
+        }
+
+        private double sum(DoubleTensor output) {
+            double sum = 0;
+            for (int i = 0; i < output.values().length; i++) {
+                sum += output.values()[i] * weights.values()[i];
+            }
+            return sum;
+        }
+
+        private static double length(double[] vector) {
+            double squares = 0;
+            for (double value : vector) {
+                squares += value * value;
+            }
+            return Math.sqrt(squares);
+        }
+
+        private static double[] scaled(double[] vector, double factor) {
+            double[] scaled = vector.clone();
+            for (int i = 0; i < scaled.length; i++) {
+                scaled[i] *= factor;
+            }
+            return scaled;
+        }
+    }
+}
