@@ -72,7 +72,7 @@ public record AdapterSize(
     }
 
     /** The layer of a module as far as the adapter tells: from its metadata, or from its tensors' shapes. */
-    private static Optional<Target> layer(Adapter adapter, String module) {
+    static Optional<Target> layer(Adapter adapter, String module) {
         return Optional.ofNullable(adapter.metadata().get(BoundAdapter.BASE_SHAPE + module))
                 .map(LAYER::matcher)
                 .filter(Matcher::matches)

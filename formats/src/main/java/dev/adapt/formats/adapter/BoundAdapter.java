@@ -57,9 +57,13 @@ public record BoundAdapter(
         Map<String, String> savedNames,
         BaseChange change,
         Map<String, String> baseDigests) {
-    static final String BASE_SHA256 = "adapt.base.sha256.";
-    static final String BASE_SHAPE = "adapt.base.shape.";
-    private static final String PART_SHA256 = "adapt.sha256.";
+    /** What metadata keys begin with that record the digest of a target's weight, before its canonical name. */
+    public static final String BASE_SHA256 = "adapt.base.sha256.";
+    /** What metadata keys begin with that record the shape [out, in] of a target, before its module's name. */
+    public static final String BASE_SHAPE = "adapt.base.shape.";
+    /** What metadata keys begin with that record the digest of a regenerated part, before its name. */
+    public static final String PART_SHA256 = "adapt.sha256.";
+
     private static final String POOLING = "adapt.head.pooling";
     private static final String LABELS = "adapt.head.labels";
 
@@ -189,6 +193,30 @@ public record BoundAdapter(
         return new BoundAdapter(adapter.method(), targets, tensors, saved, savedNames, whole, baseDigests);
     }
 
+    /**
+     * An adapter without its base, on layers as wide as its own file tells.
+     *
+     * @throws FormatException if the file does not tell a layer's widths, or its tensors do not fit each other
+     */
+    public static BoundAdapter alone(Adapter adapter) {
+        boolean transposed = adapter.config().document().says("fan_in_fan_out");
+        List<Target> targets = adapter.modules().stream()
+                .map(module -> AdapterSize.layer(adapter, module)
+                        .map(layer -> new Target(
+                                module,
+                                module,
+                                module,
+                                layer.out(),
+                                layer.in(),
+                                transposed || adapter.isEmbedding(module),
+                                adapter.isEmbedding(module)))
+                        .orElseThrow(() -> new FormatException(
+                                adapter.file(), "does not tell the widths of its layers; give its base with --base")))
+                .toList();
+        BaseChange change = BaseChange.of(Optional.empty());
+        return of(adapter, targets, adapter.saved(), Map.of(), change, Map.of(), true);
+    }
+
     private static FloatTensor checked(Adapter adapter, String key, @Nullable FloatTensor found, Shape expected) {
         if (found == null) {
             throw new FormatException(adapter.file(), key, "is missing, expected a tensor of shape " + expected);
@@ -252,7 +280,8 @@ public record BoundAdapter(
         }
     }
 
-    private static String key(Part part, Target target) {
+    /** The key of a part in the adapter's file. */
+    public static String key(Part part, Target target) {
         return part.shared()
                 ? Adapter.SHARED_PREFIX + part.name()
                 : Adapter.MODULE_PREFIX + target.module() + "." + part.name();

@@ -200,6 +200,25 @@ public final class Binding {
         return tensor(target.canonical());
     }
 
+    /** The layer of a module, however its name is spelled, if the base has a matrix for its weight. */
+    public Optional<Target> layer(String module) {
+        return find(canonical.apply(module) + ".weight")
+                .filter(weight -> weight.shape().rank() == 2)
+                .map(weight -> target(module, SavedTensors.none(), isTransposed(module, false), false));
+    }
+
+    /** The modules whose weight is a matrix, as the base spells them, with their canonical names. */
+    public SequencedMap<String, String> matrixModules() {
+        SequencedMap<String, String> modules = new LinkedHashMap<>();
+        byCanonical.forEach((name, tensor) -> {
+            if (name.endsWith(".weight") && tensor.shape().rank() == 2) {
+                String module = name.substring(0, name.length() - ".weight".length());
+                modules.put(actual(module), module);
+            }
+        });
+        return modules;
+    }
+
     /** The digest of each target's weight, by its canonical module name. */
     public Map<String, String> digests(List<Target> targets) {
         Map<String, String> digests = new LinkedHashMap<>();

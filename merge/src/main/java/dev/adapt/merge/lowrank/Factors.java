@@ -1,5 +1,6 @@
 package dev.adapt.merge.lowrank;
 
+import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.tensor.DoubleTensor;
 import java.util.Arrays;
 
@@ -31,6 +32,12 @@ public record Factors(DoubleTensor left, DoubleTensor right) {
     /** The layer's inputs. */
     public int in() {
         return Math.toIntExact(right.shape().dim(1));
+    }
+
+    /** The same of the layer whose weight is the transpose: {@code ΔWᵀ = Rᵀ·Lᵀ}. */
+    public Factors transposed() {
+        ReferenceOps ops = new ReferenceOps();
+        return new Factors(ops.transpose(right, 1, 0), ops.transpose(left, 1, 0));
     }
 
     /** ΔW, row by row, never held whole. */

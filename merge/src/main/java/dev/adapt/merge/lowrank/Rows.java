@@ -119,6 +119,49 @@ public interface Rows {
         }
     }
 
+    /** {@code M − other}, row by row. */
+    default Rows minus(Rows other) {
+        Rows own = this;
+        return new Rows() {
+            @Override
+            public int rows() {
+                return own.rows();
+            }
+
+            @Override
+            public int columns() {
+                return own.columns();
+            }
+
+            @Override
+            public void read(int row, double[] into, int at) {
+                double[] less = new double[columns()];
+                other.read(row, less, 0);
+                own.read(row, into, at);
+                for (int i = 0; i < less.length; i++) {
+                    into[at + i] -= less[i];
+                }
+            }
+        };
+    }
+
+    /** The largest absolute value of an element. */
+    default double largest() {
+        return IntStream.range(0, rows())
+                .parallel()
+                .mapToDouble(row -> {
+                    double[] own = new double[columns()];
+                    read(row, own, 0);
+                    double largest = 0;
+                    for (double value : own) {
+                        largest = Math.max(largest, Math.abs(value));
+                    }
+                    return largest;
+                })
+                .max()
+                .orElse(0);
+    }
+
     /** {@code ‖M‖²}, the sum of its squared elements. */
     default double squaredNorm() {
         double[] sums = new double[rows()];

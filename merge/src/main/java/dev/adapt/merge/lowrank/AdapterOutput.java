@@ -1,0 +1,202 @@
+package dev.adapt.merge.lowrank;
+
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.AdapterConfig;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.safetensors.SafetensorsFile;
+import dev.adapt.formats.safetensors.SafetensorsHeader;
+import dev.adapt.formats.safetensors.SafetensorsWriter;
+import dev.adapt.formats.safetensors.TensorInfo;
+import dev.adapt.formats.safetensors.TensorSpec;
+import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.FloatFormat;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.SequencedMap;
+import java.util.TreeMap;
+
+/** An adapter to be written: its config, its metadata, and its tensors with the dtype each gets. */
+final class AdapterOutput {
+    /** A tensor, and how it is stored; its values are those that the dtype holds. */
+    private record Stored(FloatTensor values, Dtype dtype) {}
+
+    private final ObjectNode config;
+    private final Map<String, String> metadata = new TreeMap<>();
+    private final SequencedMap<String, Stored> tensors = new LinkedHashMap<>();
+    private Rounding rounding = Rounding.NONE;
+
+    AdapterOutput(ObjectNode config) {
+        this.config = config;
+        metadata.put("format", "pt");
+    }
+
+    /** A copy of an adapter, tensor by tensor in the dtypes it has. */
+    static AdapterOutput copyOf(Adapter adapter) throws IOException {
+        AdapterOutput copy =
+                new AdapterOutput(adapter.config().document().json().deepCopy());
+        copy.metadata.putAll(adapter.metadata());
+        try (SafetensorsFile file = SafetensorsFile.open(adapter.file())) {
+            for (TensorView tensor : file.tensors()) {
+                copy.tensors.put(
+                        tensor.name(), new Stored(new FloatTensor(tensor.shape(), tensor.toFloats()), tensor.dtype()));
+            }
+        }
+        return copy;
+    }
+
+    /** Begins an adapter of our own making on a base. */
+    static AdapterOutput on(String base, List<Target> targets, List<String> targetNames, List<String> saved) {
+        ObjectNode config = new JsonMapper().createObjectNode();
+        config.putNull("auto_mapping");
+        config.put("base_model_name_or_path", base);
+        config.put("bias", "none");
+        config.put("fan_in_fan_out", targets.stream().anyMatch(Target::transposed));
+        config.put("inference_mode", true);
+        config.putNull("layers_pattern");
+        config.putNull("layers_to_transform");
+        config.putNull("modules_to_save");
+        if (!saved.isEmpty()) {
+            ArrayNode modules = config.putArray("modules_to_save");
+            saved.forEach(modules::add);
+        }
+        config.putNull("revision");
+        ArrayNode names = config.putArray("target_modules");
+        targetNames.forEach(names::add);
+        config.putNull("task_type");
+        AdapterOutput output = new AdapterOutput(config);
+        targets.forEach(target -> output.metadata.put(
+                BoundAdapter.BASE_SHAPE + target.module(),
+                Shape.of(target.out(), target.in()).toString()));
+        return output;
+    }
+
+    ObjectNode config() {
+        return config;
+    }
+
+    Map<String, String> metadata() {
+        return metadata;
+    }
+
+    /** The largest error that rounding values to their dtypes made. */
+    Rounding rounding() {
+        return rounding;
+    }
+
+    FloatTensor get(String key) {
+        return Objects.requireNonNull(tensors.get(key)).values();
+    }
+
+    Dtype dtype(String key) {
+        return Objects.requireNonNull(tensors.get(key)).dtype();
+    }
+
+    boolean has(String key) {
+        return tensors.containsKey(key);
+    }
+
+    List<String> keys() {
+        return List.copyOf(tensors.keySet());
+    }
+
+    void remove(String key) {
+        tensors.remove(key);
+    }
+
+    /**
+     * Adds a tensor, or puts another in its place.
+     *
+     * @throws FormatException if a value is finite and its dtype can only say infinite
+     */
+    void put(Path source, String key, DoubleTensor values, Dtype dtype) {
+        FloatTensor floats = new FloatTensor(values.shape(), values.toFloats());
+        FloatTensor stored = rounded(floats, dtype);
+        double error = 0;
+        double largest = 0;
+        for (int i = 0; i < stored.values().length; i++) {
+            double wanted = values.values()[i];
+            double found = stored.values()[i];
+            if (Double.isFinite(wanted) && !Double.isFinite(found)) {
+                throw new FormatException(
+                        source, key, "would hold " + wanted + ", more than " + dtype + " can say; take bf16 or f32");
+            }
+            error = Math.max(error, Math.abs(wanted - found));
+            largest = Math.max(largest, Math.abs(wanted));
+        }
+        rounding = rounding.or(new Rounding(key, error, largest == 0 ? 0 : error / largest));
+        tensors.put(key, new Stored(stored, dtype));
+    }
+
+    /** The same tensors, all floating-point ones in one dtype. */
+    void retype(Path source, Dtype dtype) {
+        for (String key : keys()) {
+            put(source, key, DoubleTensor.of(get(key)), dtype);
+        }
+    }
+
+    private static FloatTensor rounded(FloatTensor tensor, Dtype dtype) {
+        FloatFormat format = dtype.floatFormat().orElseThrow();
+        float[] values = tensor.values().clone();
+        MemorySegment bytes = MemorySegment.ofArray(new byte[Math.multiplyExact(values.length, format.bytes())]);
+        format.encode(values, 0, values.length, bytes);
+        format.decode(bytes, 0, values, values.length);
+        return new FloatTensor(tensor.shape(), values);
+    }
+
+    /** Writes an adapter folder, whole or not at all. */
+    void writeFolder(Path folder) throws IOException {
+        try (PendingOutput pending = PendingOutput.folder(folder)) {
+            writeTensors(pending.path().resolve(Adapter.FILE));
+            Files.writeString(pending.path().resolve(AdapterConfig.FILE), config.toPrettyString() + "\n");
+            pending.commit();
+        }
+    }
+
+    /** Writes the tensors alone as one file, whole or not at all. */
+    void writeFile(Path file) throws IOException {
+        try (PendingOutput pending = PendingOutput.file(file)) {
+            writeTensors(pending.path());
+            pending.commit();
+        }
+    }
+
+    private void writeTensors(Path file) throws IOException {
+        SafetensorsHeader header = SafetensorsHeader.of(
+                tensors.entrySet().stream()
+                        .map(entry -> new TensorSpec(
+                                entry.getKey(),
+                                entry.getValue().dtype(),
+                                entry.getValue().values().shape()))
+                        .toList(),
+                metadata);
+        try (SafetensorsWriter writer = SafetensorsWriter.create(file, header)) {
+            for (TensorInfo info : header.tensors()) {
+                writer.write(info, get(info.name()).values());
+            }
+        }
+    }
+
+    /** The bytes of its tensors. */
+    long bytes() {
+        return tensors.values().stream()
+                .mapToLong(stored ->
+                        stored.values().values().length * (long) stored.dtype().bits() / 8)
+                .sum();
+    }
+}

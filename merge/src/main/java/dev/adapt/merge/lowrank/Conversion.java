@@ -1,0 +1,239 @@
+package dev.adapt.merge.lowrank;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Lora;
+import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.tensor.DoubleTensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * An adapter in another form that makes the same update, or, where it is cut to a lower rank, nearly the same.
+ *
+ * @param form what it becomes
+ * @param cut where its rank is reduced
+ * @param dtype of its tensors; where it is not given, that of the source for tensors that stay as they are, float32 for
+ *     computed ones
+ * @param projection what becomes of VeRA's shared matrices
+ * @param prefix of kohya's names
+ */
+public record Conversion(
+        Form form, Optional<Cut> cut, Optional<Dtype> dtype, SharedMatrices projection, Optional<String> prefix) {
+    /** What an adapter becomes. */
+    public enum Form {
+        /** What it is; of a file with kohya's keys, a PEFT folder. */
+        SAME,
+        /** LoRA with one rank and one alpha. */
+        LORA,
+        /** One file with kohya's keys. */
+        KOHYA
+    }
+
+    /**
+     * What became of one layer.
+     *
+     * @param norm ‖ΔW‖, the Frobenius norm
+     * @param error the norm of what the cut took away
+     */
+    public record Change(String module, int out, int in, int rankBefore, int rankAfter, double norm, double error) {}
+
+    /**
+     * What a conversion did.
+     *
+     * @param layers where the layers were made anew, else empty
+     * @param bytes of all tensors
+     */
+    public record Result(List<Change> layers, Rounding rounding, long bytes) {
+        public Result {
+            layers = List.copyOf(layers);
+        }
+
+        /** The norm of all that the cut took away, as a share of the norm of all updates. */
+        public double relativeError() {
+            double norm = Math.sqrt(layers.stream()
+                    .mapToDouble(layer -> layer.norm() * layer.norm())
+                    .sum());
+            double error = Math.sqrt(layers.stream()
+                    .mapToDouble(layer -> layer.error() * layer.error())
+                    .sum());
+            return norm == 0 ? 0 : error / norm;
+        }
+    }
+
+    /**
+     * Converts an adapter.
+     *
+     * @param source an adapter folder, or a file with kohya's keys
+     * @param base what it adapts, where the conversion must know its names, widths or weights
+     * @param force whether to take another base than the adapter was trained on
+     * @param out a folder to write, or a file for kohya's keys
+     * @throws UsageException if the options do not go together for this adapter
+     * @throws FormatException if the adapter is broken or cannot become that
+     */
+    public Result convert(Path source, Optional<Checkpoint> base, boolean force, Path out) throws IOException {
+        boolean file = Files.isRegularFile(source);
+        if (form == Form.SAME && cut.isEmpty() && !file) {
+            return restore(Adapter.read(source), base, force, out);
+        }
+        if (projection != SharedMatrices.AS_THEY_ARE) {
+            throw new UsageException(
+                    "--save-projection and --no-projection are VeRA's: a LoRA adapter has no projection");
+        }
+        AdapterLayers layers = AdapterLayers.read(source, base, force);
+        if (form == Form.SAME
+                && layers.adapter().isPresent()
+                && !(layers.adapter().get().method() instanceof Lora)) {
+            throw new UsageException("--rank and --energy make a LoRA adapter of this "
+                    + layers.adapter().get().method().peftType() + " adapter: say so with --to lora");
+        }
+        return remake(layers, out);
+    }
+
+    private Result remake(AdapterLayers source, Path out) throws IOException {
+        List<AdapterLayers.Layer> layers = new ArrayList<>();
+        List<Change> changes = new ArrayList<>();
+        for (Target target : source.targets()) {
+            layers.add(made(source, source.layer().apply(target), changes));
+        }
+        LoraAdapter lora = new LoraAdapter(layers);
+        // cut by energy, each layer keeps the rank it needs
+        boolean uniform = form == Form.LORA && !(cut.isPresent() && cut.get() instanceof Cut.Energy);
+        boolean own = cut.isEmpty()
+                && source.adapter()
+                        .map(adapter -> adapter.method() instanceof Lora)
+                        .orElse(true)
+                && (!uniform
+                        || layers.stream()
+                                        .mapToDouble(AdapterLayers.Layer::scale)
+                                        .distinct()
+                                        .count()
+                                == 1);
+        Dtype stored = dtype.orElse(own ? source.dtype() : Dtype.F32);
+        AdapterOutput output = keptFrom(source);
+        if (form == Form.KOHYA) {
+            requireNothingElse(source, output);
+            Kohya.into(output, source.file(), layers, prefix.orElse(Kohya.PREFIX), stored);
+            output.writeFile(out);
+        } else {
+            dtype.ifPresent(narrow -> output.retype(source.file(), narrow));
+            (uniform ? lora.uniform() : lora).into(output, source.file(), stored);
+            output.writeFolder(out);
+        }
+        return new Result(changes, output.rounding(), output.bytes());
+    }
+
+    private AdapterLayers.Layer made(AdapterLayers source, AdapterLayers.Layer layer, List<Change> changes) {
+        Factors factors = layer.factors();
+        String module = layer.target().module();
+        if (cut.isEmpty()) {
+            if (layer.whole().isPresent()) {
+                throw new FormatException(
+                        source.file(),
+                        "is DoRA, which rescales the base's own rows: no LoRA adapter is the same; with --rank or --energy"
+                                + " the nearest one is found");
+            }
+            changes.add(
+                    new Change(module, factors.out(), factors.in(), factors.rank(), factors.rank(), norm(layer), 0));
+            return layer;
+        }
+        try {
+            return layer.whole().isPresent()
+                    ? cutWhole(layer, layer.whole().get(), cut.get(), changes)
+                    : cutProduct(layer, cut.get(), changes);
+        } catch (ArithmeticException e) {
+            throw new FormatException(source.file(), module, "cannot be cut: " + e.getMessage());
+        }
+    }
+
+    private static AdapterLayers.Layer cutProduct(AdapterLayers.Layer layer, Cut cut, List<Change> changes) {
+        Factors factors = layer.factors();
+        Svd whole = Svd.ofProduct(factors.left(), factors.right());
+        Svd kept = cut.of(whole);
+        double lost = 0;
+        for (int i = kept.rank(); i < whole.rank(); i++) {
+            lost += whole.values()[i] * whole.values()[i];
+        }
+        double gain = Math.abs(layer.scale());
+        changes.add(new Change(
+                layer.target().module(),
+                factors.out(),
+                factors.in(),
+                factors.rank(),
+                kept.rank(),
+                gain * Math.sqrt(whole.squaredNorm()),
+                gain * Math.sqrt(lost)));
+        return new AdapterLayers.Layer(layer.target(), kept.balancedFactors(), layer.scale(), Optional.empty());
+    }
+
+    private static AdapterLayers.Layer cutWhole(
+            AdapterLayers.Layer layer, Rows difference, Cut cut, List<Change> changes) {
+        Svd kept = cut.of(difference);
+        changes.add(new Change(
+                layer.target().module(),
+                difference.rows(),
+                difference.columns(),
+                Math.min(difference.rows(), difference.columns()),
+                kept.rank(),
+                Math.sqrt(difference.squaredNorm()),
+                Math.sqrt(difference.minus(kept.factors().delta()).squaredNorm())));
+        return new AdapterLayers.Layer(layer.target(), kept.balancedFactors(), 1, Optional.empty());
+    }
+
+    /** ‖ΔW‖ without forming it: {@code ‖L·R‖² = Σ (LᵀL)∘(RRᵀ)}. */
+    private static double norm(AdapterLayers.Layer layer) {
+        Rows left = Rows.of(layer.factors().left());
+        DoubleTensor leftGram = left.transposeTimes(layer.factors().left());
+        Rows right = Rows.of(layer.factors().transposed().left());
+        DoubleTensor rightGram =
+                right.transposeTimes(layer.factors().transposed().left());
+        double sum = 0;
+        for (int i = 0; i < leftGram.values().length; i++) {
+            sum += leftGram.values()[i] * rightGram.values()[i];
+        }
+        return Math.abs(layer.scale()) * Math.sqrt(Math.max(sum, 0));
+    }
+
+    /** All that the adapter holds beside its method's tensors. */
+    private static AdapterOutput keptFrom(AdapterLayers source) throws IOException {
+        if (source.adapter().isEmpty()) {
+            AdapterOutput output = new AdapterOutput(source.config().deepCopy());
+            output.metadata().putAll(source.metadata());
+            return output;
+        }
+        Adapter adapter = source.adapter().get();
+        AdapterOutput output = AdapterOutput.copyOf(adapter);
+        adapter.parts().keySet().forEach(output::remove);
+        output.metadata().keySet().removeAll(adapter.method().metadata().keySet());
+        output.metadata().keySet().removeIf(key -> key.startsWith(BoundAdapter.PART_SHA256));
+        return output;
+    }
+
+    private static void requireNothingElse(AdapterLayers source, AdapterOutput output) {
+        if (!output.keys().isEmpty()) {
+            throw new FormatException(
+                    source.file(),
+                    "holds " + output.keys().size() + " tensors of whole modules, such as "
+                            + output.keys().getFirst() + ", which kohya's layout has no place for");
+        }
+    }
+
+    /** The same adapter with its tensors in another dtype, or its projection stored or not. */
+    private Result restore(Adapter adapter, Optional<Checkpoint> base, boolean force, Path out) throws IOException {
+        AdapterOutput output = AdapterOutput.copyOf(adapter);
+        Optional<BoundAdapter> bound = base.map(own -> new Binding(own).bind(adapter, force));
+        projection.apply(adapter, () -> bound.orElseGet(() -> BoundAdapter.alone(adapter)), output);
+        dtype.ifPresent(narrow -> output.retype(adapter.file(), narrow));
+        output.writeFolder(out);
+        return new Result(List.of(), output.rounding(), output.bytes());
+    }
+}
