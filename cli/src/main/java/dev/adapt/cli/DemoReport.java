@@ -60,14 +60,14 @@ record DemoReport(
     }
 
     private String examplesTable() {
-        StringBuilder table = new StringBuilder("<table><tr><th>intent</th><th>a request</th></tr>");
+        StringBuilder table = new StringBuilder("<table class=\"examples\"><tr><th>intent</th><th>a request</th></tr>");
         examples.forEach((label, text) ->
                 table.append("<tr><td><code>%s</code></td><td>%s</td></tr>".formatted(escape(label), escape(text))));
         return table.append("</table>").toString();
     }
 
     private String comparison() {
-        StringBuilder table = new StringBuilder("<table><tr><th></th>");
+        StringBuilder table = new StringBuilder("<table class=\"comparison\"><tr><th></th>");
         results.forEach(result -> table.append("<th class=\"n %s\">%s</th>".formatted(result.style(), result.name())));
         table.append("</tr>");
         row(
@@ -116,7 +116,7 @@ record DemoReport(
         return new LineChart(
                 "Loss",
                 "epoch",
-                "cross-entropy: solid in training, mean of " + SMOOTHING + " steps; dashed on the dev set",
+                "cross-entropy; solid: training, " + SMOOTHING + "-step mean; dashed: dev set",
                 curves);
     }
 
