@@ -116,8 +116,8 @@ class GradientsTest {
                 NDManager step = loaded.newStep()) {
             Map<String, NDArray> trained = loaded.trainable();
             try (GradientCollector collector = Engine.getEngine("PyTorch").newGradientCollector()) {
-                NDArray output = loaded.forward(step, inputs, false);
-                collector.backward(output.mul(new NDArrayOps(step, false).constant(weights))
+                NDArray output = loaded.forward(step, inputs);
+                collector.backward(output.mul(new NDArrayOps(step, Optional.empty()).constant(weights))
                         .sum());
             }
             trained.forEach((name, array) -> gradients.put(

@@ -55,7 +55,7 @@ public final class DjlDecoder implements Decoder {
                 InputSpec.MASK.name(), row(mask));
         try (NDManager step = model.newStep()) {
             KeyValueCache<NDArray> cache = new KeyValueCache<>(past);
-            NDArray logits = cached ? model.forward(step, inputs, cache) : model.forward(step, inputs, false);
+            NDArray logits = cached ? model.forward(step, inputs, cache) : model.forward(step, inputs);
             float[] last = logits.get(new NDIndex("0, -1")).toFloatArray();
             keep(cache.present());
             return last;

@@ -31,7 +31,7 @@ public final class DjlRunner implements AutoCloseable {
     /** The model's output for inputs by name. */
     public FloatTensor run(Map<String, ? extends Tensor> inputs) {
         try (NDManager step = model.newStep()) {
-            return LoadedModel.read(model.forward(step, inputs, false));
+            return LoadedModel.read(model.forward(step, inputs));
         }
     }
 

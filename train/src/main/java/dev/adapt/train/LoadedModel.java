@@ -51,23 +51,28 @@ final class LoadedModel implements AutoCloseable {
     }
 
     /** The forward pass, in the manager of a step. */
-    NDArray forward(NDManager step, Map<String, ? extends Tensor> inputs, boolean training) {
-        return forward(step, inputs, training, Optional.empty());
+    NDArray forward(NDManager step, Map<String, ? extends Tensor> inputs) {
+        return forward(step, inputs, Optional.empty(), Optional.empty());
+    }
+
+    /** The forward pass while training, in the manager of a step. */
+    NDArray forward(NDManager step, Map<String, ? extends Tensor> inputs, Dropout dropout) {
+        return forward(step, inputs, Optional.of(dropout), Optional.empty());
     }
 
     /** The forward pass of a decoder, with the keys and values of earlier tokens. */
     NDArray forward(NDManager step, Map<String, ? extends Tensor> inputs, KeyValueCache<NDArray> cache) {
-        return forward(step, inputs, false, Optional.of(cache));
+        return forward(step, inputs, Optional.empty(), Optional.of(cache));
     }
 
     private NDArray forward(
             NDManager step,
             Map<String, ? extends Tensor> inputs,
-            boolean training,
+            Optional<Dropout> dropout,
             Optional<KeyValueCache<NDArray>> cache) {
         Map<String, NDArray> arrays = new LinkedHashMap<>();
         inputs.forEach((name, tensor) -> arrays.put(name, create(step, tensor)));
-        return model.forward(new NDArrayOps(step, training), this::leaf, arrays, cache);
+        return model.forward(new NDArrayOps(step, dropout), this::leaf, arrays, cache);
     }
 
     /**

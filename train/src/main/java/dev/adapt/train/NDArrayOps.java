@@ -22,15 +22,15 @@ import java.util.Optional;
  */
 final class NDArrayOps implements Ops<NDArray> {
     private final NDManager step;
-    private final boolean training;
+    private final Optional<Dropout> dropout;
 
     /**
      * @param step closed by the caller when the step is done
-     * @param training whether dropout drops
+     * @param dropout what drops while training; empty for evaluation
      */
-    NDArrayOps(NDManager step, boolean training) {
+    NDArrayOps(NDManager step, Optional<Dropout> dropout) {
         this.step = step;
-        this.training = training;
+        this.dropout = dropout;
     }
 
     private NDArray own(NDArray result) {
@@ -229,11 +229,7 @@ final class NDArrayOps implements Ops<NDArray> {
 
     @Override
     public NDArray dropout(NDArray x, double probability) {
-        return training && probability > 0
-                ? own(x.getNDArrayInternal()
-                        .dropout(x, (float) probability, true)
-                        .singletonOrThrow())
-                : x;
+        return dropout.isPresent() && probability > 0 ? dropout.get().drop(step, x, probability) : x;
     }
 
     /** As the definition, but scales the queries, which are smaller than the scores. */

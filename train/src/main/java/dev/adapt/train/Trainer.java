@@ -36,6 +36,7 @@ public final class Trainer implements AutoCloseable {
     private final LoadedModel loaded;
     private final SequencedMap<String, NDArray> trained;
     private final AdamW optimizer;
+    private final Dropout dropout;
     private final TrainingLog log = new TrainingLog();
     private final List<Scores> scores = new ArrayList<>();
     private final List<Double> losses = new ArrayList<>();
@@ -52,6 +53,7 @@ public final class Trainer implements AutoCloseable {
         this.loaded = new LoadedModel(setup.model(), config.device().resolve());
         this.trained = loaded.trainable();
         this.optimizer = new AdamW(config.weightDecay());
+        this.dropout = new Dropout(config.seed());
     }
 
     /**
@@ -128,7 +130,7 @@ public final class Trainer implements AutoCloseable {
         double norm;
         try (NDManager step = loaded.newStep()) {
             try (GradientCollector collector = Engine.getEngine("PyTorch").newGradientCollector()) {
-                NDArray mean = config.task().loss(step, loaded.forward(step, batch.inputs(), true), batch);
+                NDArray mean = config.task().loss(step, loaded.forward(step, batch.inputs(), dropout.begin()), batch);
                 collector.backward(mean);
                 loss = mean.getFloat();
             }
@@ -191,7 +193,7 @@ public final class Trainer implements AutoCloseable {
         for (List<Integer> indices : setup.eval().byLength(EVAL_BATCH)) {
             Batch batch = setup.eval().batch(indices);
             try (NDManager step = loaded.newStep()) {
-                NDArray output = loaded.forward(step, batch.inputs(), false);
+                NDArray output = loaded.forward(step, batch.inputs());
                 loss += config.task().loss(step, output, batch).getFloat() * batch.units();
                 units += batch.units();
                 tally.add(output, batch);

@@ -1,5 +1,6 @@
 package dev.adapt.train;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -158,7 +159,7 @@ class NDArrayOpsTest {
                 reference(given, inputs.stream().map(DoubleTensor::of).toList());
         FloatTensor weights = random(expected.shape(), random);
         try (NDManager step = NDManager.newBaseManager()) {
-            NDArrayOps ops = new NDArrayOps(step, true);
+            NDArrayOps ops = new NDArrayOps(step, Optional.of(new Dropout(1)));
             List<NDArray> arrays = inputs.stream().map(ops::constant).toList();
             arrays.forEach(array -> array.setRequiresGradient(true));
             try (GradientCollector collector = Engine.getInstance().newGradientCollector()) {
@@ -215,7 +216,7 @@ class NDArrayOpsTest {
     @DisplayName("a gradient survives garbage collection between the forward and the backward pass")
     void gradientSurvivesGarbageCollection() {
         try (NDManager step = NDManager.newBaseManager()) {
-            NDArrayOps ops = new NDArrayOps(step, true);
+            NDArrayOps ops = new NDArrayOps(step, Optional.of(new Dropout(1)));
             NDArray x = ops.constant(new FloatTensor(Shape.of(3), new float[] {1, 2, 3}));
             x.setRequiresGradient(true);
             for (int round = 1; round <= 20; round++) {
@@ -240,7 +241,7 @@ class NDArrayOpsTest {
             float[] ones = new float[20_000];
             Arrays.fill(ones, 1);
             FloatTensor tensor = new FloatTensor(Shape.of(ones.length), ones);
-            NDArrayOps training = new NDArrayOps(step, true);
+            NDArrayOps training = new NDArrayOps(step, Optional.of(new Dropout(1)));
             float[] dropped = training.dropout(training.constant(tensor), 0.25).toFloatArray();
             int zeros = 0;
             for (float value : dropped) {
@@ -248,7 +249,16 @@ class NDArrayOpsTest {
                 assertTrue(value == 0 || Math.abs(value - 1 / 0.75) < 1e-6, "value " + value);
             }
             assertEquals(0.25, (double) zeros / ones.length, 0.02);
-            NDArrayOps evaluating = new NDArrayOps(step, false);
+            float[] next = training.dropout(training.constant(tensor), 0.25).toFloatArray();
+            int both = 0;
+            for (int i = 0; i < next.length; i++) {
+                both += dropped[i] == 0 && next[i] == 0 ? 1 : 0;
+            }
+            assertEquals(0.25 * 0.25, (double) both / ones.length, 0.01);
+            NDArrayOps again = new NDArrayOps(step, Optional.of(new Dropout(1)));
+            assertArrayEquals(
+                    dropped, again.dropout(again.constant(tensor), 0.25).toFloatArray());
+            NDArrayOps evaluating = new NDArrayOps(step, Optional.empty());
             NDArray x = evaluating.constant(tensor);
             assertEquals(x, evaluating.dropout(x, 0.25));
         }
@@ -279,7 +289,7 @@ class NDArrayOpsTest {
             }
         });
         try (NDManager step = NDManager.newBaseManager()) {
-            NDArrayOps ops = new NDArrayOps(step, true);
+            NDArrayOps ops = new NDArrayOps(step, Optional.of(new Dropout(1)));
             List<NDArray> arrays = trained.stream().map(ops::constant).toList();
             arrays.forEach(array -> array.setRequiresGradient(true));
             Map<String, NDArray> model = Map.of("layer.weight", ops.constant(weight), "layer.bias", ops.constant(bias));
