@@ -171,9 +171,13 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
                 throw new UsageException("--target: " + base.path()
                         + " has no config.json that tells its linear layers; name those to extract");
             }
+            // the keys of the adapter spell modules as the base does
+            Map<String, String> spelled = new LinkedHashMap<>();
+            baseBinding.matrixModules().forEach((own, canonical) -> spelled.put(canonical, own));
             List<String> modules = names.isEmpty() ? architecture.get().linearModules() : named();
             return modules.stream()
                     .filter(module -> !whole.contains(module + ".weight"))
+                    .map(module -> Objects.requireNonNullElse(spelled.get(module), module))
                     .flatMap(module -> baseBinding.layer(module).stream())
                     .toList();
         }
