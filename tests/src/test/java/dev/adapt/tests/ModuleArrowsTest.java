@@ -61,6 +61,7 @@ class ModuleArrowsTest {
         "ai.djl.., train",
         "ai.onnxruntime.., verify",
         "com.hubspot.jinjava.., train",
+        "com.code_intelligence.., tests",
         "picocli.., cli",
         "com.google.protobuf.., formats",
         "com.google.flatbuffers.., formats"

@@ -1,0 +1,137 @@
+package dev.adapt.tests.fuzz;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.code_intelligence.jazzer.Jazzer;
+import com.code_intelligence.jazzer.api.FuzzedDataProvider;
+import com.fasterxml.jackson.annotation.JsonProperty;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.adapt.formats.FormatException;
+import java.io.File;
+import java.io.IOException;
+import java.net.URISyntaxException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Objects;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/**
+ * Jazzer on the readers of what strangers write, in a JVM of its own with what they need and no more. For ten minutes
+ * each: {@code mvn -pl tests -am verify -Dtest=FuzzTest -Dsurefire.failIfNoSpecifiedTests=false -Dadapt.fuzz.seconds=600}
+ */
+@DisplayName("Fuzzed readers end with nothing but the declared exceptions")
+class FuzzTest {
+    /** How long to fuzz; where it is 0, a number of executions decides: seconds on a quiet machine. */
+    private static final int SECONDS = Integer.getInteger("adapt.fuzz.seconds", 0);
+
+    private static final int EXECUTIONS_BY_DEFAULT = 2000;
+    private static final Pattern EXECUTIONS = Pattern.compile("stat::number_of_executed_units:\\s*(\\d+)");
+
+    @TempDir
+    private Path work;
+
+    enum Reader {
+        HEADER(HeaderHarness.class, "header"),
+        INDEX(IndexHarness.class, "index"),
+        ADAPTER_CONFIG(AdapterConfigHarness.class, "adapter-config");
+
+        private final Class<?> harness;
+        private final String corpus;
+
+        Reader(Class<?> harness, String corpus) {
+            this.harness = harness;
+            this.corpus = corpus;
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void finds(Reader reader) throws Exception {
+        Path seeds = Path.of(Objects.requireNonNull(FuzzTest.class.getResource("/fuzz/" + reader.corpus))
+                .toURI());
+        Path corpus = Files.createDirectory(work.resolve("corpus"));
+        Path output = work.resolve("output.txt");
+        Process process = new ProcessBuilder(command(reader, corpus, seeds))
+                .directory(work.toFile())
+                .redirectErrorStream(true)
+                .redirectOutput(output.toFile())
+                .start();
+        int exitCode = process.waitFor();
+        String text = Files.readString(output);
+        Matcher executions = EXECUTIONS.matcher(text);
+        assertTrue(executions.find(), text);
+        System.out.printf("%s: %s executions, %d inputs kept%n", reader, executions.group(1), kept(corpus));
+        assertEquals(0, exitCode, text);
+        assertFalse(text.contains("== Java Exception"), text);
+        assertTrue(kept(corpus) > kept(seeds), () -> "the coverage did not guide it: " + text);
+    }
+
+    private static List<String> command(Reader reader, Path corpus, Path seeds) {
+        return List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-Xmx512m",
+                "-XX:+UseSerialGC",
+                // a short run is over before C2's code would pay
+                SECONDS > 0 ? "-XX:+TieredCompilation" : "-XX:TieredStopAtLevel=1",
+                "-XX:+EnableDynamicAgentLoading",
+                "--enable-native-access=ALL-UNNAMED",
+                "--sun-misc-unsafe-memory-access=allow",
+                "-cp",
+                classPath(),
+                Jazzer.class.getName(),
+                "--target_class=" + reader.harness.getName(),
+                "--instrumentation_includes=dev.adapt.formats.**:com.fasterxml.jackson.core.**",
+                "--reproducer_path=.",
+                SECONDS > 0 ? "-max_total_time=" + SECONDS : "-runs=" + EXECUTIONS_BY_DEFAULT,
+                "-seed=1",
+                "-max_len=2048",
+                "-print_final_stats=1",
+                "-rss_limit_mb=0",
+                corpus.toString(),
+                seeds.toString());
+    }
+
+    /** The places of these classes: nothing else is there for Jazzer to scan. */
+    private static String classPath() {
+        return Stream.of(
+                        FuzzTest.class,
+                        FormatException.class,
+                        JsonParser.class,
+                        JsonNode.class,
+                        JsonProperty.class,
+                        Jazzer.class,
+                        FuzzedDataProvider.class)
+                .map(FuzzTest::placeOf)
+                .distinct()
+                .collect(Collectors.joining(File.pathSeparator));
+    }
+
+    private static String placeOf(Class<?> type) {
+        try {
+            return Path.of(type.getProtectionDomain()
+                            .getCodeSource()
+                            .getLocation()
+                            .toURI())
+                    .toString();
+        } catch (URISyntaxException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static long kept(Path corpus) throws IOException {
+        try (Stream<Path> inputs = Files.list(corpus)) {
+            return inputs.count();
+        }
+    }
+}
