@@ -49,6 +49,7 @@ import picocli.CommandLine.Spec;
             VerifyCommand.class,
             GenerateCommand.class,
             InspectCommand.class,
+            DiffCommand.class,
             WarmUpCommand.class
         })
 public final class Adapt implements Runnable {

@@ -7,6 +7,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -71,7 +72,8 @@ public record ShardIndex(SequencedMap<String, String> weightMap, ObjectNode meta
         boolean plain = !name.isEmpty()
                 && !name.equals(".")
                 && !name.equals("..")
-                && name.chars().noneMatch(c -> c == '/' || c == '\\' || c == ':' || c < ' ');
+                && name.chars().noneMatch(c -> c == '/' || c == '\\' || c == ':' || c < ' ')
+                && isFileName(name);
         if (!plain) {
             throw new FormatException(
                     path,
@@ -79,6 +81,15 @@ public record ShardIndex(SequencedMap<String, String> weightMap, ObjectNode meta
                     "lies in \"" + printable(name) + "\": expected the plain name of a file in the same folder");
         }
         return name;
+    }
+
+    /** Whether the operating system can spell it: with a locale of ASCII names, not all of Unicode. */
+    private static boolean isFileName(String name) {
+        try {
+            return Path.of(name).getNameCount() == 1;
+        } catch (InvalidPathException e) {
+            return false;
+        }
     }
 
     private static String printable(String name) {
