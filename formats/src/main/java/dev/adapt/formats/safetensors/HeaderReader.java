@@ -233,7 +233,8 @@ final class HeaderReader {
     }
 
     private FormatException notJson(JsonProcessingException e) {
-        String reason = e.getOriginalMessage();
+        // what Jackson adds of its own source is of no use: the offset says where
+        String reason = e.getOriginalMessage().replaceFirst(" \\(start marker at .*", "");
         long offset = e.getLocation() == null ? 0 : e.getLocation().getCharOffset();
         return reason.startsWith("Duplicate")
                 ? fault(SafetensorsRule.DUPLICATE_KEY, offset, "header", "has a duplicate key: " + reason)
