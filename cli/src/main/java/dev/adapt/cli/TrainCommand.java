@@ -82,7 +82,7 @@ final class TrainCommand implements Callable<Integer> {
             names = "--base",
             required = true,
             paramLabel = "DIR",
-            description = "checkpoint folder with tokenizer.json")
+            description = "checkpoint folder, with tokenizer.json where the data is text")
     private Path base = Path.of("");
 
     @Option(names = "--method", required = true, description = "${COMPLETION-CANDIDATES}")
