@@ -86,6 +86,12 @@ final class MergeCommand implements Callable<Integer> {
             description = "write, as JSON, the size of each weight's update and what rounding did to it")
     private Optional<Path> report = Optional.empty();
 
+    @Option(
+            names = "--max-shard-size",
+            paramLabel = "SIZE",
+            description = "write files of at most that size, such as 5GB or 500MiB, in place of the base's files")
+    private Optional<String> maxShardSize = Optional.empty();
+
     @Option(names = "--force", description = "merge even if an adapter was trained on another base")
     private boolean force;
 
@@ -174,7 +180,7 @@ final class MergeCommand implements Callable<Integer> {
     }
 
     private List<Path> outs() {
-        String ending = Files.isDirectory(into) ? "" : ".safetensors";
+        String ending = Files.isDirectory(into) || maxShardSize.isPresent() ? "" : ".safetensors";
         return outDir.isPresent()
                 ? folders.stream()
                         .map(folder -> outDir.get().resolve(name(folder) + ending))
@@ -186,6 +192,10 @@ final class MergeCommand implements Callable<Integer> {
         Merger.Settings settings = Merger.Settings.of(threads).flush(!noFsync);
         if (undo.isPresent()) {
             settings = settings.undo(undo.get());
+        }
+        if (maxShardSize.isPresent()) {
+            settings = settings.maxShardBytes(
+                    Bytes.parse("--max-shard-size", maxShardSize.get()).count());
         }
         return report.isPresent() ? settings.statistics(statistics) : settings;
     }
@@ -248,8 +258,7 @@ final class MergeCommand implements Callable<Integer> {
 
     private static void print(MergePlan plan) {
         for (MergePlan.Output output : plan.outputs()) {
-            System.out.println(output.source().path().getFileName() + ", "
-                    + new Bytes(output.header().fileBytes()));
+            System.out.println(output.name() + ", " + new Bytes(output.header().fileBytes()));
             for (MergePlan.Task task : output.tasks()) {
                 System.out.println("  "
                         + switch (task) {

@@ -8,18 +8,17 @@ import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.model.Binding;
-import dev.adapt.formats.safetensors.Dtype;
-import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.TensorInfo;
-import dev.adapt.formats.safetensors.TensorSpec;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.Set;
 
 /**
@@ -32,8 +31,8 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         outputs = List.copyOf(outputs);
     }
 
-    /** One file to write: the base's file it follows, the header it gets, its tasks in the order of its data. */
-    public record Output(SafetensorsFile source, SafetensorsHeader header, List<Task> tasks) {
+    /** One file to write: its name in a checkpoint folder, the header it gets, its tasks in the order of its data. */
+    public record Output(String name, SafetensorsHeader header, List<Task> tasks) {
         public Output {
             tasks = List.copyOf(tasks);
         }
@@ -45,7 +44,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     /** What becomes of a run of bytes. */
     public sealed interface Task {
         /** Bytes of neighbouring tensors that nobody touches. */
-        record Copy(long position, long bytes, long offset, int tensors) implements Task {}
+        record Copy(Path file, long position, long bytes, long offset, int tensors) implements Task {}
 
         /** A weight that gets its update: the sum of its parts, of which there is at least one. */
         record Adapt(TensorView weight, List<Contribution> parts, TensorInfo place) implements Task {
@@ -76,11 +75,13 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     /**
      * Plans a merge of the weighted sum of adapters' updates.
      *
+     * @param maxShardBytes the most that the tensors of a file have together, unless it holds only one; without it, the
+     *     files are those of the base
      * @throws FormatException if a weight's dtype cannot be written, two targets of an adapter are one tensor, or an
      *     adapter holds whole what another changes
      * @throws UsageException if an adapter's update is not one that can be added or weighted
      */
-    public static MergePlan of(Checkpoint base, List<Weighted> adapters) {
+    public static MergePlan of(Checkpoint base, List<Weighted> adapters, OptionalLong maxShardBytes) {
         Map<String, List<Contribution>> targets = new LinkedHashMap<>();
         Map<String, FloatTensor> saved = new LinkedHashMap<>();
         Map<String, String> copies = new LinkedHashMap<>();
@@ -109,7 +110,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
                 throw contended(base, name);
             }
         }
-        return of(base, targets, saved, copies);
+        return of(base, targets, saved, copies, maxShardBytes);
     }
 
     private static FormatException contended(Checkpoint base, String name) {
@@ -132,14 +133,19 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
             Checkpoint base,
             Map<String, List<Contribution>> targets,
             Map<String, FloatTensor> saved,
-            Map<String, String> copies) {
+            Map<String, String> copies,
+            OptionalLong maxShardBytes) {
         Set<String> added = new LinkedHashSet<>(saved.keySet());
         added.removeAll(base.tensors().keySet());
         added.removeAll(copies.keySet());
+        List<Layout> layouts = Layout.ofBase(base, saved, added, copies);
+        if (maxShardBytes.isPresent()) {
+            layouts = Layout.inShards(layouts, maxShardBytes.getAsLong());
+        }
         List<Output> outputs = new ArrayList<>();
-        for (SafetensorsFile file : base.files()) {
-            boolean last = file == base.files().getLast();
-            outputs.add(output(file, targets, saved, last ? added : Set.of(), copies));
+        for (Layout layout : layouts) {
+            SafetensorsHeader header = SafetensorsHeader.inOrder(layout.tensors(), layout.metadata());
+            outputs.add(new Output(layout.file(), header, tasks(base, header, targets, saved, copies)));
         }
         added.addAll(copies.keySet());
         return new MergePlan(outputs, added);
@@ -178,48 +184,8 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         return copies;
     }
 
-    private static Output output(
-            SafetensorsFile file,
-            Map<String, List<Contribution>> targets,
-            Map<String, FloatTensor> saved,
-            Set<String> added,
-            Map<String, String> copies) {
-        List<TensorSpec> specs = new ArrayList<>();
-        for (TensorInfo info : file.header().tensors()) {
-            FloatTensor replacement = saved.get(info.name());
-            specs.add(new TensorSpec(
-                    info.name(), info.dtype(), replacement == null ? info.shape() : replacement.shape()));
-        }
-        for (String name : added) {
-            FloatTensor tensor = saved.get(name);
-            if (tensor != null) {
-                add(specs, new TensorSpec(name, Dtype.F32, tensor.shape()));
-            }
-        }
-        copies.forEach((name, source) -> {
-            for (TensorInfo info : file.header().tensors()) {
-                if (info.name().equals(source)) {
-                    FloatTensor own = saved.get(name);
-                    add(specs, new TensorSpec(name, info.dtype(), own == null ? info.shape() : own.shape()));
-                }
-            }
-        });
-        SafetensorsHeader header = SafetensorsHeader.inOrder(specs, file.metadata());
-        return new Output(file, header, tasks(file, header, targets, saved, copies));
-    }
-
-    /** Before the first narrower tensor, so that all stay aligned to their element size. */
-    private static void add(List<TensorSpec> specs, TensorSpec added) {
-        int place = 0;
-        while (place < specs.size()
-                && specs.get(place).dtype().bits() >= added.dtype().bits()) {
-            place++;
-        }
-        specs.add(place, added);
-    }
-
     private static List<Task> tasks(
-            SafetensorsFile file,
+            Checkpoint base,
             SafetensorsHeader header,
             Map<String, List<Contribution>> targets,
             Map<String, FloatTensor> saved,
@@ -228,15 +194,17 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         for (TensorInfo place : header.tensors()) {
             FloatTensor replacement = saved.get(place.name());
             List<Contribution> parts = targets.get(place.name());
-            String source = copies.getOrDefault(place.name(), place.name());
+            TensorView source = base.tensors().get(copies.getOrDefault(place.name(), place.name()));
             if (replacement != null) {
-                requireWritable(file, place);
+                requireWritable(base, place);
                 tasks.add(new Task.Replace(replacement, place));
+            } else if (source == null) {
+                throw new IllegalStateException("nothing to make " + place.name() + " of");
             } else if (parts != null) {
-                requireWritable(file, place);
-                tasks.add(new Task.Adapt(file.tensor(source), parts, place));
+                requireWritable(base, place);
+                tasks.add(new Task.Adapt(source, parts, place));
             } else {
-                copy(tasks, file.tensor(source), place);
+                copy(tasks, source, place);
             }
         }
         return tasks;
@@ -244,19 +212,21 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
 
     private static void copy(List<Task> tasks, TensorView source, TensorInfo place) {
         if (!tasks.isEmpty()
-                && tasks.getLast() instanceof Task.Copy(long position, long bytes, long offset, int tensors)
+                && tasks.getLast() instanceof Task.Copy(Path file, long position, long bytes, long offset, int tensors)
+                && file.equals(source.file())
                 && position + bytes == source.position()
                 && offset + bytes == place.begin()) {
-            tasks.set(tasks.size() - 1, new Task.Copy(position, bytes + place.bytes(), offset, tensors + 1));
+            tasks.set(tasks.size() - 1, new Task.Copy(file, position, bytes + place.bytes(), offset, tensors + 1));
         } else {
-            tasks.add(new Task.Copy(source.position(), place.bytes(), place.begin(), 1));
+            tasks.add(new Task.Copy(source.file(), source.position(), place.bytes(), place.begin(), 1));
         }
     }
 
-    private static void requireWritable(SafetensorsFile file, TensorInfo place) {
+    private static void requireWritable(Checkpoint base, TensorInfo place) {
         if (!Floats.has(place.dtype())) {
+            TensorView tensor = base.tensors().get(place.name());
             throw new FormatException(
-                    file.path(),
+                    tensor == null ? base.path() : tensor.file(),
                     place.name(),
                     "holds " + place.dtype() + ", expected F64, F32, F16 or BF16 to merge into");
         }

@@ -1,12 +1,13 @@
 package dev.adapt.merge;
 
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.ShardIndex;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
@@ -19,6 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
@@ -39,6 +41,8 @@ public final class Merger {
      * @param written counts the bytes that are written, for whoever shows progress
      * @param undo where to write an undo file, if one is wanted
      * @param statistics gathers what the merge does to each weight, if that is wanted; it costs about as much again
+     * @param maxShardBytes the most that the tensors of a file have together, unless it holds only one; without it, the
+     *     files are those of the base
      */
     public record Settings(
             Kernels kernels,
@@ -46,25 +50,38 @@ public final class Merger {
             boolean flush,
             LongAdder written,
             Optional<Path> undo,
-            Optional<Statistics> statistics) {
+            Optional<Statistics> statistics,
+            OptionalLong maxShardBytes) {
         /** The best kernels, and a result that is safe on the disk. */
         public static Settings of(int threads) {
-            return new Settings(Kernels.best(), threads, true, new LongAdder(), Optional.empty(), Optional.empty());
+            return new Settings(
+                    Kernels.best(),
+                    threads,
+                    true,
+                    new LongAdder(),
+                    Optional.empty(),
+                    Optional.empty(),
+                    OptionalLong.empty());
         }
 
         /** The same, with another choice whether to wait for the disk. */
         public Settings flush(boolean whether) {
-            return new Settings(kernels, threads, whether, written, undo, statistics);
+            return new Settings(kernels, threads, whether, written, undo, statistics, maxShardBytes);
         }
 
         /** The same, with an undo file. */
         public Settings undo(Path file) {
-            return new Settings(kernels, threads, flush, written, Optional.of(file), statistics);
+            return new Settings(kernels, threads, flush, written, Optional.of(file), statistics, maxShardBytes);
         }
 
         /** The same, with statistics. */
         public Settings statistics(Statistics gathered) {
-            return new Settings(kernels, threads, flush, written, undo, Optional.of(gathered));
+            return new Settings(kernels, threads, flush, written, undo, Optional.of(gathered), maxShardBytes);
+        }
+
+        /** The same, in shards of at most so many bytes. */
+        public Settings maxShardBytes(long bytes) {
+            return new Settings(kernels, threads, flush, written, undo, statistics, OptionalLong.of(bytes));
         }
     }
 
@@ -87,7 +104,7 @@ public final class Merger {
      */
     public Merger(Checkpoint base, List<MergePlan.Weighted> adapters, Settings settings) {
         this.base = base;
-        this.plan = MergePlan.of(base, adapters);
+        this.plan = MergePlan.of(base, adapters, settings.maxShardBytes());
         List<BaseChange> changes = adapters.stream()
                 .map(each -> each.adapter().change())
                 .filter(each -> !each.isEmpty())
@@ -142,7 +159,11 @@ public final class Merger {
             if (settings.undo().isPresent()) {
                 undo = Optional.of(new UndoWriter(settings.undo().get()));
             }
-            for (int file = 0; file < mergers.getFirst().plan.outputs().size(); file++) {
+            int files = mergers.stream()
+                    .mapToInt(merger -> merger.plan.outputs().size())
+                    .max()
+                    .orElseThrow();
+            for (int file = 0; file < files; file++) {
                 write(results, file, undo);
             }
             Optional<UndoSize> size =
@@ -166,11 +187,16 @@ public final class Merger {
         static Result begin(Merger merger, Path out) throws IOException {
             boolean toFile =
                     !Files.isDirectory(merger.base.path()) && out.toString().endsWith(".safetensors");
+            int files = merger.plan.outputs().size();
+            if (toFile && files > 1) {
+                throw new UsageException(
+                        out + " is to be one file, but shards of that size make " + files + "; give --out a folder");
+            }
             return new Result(merger, toFile ? PendingOutput.file(out) : PendingOutput.folder(out), toFile);
         }
 
         Path file(MergePlan.Output output) {
-            return toFile ? pending.path() : pending.path().resolve(merger.name(output));
+            return toFile ? pending.path() : pending.path().resolve(output.name());
         }
 
         void finish() throws IOException {
@@ -187,15 +213,18 @@ public final class Merger {
         List<Pass.Destination> destinations = new ArrayList<>();
         try {
             for (Result result : results) {
-                MergePlan.Output output = result.merger().plan.outputs().get(file);
+                List<MergePlan.Output> outputs = result.merger().plan.outputs();
+                if (file >= outputs.size()) {
+                    continue; // with shards, one that an adapter's own tensors made more of
+                }
+                MergePlan.Output output = outputs.get(file);
                 SafetensorsWriter writer = SafetensorsWriter.create(result.file(output), output.header());
                 writers.add(writer);
                 destinations.add(
                         new Pass.Destination(output, writer, result.merger().sink(undo)));
             }
             try (WriteBehind _ = settings.flush() ? WriteBehind.of(writers, settings.written()) : () -> {}) {
-                new Pass(destinations.getFirst().output().source(), settings.kernels(), settings.written())
-                        .run(destinations, settings.threads());
+                new Pass(settings.kernels(), settings.written()).run(destinations, settings.threads());
             }
         } finally {
             for (SafetensorsWriter writer : writers) {
@@ -204,9 +233,9 @@ public final class Merger {
         }
         if (undo.isPresent()) {
             MergePlan.Output output = destinations.getFirst().output();
-            try (SafetensorsFile merged =
-                    SafetensorsFile.open(results.getFirst().file(output))) {
-                undo.get().add(output, results.getFirst().merger().name(output), merged, settings.threads());
+            Result result = results.getFirst();
+            try (SafetensorsFile merged = SafetensorsFile.open(result.file(output))) {
+                undo.get().add(result.merger().base, output, merged, settings.threads());
             }
         }
     }
@@ -232,7 +261,7 @@ public final class Merger {
                 }
             }
         }
-        return undo.commit(texts);
+        return undo.commit(base, texts);
     }
 
     private void requireApart(Path out) throws IOException {
@@ -242,11 +271,6 @@ public final class Merger {
         if (same || target.startsWith(source)) {
             throw new UsageException("--out " + out + " is the base or lies in it; give a place outside of it");
         }
-    }
-
-    private String name(MergePlan.Output output) {
-        Path file = output.source().path().getFileName();
-        return Files.isDirectory(base.path()) && file != null ? file.toString() : Checkpoint.SINGLE;
     }
 
     private void writeCompanions(Path folder) throws IOException {
@@ -262,23 +286,22 @@ public final class Merger {
                 Files.copy(config.document().path(), target);
             }
         }
-        Path index = base.path().resolve(Checkpoint.INDEX);
-        if (base.files().size() > 1 || Files.exists(index)) {
-            writeIndex(index, folder.resolve(Checkpoint.INDEX));
+        boolean sharded = settings.maxShardBytes().isEmpty() && base.index().isPresent();
+        if (sharded || plan.outputs().size() > 1) {
+            Files.writeString(folder.resolve(Checkpoint.INDEX), index().text());
         }
     }
 
-    private void writeIndex(Path source, Path target) throws IOException {
-        JsonDocument index = JsonDocument.read(source);
-        ObjectNode map = index.json().withObject("/weight_map");
+    private ShardIndex index() {
+        Map<String, String> files = new LinkedHashMap<>();
         long total = 0;
         for (MergePlan.Output output : plan.outputs()) {
             for (TensorInfo tensor : output.header().tensors()) {
-                map.put(tensor.name(), name(output));
+                files.put(tensor.name(), output.name());
                 total += tensor.bytes();
             }
         }
-        index.json().withObject("/metadata").put("total_size", total);
-        Files.writeString(target, index.text());
+        ObjectNode metadata = base.index().map(ShardIndex::metadata).orElseGet(new JsonMapper()::createObjectNode);
+        return ShardIndex.of(files, total, metadata);
     }
 }

@@ -1,24 +1,27 @@
 package dev.adapt.merge;
 
-import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
+import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.io.EOFException;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
-import java.util.Comparator;
-import java.util.LinkedHashMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.SortedSet;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
- * One reading of a file of the base, that writes one merged file or several. Untouched runs go through the kernel; a
+ * One reading of what one merged file is made of, or several that are made of the same. Untouched runs go through the kernel; a
  * tile of a touched weight is read into a buffer that stays in a core's cache, gets its update there and is written.
  *
  * <p>Reading and writing copy through the kernel and not through mappings: a page fault for every 4 KiB of a new file costs
@@ -27,10 +30,10 @@ import java.util.concurrent.atomic.LongAdder;
 final class Pass {
     private static final int PIECE = 1 << 24;
 
-    private final SafetensorsFile source;
     private final Kernels kernels;
     private final LongAdder written;
     private final Schedule schedule = new Schedule();
+    private final Map<Path, FileChannel> sources = new HashMap<>();
 
     /**
      * A file to write.
@@ -52,64 +55,82 @@ final class Pass {
 
     private record Adapting(MergePlan.Task.Adapt task, Destination destination) {}
 
-    Pass(SafetensorsFile source, Kernels kernels, LongAdder written) {
-        this.source = source;
+    /** Where bytes of the base begin. */
+    private record Place(Path file, long position) implements Comparable<Place> {
+        @Override
+        public int compareTo(Place other) {
+            int files = file.compareTo(other.file);
+            return files != 0 ? files : Long.compare(position, other.position);
+        }
+    }
+
+    Pass(Kernels kernels, LongAdder written) {
         this.kernels = kernels;
         this.written = written;
     }
 
     /** Writes all destinations. */
     void run(List<Destination> destinations, int threads) throws IOException {
-        try (FileChannel channel = FileChannel.open(source.path(), StandardOpenOption.READ)) {
-            plan(destinations, channel);
+        try {
+            plan(destinations);
             schedule.run(threads);
+        } finally {
+            for (FileChannel channel : sources.values()) {
+                channel.close();
+            }
         }
     }
 
-    private void plan(List<Destination> destinations, FileChannel channel) {
-        Map<Long, List<Runnable>> others = new LinkedHashMap<>();
-        Map<Long, List<Adapting>> adapted = new LinkedHashMap<>();
+    private void plan(List<Destination> destinations) throws IOException {
+        Map<Place, List<Runnable>> others = new TreeMap<>();
+        Map<Place, List<Adapting>> adapted = new TreeMap<>();
         for (Destination destination : destinations) {
-            long position = 0;
+            Place place = new Place(Path.of(""), 0);
             for (MergePlan.Task task : destination.output().tasks()) {
                 switch (task) {
                     case MergePlan.Task.Copy copy -> {
-                        position = copy.position();
-                        at(others, position).add(() -> copy(copy, destination, channel));
+                        place = new Place(copy.file(), copy.position());
+                        FileChannel channel = source(copy.file());
+                        at(others, place).add(() -> copy(copy, destination, channel));
                     }
-                    case MergePlan.Task.Replace replace ->
-                        at(others, position).add(() -> replace(replace, destination));
+                    case MergePlan.Task.Replace replace -> at(others, place).add(() -> replace(replace, destination));
                     case MergePlan.Task.Adapt adapt -> {
-                        position = adapt.weight().position();
-                        at(adapted, position).add(new Adapting(adapt, destination));
+                        TensorView weight = adapt.weight();
+                        place = new Place(weight.file(), weight.position());
+                        at(adapted, place).add(new Adapting(adapt, destination));
                     }
                 }
             }
         }
-        List<Long> positions = new ArrayList<>(others.keySet());
-        positions.addAll(adapted.keySet());
-        positions.sort(Comparator.naturalOrder());
-        List<Group> groups = adapted.entrySet().stream()
-                .sorted(Map.Entry.comparingByKey())
-                .map(entry -> group(entry.getValue()))
-                .toList();
+        SortedSet<Place> places = new TreeSet<>(others.keySet());
+        places.addAll(adapted.keySet());
+        List<Group> groups = adapted.values().stream().map(this::group).toList();
         int next = 0;
-        for (long position : positions.stream().distinct().toList()) {
-            others.getOrDefault(position, List.of()).forEach(Runnable::run);
-            if (adapted.containsKey(position)) {
+        for (Place place : places) {
+            others.getOrDefault(place, List.of()).forEach(Runnable::run);
+            if (adapted.containsKey(place)) {
                 if (next == 0) {
                     prepare(groups.getFirst());
                 }
                 if (next + 1 < groups.size()) {
                     prepare(groups.get(next + 1));
                 }
-                tiles(groups.get(next++), channel);
+                tiles(groups.get(next++), source(place.file()));
             }
         }
     }
 
-    private static <T> List<T> at(Map<Long, List<T>> map, long position) {
-        return map.computeIfAbsent(position, absent -> new ArrayList<>());
+    private FileChannel source(Path file) throws IOException {
+        FileChannel open = sources.get(file);
+        if (open == null) {
+            open = FileChannel.open(file, StandardOpenOption.READ);
+            sources.put(file, open);
+        }
+        return open;
+    }
+
+    private static <T> List<T> at(Map<Place, List<T>> map, Place place) {
+        return map.computeIfAbsent(place, absent -> new ArrayList<>());
     }
 
     /** One weight, and all that becomes of it. */
@@ -132,11 +153,11 @@ final class Pass {
 
     private void tiles(Group group, FileChannel channel) {
         Update first = group.updates().getFirst();
-        long position = first.task().weight().position();
+        TensorView weight = first.task().weight();
         schedule.add(first.tiles(), (tile, lane) -> {
             long bytes = first.bytes(tile);
             MemorySegment before = lane.weight(bytes);
-            read(channel, before, position + first.offset(tile));
+            read(weight.file(), channel, before, weight.position() + first.offset(tile));
             for (int i = 0; i < group.updates().size(); i++) {
                 Update update = group.updates().get(i);
                 Destination destination = group.destinations().get(i);
@@ -150,11 +171,11 @@ final class Pass {
         });
     }
 
-    private void read(FileChannel channel, MemorySegment into, long position) throws IOException {
+    private static void read(Path file, FileChannel channel, MemorySegment into, long position) throws IOException {
         ByteBuffer buffer = into.asByteBuffer();
         while (buffer.hasRemaining()) {
             if (channel.read(buffer, position + buffer.position()) < 0) {
-                throw new EOFException(source.path() + ": became shorter while it was read");
+                throw new EOFException(file + ": became shorter while it was read");
             }
         }
     }

@@ -1,6 +1,7 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import io.airlift.compress.v3.zstd.ZstdJavaCompressor;
@@ -18,6 +19,8 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 
 /** Writes an undo file while a merge goes on. It appears, whole, only with {@link #commit}. */
 final class UndoWriter implements Pass.TileSink, AutoCloseable {
@@ -26,7 +29,7 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
     private final PendingOutput pending;
     private final FileChannel channel;
     private final Map<String, List<Undo.Frame>> frames = new LinkedHashMap<>();
-    private final List<Undo.BaseFile> files = new ArrayList<>();
+    private final Map<String, Undo.BaseTensor> touched = new ConcurrentHashMap<>();
     private long position;
     private long covered;
 
@@ -76,39 +79,46 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
     /**
      * Adds what a merged file does not tell of its base.
      *
-     * @param merged the file that the base's became, whole
+     * @param merged the file, whole
      */
-    void add(MergePlan.Output output, String name, SafetensorsFile merged, int threads) throws IOException {
-        SafetensorsFile source = output.source();
-        Map<String, Boolean> touched = new LinkedHashMap<>();
+    void add(Checkpoint base, MergePlan.Output output, SafetensorsFile merged, int threads) throws IOException {
+        Schedule schedule = new Schedule();
         for (MergePlan.Task task : output.tasks()) {
-            if (task instanceof MergePlan.Task.Adapt adapt) {
-                touched.put(adapt.place().name(), true);
-            } else if (task instanceof MergePlan.Task.Replace replace
-                    && source.find(replace.place().name()).isPresent()) {
-                touched.put(replace.place().name(), false);
+            switch (task) {
+                case MergePlan.Task.Copy _ -> {}
+                case MergePlan.Task.Adapt adapt -> {
+                    TensorView after = merged.tensor(adapt.place().name());
+                    inBase(base, after.name())
+                            .ifPresent(tensor -> schedule.add(1, (index, lane) -> touched(tensor, after.sha256())));
+                }
+                case MergePlan.Task.Replace replace ->
+                    inBase(base, replace.place().name())
+                            .ifPresent(tensor -> schedule.add(1, (index, lane) -> {
+                                appendWhole(tensor);
+                                touched(tensor, "");
+                            }));
             }
         }
-        List<TensorView> tensors = source.tensors();
-        Undo.BaseTensor[] described = new Undo.BaseTensor[tensors.size()];
-        Schedule schedule = new Schedule();
-        schedule.add(described.length, (index, lane) -> {
-            TensorView tensor = tensors.get(index);
-            Boolean adapted = touched.get(tensor.name());
-            if (Boolean.FALSE.equals(adapted)) {
-                appendWhole(tensor);
-            }
-            described[index] = new Undo.BaseTensor(
-                    tensor.name(),
-                    tensor.dtype().name(),
-                    tensor.shape().dims(),
-                    tensor.info().bytes(),
-                    adapted == null ? "" : tensor.sha256(),
-                    Boolean.TRUE.equals(adapted) ? merged.tensor(tensor.name()).sha256() : "",
-                    framesOf(tensor.name()));
-        });
         schedule.run(threads);
-        files.add(new Undo.BaseFile(name, header(source), List.of(described)));
+    }
+
+    private static Optional<TensorView> inBase(Checkpoint base, String tensor) {
+        return Optional.ofNullable(base.tensors().get(tensor));
+    }
+
+    private void touched(TensorView tensor, String mergedSha256) {
+        touched.put(tensor.name(), described(tensor, tensor.sha256(), mergedSha256));
+    }
+
+    private Undo.BaseTensor described(TensorView tensor, String sha256, String mergedSha256) {
+        return new Undo.BaseTensor(
+                tensor.name(),
+                tensor.dtype().name(),
+                tensor.shape().dims(),
+                tensor.info().bytes(),
+                sha256,
+                mergedSha256,
+                framesOf(tensor.name()));
     }
 
     private synchronized List<Undo.Frame> framesOf(String tensor) {
@@ -135,10 +145,20 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
     /**
      * Ends the file and gives it its name.
      *
+     * @param base what the merge began with, all of whose merged files were added
      * @param texts small files of the base that the merge changes, by name
      * @return its size, and that of the tensors whose bytes it can bring back
      */
-    Merger.UndoSize commit(Map<String, String> texts) throws IOException {
+    Merger.UndoSize commit(Checkpoint base, Map<String, String> texts) throws IOException {
+        List<Undo.BaseFile> files = new ArrayList<>();
+        for (SafetensorsFile file : base.files()) {
+            List<Undo.BaseTensor> tensors = new ArrayList<>();
+            for (TensorView tensor : file.tensors()) {
+                Undo.BaseTensor known = touched.get(tensor.name());
+                tensors.add(known == null ? described(tensor, "", "") : known);
+            }
+            files.add(new Undo.BaseFile(Layout.nameOf(base, file), header(file), tensors));
+        }
         byte[] json = new Undo(Undo.VERSION, files, texts).encode();
         write(ByteBuffer.wrap(json));
         write(ByteBuffer.allocate(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN).putLong(0, json.length));

@@ -37,6 +37,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Random;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.stream.Stream;
@@ -340,7 +341,8 @@ class MergerTest {
         Path dora = adapter(new Lora(6, 4, false, true, 0, Map.of(), Map.of()), base);
         try (Checkpoint opened = Checkpoint.open(base)) {
             List<MergePlan.Weighted> half = List.of(bound(opened, dora, 0.5));
-            UsageException thrown = assertThrows(UsageException.class, () -> MergePlan.of(opened, half));
+            UsageException thrown =
+                    assertThrows(UsageException.class, () -> MergePlan.of(opened, half, OptionalLong.empty()));
             assertTrue(thrown.getMessage().contains("DoRA"), thrown::getMessage);
         }
     }
@@ -418,7 +420,8 @@ class MergerTest {
     }
 
     private static Merger.Settings settings(Kernels kernels, int threads) {
-        return new Merger.Settings(kernels, threads, false, new LongAdder(), Optional.empty(), Optional.empty());
+        return new Merger.Settings(
+                kernels, threads, false, new LongAdder(), Optional.empty(), Optional.empty(), OptionalLong.empty());
     }
 
     private static MergePlan.Weighted bound(Checkpoint base, Path adapter, double weight) throws IOException {

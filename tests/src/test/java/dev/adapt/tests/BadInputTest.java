@@ -76,6 +76,14 @@ class BadInputTest {
     }
 
     @Test
+    @DisplayName("a shard's size that is none")
+    void badSize() {
+        Object[] merge = {"merge", folder.resolve("adapter"), "--into", base, "--out", out(), "--max-shard-size", "5XB"
+        };
+        assertFails(2, "--max-shard-size: expected a size such as 5GB, 500MB or 2GiB, found 5XB", merge);
+    }
+
+    @Test
     @DisplayName("a missing column")
     void missingColumn() {
         assertFails(3, "data.tsv: line 1", train("--target", "query", "--label-column", "7"));

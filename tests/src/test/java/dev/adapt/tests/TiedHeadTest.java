@@ -18,6 +18,7 @@ import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.merge.MergePlan;
 import dev.adapt.merge.Merger;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -166,7 +167,13 @@ class TiedHeadTest {
             BoundAdapter bound = new Binding(opened).bind(Adapter.read(adapter), false);
             assertEquals(unties, bound.change().unties());
             new Merger(opened, bound, 1).merge(out);
-            try (Checkpoint merged = Checkpoint.open(out)) {
+            Path shards = folder.resolve("sharded-" + tensors.size());
+            List<MergePlan.Weighted> alone = List.of(new MergePlan.Weighted(bound, 1));
+            new Merger(opened, alone, Merger.Settings.of(1).maxShardBytes(1000)).merge(shards);
+            try (Checkpoint merged = Checkpoint.open(out);
+                    Checkpoint sharded = Checkpoint.open(shards)) {
+                assertTrue(sharded.files().size() > 1);
+                assertArrayEquals(logits(Model.of(merged)), logits(Model.of(sharded)), 0);
                 assertEquals(
                         !unties,
                         merged.requireConfig()

@@ -1,0 +1,106 @@
+package dev.adapt.merge;
+
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.ShardPlan;
+import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.safetensors.SafetensorsFile;
+import dev.adapt.formats.safetensors.TensorInfo;
+import dev.adapt.formats.safetensors.TensorSpec;
+import dev.adapt.formats.tensor.FloatTensor;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SequencedMap;
+import java.util.Set;
+
+/**
+ * One file of a merged checkpoint and what lies in it.
+ *
+ * @param file its name in the checkpoint's folder
+ * @param tensors in the order of their data
+ */
+record Layout(String file, List<TensorSpec> tensors, Map<String, String> metadata) {
+    /**
+     * The base's own files: each tensor stays where it is, a copied one lies beside its source, added ones in the last.
+     *
+     * @param saved tensors that take the place of the base's, or are new
+     * @param added those of them that are new
+     * @param copies new tensors, by name, with the tensor of the base that each begins as
+     */
+    static List<Layout> ofBase(
+            Checkpoint base, Map<String, FloatTensor> saved, Set<String> added, Map<String, String> copies) {
+        List<Layout> layouts = new ArrayList<>();
+        for (SafetensorsFile file : base.files()) {
+            List<TensorSpec> specs = new ArrayList<>();
+            for (TensorInfo info : file.header().tensors()) {
+                specs.add(spec(info.name(), info, saved));
+            }
+            if (file == base.files().getLast()) {
+                for (String name : added) {
+                    FloatTensor tensor = saved.get(name);
+                    if (tensor != null) {
+                        add(specs, new TensorSpec(name, Dtype.F32, tensor.shape()));
+                    }
+                }
+            }
+            copies.forEach((name, source) ->
+                    file.find(source).ifPresent(original -> add(specs, spec(name, original.info(), saved))));
+            layouts.add(new Layout(nameOf(base, file), specs, file.metadata()));
+        }
+        return layouts;
+    }
+
+    private static TensorSpec spec(String name, TensorInfo source, Map<String, FloatTensor> saved) {
+        FloatTensor replacement = saved.get(name);
+        return new TensorSpec(name, source.dtype(), replacement == null ? source.shape() : replacement.shape());
+    }
+
+    /** Before the first narrower tensor, so that all stay aligned to their element size. */
+    private static void add(List<TensorSpec> specs, TensorSpec added) {
+        int place = 0;
+        while (place < specs.size()
+                && specs.get(place).dtype().bits() >= added.dtype().bits()) {
+            place++;
+        }
+        specs.add(place, added);
+    }
+
+    /** What a file of the base is called in the checkpoint's folder, which for a file alone is yet to be. */
+    static String nameOf(Checkpoint base, SafetensorsFile file) {
+        Path name = file.path().getFileName();
+        return Files.isDirectory(base.path()) && name != null ? name.toString() : Checkpoint.SINGLE;
+    }
+
+    /**
+     * The same tensors, in as many files as a {@link ShardPlan} needs. In each, wider dtypes come first, so that all are
+     * aligned to their element size.
+     *
+     * @param maxBytes the most that the tensors of a file have together, unless it holds only one
+     */
+    static List<Layout> inShards(List<Layout> layouts, long maxBytes) {
+        SequencedMap<String, TensorSpec> specs = new LinkedHashMap<>();
+        SequencedMap<String, Long> bytes = new LinkedHashMap<>();
+        Map<String, String> metadata = new LinkedHashMap<>();
+        for (Layout layout : layouts) {
+            layout.metadata().forEach(metadata::putIfAbsent);
+            for (TensorSpec tensor : layout.tensors()) {
+                specs.put(tensor.name(), tensor);
+                bytes.put(tensor.name(), tensor.bytes());
+            }
+        }
+        List<Layout> shards = new ArrayList<>();
+        ShardPlan.split(bytes, maxBytes).shards().forEach((file, names) -> {
+            Set<String> inside = Set.copyOf(names);
+            List<TensorSpec> tensors = specs.values().stream()
+                    .filter(tensor -> inside.contains(tensor.name()))
+                    .sorted(Comparator.comparingInt(tensor -> -tensor.dtype().bits()))
+                    .toList();
+            shards.add(new Layout(file, tensors, metadata));
+        });
+        return shards;
+    }
+}
