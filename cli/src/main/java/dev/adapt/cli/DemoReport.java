@@ -44,7 +44,9 @@ record DemoReport(
                 Map.entry("accuracyChart", accuracyChart().svg()),
                 Map.entry("sizes", sizes()),
                 Map.entry("inputs", escape(results.getFirst().report().inputs())),
-                Map.entry("tolerance", difference(results.getFirst().report().tolerance())),
+                Map.entry(
+                        "tolerance",
+                        difference(results.getFirst().report().tolerance().fp32())),
                 Map.entry("verification", verification()),
                 Map.entry("commands", escape(commands)));
         for (Map.Entry<String, String> part : parts.entrySet()) {

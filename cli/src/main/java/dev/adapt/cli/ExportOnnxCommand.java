@@ -8,6 +8,7 @@ import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.AdapterInputs;
 import dev.adapt.formats.onnx.OnnxExport;
+import dev.adapt.formats.onnx.OnnxPrecision;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,8 +17,10 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.TypeConversionException;
 
 /** {@code adapt export-onnx}: a checkpoint's forward pass as an ONNX graph. */
 @Command(
@@ -28,6 +31,9 @@ import picocli.CommandLine.Parameters;
             "By default the weights stay in the checkpoint's safetensors file, and the model, of some kilobytes, points to"
                     + " them: write it into that folder and keep the two together. With --self-contained it holds them"
                     + " itself; from 2 GB on they go to a second file beside it, named as the model with _data added.",
+            "With --dtype fp16 matrix products are float16, and normalisations, softmax and sums float32: for GPUs, since"
+                    + " CPUs convert back and forth. F16 weights stay where they are, others are converted, into a file"
+                    + " beside the model. With fp32, weights stored as F16 or BF16 are widened when a session loads.",
             "With --adapter-inputs or --target the model takes adapters while it runs, as `export-adapter` writes them, and"
                     + " computes the checkpoint itself where none is active."
         },
@@ -37,6 +43,14 @@ import picocli.CommandLine.Parameters;
             "          adapt export-onnx base --adapter-inputs lora --adapter-inputs vera --out base/model.onnx"
         })
 final class ExportOnnxCommand implements Callable<Integer> {
+    private static final class Precisions implements ITypeConverter<OnnxPrecision> {
+        @Override
+        public OnnxPrecision convert(String value) {
+            return OnnxPrecision.named(value)
+                    .orElseThrow(() -> new TypeConversionException("expected fp32 or fp16 but was '" + value + "'"));
+        }
+    }
+
     @Parameters(
             paramLabel = "DIR",
             description = "the checkpoint: a folder, or a .safetensors file with its config.json")
@@ -49,6 +63,16 @@ final class ExportOnnxCommand implements Callable<Integer> {
 
     @Option(names = "--self-contained", description = "copy the weights into the model")
     private boolean selfContained;
+
+    @Option(
+            names = "--dtype",
+            paramLabel = "fp32|fp16",
+            defaultValue = "fp32",
+            converter = Precisions.class,
+            description =
+                    "what the model computes in (${DEFAULT-VALUE}); inputs and outputs are float32 and integers either"
+                            + " way")
+    private OnnxPrecision precision = OnnxPrecision.FP32;
 
     @Option(
             names = "--adapter",
@@ -89,16 +113,19 @@ final class ExportOnnxCommand implements Callable<Integer> {
         try (Checkpoint checkpoint = Checkpoint.open(path)) {
             OnnxExport.Weights weights = selfContained ? OnnxExport.Weights.OWN : OnnxExport.Weights.LINKED;
             Model model = inputs ? open(checkpoint) : model(checkpoint);
-            OnnxExport exported = OnnxExport.run(model, out, new OnnxExport.Options(weights, inputs, past));
+            OnnxExport exported = OnnxExport.run(model, out, new OnnxExport.Options(weights, precision, inputs, past));
             System.out.printf(
-                    "%s: %s, opset %d, %d nodes%s, with %s of weights %s, in %.1f s%n",
+                    "%s: %s, %s, opset %d, %d nodes%s, with %s of weights %s, in %.1f s%n",
                     out,
                     new Bytes(Files.size(out)),
+                    precision,
                     exported.opset(),
                     exported.nodes(),
                     inputs ? ", " + exported.adapterInputs() + " inputs for adapters" : "",
                     new Bytes(exported.weightBytes()),
-                    exported.data().map(data -> "in " + data).orElse(selfContained ? "inside" : "left in " + path),
+                    exported.data()
+                            .map(data -> "in " + data + (selfContained ? "" : " and " + path))
+                            .orElse(selfContained ? "inside" : "left in " + path),
                     (System.nanoTime() - start) / 1e9);
         }
         return 0;

@@ -21,6 +21,7 @@ import dev.adapt.verify.OnnxRunner;
 import dev.adapt.verify.ReferenceRunner;
 import dev.adapt.verify.Report;
 import dev.adapt.verify.Runner;
+import dev.adapt.verify.Tolerance;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
@@ -73,12 +74,12 @@ final class Verification implements AutoCloseable {
      *
      * @param count sequences that go in
      * @param seed of random tokens
-     * @param tolerance on the absolute error
      * @param reference whether to compare with float64 too
      */
-    record Settings(int count, long seed, Optional<Texts> texts, double tolerance, Devices device, boolean reference) {
+    record Settings(
+            int count, long seed, Optional<Texts> texts, Tolerance tolerance, Devices device, boolean reference) {
         /** Random tokens, enough to be meaningful and done in seconds. */
-        static final Settings DEFAULT = new Settings(16, 0, Optional.empty(), 1e-4, Devices.AUTO, true);
+        static final Settings DEFAULT = new Settings(16, 0, Optional.empty(), Tolerance.DEFAULT, Devices.AUTO, true);
     }
 
     /** A checkpoint, with its adapter if it has one, under the name that the report gives it. */

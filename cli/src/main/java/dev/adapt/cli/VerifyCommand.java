@@ -4,6 +4,7 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
 import dev.adapt.verify.Report;
+import dev.adapt.verify.Tolerance;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -76,6 +77,14 @@ final class VerifyCommand implements Callable<Integer> {
     private double tolerance;
 
     @Option(
+            names = "--tolerance-fp16",
+            paramLabel = "X",
+            defaultValue = "2e-2",
+            description = "the same where the exported model computes in float16: over the root mean square of a row of"
+                    + " outputs, or over 1 where that is less (${DEFAULT-VALUE})")
+    private double halfTolerance;
+
+    @Option(
             names = "--device",
             defaultValue = "auto",
             description = "of DJL and ONNX Runtime: ${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
@@ -92,20 +101,25 @@ final class VerifyCommand implements Callable<Integer> {
         if (inputs < 1) {
             throw new UsageException("--inputs: expected at least 1, found " + inputs);
         }
-        if (!(tolerance >= 0)) {
-            throw new UsageException("--tolerance: expected 0 or more, found " + tolerance);
-        }
+        require("--tolerance", tolerance);
+        require("--tolerance-fp16", halfTolerance);
         Verification.Settings settings = new Verification.Settings(
                 inputs,
                 seed,
                 data.map(file ->
                         new Verification.Texts(file, new Dataset.Columns(textColumns, labelColumn, Optional.empty()))),
-                tolerance,
+                new Tolerance(tolerance, halfTolerance),
                 device,
                 !noReference);
         Verification.Forms forms = new Verification.Forms(base, adapter, merged, onnx, onnxAdapter);
         Report report = Verification.of(forms, settings, System.err::println);
         System.out.println(json ? report.json() : report.text().stripTrailing());
         return report.passed() ? 0 : Failure.NOT_EQUAL;
+    }
+
+    private static void require(String option, double tolerance) {
+        if (!(tolerance >= 0)) {
+            throw new UsageException(option + ": expected 0 or more, found " + tolerance);
+        }
     }
 }

@@ -27,6 +27,7 @@ import dev.adapt.formats.onnx.AdapterInputs;
 import dev.adapt.formats.onnx.OnnxAdapter;
 import dev.adapt.formats.onnx.OnnxExport;
 import dev.adapt.formats.onnx.OnnxExport.Weights;
+import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.tensor.DoubleTensor;
@@ -123,7 +124,8 @@ class AdapterSwitchTest {
         try (Checkpoint base = Checkpoint.open(path)) {
             SequencedMap<String, BoundAdapter> adapters = adapters(base);
             Model open = AdapterInputs.model(base, List.copyOf(adapters.values()), List.of());
-            OnnxExport exported = OnnxExport.run(open, out, new OnnxExport.Options(weights, true, false));
+            OnnxExport exported =
+                    OnnxExport.run(open, out, new OnnxExport.Options(weights, OnnxPrecision.FP32, true, false));
             assertEquals(2 * (2 * 3 + 2 + 2) + 2, exported.adapterInputs());
             Map<String, Tensor> inputs =
                     Inputs.random(open.config(), 6, 1, true).batches().getLast();
@@ -159,7 +161,7 @@ class AdapterSwitchTest {
         try (Checkpoint base = Checkpoint.open(path)) {
             BoundAdapter lora = adapter(base, new Lora(3, 8, 0), 0, "query");
             Model open = AdapterInputs.model(base, List.of(), lora.targets());
-            OnnxExport.run(open, out, new OnnxExport.Options(Weights.LINKED, true, false));
+            OnnxExport.run(open, out, new OnnxExport.Options(Weights.LINKED, OnnxPrecision.FP32, true, false));
             write(base, lora, folder.resolve("lora.onnx_adapter"));
             Map<String, Tensor> inputs =
                     Inputs.random(open.config(), 6, 1, true).batches().getLast();
@@ -184,7 +186,7 @@ class AdapterSwitchTest {
                     base,
                     List.of(),
                     adapter(base, new Lora(3, 8, 0), 0, "query").targets());
-            OnnxExport.run(open, out, new OnnxExport.Options(Weights.LINKED, true, false));
+            OnnxExport.run(open, out, new OnnxExport.Options(Weights.LINKED, OnnxPrecision.FP32, true, false));
             write(base, adapter(base, new Lora(3, 8, 0), 0, "value"), folder.resolve("value.onnx_adapter"));
             Map<String, Tensor> inputs =
                     Inputs.random(open.config(), 1, 1, true).batches().getFirst();
@@ -227,7 +229,7 @@ class AdapterSwitchTest {
                 adapters.put(name, new Binding(base).bind(Adapter.read(cases.resolve(name)), false));
             }
             Model open = AdapterInputs.model(base, List.copyOf(adapters.values()), List.of());
-            OnnxExport.run(open, out, new OnnxExport.Options(Weights.OWN, true, false));
+            OnnxExport.run(open, out, new OnnxExport.Options(Weights.OWN, OnnxPrecision.FP32, true, false));
             Map<String, Tensor> inputs = inputs(io, open.architecture());
             DoubleTensor plain = DoubleTensor.of(io.tensor("base.logits"));
             try (OnnxRunner session = OnnxRunner.open(out, "logits", Device.CPU)) {

@@ -15,6 +15,7 @@ import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxExport;
 import dev.adapt.formats.onnx.OnnxExport.Weights;
+import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.train.Devices;
@@ -74,7 +75,7 @@ class GenerateTest {
         Path plain = home.resolve("plain.onnx");
         try (Checkpoint checkpoint = Checkpoint.open(home)) {
             Model model = Model.of(checkpoint);
-            OnnxExport.run(model, past, new OnnxExport.Options(Weights.LINKED, false, true));
+            OnnxExport.run(model, past, new OnnxExport.Options(Weights.LINKED, OnnxPrecision.FP32, false, true));
             OnnxExport.run(model, plain, Weights.LINKED);
             for (Sampler sampler : List.of(Sampler.GREEDY, new Sampler(1, 0, 1, 7), new Sampler(1.5, 20, 0.9, 8))) {
                 long[] expected = run(sampler, new ReferenceDecoder(model, true));
@@ -97,7 +98,7 @@ class GenerateTest {
         long[] text = new Random(1).longs(12, 0, 40).toArray();
         try (Checkpoint checkpoint = Checkpoint.open(home)) {
             Model model = Model.of(checkpoint);
-            OnnxExport.run(model, past, new OnnxExport.Options(Weights.LINKED, false, true));
+            OnnxExport.run(model, past, new OnnxExport.Options(Weights.LINKED, OnnxPrecision.FP32, false, true));
             float[] expected;
             try (Decoder whole = new ReferenceDecoder(model, false)) {
                 expected = whole.append(text);
@@ -136,7 +137,7 @@ class GenerateTest {
             expected = run(sampler, new ReferenceDecoder(unmerged, true));
             assertArrayEquals(expected, onDjl(sampler, unmerged, true));
             Path beside = base.resolve("unmerged.onnx");
-            OnnxExport.run(unmerged, beside, new OnnxExport.Options(Weights.LINKED, false, true));
+            OnnxExport.run(unmerged, beside, new OnnxExport.Options(Weights.LINKED, OnnxPrecision.FP32, false, true));
             assertArrayEquals(expected, onOnnx(sampler, beside, true));
             long[] plain = run(sampler, new ReferenceDecoder(Model.of(checkpoint), true));
             assertTrue(!Arrays.equals(expected, plain), "the adapter must change the text");

@@ -1,5 +1,6 @@
 package dev.adapt.verify;
 
+import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
@@ -18,9 +19,9 @@ public final class Equivalence {
      * no element differs by more than the tolerance.
      *
      * @param batches inputs by name, one map for each run
-     * @param tolerance on the absolute error of each element
      */
-    public static List<Comparison> compare(List<Runner> runners, List<Map<String, Tensor>> batches, double tolerance) {
+    public static List<Comparison> compare(
+            List<Runner> runners, List<Map<String, Tensor>> batches, Tolerance tolerance) {
         List<List<DoubleTensor>> outputs = new ArrayList<>();
         for (Runner runner : runners) {
             outputs.add(batches.stream().map(runner.run()).toList());
@@ -28,16 +29,17 @@ public final class Equivalence {
         List<Comparison> comparisons = new ArrayList<>();
         for (int left = 0; left < runners.size(); left++) {
             for (int right = left + 1; right < runners.size(); right++) {
-                String a = runners.get(left).name();
-                String b = runners.get(right).name();
-                comparisons.add(compare(a, outputs.get(left), b, outputs.get(right), tolerance));
+                comparisons.add(compare(
+                        runners.get(left), outputs.get(left), runners.get(right), outputs.get(right), tolerance));
             }
         }
         return comparisons;
     }
 
     private static Comparison compare(
-            String left, List<DoubleTensor> a, String right, List<DoubleTensor> b, double tolerance) {
+            Runner one, List<DoubleTensor> a, Runner other, List<DoubleTensor> b, Tolerance tolerance) {
+        String left = one.name();
+        String right = other.name();
         Sums sums = new Sums();
         for (int batch = 0; batch < a.size(); batch++) {
             Optional<String> obstacle = obstacle(left, a.get(batch), right, b.get(batch));
@@ -50,15 +52,20 @@ public final class Equivalence {
         if (sums.elements == 0) {
             return new Comparison(left, right, Optional.empty(), Optional.of("there was nothing to compare"));
         }
-        Errors errors = sums.errors();
-        Optional<String> failure = errors.maxAbsolute() <= tolerance
+        boolean half = one.precision() == OnnxPrecision.FP16 || other.precision() == OnnxPrecision.FP16;
+        double worst = half ? sums.maxScaled : sums.maxAbsolute;
+        double most = half ? tolerance.fp16() : tolerance.fp32();
+        Optional<String> failure = worst <= most
                 ? Optional.empty()
                 : Optional.of(String.format(
                         Locale.ROOT,
-                        "the largest absolute error is %.2e, more than the tolerance %.2e",
-                        errors.maxAbsolute(),
-                        tolerance));
-        return new Comparison(left, right, Optional.of(errors), failure);
+                        half
+                                ? "the largest error is %.2e of the row's root mean square (or of 1), more than the tolerance"
+                                        + " %.2e for float16"
+                                : "the largest absolute error is %.2e, more than the tolerance %.2e",
+                        worst,
+                        most));
+        return new Comparison(left, right, Optional.of(sums.errors()), failure);
     }
 
     /** Why two outputs cannot be subtracted from each other. */
@@ -84,6 +91,7 @@ public final class Equivalence {
         private long rows;
         private long agreeing;
         private double maxAbsolute;
+        private double maxScaled;
         private double sumAbsolute;
         private double maxRelative;
         private double sumRelative;
@@ -111,6 +119,7 @@ public final class Equivalence {
                 // rms is 0 only where the whole row is
                 double relative = rms == 0 ? 0 : absolute / rms;
                 maxAbsolute = Math.max(maxAbsolute, absolute);
+                maxScaled = Math.max(maxScaled, absolute / Math.max(rms, 1));
                 sumAbsolute += absolute;
                 maxRelative = Math.max(maxRelative, relative);
                 sumRelative += relative;

@@ -13,6 +13,7 @@ import ai.onnxruntime.providers.OrtCUDAProviderOptions;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.generate.Decoder;
+import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -44,6 +45,7 @@ public final class OnnxRunner implements AutoCloseable {
 
     private final Path path;
     private final String output;
+    private final OnnxPrecision precision;
     private final OrtProvider provider;
     private final OrtSession.SessionOptions options;
     private final OrtSession session;
@@ -51,10 +53,16 @@ public final class OnnxRunner implements AutoCloseable {
     private final List<OrtLoraAdapter> adapters = new ArrayList<>();
 
     private OnnxRunner(
-            Path path, String output, OrtProvider provider, OrtSession.SessionOptions options, OrtSession session)
+            Path path,
+            String output,
+            OnnxPrecision precision,
+            OrtProvider provider,
+            OrtSession.SessionOptions options,
+            OrtSession session)
             throws OrtException {
         this.path = path;
         this.output = output;
+        this.precision = precision;
         this.provider = provider;
         this.options = options;
         this.session = session;
@@ -109,7 +117,7 @@ public final class OnnxRunner implements AutoCloseable {
     }
 
     @SuppressWarnings("MustBeClosedChecker") // the runner closes them
-    private static OnnxRunner load(Path path, String output, OrtProvider provider) throws OrtException {
+    private static OnnxRunner load(Path path, String output, OrtProvider provider) throws OrtException, IOException {
         OrtEnvironment environment = OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL);
         OrtSession.SessionOptions options = new OrtSession.SessionOptions();
         try {
@@ -125,12 +133,12 @@ public final class OnnxRunner implements AutoCloseable {
             OrtSession session = environment.createSession(path.toString(), options);
             try {
                 requireOutput(path, session, output);
-                return new OnnxRunner(path, output, provider, options, session);
-            } catch (OrtException | RuntimeException e) {
+                return new OnnxRunner(path, output, OnnxPrecision.of(path), provider, options, session);
+            } catch (OrtException | IOException | RuntimeException e) {
                 session.close();
                 throw e;
             }
-        } catch (OrtException | RuntimeException e) {
+        } catch (OrtException | IOException | RuntimeException e) {
             options.close();
             throw e;
         }
@@ -211,7 +219,7 @@ public final class OnnxRunner implements AutoCloseable {
     public Runner adapted(Path file) throws IOException {
         OrtLoraAdapter adapter = load(file);
         String name = "ONNX + " + file.getFileName() + " (ONNX Runtime, " + provider() + ")";
-        return new Runner(name, inputs -> run(inputs, file, adapter));
+        return new Runner(name, precision, inputs -> run(inputs, file, adapter));
     }
 
     private OrtLoraAdapter load(Path file) throws IOException {
@@ -349,6 +357,10 @@ public final class OnnxRunner implements AutoCloseable {
 
     /** What a report calls this model. */
     public Runner runner() {
-        return new Runner("ONNX (ONNX Runtime, " + provider() + ")", this::run);
+        return new Runner("ONNX" + suffix() + " (ONNX Runtime, " + provider() + ")", precision, this::run);
+    }
+
+    private String suffix() {
+        return precision == OnnxPrecision.FP16 ? ", fp16" : "";
     }
 }

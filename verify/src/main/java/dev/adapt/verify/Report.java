@@ -3,6 +3,7 @@ package dev.adapt.verify;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.onnx.OnnxPrecision;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -11,21 +12,23 @@ import java.util.Optional;
  * What a verification found.
  *
  * @param inputs what went in, in words
- * @param tolerance on the absolute error
+ * @param half whether one of them computes in float16
  * @param runners the names of what was compared
  * @param comparisons of each with each
  */
-public record Report(String inputs, double tolerance, List<String> runners, List<Comparison> comparisons) {
+public record Report(
+        String inputs, Tolerance tolerance, boolean half, List<String> runners, List<Comparison> comparisons) {
     public Report {
         runners = List.copyOf(runners);
         comparisons = List.copyOf(comparisons);
     }
 
     /** Runs the runners on the batches and reports what came of it, as {@link Equivalence#compare} defines it. */
-    public static Report of(List<Runner> runners, Inputs inputs, double tolerance) {
+    public static Report of(List<Runner> runners, Inputs inputs, Tolerance tolerance) {
         return new Report(
                 inputs.description(),
                 tolerance,
+                runners.stream().anyMatch(runner -> runner.precision() == OnnxPrecision.FP16),
                 runners.stream().map(Runner::name).toList(),
                 Equivalence.compare(runners, inputs.batches(), tolerance));
     }
@@ -51,7 +54,13 @@ public record Report(String inputs, double tolerance, List<String> runners, List
                 .append(" forms of the model on ")
                 .append(inputs)
                 .append('\n');
-        text.append(String.format(Locale.ROOT, "tolerance on the absolute error: %.1e\n", tolerance));
+        text.append(String.format(Locale.ROOT, "tolerance on the absolute error: %.1e\n", tolerance.fp32()));
+        if (half) {
+            text.append(String.format(
+                    Locale.ROOT,
+                    "where float16 computes: %.1e of the row's root mean square, or of 1 where that is less\n",
+                    tolerance.fp16()));
+        }
         text.append("relative errors: over the root mean square of the row of outputs\n\n");
         text.append(row("", "max abs", "mean abs", "max rel", "mean rel", "argmax", ""));
         String left = "";
@@ -101,7 +110,10 @@ public record Report(String inputs, double tolerance, List<String> runners, List
     public String json() {
         ObjectNode root = new JsonMapper().createObjectNode();
         root.put("passed", passed());
-        root.put("tolerance", tolerance);
+        root.put("tolerance", tolerance.fp32());
+        if (half) {
+            root.put("tolerance_fp16", tolerance.fp16());
+        }
         root.put("inputs", inputs);
         ArrayNode names = root.putArray("runners");
         runners.forEach(names::add);

@@ -20,7 +20,12 @@ class ReportTest {
             new Comparison(UNMERGED, REFERENCE, Optional.empty(), Optional.of("batch 3: 1 of 3 values are NaN"));
 
     private static Report report(Comparison... comparisons) {
-        return new Report("7 sequences", 1e-4, List.of(UNMERGED, ONNX, REFERENCE), List.of(comparisons));
+        return new Report(
+                "7 sequences",
+                new Tolerance(1e-4, 1e-2),
+                false,
+                List.of(UNMERGED, ONNX, REFERENCE),
+                List.of(comparisons));
     }
 
     @Test

@@ -64,10 +64,7 @@ public final class Layers<T> {
     /** Linear layer {@code module} whose weight is stored [in, out]. */
     public T conv1d(T x, String module) {
         T weight = weight(module + ".weight");
-        return adapted(x, module, () -> ops.transpose(weight, 1, 0), (in, bias) -> {
-            T product = ops.matMul(in, weight);
-            return bias.isPresent() ? ops.add(product, bias.get()) : product;
-        });
+        return adapted(x, module, () -> ops.transpose(weight, 1, 0), (in, bias) -> ops.conv1d(in, weight, bias));
     }
 
     /** A layer without its update. */

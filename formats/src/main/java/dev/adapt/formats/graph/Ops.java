@@ -24,6 +24,12 @@ public interface Ops<T> {
     /** The matrix product of the last two axes; leading axes broadcast. */
     T matMul(T left, T right);
 
+    /** {@link #linear} with a weight stored [in, out], as GPT-2's Conv1D has it. */
+    default T conv1d(T x, T weight, Optional<T> bias) {
+        T product = matMul(x, weight);
+        return bias.isPresent() ? add(product, bias.get()) : product;
+    }
+
     /** The axes of x in the order given. */
     T transpose(T x, int... axes);
 

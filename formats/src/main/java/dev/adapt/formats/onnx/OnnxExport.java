@@ -33,7 +33,7 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
     public enum Weights {
         /**
          * In the checkpoint's safetensors files, which the model points to and must stay beside. An adapter's own tensors
-         * are embedded.
+         * are embedded; matrices that an FP16 graph needs in another type go to {@code model.onnx_data}.
          */
         LINKED,
         /** In the model's file, or from 2 GB on in a file beside it, {@code model.onnx_data}. */
@@ -46,14 +46,15 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
     /**
      * What the graph is to be.
      *
+     * @param precision in which numbers it computes
      * @param adapterInputs whether the adapter's tensors become optional inputs, for a model of
      *     {@link AdapterInputs#model}
      * @param past whether it takes a decoder's keys and values of earlier tokens, and gives those of all
      */
-    public record Options(Weights weights, boolean adapterInputs, boolean past) {
+    public record Options(Weights weights, OnnxPrecision precision, boolean adapterInputs, boolean past) {
         /** A graph of the model's own inputs alone. */
         public Options(Weights weights) {
-            this(weights, false, false);
+            this(weights, OnnxPrecision.FP32, false, false);
         }
     }
 
@@ -63,7 +64,7 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
      * @param out the file to write; one that exists is replaced
      * @throws UsageException if that name does not end with .onnx, or the weights are to be linked and do not lie in its
      *     folder or below, or past keys and values are wanted of a model that is no language model
-     * @throws dev.adapt.formats.FormatException if a weight is not floating point
+     * @throws dev.adapt.formats.FormatException if a weight is not floating point, or too large for the precision
      */
     public static OnnxExport run(Model model, Path out, Options options) throws IOException {
         return run(model, out, options, MAX_EMBEDDED);
@@ -81,18 +82,21 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         }
         OnnxGraph graph = new OnnxGraph(model.config().modelType());
         Map<String, List<String>> optional = options.adapterInputs() ? AdapterInputs.axes(model) : Map.of();
-        OnnxWeights weights = new OnnxWeights(graph, model::leaf, optional);
+        OnnxWeights weights = new OnnxWeights(graph, model::leaf, options.precision(), optional);
         boolean otherHeads = optional.values().stream().anyMatch(axes -> axes.contains(AdapterInputs.LABELS));
-        build(model, graph, weights, otherHeads, options.past());
+        build(model, graph, weights, otherHeads, options);
+        boolean linked = options.weights() == Weights.LINKED;
+        boolean apart = linked ? weights.convertsFiles() : weights.totalBytes() > maxEmbedded;
         Optional<Path> data = Optional.empty();
-        if (options.weights() == Weights.LINKED) {
-            write(out, graph, weights.linked(out));
-        } else if (weights.totalBytes() <= maxEmbedded) {
-            write(out, graph, weights.embedded());
+        if (!apart) {
+            write(out, graph, linked ? weights.linked(out) : weights.embedded());
         } else {
             Path beside = out.resolveSibling(out.getFileName() + "_data");
+            String location = String.valueOf(beside.getFileName());
             try (PendingOutput pending = PendingOutput.file(beside)) {
-                List<TensorProto> initializers = weights.moved(pending.path(), String.valueOf(beside.getFileName()));
+                List<TensorProto> initializers = linked
+                        ? weights.linked(out, pending.path(), location)
+                        : weights.moved(pending.path(), location);
                 // the data first: no model may stand there before what it points to
                 pending.commit();
                 write(out, graph, initializers);
@@ -118,16 +122,16 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         }
     }
 
-    private static void build(Model model, OnnxGraph graph, OnnxWeights weights, boolean otherHeads, boolean past) {
+    private static void build(Model model, OnnxGraph graph, OnnxWeights weights, boolean otherHeads, Options options) {
         Architecture architecture = model.architecture();
-        OnnxPast keys = past ? OnnxPast.of(model) : OnnxPast.NONE;
+        OnnxPast keys = options.past() ? OnnxPast.of(model) : OnnxPast.NONE;
         Map<String, OnnxValue> inputs = new HashMap<>();
         for (InputSpec input : keys.inputs(architecture.inputs())) {
             TensorProto.DataType type = OnnxTensor.dataType(input.dtype()).orElseThrow();
             inputs.put(input.name(), graph.input(input.name(), type, input.axes()));
         }
         Optional<KeyValueCache<OnnxValue>> cache = keys.declare(graph);
-        OnnxValue result = model.forward(new OnnxOps(graph), weights::leaf, inputs, cache);
+        OnnxValue result = model.forward(new OnnxOps(graph, options.precision()), weights::leaf, inputs, cache);
         List<String> axes = otherHeads ? List.of("batch", AdapterInputs.LABELS) : architecture.outputAxes();
         graph.output(result, architecture.outputName(), axes);
         cache.ifPresent(own -> keys.give(graph, own));

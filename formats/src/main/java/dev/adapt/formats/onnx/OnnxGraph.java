@@ -32,6 +32,7 @@ final class OnnxGraph {
     private final GraphProto.Builder graph = GraphProto.newBuilder();
     private final Map<Computation, OnnxValue> computed = new HashMap<>();
     private final Map<TensorProto, OnnxValue> constants = new LinkedHashMap<>();
+    private final Map<String, String> outputs = new LinkedHashMap<>();
     private final Set<String> names = new HashSet<>();
     private int opset = MIN_OPSET;
 
@@ -42,7 +43,7 @@ final class OnnxGraph {
     /** An input; an axis is a number, or a name where its size differs from run to run. */
     OnnxValue input(String name, TensorProto.DataType type, List<String> axes) {
         declare(name, type, axes);
-        return new OnnxValue(fresh(name), "");
+        return new OnnxValue(fresh(name), "", type);
     }
 
     /** Makes a weight an input too: a run may give another tensor in its place. */
@@ -50,13 +51,19 @@ final class OnnxGraph {
         graph.addInput(info(weight, type, axes));
     }
 
-    /** Makes a value an output. */
+    /** Makes a value an output, in float32. */
     void output(OnnxValue value, String name, List<String> axes) {
-        graph.addNode(NodeProto.newBuilder()
-                .setOpType(OnnxOperator.IDENTITY.standardName())
-                .setName(fresh("/" + name))
-                .addInput(value.name())
-                .addOutput(fresh(name)));
+        OnnxValue wide = cast(value, TensorProto.DataType.FLOAT);
+        if (computed.containsValue(wide) && !outputs.containsKey(wide.name())) {
+            outputs.put(wide.name(), fresh(name));
+        } else {
+            // an input, a weight or another output keeps its own name
+            graph.addNode(NodeProto.newBuilder()
+                    .setOpType(OnnxOperator.IDENTITY.standardName())
+                    .setName(fresh("/" + name))
+                    .addInput(wide.name())
+                    .addOutput(fresh(name)));
+        }
         graph.addOutput(info(name, TensorProto.DataType.FLOAT, axes));
     }
 
@@ -79,16 +86,21 @@ final class OnnxGraph {
     }
 
     /** A weight; its name's end, {@code .weight}, is not part of its scope. The file's writer adds it to the file. */
-    OnnxValue weight(String name) {
+    OnnxValue weight(String name, TensorProto.DataType type) {
         int end = Math.max(name.lastIndexOf('.'), 0);
         // layers are numbered within a step of the path, as PyTorch's exporter has it: /encoder/layer.0/output
         String scope = "/" + name.substring(0, end).replaceAll("\\.(?!\\d)", "/");
-        return new OnnxValue(fresh(name), scope);
+        return new OnnxValue(fresh(name), scope, type);
     }
 
-    /** A float32 scalar. */
-    OnnxValue constant(double value) {
-        return constant(new float[] {(float) value});
+    /** A scalar of one of the two types that graphs compute in. */
+    OnnxValue constant(double value, TensorProto.DataType type) {
+        if (type == TensorProto.DataType.FLOAT) {
+            return constant(new float[] {(float) value});
+        }
+        ByteBuffer bytes = ByteBuffer.allocate(Short.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+        bytes.putShort(0, Float.floatToFloat16((float) value));
+        return constant(TensorProto.DataType.FLOAT16, bytes);
     }
 
     /** A float32 constant of this shape; a scalar if no shape is given. */
@@ -121,24 +133,45 @@ final class OnnxGraph {
                 .setRawData(UnsafeByteOperations.unsafeWrap(bytes))
                 .build();
         return constants.computeIfAbsent(tensor, absent -> {
-            OnnxValue value = new OnnxValue(fresh("Constant"), "");
+            OnnxValue value = new OnnxValue(fresh("Constant"), "", type);
             graph.addInitializer(tensor.toBuilder().setName(value.name()));
             return value;
         });
     }
 
-    /** A node's one output; the node goes by its first input's scope. */
+    /** A value in another type. */
+    OnnxValue cast(OnnxValue value, TensorProto.DataType type) {
+        return value.type() == type
+                ? value
+                : node(value.scope(), OnnxOperator.CAST, type, List.of(attribute("to", type.getNumber())), value);
+    }
+
+    /** A node's one output, of its first input's type; the node goes by that input's scope. */
     OnnxValue node(OnnxOperator operator, List<AttributeProto> attributes, OnnxValue... inputs) {
         return node(inputs[0].scope(), operator, attributes, inputs);
     }
 
-    /** A node's one output. */
+    /** A node's one output, of its first input's type. */
     OnnxValue node(String scope, OnnxOperator operator, List<AttributeProto> attributes, OnnxValue... inputs) {
+        return node(scope, operator, inputs[0].type(), attributes, inputs);
+    }
+
+    /**
+     * A node's one output.
+     *
+     * @param type that of the output
+     */
+    OnnxValue node(
+            String scope,
+            OnnxOperator operator,
+            TensorProto.DataType type,
+            List<AttributeProto> attributes,
+            OnnxValue... inputs) {
         operator.check(inputs.length, attributes);
         return computed.computeIfAbsent(new Computation(operator, attributes, List.of(inputs)), absent -> {
             opset = Math.max(opset, operator.since());
             String name = fresh(scope + "/" + operator.standardName());
-            OnnxValue output = new OnnxValue(fresh(name + "_output_0"), scope);
+            OnnxValue output = new OnnxValue(fresh(name + "_output_0"), scope, type);
             NodeProto.Builder node = NodeProto.newBuilder()
                     .setOpType(operator.standardName())
                     .setName(name)
@@ -190,6 +223,12 @@ final class OnnxGraph {
 
     /** The graph so far, without the weights. */
     GraphProto.Builder proto() {
+        for (NodeProto.Builder node : graph.getNodeBuilderList()) {
+            node.setOutput(0, outputs.getOrDefault(node.getOutput(0), node.getOutput(0)));
+            for (int i = 0; i < node.getInputCount(); i++) {
+                node.setInput(i, outputs.getOrDefault(node.getInput(i), node.getInput(i)));
+            }
+        }
         return graph;
     }
 }

@@ -11,13 +11,25 @@ import java.util.Optional;
 
 /**
  * The interpreter that exports: each operation adds nodes to a graph. Where several forms are equal, the graph gets the
- * one that ONNX Runtime's optimiser knows how to fuse.
+ * one that ONNX Runtime's optimiser knows how to fuse. In an FP16 graph matrix products take and give float16, sums and
+ * normalisations float32, and whatever else what it is given.
  */
 final class OnnxOps implements Ops<OnnxValue> {
     private final OnnxGraph graph;
+    private final OnnxPrecision precision;
 
-    OnnxOps(OnnxGraph graph) {
+    OnnxOps(OnnxGraph graph, OnnxPrecision precision) {
         this.graph = graph;
+        this.precision = precision;
+    }
+
+    private OnnxValue wide(OnnxValue x) {
+        return graph.cast(x, TensorProto.DataType.FLOAT);
+    }
+
+    /** As a matrix product takes it. */
+    private OnnxValue factor(OnnxValue x) {
+        return precision == OnnxPrecision.FP16 ? graph.cast(x, TensorProto.DataType.FLOAT16) : x;
     }
 
     @Override
@@ -28,14 +40,22 @@ final class OnnxOps implements Ops<OnnxValue> {
     @Override
     public OnnxValue linear(OnnxValue x, OnnxValue weight, Optional<OnnxValue> bias) {
         // MatMul takes any rank, which Gemm does not; the transposed weight is computed once, when a session loads
-        OnnxValue turned = transpose(weight, 1, 0);
-        OnnxValue product = graph.node(weight.scope(), OnnxOperator.MATMUL, List.of(), x, turned);
-        return bias.isPresent() ? add(product, bias.get()) : product;
+        return affineMap(x, transpose(factor(weight), 1, 0), bias);
+    }
+
+    @Override
+    public OnnxValue conv1d(OnnxValue x, OnnxValue weight, Optional<OnnxValue> bias) {
+        return affineMap(x, factor(weight), bias);
+    }
+
+    private OnnxValue affineMap(OnnxValue x, OnnxValue turned, Optional<OnnxValue> bias) {
+        OnnxValue product = graph.node(turned.scope(), OnnxOperator.MATMUL, List.of(), factor(x), turned);
+        return bias.isPresent() ? graph.node(OnnxOperator.ADD, List.of(), product, factor(bias.get())) : product;
     }
 
     @Override
     public OnnxValue matMul(OnnxValue left, OnnxValue right) {
-        return graph.node(OnnxOperator.MATMUL, List.of(), left, right);
+        return graph.node(OnnxOperator.MATMUL, List.of(), factor(left), factor(right));
     }
 
     @Override
@@ -56,50 +76,76 @@ final class OnnxOps implements Ops<OnnxValue> {
 
     @Override
     public OnnxValue add(OnnxValue left, OnnxValue right) {
-        return graph.node(OnnxOperator.ADD, List.of(), left, right);
+        return left.type() == TensorProto.DataType.INT64
+                ? graph.node(OnnxOperator.ADD, List.of(), left, right)
+                : graph.node(OnnxOperator.ADD, List.of(), wide(left), wide(right));
     }
 
     @Override
     public OnnxValue mul(OnnxValue left, OnnxValue right) {
-        return graph.node(OnnxOperator.MUL, List.of(), left, right);
+        return alike(OnnxOperator.MUL, left, right);
     }
 
     @Override
     public OnnxValue div(OnnxValue left, OnnxValue right) {
-        return graph.node(OnnxOperator.DIV, List.of(), left, right);
+        return alike(OnnxOperator.DIV, left, right);
+    }
+
+    /** In float32 where the operands' types differ. */
+    private OnnxValue alike(OnnxOperator operator, OnnxValue left, OnnxValue right) {
+        return left.type() == right.type()
+                ? graph.node(operator, List.of(), left, right)
+                : graph.node(operator, List.of(), wide(left), wide(right));
     }
 
     @Override
     public OnnxValue affine(OnnxValue x, double scale, double shift) {
-        OnnxValue scaled = scale == 1 ? x : mul(x, graph.constant(scale));
-        return shift == 0 ? scaled : add(scaled, graph.constant(shift));
+        OnnxValue scaled = scale == 1 ? x : mul(x, graph.constant(scale, x.type()));
+        return shift == 0 ? scaled : graph.node(OnnxOperator.ADD, List.of(), scaled, graph.constant(shift, x.type()));
     }
 
     @Override
     public OnnxValue concat(int axis, List<OnnxValue> parts) {
-        return graph.node(OnnxOperator.CONCAT, List.of(attribute("axis", axis)), parts.toArray(OnnxValue[]::new));
+        boolean alike = parts.stream().map(OnnxValue::type).distinct().count() == 1;
+        OnnxValue[] inputs =
+                parts.stream().map(part -> alike ? part : wide(part)).toArray(OnnxValue[]::new);
+        return graph.node(OnnxOperator.CONCAT, List.of(attribute("axis", axis)), inputs);
     }
 
     @Override
     public OnnxValue sum(OnnxValue x, int axis) {
-        return graph.node(OnnxOperator.REDUCE_SUM, List.of(attribute("keepdims", 1)), x, graph.integers(axis));
+        boolean integers = x.type() == TensorProto.DataType.INT64;
+        return graph.node(
+                OnnxOperator.REDUCE_SUM,
+                List.of(attribute("keepdims", 1)),
+                integers ? x : wide(x),
+                graph.integers(axis));
     }
 
     @Override
     public OnnxValue sqrt(OnnxValue x) {
-        return graph.node(OnnxOperator.SQRT, List.of(), x);
+        return graph.node(OnnxOperator.SQRT, List.of(), wide(x));
     }
 
     @Override
     public OnnxValue softmax(OnnxValue x) {
-        return graph.node(OnnxOperator.SOFTMAX, List.of(attribute("axis", -1)), x);
+        return graph.node(OnnxOperator.SOFTMAX, List.of(attribute("axis", -1)), wide(x));
+    }
+
+    /** As the definition, but in float16 scales the queries first: their products with keys may be out of its range. */
+    @Override
+    public OnnxValue attention(
+            OnnxValue query, OnnxValue key, OnnxValue value, Optional<OnnxValue> bias, double scale, double dropout) {
+        return precision == OnnxPrecision.FP16
+                ? Ops.super.attention(affine(factor(query), scale, 0), key, value, bias, 1, dropout)
+                : Ops.super.attention(query, key, value, bias, scale, dropout);
     }
 
     @Override
     public OnnxValue activation(OnnxValue x, Activation f) {
         return switch (f) {
             case GELU -> {
-                OnnxValue erf = graph.node(OnnxOperator.ERF, List.of(), div(x, graph.constant(Math.sqrt(2))));
+                OnnxValue erf = graph.node(OnnxOperator.ERF, List.of(), div(x, graph.constant(Math.sqrt(2), x.type())));
                 yield mul(affine(x, 0.5, 0), affine(erf, 1, 1));
             }
             case GELU_TANH -> {
@@ -119,7 +165,7 @@ final class OnnxOps implements Ops<OnnxValue> {
                 weight.scope(),
                 OnnxOperator.LAYER_NORMALIZATION,
                 List.of(attribute("axis", -1), attribute("epsilon", (float) epsilon)),
-                x,
+                wide(x),
                 weight,
                 bias);
     }
@@ -127,17 +173,18 @@ final class OnnxOps implements Ops<OnnxValue> {
     @Override
     public OnnxValue rmsNorm(OnnxValue x, OnnxValue weight, double epsilon) {
         String scope = weight.scope();
-        OnnxValue square = graph.node(scope, OnnxOperator.POW, List.of(), x, graph.constant(2));
+        OnnxValue wide = wide(x);
+        OnnxValue square = graph.node(scope, OnnxOperator.POW, List.of(), wide, graph.constant(2, wide.type()));
         OnnxValue mean =
                 graph.node(OnnxOperator.REDUCE_MEAN, List.of(attribute("keepdims", 1)), square, graph.integers(-1));
         OnnxValue root = sqrt(affine(mean, 1, epsilon));
-        OnnxValue normed = graph.node(scope, OnnxOperator.DIV, List.of(), x, root);
+        OnnxValue normed = graph.node(scope, OnnxOperator.DIV, List.of(), wide, root);
         return mul(normed, weight);
     }
 
     @Override
     public OnnxValue embedding(OnnxValue table, OnnxValue ids) {
-        return graph.node(OnnxOperator.GATHER, List.of(attribute("axis", 0)), table, ids);
+        return wide(graph.node(OnnxOperator.GATHER, List.of(attribute("axis", 0)), table, ids));
     }
 
     /** Counts ones in the shape of the ids: a range's shape would be unknown to the optimiser and keep it from fusing. */
@@ -153,8 +200,7 @@ final class OnnxOps implements Ops<OnnxValue> {
 
     @Override
     public OnnxValue toFloat(OnnxValue integers) {
-        return graph.node(
-                OnnxOperator.CAST, List.of(attribute("to", TensorProto.DataType.FLOAT.getNumber())), integers);
+        return wide(integers);
     }
 
     @Override
@@ -162,18 +208,19 @@ final class OnnxOps implements Ops<OnnxValue> {
         return graph.integers(value);
     }
 
-    private OnnxValue toInteger(OnnxValue truths) {
-        return graph.node(OnnxOperator.CAST, List.of(attribute("to", TensorProto.DataType.INT64.getNumber())), truths);
-    }
-
     @Override
     public OnnxValue equal(OnnxValue left, OnnxValue right) {
-        return toInteger(graph.node(OnnxOperator.EQUAL, List.of(), left, right));
+        return truth(OnnxOperator.EQUAL, left, right);
     }
 
     @Override
     public OnnxValue lessOrEqual(OnnxValue left, OnnxValue right) {
-        return toInteger(graph.node(OnnxOperator.LESS_OR_EQUAL, List.of(), left, right));
+        return truth(OnnxOperator.LESS_OR_EQUAL, left, right);
+    }
+
+    private OnnxValue truth(OnnxOperator operator, OnnxValue left, OnnxValue right) {
+        OnnxValue truth = graph.node(left.scope(), operator, TensorProto.DataType.BOOL, List.of(), left, right);
+        return graph.cast(truth, TensorProto.DataType.INT64);
     }
 
     @Override
@@ -183,7 +230,8 @@ final class OnnxOps implements Ops<OnnxValue> {
 
     @Override
     public OnnxValue tail(OnnxValue x, OnnxValue like) {
-        OnnxValue length = graph.node(OnnxOperator.SHAPE, List.of(attribute("start", -1)), like);
+        OnnxValue length = graph.node(
+                like.scope(), OnnxOperator.SHAPE, TensorProto.DataType.INT64, List.of(attribute("start", -1)), like);
         return graph.node(
                 OnnxOperator.SLICE, List.of(), x, negate(length), graph.integers(Long.MAX_VALUE), graph.integers(-1));
     }

@@ -5,8 +5,6 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.onnx.proto.StringStringEntryProto;
 import dev.adapt.formats.onnx.proto.TensorProto;
-import dev.adapt.formats.safetensors.TensorView;
-import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -29,50 +27,52 @@ final class OnnxWeights {
 
     private final OnnxGraph graph;
     private final Function<String, Tensor> leaves;
+    private final OnnxPrecision precision;
     private final Map<String, List<String>> optional;
-    private final SequencedMap<String, Tensor> used = new LinkedHashMap<>();
+    private final SequencedMap<String, OnnxWeight> used = new LinkedHashMap<>();
     private final Map<String, OnnxValue> values = new LinkedHashMap<>();
 
     /**
      * @param leaves the tensor of a name
      * @param optional those, in memory, that are inputs too, which a run may replace: by name, their axes
      */
-    OnnxWeights(OnnxGraph graph, Function<String, Tensor> leaves, Map<String, List<String>> optional) {
+    OnnxWeights(
+            OnnxGraph graph,
+            Function<String, Tensor> leaves,
+            OnnxPrecision precision,
+            Map<String, List<String>> optional) {
         this.graph = graph;
         this.leaves = leaves;
+        this.precision = precision;
         this.optional = optional;
     }
 
     /**
-     * A weight as float32; one of another type is stored as it is, and cast when a session loads.
+     * A weight as the graph computes with it: float32, or a matrix of an FP16 graph float16. Weights that are stored in
+     * another type are cast when a session loads; an FP16 graph's matrices are stored in float16.
      *
      * @throws FormatException if its type is none of floating point
      */
     OnnxValue leaf(String name) {
         return values.computeIfAbsent(name, absent -> {
-            Tensor tensor = leaves.apply(name);
-            used.put(name, tensor);
-            if (optional.containsKey(name)) {
-                graph.declare(name, TensorProto.DataType.FLOAT, optional.get(name));
+            OnnxWeight stored = new OnnxWeight(name, leaves.apply(name));
+            boolean given = optional.containsKey(name);
+            boolean half = precision == OnnxPrecision.FP16
+                    && !given
+                    && stored.tensor().shape().rank() > 1;
+            OnnxWeight weight = half ? stored.half() : stored;
+            used.put(name, weight);
+            if (given) {
+                graph.declare(name, TensorProto.DataType.FLOAT, optional.getOrDefault(name, List.of()));
             }
-            OnnxValue weight = graph.weight(name);
-            return type(tensor) == TensorProto.DataType.FLOAT ? weight : new OnnxOps(graph).toFloat(weight);
+            OnnxValue value = graph.weight(name, weight.type());
+            return half ? value : graph.cast(value, TensorProto.DataType.FLOAT);
         });
     }
 
-    private static TensorProto.DataType type(Tensor tensor) {
-        if (!(tensor instanceof TensorView view)) {
-            return TensorProto.DataType.FLOAT;
-        }
-        return switch (view.dtype()) {
-            case F32 -> TensorProto.DataType.FLOAT;
-            case F16 -> TensorProto.DataType.FLOAT16;
-            case BF16 -> TensorProto.DataType.BFLOAT16;
-            case F64 -> TensorProto.DataType.DOUBLE;
-            default ->
-                throw new FormatException(
-                        view.file(), view.name(), "holds " + view.dtype() + ", expected F32, F16, BF16 or F64");
-        };
+    /** Whether weights have to be converted that lie in a file, and so cannot stay there. */
+    boolean convertsFiles() {
+        return used.values().stream().anyMatch(weight -> weight.file().isPresent() && weight.converted());
     }
 
     /**
@@ -83,18 +83,35 @@ final class OnnxWeights {
      */
     List<TensorProto> linked(Path model) throws IOException {
         List<TensorProto> initializers = new ArrayList<>();
-        for (Map.Entry<String, Tensor> weight : used.entrySet()) {
-            TensorProto.Builder header = header(weight);
-            initializers.add(
-                    weight.getValue() instanceof TensorView view
-                            ? external(
-                                    header,
-                                    location(model, view.file()),
-                                    view.position(),
-                                    view.data().byteSize())
-                            : embedded(header, weight.getValue()));
+        for (OnnxWeight weight : used.values()) {
+            initializers.add(weight.file().isPresent() ? link(weight, model) : embedded(weight));
         }
         return initializers;
+    }
+
+    /**
+     * The same, but those of files that have to be converted are written to a file of data.
+     *
+     * @param data the file to make
+     * @param location what it will be called, beside the model
+     */
+    List<TensorProto> linked(Path model, Path data, String location) throws IOException {
+        List<TensorProto> initializers = new ArrayList<>();
+        try (FileChannel channel = FileChannel.open(data, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+            for (OnnxWeight weight : used.values()) {
+                if (weight.file().isEmpty()) {
+                    initializers.add(embedded(weight));
+                } else {
+                    initializers.add(weight.converted() ? moved(weight, channel, location) : link(weight, model));
+                }
+            }
+        }
+        return initializers;
+    }
+
+    private static TensorProto link(OnnxWeight weight, Path model) throws IOException {
+        String location = location(model, weight.file().orElseThrow());
+        return external(weight, location, weight.position(), weight.byteSize());
     }
 
     private static String location(Path model, Path weights) throws IOException {
@@ -111,9 +128,7 @@ final class OnnxWeights {
 
     /** Initialisers that hold the weights themselves. */
     List<TensorProto> embedded() {
-        return used.entrySet().stream()
-                .map(weight -> embedded(header(weight), weight.getValue()))
-                .toList();
+        return used.values().stream().map(OnnxWeights::embedded).toList();
     }
 
     /**
@@ -125,55 +140,48 @@ final class OnnxWeights {
     List<TensorProto> moved(Path data, String location) throws IOException {
         List<TensorProto> initializers = new ArrayList<>();
         try (FileChannel channel = FileChannel.open(data, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-            for (Map.Entry<String, Tensor> weight : used.entrySet()) {
-                MemorySegment bytes = bytes(weight.getValue());
-                if (bytes.byteSize() == 0) {
-                    initializers.add(embedded(header(weight), weight.getValue()));
-                    continue;
-                }
-                long offset = Math.ceilDiv(channel.size(), ALIGNMENT) * ALIGNMENT;
-                write(channel, offset, bytes);
-                initializers.add(external(header(weight), location, offset, bytes.byteSize()));
+            for (OnnxWeight weight : used.values()) {
+                initializers.add(weight.byteSize() == 0 ? embedded(weight) : moved(weight, channel, location));
             }
         }
         return initializers;
     }
 
-    private static void write(FileChannel channel, long offset, MemorySegment bytes) throws IOException {
-        long step = 1 << 30;
-        for (long done = 0; done < bytes.byteSize(); done += step) {
-            ByteBuffer piece =
-                    bytes.asSlice(done, Math.min(step, bytes.byteSize() - done)).asByteBuffer();
-            channel.position(offset + done);
-            while (piece.hasRemaining()) {
-                channel.write(piece);
+    private static TensorProto moved(OnnxWeight weight, FileChannel channel, String location) throws IOException {
+        long offset = Math.ceilDiv(channel.size(), ALIGNMENT) * ALIGNMENT;
+        channel.position(offset);
+        for (long done = 0; done < weight.byteSize(); ) {
+            MemorySegment piece = weight.piece(done);
+            ByteBuffer bytes = piece.asByteBuffer();
+            while (bytes.hasRemaining()) {
+                channel.write(bytes);
             }
+            done += piece.byteSize();
         }
+        return external(weight, location, offset, weight.byteSize());
     }
 
     /** The bytes of all weights together. */
     long totalBytes() {
-        return used.values().stream()
-                .mapToLong(tensor -> tensor instanceof TensorView view
-                        ? view.data().byteSize()
-                        : Float.BYTES * tensor.shape().elements())
-                .sum();
+        return used.values().stream().mapToLong(OnnxWeight::byteSize).sum();
     }
 
-    private static TensorProto.Builder header(Map.Entry<String, Tensor> weight) {
+    private static TensorProto.Builder header(OnnxWeight weight) {
         return TensorProto.newBuilder()
-                .setName(weight.getKey())
-                .setDataType(type(weight.getValue()).getNumber())
-                .addAllDims(weight.getValue().shape().dims());
+                .setName(weight.name())
+                .setDataType(weight.type().getNumber())
+                .addAllDims(weight.tensor().shape().dims());
     }
 
-    private static TensorProto embedded(TensorProto.Builder header, Tensor tensor) {
-        return header.setRawData(UnsafeByteOperations.unsafeWrap(bytes(tensor).asByteBuffer()))
+    private static TensorProto embedded(OnnxWeight weight) {
+        return header(weight)
+                .setRawData(UnsafeByteOperations.unsafeWrap(weight.bytes().asByteBuffer()))
                 .build();
     }
 
-    private static TensorProto external(TensorProto.Builder header, String location, long offset, long length) {
-        return header.setDataLocation(TensorProto.DataLocation.EXTERNAL)
+    private static TensorProto external(OnnxWeight weight, String location, long offset, long length) {
+        return header(weight)
+                .setDataLocation(TensorProto.DataLocation.EXTERNAL)
                 .addExternalData(entry("location", location))
                 .addExternalData(entry("offset", Long.toString(offset)))
                 .addExternalData(entry("length", Long.toString(length)))
@@ -182,11 +190,5 @@ final class OnnxWeights {
 
     private static StringStringEntryProto entry(String key, String value) {
         return StringStringEntryProto.newBuilder().setKey(key).setValue(value).build();
-    }
-
-    private static MemorySegment bytes(Tensor tensor) {
-        return tensor instanceof TensorView view
-                ? view.data()
-                : MemorySegment.ofBuffer(new FloatTensor(tensor.shape(), tensor.toFloats()).toBytes());
     }
 }

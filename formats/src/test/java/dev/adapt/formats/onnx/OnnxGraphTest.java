@@ -17,7 +17,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 class OnnxGraphTest {
     private final OnnxGraph graph = new OnnxGraph("test");
-    private final OnnxOps ops = new OnnxOps(graph);
+    private final OnnxOps ops = new OnnxOps(graph, OnnxPrecision.FP32);
     private final OnnxValue x = graph.input("x", TensorProto.DataType.FLOAT, List.of("batch", "8"));
 
     private List<String> nodeNames() {
@@ -65,8 +65,8 @@ class OnnxGraphTest {
 
     @Test
     void nodesAreCalledAfterTheModulesTheirWeightsBelongTo() {
-        OnnxValue weight = graph.weight("encoder.layer.0.output.dense.weight");
-        OnnxValue bias = graph.weight("encoder.layer.0.output.dense.bias");
+        OnnxValue weight = graph.weight("encoder.layer.0.output.dense.weight", TensorProto.DataType.FLOAT);
+        OnnxValue bias = graph.weight("encoder.layer.0.output.dense.bias", TensorProto.DataType.FLOAT);
         OnnxValue y = ops.linear(x, weight, Optional.of(bias));
         ops.add(y, y);
         assertEquals(
