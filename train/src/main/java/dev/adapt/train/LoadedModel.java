@@ -13,16 +13,28 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.concurrent.ConcurrentHashMap;
 
 /** A model whose tensors are on a device: the frozen ones as they are, the trained ones with gradients. */
 final class LoadedModel implements AutoCloseable {
     private final Model model;
     private final NDManager manager;
-    private final Map<String, NDArray> arrays = new LinkedHashMap<>();
+    private final Optional<LoadedModel> original;
+    private final Map<String, NDArray> arrays = new ConcurrentHashMap<>();
 
     LoadedModel(Model model, Device device) {
+        this(model, device, Optional.empty());
+    }
+
+    private LoadedModel(Model model, Device device, Optional<LoadedModel> original) {
         this.model = model;
         this.manager = NDManager.newBaseManager(device, "PyTorch");
+        this.original = original;
+    }
+
+    /** A model with the same tensors, in the same memory, whose trained ones have gradients of their own. */
+    LoadedModel replica() {
+        return new LoadedModel(model, device(), Optional.of(this));
     }
 
     /** Where the tensors live. */
@@ -39,15 +51,24 @@ final class LoadedModel implements AutoCloseable {
     SequencedMap<String, NDArray> trainable() {
         SequencedMap<String, NDArray> trainable = new LinkedHashMap<>();
         for (String name : model.trainable()) {
-            NDArray array = leaf(name);
+            NDArray array = original.isEmpty()
+                    ? leaf(name)
+                    : own(original.get().leaf(name).stopGradient());
             array.setRequiresGradient(true);
+            arrays.put(name, array);
             trainable.put(name, array);
         }
         return trainable;
     }
 
     private NDArray leaf(String name) {
-        return arrays.computeIfAbsent(name, absent -> create(manager, model.leaf(name)));
+        return arrays.computeIfAbsent(
+                name, absent -> original.isPresent() ? original.get().leaf(name) : create(manager, model.leaf(name)));
+    }
+
+    private NDArray own(NDArray array) {
+        array.attach(manager);
+        return array;
     }
 
     /** The forward pass, in the manager of a step. */

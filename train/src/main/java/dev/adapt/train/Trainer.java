@@ -7,7 +7,6 @@ import ai.djl.ndarray.NDArrays;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
-import ai.djl.training.GradientCollector;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
@@ -33,10 +32,8 @@ public final class Trainer implements AutoCloseable {
     private final Setup setup;
     private final Progress progress;
     private final BooleanSupplier stop;
-    private final LoadedModel loaded;
-    private final SequencedMap<String, NDArray> trained;
+    private final Replicas replicas;
     private final AdamW optimizer;
-    private final Dropout dropout;
     private final TrainingLog log = new TrainingLog();
     private final List<Scores> scores = new ArrayList<>();
     private final List<Double> losses = new ArrayList<>();
@@ -50,10 +47,8 @@ public final class Trainer implements AutoCloseable {
         this.setup = setup;
         this.progress = progress;
         this.stop = stop;
-        this.loaded = new LoadedModel(setup.model(), config.device().resolve());
-        this.trained = loaded.trainable();
+        this.replicas = new Replicas(setup.model(), config.device().resolve(), config.batchSize(), config.seed());
         this.optimizer = new AdamW(config.weightDecay());
-        this.dropout = new Dropout(config.seed());
     }
 
     /**
@@ -101,7 +96,7 @@ public final class Trainer implements AutoCloseable {
                 setup.eval().size(),
                 adapter.trainedParameters(),
                 headParameters(adapter),
-                loaded.device().toString()));
+                replicas.device().toString()));
         evaluate(0);
         int step = 0;
         for (int epoch = 1; epoch <= config.epochs(); epoch++) {
@@ -110,7 +105,7 @@ public final class Trainer implements AutoCloseable {
                 if (stop.getAsBoolean()) {
                     return true;
                 }
-                step(setup.train().batch(indices), ++step, epoch, schedule);
+                step(indices, ++step, epoch, schedule);
             }
             evaluate(epoch);
         }
@@ -123,22 +118,14 @@ public final class Trainer implements AutoCloseable {
                 .sum();
     }
 
-    private void step(Batch batch, int number, int epoch, Schedule schedule) {
+    private void step(List<Integer> indices, int number, int epoch, Schedule schedule) {
         long start = System.nanoTime();
         double share = schedule.at(number - 1);
-        double loss;
-        double norm;
-        try (NDManager step = loaded.newStep()) {
-            try (GradientCollector collector = Engine.getEngine("PyTorch").newGradientCollector()) {
-                NDArray mean = config.task().loss(step, loaded.forward(step, batch.inputs(), dropout.begin()), batch);
-                collector.backward(mean);
-                loss = mean.getFloat();
-            }
-            requireFinite(loss, number);
-            norm = update(step, share);
-        }
+        double loss = replicas.learn(config.task(), setup.train(), indices);
+        requireFinite(loss, number);
+        double norm = update(share);
         trainSeconds += (System.nanoTime() - start) / 1e9;
-        trainedExamples += batch.size();
+        trainedExamples += indices.size();
         losses.add(loss);
         Progress.Step done = new Progress.Step(
                 number,
@@ -161,45 +148,45 @@ public final class Trainer implements AutoCloseable {
     }
 
     /** One optimizer step; returns the gradient's global norm. */
-    private double update(NDManager step, double share) {
-        List<NDArray> gradients = new ArrayList<>();
-        NDList squares = new NDList();
-        for (NDArray array : trained.values()) {
-            NDArray gradient = array.getGradient();
-            gradient.attach(step);
-            gradients.add(gradient);
-            squares.add(gradient.square().sum());
-        }
-        double norm = Math.sqrt(
-                NDArrays.stack(squares).toType(DataType.FLOAT64, false).sum().getDouble());
-        double clip = norm > config.clip() ? config.clip() / (norm + 1e-6) : 1;
-        optimizer.nextStep();
+    private double update(double share) {
         BoundAdapter adapter = setup.model().adapter().orElseThrow();
-        int index = 0;
-        for (Map.Entry<String, NDArray> entry : trained.entrySet()) {
-            NDArray gradient = gradients.get(index++);
-            boolean head = adapter.saved().containsKey(entry.getKey());
-            double rate = share * (head ? config.headLearningRate() : config.learningRate());
-            optimizer.update(entry.getKey(), entry.getValue(), gradient, clip, rate, step);
-            gradient.subi(gradient); // DJL hands out the accumulator itself
+        SequencedMap<String, NDArray> trained = replicas.trained();
+        try (NDManager step = replicas.newStep()) {
+            List<NDArray> gradients = new ArrayList<>();
+            NDList squares = new NDList();
+            for (NDArray array : trained.values()) {
+                NDArray gradient = Replicas.gradient(array, step);
+                gradients.add(gradient);
+                squares.add(gradient.square().sum());
+            }
+            double norm = Math.sqrt(NDArrays.stack(squares)
+                    .toType(DataType.FLOAT64, false)
+                    .sum()
+                    .getDouble());
+            double clip = norm > config.clip() ? config.clip() / (norm + 1e-6) : 1;
+            optimizer.nextStep();
+            int index = 0;
+            for (Map.Entry<String, NDArray> entry : trained.entrySet()) {
+                NDArray gradient = gradients.get(index++);
+                boolean head = adapter.saved().containsKey(entry.getKey());
+                double rate = share * (head ? config.headLearningRate() : config.learningRate());
+                optimizer.update(entry.getKey(), entry.getValue(), gradient, clip, rate, step);
+                gradient.subi(gradient);
+            }
+            return norm;
         }
-        return norm;
     }
 
     private void evaluate(int epoch) {
         Task.Tally tally = config.task().tally();
-        double loss = 0;
-        long units = 0;
-        for (List<Integer> indices : setup.eval().byLength(EVAL_BATCH)) {
-            Batch batch = setup.eval().batch(indices);
-            try (NDManager step = loaded.newStep()) {
-                NDArray output = loaded.forward(step, batch.inputs());
-                loss += config.task().loss(step, output, batch).getFloat() * batch.units();
-                units += batch.units();
-                tally.add(output, batch);
-            }
-        }
-        Scores own = new Scores(loss / units, tally.values(loss / units));
+        double[] loss = new double[1];
+        long[] units = new long[1];
+        replicas.evaluate(config.task(), setup.eval(), EVAL_BATCH, evaluated -> {
+            loss[0] += evaluated.loss() * evaluated.batch().units();
+            units[0] += evaluated.batch().units();
+            tally.add(evaluated.output(), evaluated.batch());
+        });
+        Scores own = new Scores(loss[0] / units[0], tally.values(loss[0] / units[0]));
         Metric metric = config.chosenBy();
         boolean better = epoch == 1
                 || (epoch > 0 && metric.better(own.of(metric), scores.get(best).of(metric)));
@@ -214,7 +201,7 @@ public final class Trainer implements AutoCloseable {
 
     private Map<String, FloatTensor> values() {
         Map<String, FloatTensor> values = new LinkedHashMap<>();
-        trained.forEach((name, array) -> values.put(name, LoadedModel.read(array)));
+        replicas.trained().forEach((name, array) -> values.put(name, LoadedModel.read(array)));
         return values;
     }
 
@@ -233,13 +220,13 @@ public final class Trainer implements AutoCloseable {
                 Files.size(out.path().resolve(Adapter.FILE)),
                 trainedExamples / Math.max(trainSeconds, 1e-9),
                 trainSeconds,
-                loaded.device().toString());
+                replicas.device().toString());
         log.write(out.path(), config, setup.targets(), result);
         return result;
     }
 
     @Override
     public void close() {
-        loaded.close();
+        replicas.close();
     }
 }

@@ -1,0 +1,190 @@
+package dev.adapt.train;
+
+import ai.djl.Device;
+import ai.djl.engine.Engine;
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.pytorch.jni.JniUtils;
+import ai.djl.training.GradientCollector;
+import dev.adapt.formats.model.Model;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.SequencedMap;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.function.Consumer;
+import java.util.function.IntFunction;
+import java.util.stream.IntStream;
+
+/**
+ * Data parallelism over the cores of a CPU: a batch is dealt to replicas of the model, which share all weights and have a
+ * thread and gradients each; the gradients are then added. Every part of a step scales with the cores that way, also those
+ * that PyTorch runs on one: what is small, and what is between its operations.
+ *
+ * <p>The order of that sum is fixed, so that a run repeats to the bit on as many cores, with batches of the same size.
+ */
+final class Replicas implements AutoCloseable {
+    /** A replica with fewer examples of a batch than this would mostly wait. */
+    private static final int LEAST_EXAMPLES = 4;
+
+    private record Replica(LoadedModel model, SequencedMap<String, NDArray> trained, Dropout dropout) {}
+
+    /** The output for a batch of a dev set, and its loss. */
+    record Evaluated(Batch batch, NDArray output, double loss) {}
+
+    private final List<Replica> replicas = new ArrayList<>();
+    private final ExecutorService threads;
+
+    /**
+     * Puts a model on a device, as often as serves batches of that size.
+     *
+     * @param seed of what dropout drops
+     */
+    Replicas(Model model, Device device, int batchSize, long seed) {
+        int cores = device.isGpu() ? 1 : JniUtils.getNumThreads();
+        int count = Math.clamp(batchSize / LEAST_EXAMPLES, 1, cores);
+        LoadedModel first = new LoadedModel(model, device);
+        for (int i = 0; i < count; i++) {
+            LoadedModel own = i == 0 ? first : first.replica();
+            replicas.add(new Replica(own, own.trainable(), new Dropout(seed + ((long) i << Integer.SIZE))));
+        }
+        this.threads = Executors.newFixedThreadPool(
+                count,
+                work -> Thread.ofPlatform().daemon().unstarted(() -> {
+                    if (!device.isGpu()) {
+                        JniUtils.setNumThreads(cores / count); // of this thread's operations
+                    }
+                    work.run();
+                }));
+    }
+
+    Device device() {
+        return replicas.getFirst().model().device();
+    }
+
+    /** A manager for what one step computes. */
+    NDManager newStep() {
+        return replicas.getFirst().model().newStep();
+    }
+
+    /** The tensors that training changes: changed in place, they change for all replicas. */
+    SequencedMap<String, NDArray> trained() {
+        return replicas.getFirst().trained();
+    }
+
+    /**
+     * The forward and the backward pass for a batch.
+     *
+     * @return the loss; its gradients are those of {@link #trained()}, and are the caller's to clear
+     */
+    double learn(Task task, Examples examples, List<Integer> indices) {
+        List<List<Integer>> hands = dealt(indices);
+        try (NDManager step = newStep();
+                GradientCollector collector = Engine.getEngine("PyTorch").newGradientCollector()) {
+            List<Batch> batches = inParallel(hands.size(), hand -> examples.batch(hands.get(hand)));
+            double units = batches.stream().mapToLong(Batch::units).sum();
+            double loss = 0;
+            for (double part : inParallel(hands.size(), hand -> {
+                JniUtils.setGradMode(true);
+                Batch batch = batches.get(hand);
+                Replica own = replicas.get(hand);
+                NDArray output =
+                        own.model().forward(step, batch.inputs(), own.dropout().begin());
+                NDArray mean = task.loss(step, output, batch);
+                // the mean over the whole batch is the sum of such parts
+                NDArray share = new NDArrayOps(step, Optional.empty()).affine(mean, batch.units() / units, 0);
+                collector.backward(share);
+                return (double) share.getFloat();
+            })) {
+                loss += part;
+            }
+            addGradients(hands.size(), step);
+            return loss;
+        }
+    }
+
+    /** Neighbours in a batch are of like length: dealt like cards, all replicas get equal work. */
+    private List<List<Integer>> dealt(List<Integer> indices) {
+        int count = Math.clamp(indices.size() / LEAST_EXAMPLES, 1, replicas.size());
+        return IntStream.range(0, count)
+                .mapToObj(hand -> IntStream.iterate(hand, i -> i < indices.size(), i -> i + count)
+                        .mapToObj(indices::get)
+                        .toList())
+                .toList();
+    }
+
+    private void addGradients(int hands, NDManager step) {
+        List<NDArray> sums = gradients(replicas.getFirst(), step);
+        for (Replica other : replicas.subList(1, hands)) {
+            List<NDArray> own = gradients(other, step);
+            for (int i = 0; i < own.size(); i++) {
+                sums.get(i).addi(own.get(i));
+                own.get(i).subi(own.get(i));
+            }
+        }
+    }
+
+    private static List<NDArray> gradients(Replica replica, NDManager step) {
+        return replica.trained().values().stream()
+                .map(array -> gradient(array, step))
+                .toList();
+    }
+
+    /** The accumulator of an array's gradient itself, as DJL hands it out. */
+    static NDArray gradient(NDArray array, NDManager step) {
+        NDArray gradient = array.getGradient();
+        gradient.attach(step);
+        return gradient;
+    }
+
+    /** The outputs for all examples, those of like length together, one batch after the other. */
+    void evaluate(Task task, Examples examples, int batchSize, Consumer<Evaluated> each) {
+        List<List<Integer>> batches = examples.byLength(batchSize);
+        for (int from = 0; from < batches.size(); from += replicas.size()) {
+            List<List<Integer>> some = batches.subList(from, Math.min(batches.size(), from + replicas.size()));
+            try (NDManager step = newStep()) {
+                inParallel(some.size(), hand -> {
+                            JniUtils.setGradMode(false);
+                            Batch batch = examples.batch(some.get(hand));
+                            NDArray output = replicas.get(hand).model().forward(step, batch.inputs());
+                            double loss = task.loss(step, output, batch).getFloat();
+                            return new Evaluated(batch, output, loss);
+                        })
+                        .forEach(each);
+            }
+        }
+    }
+
+    /** Results in order, when all are there. */
+    private <T> List<T> inParallel(int count, IntFunction<T> work) {
+        List<Callable<T>> calls = IntStream.range(0, count)
+                .mapToObj(index -> (Callable<T>) () -> work.apply(index))
+                .toList();
+        try {
+            List<T> results = new ArrayList<>();
+            for (Future<T> call : threads.invokeAll(calls)) {
+                results.add(call.get());
+            }
+            return results;
+        } catch (ExecutionException e) {
+            switch (e.getCause()) {
+                case RuntimeException own -> throw own;
+                case Error own -> throw own;
+                case null, default -> throw new IllegalStateException(e);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted while training", e);
+        }
+    }
+
+    @Override
+    public void close() {
+        threads.close();
+        replicas.forEach(replica -> replica.model().close());
+    }
+}
