@@ -17,6 +17,10 @@ public final class Layers<T> {
     private final Map<String, LowRank<T>> updates;
     private final double adapterDropout;
     private final Optional<KeyValueCache<T>> cache;
+    private Optional<Product<T>> latest = Optional.empty();
+
+    /** {@code value = x·rightᵀ}. */
+    private record Product<T>(T x, T right, T value) {}
 
     /**
      * @param weights the tensor of a canonical name
@@ -84,7 +88,7 @@ public final class Layers<T> {
             return layer.apply(x, bias);
         }
         T dropped = ops.dropout(x, adapterDropout);
-        T delta = update.apply(ops, dropped);
+        T delta = update.applyLeft(ops, product(dropped, update.right()));
         if (update.magnitude().isEmpty()) {
             return ops.add(layer.apply(x, bias), delta);
         }
@@ -96,9 +100,17 @@ public final class Layers<T> {
                 : ops.add(layer.apply(ops.add(x, ops.affine(dropped, -1, 0)), bias), scaled);
     }
 
+    /** {@code x·rightᵀ}, once for layers beside each other that share their right factor, as VeRA's do. */
+    private T product(T x, T right) {
+        Product<T> own = latest.filter(known -> isSame(known.x(), x) && isSame(known.right(), right))
+                .orElseGet(() -> new Product<>(x, right, ops.linear(x, right, Optional.empty())));
+        latest = Optional.of(own);
+        return own.value();
+    }
+
     @SuppressWarnings("ReferenceEquality") // dropout that drops nothing gives back its input
-    private boolean isSame(T x, T dropped) {
-        return x == dropped;
+    private boolean isSame(T left, T right) {
+        return left == right;
     }
 
     /** Whether keys and values of earlier tokens come before those of the sequence. */

@@ -33,7 +33,8 @@ public record LowRank<T>(T left, T right, Optional<T> rows, Optional<T> inner, d
         return applyLeft(ops, ops.embedding(ops.transpose(right, 1, 0), ids));
     }
 
-    private T applyLeft(Ops<T> ops, T product) {
+    /** {@code x·ΔWᵀ} [.., out], given {@code product = x·rightᵀ} [.., k]. */
+    T applyLeft(Ops<T> ops, T product) {
         T hidden = inner.isPresent() ? ops.mul(product, inner.get()) : product;
         hidden = scale == 1 ? hidden : ops.affine(hidden, scale, 0);
         T y = ops.linear(hidden, left, Optional.empty());
