@@ -1,7 +1,10 @@
 package dev.adapt.formats.safetensors;
 
 import dev.adapt.formats.tensor.FloatFormat;
+import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * The element types of the safetensors format, named as its header names them.
@@ -32,6 +35,9 @@ public enum Dtype {
     I64(64),
     U64(64);
 
+    private static final Map<String, Dtype> BY_NAME =
+            Stream.of(values()).collect(Collectors.toUnmodifiableMap(Dtype::name, dtype -> dtype));
+
     private final int bits;
 
     Dtype(int bits) {
@@ -58,11 +64,6 @@ public enum Dtype {
 
     /** The type a header calls {@code name}, if the format has it. */
     public static Optional<Dtype> named(String name) {
-        for (Dtype dtype : values()) {
-            if (dtype.name().equals(name)) {
-                return Optional.of(dtype);
-            }
-        }
-        return Optional.empty();
+        return Optional.ofNullable(BY_NAME.get(name));
     }
 }

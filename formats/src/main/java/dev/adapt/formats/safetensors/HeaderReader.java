@@ -8,7 +8,6 @@ import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
-import com.fasterxml.jackson.core.StreamReadFeature;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.tensor.Shape;
 import java.io.ByteArrayInputStream;
@@ -25,15 +24,16 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /** Parses one header and checks it, rule by rule; see {@link SafetensorsRule}. */
 final class HeaderReader {
     private static final JsonFactory JSON = JsonFactory.builder()
-            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
             // each name is met once: a table of names would cost, and could be flooded with collisions
             .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
             .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
@@ -49,6 +49,7 @@ final class HeaderReader {
     private final JsonParser parser;
     private final Map<String, String> metadata = new TreeMap<>();
     private final List<TensorInfo> tensors = new ArrayList<>();
+    private final Set<String> names = new HashSet<>();
 
     private HeaderReader(Path file, byte[] json, JsonParser parser) {
         this.file = file;
@@ -84,6 +85,9 @@ final class HeaderReader {
         parser.nextToken();
         while (parser.nextToken() == JsonToken.FIELD_NAME) {
             String name = unicode(parser.currentName());
+            if (!names.add(name)) {
+                throw duplicate("header", name);
+            }
             if (name.equals(METADATA)) {
                 readMetadata();
             } else {
@@ -104,6 +108,9 @@ final class HeaderReader {
         }
         while (parser.nextToken() == JsonToken.FIELD_NAME) {
             String key = unicode(parser.currentName());
+            if (metadata.containsKey(key)) {
+                throw duplicate(METADATA, key);
+            }
             if (parser.nextToken() != JsonToken.VALUE_STRING) {
                 throw fault(SafetensorsRule.METADATA, METADATA, key + " must be a string, found " + found());
             }
@@ -119,23 +126,35 @@ final class HeaderReader {
                     name,
                     "must be an object with dtype, shape and data_offsets, found " + found());
         }
-        Optional<Dtype> dtype = Optional.empty();
-        Optional<Shape> shape = Optional.empty();
-        Optional<long[]> offsets = Optional.empty();
+        @Nullable Dtype dtype = null;
+        @Nullable Shape shape = null;
+        long @Nullable [] offsets = null;
         while (parser.nextToken() == JsonToken.FIELD_NAME) {
             String field = parser.currentName();
+            @Nullable Object before = switch (field) {
+                case "dtype" -> dtype;
+                case "shape" -> shape;
+                case "data_offsets" -> offsets;
+                default -> throw fault(SafetensorsRule.TENSOR_FIELDS, name, "has the unknown field " + field);
+            };
+            if (before != null) {
+                throw duplicate(name, field);
+            }
             parser.nextToken();
             switch (field) {
-                case "dtype" -> dtype = Optional.of(readDtype(name));
-                case "shape" -> shape = Optional.of(Shape.of(readNumbers(SafetensorsRule.SHAPE, name, field)));
-                case "data_offsets" -> offsets = Optional.of(readNumbers(SafetensorsRule.OFFSETS, name, field));
-                default -> throw fault(SafetensorsRule.TENSOR_FIELDS, name, "has the unknown field " + field);
+                case "dtype" -> dtype = readDtype(name);
+                case "shape" -> shape = Shape.of(readNumbers(SafetensorsRule.SHAPE, name, field));
+                default -> offsets = readNumbers(SafetensorsRule.OFFSETS, name, field);
             }
         }
-        if (dtype.isEmpty() || shape.isEmpty() || offsets.isEmpty()) {
+        if (dtype == null || shape == null || offsets == null) {
             throw fault(SafetensorsRule.TENSOR_FIELDS, name, "lacks one of dtype, shape and data_offsets");
         }
-        return checked(entry, name, dtype.get(), shape.get(), offsets.get());
+        return checked(entry, name, dtype, shape, offsets);
+    }
+
+    private FormatException duplicate(String place, String key) {
+        return fault(SafetensorsRule.DUPLICATE_KEY, place, "has a duplicate key: " + key);
     }
 
     private Dtype readDtype(String name) throws IOException {
@@ -152,7 +171,7 @@ final class HeaderReader {
         int count = 0;
         while (parser.nextToken() != JsonToken.END_ARRAY) {
             if (parser.currentToken() != JsonToken.VALUE_NUMBER_INT
-                    || parser.getText().startsWith("-")) {
+                    || parser.getTextCharacters()[parser.getTextOffset()] == '-') {
                 throw fault(rule, name, field + " must hold non-negative integers, found " + found());
             }
             if (parser.getNumberType() == JsonParser.NumberType.BIG_INTEGER) {
@@ -236,15 +255,17 @@ final class HeaderReader {
         // what Jackson adds of its own source is of no use: the offset says where
         String reason = e.getOriginalMessage().replaceFirst(" \\(start marker at .*", "");
         long offset = e.getLocation() == null ? 0 : e.getLocation().getCharOffset();
-        return reason.startsWith("Duplicate")
-                ? fault(SafetensorsRule.DUPLICATE_KEY, offset, "header", "has a duplicate key: " + reason)
-                : fault(SafetensorsRule.NOT_JSON, offset, "header", "is not valid JSON: " + reason);
+        return fault(SafetensorsRule.NOT_JSON, offset, "header", "is not valid JSON: " + reason);
     }
 
     /** A string as it is, unless half of a surrogate pair makes it none that UTF-8 could hold. */
     private String unicode(String text) {
-        if (text.codePoints().anyMatch(c -> c >= Character.MIN_SURROGATE && c <= Character.MAX_SURROGATE)) {
-            throw fault(SafetensorsRule.NOT_JSON, "header", "is not valid JSON: a string has half of a surrogate pair");
+        for (int i = 0; i < text.length(); i++) {
+            // of a pair, both halves are passed over at once
+            if (Character.isSurrogate(text.charAt(i)) && Character.charCount(text.codePointAt(i++)) == 1) {
+                throw fault(
+                        SafetensorsRule.NOT_JSON, "header", "is not valid JSON: a string has half of a surrogate pair");
+            }
         }
         return text;
     }

@@ -16,6 +16,8 @@ import java.util.Optional;
 
 /** An open safetensors file: its header, checked, and its data, mapped and never loaded. */
 public final class SafetensorsFile implements AutoCloseable {
+    private static final int PIECE = 1 << 16;
+
     private final Path path;
     private final SafetensorsHeader header;
     private final Map<String, TensorInfo> byName;
@@ -69,11 +71,15 @@ public final class SafetensorsFile implements AutoCloseable {
         return SafetensorsHeader.parse(path, json.array(), size);
     }
 
+    /** Piece by piece: for each read the JDK keeps a buffer of its size outside of the heap. */
     private static void readFully(FileChannel channel, ByteBuffer into, long from) throws IOException {
         while (into.hasRemaining()) {
-            if (channel.read(into, from + into.position()) < 0) {
+            ByteBuffer piece = into.slice(into.position(), Math.min(PIECE, into.remaining()));
+            int read = channel.read(piece, from + into.position());
+            if (read < 0) {
                 return;
             }
+            into.position(into.position() + read);
         }
     }
 

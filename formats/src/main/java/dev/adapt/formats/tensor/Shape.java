@@ -1,7 +1,6 @@
 package dev.adapt.formats.tensor;
 
 import java.util.List;
-import java.util.stream.LongStream;
 
 /** The dimensions of a tensor, outermost first; a scalar has none. Prints as {@code [64, 32]}. */
 public record Shape(List<Long> dims) {
@@ -16,7 +15,11 @@ public record Shape(List<Long> dims) {
 
     /** The shape with these dimensions. */
     public static Shape of(long... dims) {
-        return new Shape(LongStream.of(dims).boxed().toList());
+        Long[] boxed = new Long[dims.length];
+        for (int i = 0; i < dims.length; i++) {
+            boxed[i] = dims[i];
+        }
+        return new Shape(List.of(boxed));
     }
 
     /** The number of dimensions. */
@@ -39,7 +42,11 @@ public record Shape(List<Long> dims) {
         if (dims.contains(0L)) {
             return 0;
         }
-        return dims.stream().mapToLong(Long::longValue).reduce(1, Math::multiplyExact);
+        long product = 1;
+        for (long dim : dims) {
+            product = Math.multiplyExact(product, dim);
+        }
+        return product;
     }
 
     /** The dimensions as a fresh array. */
