@@ -22,7 +22,13 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** What ONNX Runtime's optimiser makes of exported graphs: it knows patterns, and the graphs are shaped after them. */
+/**
+ * What ONNX Runtime's optimiser makes of exported graphs: it knows patterns, and the graphs are shaped after them.
+ *
+ * <p>There is no Attention among them. Its pattern asks for the MatMul of operator set 9 between queries and keys, which set
+ * 13 replaced, and for a LayerNormalization of set 1 above the queries (attention_fusion.cc, FuseSubGraphQK and
+ * FuseSubGraphQKImpl): no graph of set 13 or later can match, and ours need 17. SimplifiedLayerNormalization is RMSNorm.
+ */
 @DisplayName("ONNX Runtime's optimiser fuses the exported graphs")
 class FusionTest {
     @TempDir

@@ -7,10 +7,14 @@ import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
+import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.Optional;
 
 /**
@@ -19,11 +23,10 @@ import java.util.Optional;
  * @param type float16 for a weight that is to be converted, else that of the tensor
  */
 record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type) {
-    /** Elements decoded and converted at a time, and bytes copied: what a large checkpoint takes of memory. */
-    private static final int DECODED = 1 << 13;
+    /** Elements read from a file at a time, and converted at a time, in the cache. */
+    private static final int PIECE = 1 << 20;
 
-    private static final int CONVERTED = 1 << 20;
-    private static final long COPIED = 1 << 30;
+    private static final int DECODED = 1 << 13;
 
     /** From here on, float16's nearest value is infinity. */
     private static final float TOO_LARGE = 65520;
@@ -91,17 +94,48 @@ record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type) {
      * @throws FormatException if a value is too large for float16; a {@link UsageException} if it is an adapter's
      */
     MemorySegment bytes() {
-        return converted() ? converted(0, tensor.shape().elements()) : source();
+        return converted() ? converted(source(), tensor.shape().elements()) : source();
     }
 
-    /** Some of its bytes from {@code start} on: as many as are handled at once. */
-    MemorySegment piece(long start) {
-        if (!converted()) {
-            MemorySegment bytes = source();
-            return bytes.asSlice(start, Math.min(COPIED, bytes.byteSize() - start));
+    /** Writes its bytes as stored. Files are read and not mapped: what was mapped would count as this process's memory. */
+    void write(FileChannel out) throws IOException {
+        if (!(tensor instanceof TensorView view)) {
+            write(bytes(), out);
+            return;
         }
-        long first = start / Short.BYTES;
-        return converted(first, Math.min(CONVERTED, tensor.shape().elements() - first));
+        try (FileChannel in = FileChannel.open(view.file(), StandardOpenOption.READ)) {
+            if (converted()) {
+                writeConverted(view, in, out);
+            } else {
+                long size = view.data().byteSize();
+                for (long done = 0; done < size; ) {
+                    done += in.transferTo(view.position() + done, size - done, out);
+                }
+            }
+        }
+    }
+
+    private void writeConverted(TensorView view, FileChannel in, FileChannel out) throws IOException {
+        int width = view.dtype().bits() / 8;
+        ByteBuffer piece = ByteBuffer.allocateDirect(PIECE * width);
+        long elements = view.shape().elements();
+        for (long from = 0; from < elements; from += PIECE) {
+            int count = (int) Math.min(PIECE, elements - from);
+            piece.clear().limit(count * width);
+            while (piece.hasRemaining()) {
+                if (in.read(piece, view.position() + from * width + piece.position()) < 0) {
+                    throw new FormatException(view.file(), name, "ends early: the file has changed meanwhile");
+                }
+            }
+            write(converted(MemorySegment.ofBuffer(piece.flip()), count), out);
+        }
+    }
+
+    private static void write(MemorySegment bytes, FileChannel out) throws IOException {
+        ByteBuffer buffer = bytes.asByteBuffer();
+        while (buffer.hasRemaining()) {
+            out.write(buffer);
+        }
     }
 
     private MemorySegment source() {
@@ -110,18 +144,18 @@ record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type) {
                 : MemorySegment.ofBuffer(new FloatTensor(tensor.shape(), tensor.toFloats()).toBytes());
     }
 
-    private MemorySegment converted(long from, long count) {
+    /** The first elements of some of its bytes, converted. */
+    private MemorySegment converted(MemorySegment bytes, long count) {
         FloatFormat format =
                 tensor instanceof TensorView view ? view.dtype().floatFormat().orElseThrow() : FloatFormat.F32;
-        MemorySegment bytes = source();
         MemorySegment target = MemorySegment.ofArray(new byte[Math.toIntExact(count * Short.BYTES)]);
         float[] values = new float[(int) Math.min(DECODED, count)];
         for (long done = 0; done < count; done += values.length) {
             int some = (int) Math.min(values.length, count - done);
             if (format == FloatFormat.F64) {
-                narrow(bytes, from + done, values, some);
+                narrow(bytes, done, values, some);
             } else {
-                format.decode(bytes, from + done, values, some);
+                format.decode(bytes, done, values, some);
             }
             requireRange(values, some);
             FloatFormat.F16.encode(values, 0, some, target.asSlice(done * Short.BYTES));

@@ -7,8 +7,6 @@ import dev.adapt.formats.onnx.proto.StringStringEntryProto;
 import dev.adapt.formats.onnx.proto.TensorProto;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
-import java.lang.foreign.MemorySegment;
-import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -150,14 +148,7 @@ final class OnnxWeights {
     private static TensorProto moved(OnnxWeight weight, FileChannel channel, String location) throws IOException {
         long offset = Math.ceilDiv(channel.size(), ALIGNMENT) * ALIGNMENT;
         channel.position(offset);
-        for (long done = 0; done < weight.byteSize(); ) {
-            MemorySegment piece = weight.piece(done);
-            ByteBuffer bytes = piece.asByteBuffer();
-            while (bytes.hasRemaining()) {
-                channel.write(bytes);
-            }
-            done += piece.byteSize();
-        }
+        weight.write(channel);
         return external(weight, location, offset, weight.byteSize());
     }
 

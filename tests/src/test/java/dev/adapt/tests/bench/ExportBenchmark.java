@@ -3,8 +3,6 @@ package dev.adapt.tests.bench;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
-import dev.adapt.formats.model.Model;
-import dev.adapt.formats.onnx.OnnxExport;
 import dev.adapt.formats.onnx.OnnxExport.Weights;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -18,6 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -26,7 +25,7 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** Exports of real models' shapes: opening the checkpoint, building the graph, writing the file. */
+/** Exports of real models' shapes, as a user runs them. */
 @Command(
         name = "tests/bench/export",
         mixinStandardHelpOptions = true,
@@ -34,7 +33,8 @@ import picocli.CommandLine.Option;
         showDefaultValues = true,
         description = {
             "Makes checkpoints of the shapes of BERT-base, GPT-2 and a Llama of 1.1 B parameters in a temporary folder,",
-            "exports each with its weights left where they are and self-contained, and prints times and sizes."
+            "exports each with its weights left where they are (zero-copy) and self-contained, and prints times and sizes",
+            "of whole processes, from the shell's start of adapt to its end; memory with what it maps of files."
         })
 final class ExportBenchmark implements Callable<Integer> {
     private static final int BLOCK = 1 << 24;
@@ -58,7 +58,10 @@ final class ExportBenchmark implements Callable<Integer> {
                      "num_key_value_heads": 4, "vocab_size": 32000, "max_position_embeddings": 2048}
                     """));
 
-    @Option(names = "--runs", paramLabel = "N", description = "exports of each kind; medians are printed")
+    @Option(
+            names = "--runs",
+            paramLabel = "N",
+            description = "exports of each kind, after one to warm up; medians are printed")
     private int runs = 5;
 
     @Option(names = "--folder", paramLabel = "DIR", description = "where to make the files, which are deleted again")
@@ -72,8 +75,10 @@ final class ExportBenchmark implements Callable<Integer> {
     }
 
     @Override
-    public Integer call() throws IOException {
-        System.out.printf("%-12s %-5s %10s  %-14s %9s %12s%n", "", "", "weights", "", "seconds", "written");
+    public Integer call() throws IOException, InterruptedException {
+        System.out.printf(
+                "%-12s %-5s %10s  %-14s %21s %12s %12s%n",
+                "", "", "weights", "", "seconds [least, most]", "written", "peak memory");
         for (Shape shape : SHAPES) {
             Path work = folder.isPresent()
                     ? Files.createTempDirectory(Files.createDirectories(folder.get()), "adapt-bench")
@@ -89,32 +94,33 @@ final class ExportBenchmark implements Callable<Integer> {
         return 0;
     }
 
-    private void measure(Shape shape, Path work, Weights weights) throws IOException {
-        List<Double> seconds = new ArrayList<>();
-        long written = 0;
-        long bytes = 0;
-        for (int run = 0; run < runs; run++) {
-            long start = System.nanoTime();
-            OnnxExport exported;
-            try (Checkpoint checkpoint = Checkpoint.open(work)) {
-                exported = OnnxExport.run(Model.of(checkpoint), work.resolve("model.onnx"), weights);
-            }
-            seconds.add((System.nanoTime() - start) / 1e9);
-            bytes = exported.weightBytes();
-            written = Files.size(exported.model());
-            if (exported.data().isPresent()) {
-                written += Files.size(exported.data().get());
-            }
+    private void measure(Shape shape, Path work, Weights weights) throws IOException, InterruptedException {
+        Path out = work.resolve("model.onnx");
+        List<String> command = new ArrayList<>(
+                List.of(System.getProperty("adapt.launcher"), "export-onnx", work.toString(), "--out", out.toString()));
+        if (weights == Weights.OWN) {
+            command.add("--self-contained");
         }
-        seconds.sort(Comparator.naturalOrder());
+        List<Measured> measured = new ArrayList<>();
+        Measured.run(command); // the files and the launcher into the page cache
+        for (int run = 0; run < runs; run++) {
+            measured.add(Measured.run(command));
+        }
+        Path data = work.resolve("model.onnx_data");
+        long written = Files.size(out) + (Files.exists(data) ? Files.size(data) : 0);
+        measured.sort(Comparator.comparingDouble(Measured::seconds));
         System.out.printf(
-                "%-12s %-5s %7d MB  %-14s %9.3f %9.3f MB%n",
+                Locale.ROOT,
+                "%-12s %-5s %7d MB  %-14s %8.2f [%.2f, %.2f] %9.3f MB %9d MB%n",
                 shape.name(),
                 shape.dtype(),
-                bytes / 1_000_000,
-                weights == Weights.LINKED ? "linked" : "self-contained",
-                seconds.get(runs / 2),
-                written / 1e6);
+                Files.size(work.resolve(Checkpoint.SINGLE)) / 1_000_000,
+                weights == Weights.LINKED ? "zero-copy" : "self-contained",
+                measured.get(runs / 2).seconds(),
+                measured.getFirst().seconds(),
+                measured.getLast().seconds(),
+                written / 1e6,
+                measured.stream().mapToLong(Measured::peakResident).max().orElse(0) / 1_000_000);
     }
 
     /** A checkpoint of zeros, which cost as much to copy as other values. */

@@ -26,6 +26,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
@@ -44,7 +45,9 @@ import picocli.CommandLine.Option;
         description = {
             "Makes a model of each architecture (hidden 256, 4 layers) and a LoRA of rank 8 on all its linear layers,",
             "exports the base, the merged model, and the base with the adapter beside it, and runs them in turn on",
-            "ONNX Runtime. Prints median latencies, and the medians of their ratios to the base's run beside them."
+            "ONNX Runtime: each round runs all three, each in turn first. Prints the base's median latency, and the medians",
+            "(with quartiles) of the others' latencies over the base's of the same round, and of a second session of the",
+            "base: how far that is from 1 is this machine's noise."
         })
 final class LatencyBenchmark implements Callable<Integer> {
     private static final Map<String, String> CONFIGS = configs();
@@ -90,7 +93,7 @@ final class LatencyBenchmark implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        System.out.printf("%-8s %10s %12s %14s%n", "", "base", "merged/base", "unmerged/base");
+        System.out.printf("%-8s %10s %22s %22s %22s%n", "", "base", "base again/base", "merged/base", "unmerged/base");
         for (Map.Entry<String, String> config : CONFIGS.entrySet()) {
             Path work = Files.createTempDirectory("adapt-bench");
             try {
@@ -117,7 +120,10 @@ final class LatencyBenchmark implements Callable<Integer> {
             List<OnnxRunner> forms = new ArrayList<>();
             try {
                 for (Path each : List.of(
-                        base.resolve("base.onnx"), merged.resolve("merged.onnx"), base.resolve("unmerged.onnx"))) {
+                        base.resolve("base.onnx"),
+                        base.resolve("base.onnx"),
+                        merged.resolve("merged.onnx"),
+                        base.resolve("unmerged.onnx"))) {
                     forms.add(OnnxRunner.open(each, model.architecture().outputName(), Device.CPU));
                 }
                 report(name, forms, inputs(model));
@@ -131,7 +137,7 @@ final class LatencyBenchmark implements Callable<Integer> {
         double[][] seconds = new double[forms.size()][runs];
         for (int round = -runs / 10; round < runs; round++) {
             for (int each = 0; each < forms.size(); each++) {
-                // each form is the first, the second and the last of a round equally often
+                // each form is the first, the second and so on of a round equally often
                 int form = Math.floorMod(round + each, forms.size());
                 long start = System.nanoTime();
                 forms.get(form).run(inputs);
@@ -146,14 +152,25 @@ final class LatencyBenchmark implements Callable<Integer> {
                 ratios[form][round] = seconds[form][round] / seconds[0][round];
             }
         }
-        System.out.printf(
-                "%-8s %7.2f ms %12.3f %14.3f%n", name, 1e3 * median(seconds[0]), median(ratios[1]), median(ratios[2]));
+        System.out.printf(Locale.ROOT, "%-8s %7.2f ms", name, 1e3 * quantile(seconds[0], 0.5));
+        for (int form = 1; form < forms.size(); form++) {
+            System.out.printf(
+                    Locale.ROOT,
+                    "   %.3f [%.3f, %.3f]",
+                    quantile(ratios[form], 0.5),
+                    quantile(ratios[form], 0.25),
+                    quantile(ratios[form], 0.75));
+        }
+        System.out.println();
     }
 
-    private static double median(double[] values) {
+    private static double quantile(double[] values, double share) {
         double[] sorted = values.clone();
         Arrays.sort(sorted);
-        return (sorted[(sorted.length - 1) / 2] + sorted[sorted.length / 2]) / 2;
+        double at = share * (sorted.length - 1);
+        int below = (int) at;
+        int above = Math.min(below + 1, sorted.length - 1);
+        return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
     }
 
     private Map<String, Tensor> inputs(Model model) {
