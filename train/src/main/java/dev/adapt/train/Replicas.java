@@ -38,6 +38,7 @@ final class Replicas implements AutoCloseable {
 
     private final List<Replica> replicas = new ArrayList<>();
     private final ExecutorService threads;
+    private final int threadsBefore;
 
     /**
      * Puts a model on a device, as often as serves batches of that size.
@@ -45,19 +46,22 @@ final class Replicas implements AutoCloseable {
      * @param seed of what dropout drops
      */
     Replicas(Model model, Device device, int batchSize, long seed) {
-        int cores = device.isGpu() ? 1 : JniUtils.getNumThreads();
+        this.threadsBefore = JniUtils.getNumThreads();
+        int cores = device.isGpu() ? 1 : threadsBefore;
         int count = Math.clamp(batchSize / LEAST_EXAMPLES, 1, cores);
         LoadedModel first = new LoadedModel(model, device);
         for (int i = 0; i < count; i++) {
             LoadedModel own = i == 0 ? first : first.replica();
             replicas.add(new Replica(own, own.trainable(), new Dropout(seed + ((long) i << Integer.SIZE))));
         }
+        // PyTorch counts the threads of operations for each calling thread. Also this one must not have others, which
+        // would
+        // keep spinning, beside the replicas, for more of the optimizer's small operations.
+        JniUtils.setNumThreads(cores / count);
         this.threads = Executors.newFixedThreadPool(
                 count,
                 work -> Thread.ofPlatform().daemon().unstarted(() -> {
-                    if (!device.isGpu()) {
-                        JniUtils.setNumThreads(cores / count); // of this thread's operations
-                    }
+                    JniUtils.setNumThreads(cores / count);
                     work.run();
                 }));
     }
@@ -185,6 +189,7 @@ final class Replicas implements AutoCloseable {
     @Override
     public void close() {
         threads.close();
+        JniUtils.setNumThreads(threadsBefore);
         replicas.forEach(replica -> replica.model().close());
     }
 }
