@@ -15,7 +15,11 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.concurrent.ConcurrentHashMap;
 
-/** A model whose tensors are on a device: the frozen ones as they are, the trained ones with gradients. */
+/**
+ * A model whose tensors are on a device: the frozen ones as they are, the trained ones with gradients. All are float32,
+ * whatever the base stores: DJL's native layer (0.36) has no bfloat16 and ends the process where one is made, and its
+ * conversions to float16 let no gradient through.
+ */
 final class LoadedModel implements AutoCloseable {
     private final Model model;
     private final NDManager manager;

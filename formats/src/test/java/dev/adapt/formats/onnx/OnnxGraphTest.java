@@ -79,6 +79,46 @@ class OnnxGraphTest {
     }
 
     @Test
+    void anOutputIsTheNodesOwn() {
+        OnnxValue y = ops.add(x, x);
+        OnnxValue z = ops.mul(y, y);
+        graph.output(y, "y", List.of("batch", "8"));
+        graph.output(z, "z", List.of("batch", "8"));
+        List<NodeProto> nodes = graph.proto().getNodeList();
+        assertEquals(2, nodes.size());
+        assertEquals(List.of("y"), nodes.get(0).getOutputList());
+        assertEquals(List.of("y", "y"), nodes.get(1).getInputList());
+        assertEquals(List.of("z"), nodes.get(1).getOutputList());
+    }
+
+    @Test
+    void whatHasANameAlreadyIsCopied() {
+        OnnxValue y = ops.add(x, x);
+        graph.output(y, "y", List.of("batch", "8"));
+        graph.output(y, "again", List.of("batch", "8"));
+        graph.output(x, "same", List.of("batch", "8"));
+        List<NodeProto> nodes = graph.proto().getNodeList();
+        assertEquals(
+                List.of("Add", "Identity", "Identity"),
+                nodes.stream().map(NodeProto::getOpType).toList());
+        assertEquals(List.of("y"), nodes.get(1).getInputList());
+        assertEquals(List.of("again"), nodes.get(1).getOutputList());
+        assertEquals(List.of("x"), nodes.get(2).getInputList());
+    }
+
+    @Test
+    void halfAnOutputIsWidened() {
+        OnnxOps half = new OnnxOps(graph, OnnxPrecision.FP16);
+        OnnxValue weight = graph.weight("w.weight", TensorProto.DataType.FLOAT16);
+        graph.output(half.linear(x, weight, Optional.empty()), "y", List.of("batch", "8"));
+        NodeProto last = graph.proto().getNodeList().getLast();
+        assertEquals("Cast", last.getOpType());
+        assertEquals(
+                TensorProto.DataType.FLOAT.getNumber(), last.getAttribute(0).getI());
+        assertEquals(List.of("y"), last.getOutputList());
+    }
+
+    @Test
     void anAxisIsANumberOrAName() {
         var shape = graph.proto().getInput(0).getType().getTensorType().getShape();
         assertEquals("batch", shape.getDim(0).getDimParam());
