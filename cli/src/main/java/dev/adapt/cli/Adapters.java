@@ -11,7 +11,12 @@ final class Adapters {
     /** Reads an adapter folder. */
     static Adapter read(Path folder) throws IOException {
         Adapter adapter = Adapter.read(folder);
-        adapter.notes().forEach(note -> System.err.println("adapt: note: " + note));
+        printNotes(adapter);
         return adapter;
+    }
+
+    /** Says what a user should know of an adapter. */
+    static void printNotes(Adapter adapter) {
+        adapter.notes().forEach(note -> System.err.println("adapt: note: " + note));
     }
 }

@@ -7,6 +7,7 @@ import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.model.Binding;
+import dev.adapt.merge.Estimate;
 import dev.adapt.merge.MergePlan;
 import dev.adapt.merge.Merger;
 import dev.adapt.merge.Statistics;
@@ -39,6 +40,7 @@ import picocli.CommandLine.Parameters;
             "",
             "Examples: adapt merge my-lora --into base --out merged --undo merged.undo",
             "          adapt merge one two three --into base --weights 0.5,0.3,0.2 --out merged",
+            "          adapt merge my-lora --into base --in-place",
             "          adapt merge one two three --into base --each --out-dir merged"
         })
 final class MergeCommand implements Callable<Integer> {
@@ -73,6 +75,15 @@ final class MergeCommand implements Callable<Integer> {
             paramLabel = "DIR",
             description = "with --each: the folder to write them in, under the names of the adapters' folders")
     private Optional<Path> outDir = Optional.empty();
+
+    @Option(
+            names = "--in-place",
+            description = {
+                "write only the tensors that change: into BASE's own files, or, with --out, into a copy that shares",
+                "BASE's blocks, where the file system can do that. A merge into BASE that is killed is taken back by",
+                "the next adapt that opens BASE"
+            })
+    private boolean inPlace;
 
     @Option(
             names = "--undo",
@@ -118,16 +129,26 @@ final class MergeCommand implements Callable<Integer> {
         long start = System.nanoTime();
         Statistics statistics = new Statistics();
         Merger.Settings settings = settings(statistics);
-        try (Checkpoint base = Checkpoint.open(into)) {
-            List<MergePlan.Weighted> adapters = adapters(base);
+        try (Checkpoint base = Checkpoint.open(into);
+                OpenAdapters opened = OpenAdapters.open(folders)) {
+            List<MergePlan.Weighted> adapters = adapters(base, opened);
             List<Merger> mergers = each
                     ? adapters.stream()
                             .map(adapter -> new Merger(base, List.of(adapter), settings))
                             .toList()
                     : List.of(new Merger(base, adapters, settings));
+            base.notes().forEach(note -> System.err.println("adapt: note: " + note));
             if (dryRun) {
                 mergers.forEach(merger -> print(merger.plan()));
+                print(Estimate.of(
+                        base.files().getFirst(),
+                        mergers.stream().map(Merger::plan).toList(),
+                        threads));
                 return 0;
+            }
+            if (intoBase()) {
+                mergeInPlace(mergers.getFirst(), settings, start);
+                return report(statistics);
             }
             long bytes =
                     mergers.stream().mapToLong(merger -> merger.plan().bytes()).sum();
@@ -142,6 +163,30 @@ final class MergeCommand implements Callable<Integer> {
             }
             undone.ifPresent(this::print);
         }
+        return report(statistics);
+    }
+
+    private boolean intoBase() {
+        return inPlace && out.isEmpty();
+    }
+
+    private void mergeInPlace(Merger merger, Merger.Settings settings, long start) throws IOException {
+        long bytes = merger.bytesInPlace();
+        try (MergeProgress _ = MergeProgress.show(settings.written(), bytes)) {
+            merger.mergeInPlace();
+        }
+        double seconds = (System.nanoTime() - start) / 1e9;
+        System.out.printf(
+                Locale.ROOT,
+                "%s: changed in place, %d tensors adapted, %d from the adapter, %s in %.2f s%n",
+                into,
+                merger.plan().adapted(),
+                merger.plan().replaced(),
+                new Bytes(bytes),
+                seconds);
+    }
+
+    private int report(Statistics statistics) throws IOException {
         if (report.isPresent()) {
             MergeReport written = new MergeReport(statistics.tensors());
             written.write(report.get());
@@ -154,9 +199,17 @@ final class MergeCommand implements Callable<Integer> {
         if (threads < 1) {
             throw new UsageException("--threads: expected at least 1, found " + threads);
         }
-        if (each != outDir.isPresent() || each == out.isPresent()) {
+        if (inPlace && (each || outDir.isPresent() || undo.isPresent() || maxShardSize.isPresent())) {
+            throw new UsageException("--in-place goes with neither --each nor --undo nor --max-shard-size");
+        }
+        if (intoBase() && noFsync) {
+            throw new UsageException("--in-place without --out always waits for the disk: leave out --no-fsync");
+        }
+        if (!intoBase() && (each != outDir.isPresent() || each == out.isPresent())) {
             throw new UsageException(
-                    each ? "--each needs --out-dir, and not --out" : "give --out, or --each and --out-dir");
+                    each
+                            ? "--each needs --out-dir, and not --out"
+                            : "give --out, or --each and --out-dir, or --in-place");
         }
         if (each && !(weights.isEmpty() && undo.isEmpty() && report.isEmpty())) {
             throw new UsageException("--each goes with neither --weights nor --undo nor --report");
@@ -197,13 +250,16 @@ final class MergeCommand implements Callable<Integer> {
             settings = settings.maxShardBytes(
                     Bytes.parse("--max-shard-size", maxShardSize.get()).count());
         }
+        if (inPlace && out.isPresent()) {
+            settings = settings.sharingBlocks();
+        }
         return report.isPresent() ? settings.statistics(statistics) : settings;
     }
 
-    private List<MergePlan.Weighted> adapters(Checkpoint base) throws IOException {
+    private List<MergePlan.Weighted> adapters(Checkpoint base, OpenAdapters opened) throws IOException {
         List<MergePlan.Weighted> adapters = new ArrayList<>();
         for (int i = 0; i < folders.size(); i++) {
-            Adapter adapter = rounded(Adapters.read(folders.get(i)));
+            Adapter adapter = rounded(opened.get(i));
             if (!force && !adapter.recordsBase()) {
                 System.err.println("adapt: note: " + folders.get(i) + " does not record the base it was trained on; "
                         + into + " is taken on trust");
@@ -254,6 +310,18 @@ final class MergeCommand implements Callable<Integer> {
                 new Bytes(size.file()),
                 100.0 * size.file() / Math.max(1, size.tensors()),
                 new Bytes(size.tensors()));
+    }
+
+    private void print(Estimate estimate) {
+        System.out.printf(
+                Locale.ROOT,
+                "expected: about %.1f s on %d threads (measured: %s reads at %s/s; taken for granted: it writes as fast, and"
+                        + " %.0f G multiply-adds a second on each)%n",
+                estimate.seconds(),
+                threads,
+                into,
+                new Bytes((long) estimate.readBytes()),
+                Estimate.MULTIPLY_ADDS / 1e9);
     }
 
     private static void print(MergePlan plan) {

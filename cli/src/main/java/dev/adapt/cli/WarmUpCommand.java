@@ -1,5 +1,6 @@
 package dev.adapt.cli;
 
+import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -9,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
@@ -19,6 +21,10 @@ import picocli.CommandLine.Command;
  */
 @Command(name = "warm-up", hidden = true, description = "Runs small commands once, for the launcher's class cache.")
 final class WarmUpCommand implements Callable<Integer> {
+    private static final int LAYERS = 4;
+    private static final int WIDTH = 1024;
+    private static final int RANK = 16;
+
     @Override
     public Integer call() throws IOException {
         Path folder = Files.createTempDirectory("adapt-warm-up");
@@ -39,14 +45,41 @@ final class WarmUpCommand implements Callable<Integer> {
             run("inspect", base.toString());
             run("inspect", adapter.toString());
             if (ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()) {
-                String merged = folder.resolve("merged.safetensors").toString();
-                run("merge", adapter.toString(), "--into", base.toString(), "--out", merged);
+                merge(folder);
             }
         } finally {
             System.setOut(out);
             delete(folder);
         }
         return 0;
+    }
+
+    /** Large enough for Java to see which parts of a merge are worth compiling: the cache keeps that too. */
+    private static void merge(Path folder) throws IOException {
+        Map<String, FloatTensor> weights = new TreeMap<>();
+        Map<String, FloatTensor> parts = new TreeMap<>();
+        for (int i = 0; i < LAYERS; i++) {
+            weights.put("layer." + i + ".weight", values(WIDTH, WIDTH));
+            parts.put("base_model.model.layer." + i + ".lora_A.weight", values(RANK, WIDTH));
+            parts.put("base_model.model.layer." + i + ".lora_B.weight", values(WIDTH, RANK));
+        }
+        Path adapter = Files.createDirectory(folder.resolve("lora"));
+        SafetensorsWriter.write(adapter.resolve("adapter_model.safetensors"), parts, Map.of());
+        Files.writeString(adapter.resolve("adapter_config.json"), "{\"peft_type\": \"LORA\", \"r\": " + RANK + "}");
+        for (Dtype dtype : List.of(Dtype.BF16, Dtype.F16, Dtype.F32)) {
+            Path base = folder.resolve(dtype + ".safetensors");
+            SafetensorsWriter.write(base, weights, dtype, Map.of());
+            String merged = folder.resolve("merged-" + dtype + ".safetensors").toString();
+            run("merge", adapter.toString(), "--into", base.toString(), "--out", merged, "--no-fsync");
+        }
+    }
+
+    private static FloatTensor values(int rows, int columns) {
+        float[] values = new float[rows * columns];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (i % 251 - 125) * 0x1p-12f;
+        }
+        return new FloatTensor(Shape.of(rows, columns), values);
     }
 
     private static void run(String... args) {

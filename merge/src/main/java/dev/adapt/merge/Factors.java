@@ -1,104 +1,162 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.List;
 
 /**
  * The update of one weight, ΔW = L·R in the layout the weight is stored in, packed for {@link Kernels#multiply}: the
  * diagonals and the scale are folded in float64 and rounded once to float32.
  *
- * @param left [blocks of rows, rank, ROWS]
- * @param right [panels, rank, panel]
+ * @param memory holds left [blocks of rows, rank, ROWS] and right [panels, rank, panel]
  */
-@SuppressWarnings("ArrayRecordComponent")
-record Factors(float[] left, float[] right, int rows, int columns, int rank, Panels panels) {
+record Factors(FactorMemory.Slot memory, int rows, int columns, int rank, Panels panels) {
     /** Values of k that are summed before the next panel: that much of a panel, 16 KiB, stays in the first-level cache. */
     private static final int DEPTH = 256;
 
+    /** Elements of a stored factor that are read at a time. */
+    private static final int CHUNK = 1 << 14;
+
     /** One of the products that make up an update, and what it counts. */
-    record Part(LowRank<DoubleTensor> product, double weight) {
+    record Part(LowRank<Tensor> product, double weight) {
         int rank() {
             return Math.toIntExact(product.left().shape().dim(1));
         }
+    }
+
+    /** How many floats the left factor takes. */
+    static int leftSize(int rows, int rank) {
+        return Math.multiplyExact(Panels.padded(rows), rank);
+    }
+
+    /** How many floats the right factor takes. */
+    static int rightSize(int columns, int rank, Panels panels) {
+        return Math.multiplyExact(panels.count(columns) * panels.width(), rank);
     }
 
     /**
      * Packs a sum of products, which is the product of the factors side by side.
      *
      * @param transposed whether the weight is stored [in, out]
+     * @param memory where to
      */
-    static Factors pack(List<Part> parts, int rows, int columns, boolean transposed, Panels panels) {
+    static Factors pack(
+            List<Part> parts, int rows, int columns, boolean transposed, Panels panels, FactorMemory.Slot memory) {
         int rank = parts.stream().mapToInt(Part::rank).sum();
-        float[] left = new float[Math.multiplyExact(Panels.padded(rows), rank)];
-        float[] right = new float[Math.multiplyExact(panels.count(columns) * panels.width(), rank)];
-        Factors packed = new Factors(left, right, rows, columns, rank, panels);
+        Factors packed = new Factors(memory, rows, columns, rank, panels);
         int from = 0;
         for (Part part : parts) {
-            packed.packLeft(part, from, transposed);
-            packed.packRight(part, from, transposed);
+            packed.packOutputs(part, from, transposed);
+            packed.packInputs(part, from, transposed);
             from += part.rank();
         }
         return packed;
     }
 
-    /** Rows are the update's outputs, or its inputs where the weight is stored transposed. */
-    private void packLeft(Part part, int from, boolean transposed) {
+    /** weight · scale · diag(rows) · left: rows of the update, or its columns where the weight is stored transposed. */
+    private void packOutputs(Part part, int from, boolean transposed) {
+        LowRank<Tensor> product = part.product();
+        double[] gains = product.rows().map(Factors::values).orElse(new double[0]);
+        double scale = product.scale() * part.weight();
         int own = part.rank();
-        for (int row = 0; row < rows; row++) {
-            int block = row / Panels.ROWS * Panels.ROWS * rank + row % Panels.ROWS;
-            for (int k = 0; k < own; k++) {
-                double value = transposed ? input(part, k, row) : output(part, row, k);
-                left[block + (from + k) * Panels.ROWS] = (float) value;
-            }
-        }
-    }
-
-    private void packRight(Part part, int from, boolean transposed) {
-        int width = panels.width();
-        for (int first = 0; first < columns; first += width) {
-            int last = Math.min(first + width, columns);
-            for (int k = 0; k < part.rank(); k++) {
-                int at = (first / width * rank + from + k) * width;
-                for (int column = first; column < last; column++) {
-                    double value = transposed ? output(part, column, k) : input(part, k, column);
-                    right[at + panels.lane(column - first)] = (float) value;
+        int out = 0;
+        int k = 0;
+        for (Chunks chunks = new Chunks(product.left()); chunks.next(); ) {
+            for (int i = 0; i < chunks.count; i++) {
+                double value = chunks.values[i];
+                if (gains.length > 0) {
+                    value *= gains[out];
+                }
+                set(transposed, out, from + k, (float) (value * scale));
+                if (++k == own) {
+                    k = 0;
+                    out++;
                 }
             }
         }
     }
 
-    /** An element of weight · scale · diag(rows) · left. */
-    private static double output(Part part, int out, int k) {
-        LowRank<DoubleTensor> product = part.product();
-        double value = product.left().values()[out * part.rank() + k];
-        if (product.rows().isPresent()) {
-            value *= product.rows().get().values()[out];
-        }
-        return value * (product.scale() * part.weight());
-    }
-
-    /** An element of diag(inner) · right. */
-    private static double input(Part part, int k, int in) {
-        LowRank<DoubleTensor> product = part.product();
+    /** diag(inner) · right: columns of the update, or its rows where the weight is stored transposed. */
+    private void packInputs(Part part, int from, boolean transposed) {
+        LowRank<Tensor> product = part.product();
+        double[] gains = product.inner().map(Factors::values).orElse(new double[0]);
         int width = Math.toIntExact(product.right().shape().dim(1));
-        double value = product.right().values()[k * width + in];
-        return product.inner().isPresent() ? value * product.inner().get().values()[k] : value;
+        int in = 0;
+        int k = 0;
+        for (Chunks chunks = new Chunks(product.right()); chunks.next(); ) {
+            for (int i = 0; i < chunks.count; i++) {
+                double value = gains.length > 0 ? chunks.values[i] * gains[k] : chunks.values[i];
+                set(!transposed, in, from + k, (float) value);
+                if (++in == width) {
+                    in = 0;
+                    k++;
+                }
+            }
+        }
     }
 
-    /** Computes the update of some rows, of which the first begins a block, as {@link Panels} lays them out. */
-    void multiply(Kernels kernels, int firstRow, int count, float[] sums) {
+    private void set(boolean column, int index, int k, float value) {
+        if (column) {
+            int width = panels.width();
+            memory.right()[(index / width * rank + k) * width + panels.lane(index % width)] = value;
+        } else {
+            long block = (long) (index / Panels.ROWS) * Panels.ROWS * rank + index % Panels.ROWS;
+            memory.left().setAtIndex(ValueLayout.JAVA_FLOAT, block + (long) k * Panels.ROWS, value);
+        }
+    }
+
+    private static double[] values(Tensor vector) {
+        double[] values = new double[Math.toIntExact(vector.shape().elements())];
+        vector.read(0, values, 0, values.length);
+        return values;
+    }
+
+    /** A tensor's elements, one run after the other. */
+    private static final class Chunks {
+        private final Tensor tensor;
+        private final double[] values;
+        private long from;
+        private int count;
+
+        Chunks(Tensor tensor) {
+            this.tensor = tensor;
+            this.values = new double[(int) Math.min(CHUNK, tensor.shape().elements())];
+        }
+
+        boolean next() {
+            from += count;
+            count = (int) Math.min(values.length, tensor.shape().elements() - from);
+            tensor.read(from, values, 0, count);
+            return count > 0;
+        }
+    }
+
+    /**
+     * Computes the update of some rows, of which the first begins a block.
+     *
+     * @return the sums, in the lane's buffer, as {@link Panels} lays them out
+     */
+    float[] multiply(Kernels kernels, int firstRow, int count, Lane lane) {
         int width = panels.width();
         int padded = Panels.padded(count);
+        float[] sums = lane.sums(panels.size(count, columns));
+        // the innermost loop reads an array faster than memory that could be freed under it
+        float[] left = lane.left(padded * rank);
+        MemorySegment.copy(
+                memory.left(), ValueLayout.JAVA_FLOAT, (long) firstRow * rank * Float.BYTES, left, 0, padded * rank);
         for (int k = 0; k < rank; k += DEPTH) {
             int depth = Math.min(DEPTH, rank - k);
             for (int panel = 0; panel < panels.count(columns); panel++) {
                 int rightAt = (panel * rank + k) * width;
                 for (int row = 0; row < count; row += Panels.ROWS) {
-                    int leftAt = (firstRow + row) * rank + k * Panels.ROWS;
-                    kernels.multiply(left, leftAt, right, rightAt, depth, k > 0, sums, (panel * padded + row) * width);
+                    int leftAt = row * rank + k * Panels.ROWS;
+                    int at = (panel * padded + row) * width;
+                    kernels.multiply(left, leftAt, memory.right(), rightAt, depth, k > 0, sums, at);
                 }
             }
         }
+        return sums;
     }
 }

@@ -11,6 +11,8 @@ final class Lane implements AutoCloseable {
     private MemorySegment weight = MemorySegment.NULL;
     private MemorySegment out = MemorySegment.NULL;
     private float[] sums = {};
+    private float[] left = {};
+    private double[] values = {};
 
     /** Room for a tile of the base. */
     MemorySegment weight(long bytes) {
@@ -34,6 +36,22 @@ final class Lane implements AutoCloseable {
             sums = new float[count];
         }
         return sums;
+    }
+
+    /** Room for what a tile needs of a left factor. */
+    float[] left(int count) {
+        if (left.length < count) {
+            left = new float[count];
+        }
+        return left;
+    }
+
+    /** Room for elements that are read to be converted. */
+    double[] values(int count) {
+        if (values.length < count) {
+            values = new double[count];
+        }
+        return values;
     }
 
     @Override

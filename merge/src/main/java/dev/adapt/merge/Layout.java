@@ -6,7 +6,7 @@ import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorSpec;
-import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Tensor;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -32,7 +32,7 @@ record Layout(String file, List<TensorSpec> tensors, Map<String, String> metadat
      * @param copies new tensors, by name, with the tensor of the base that each begins as
      */
     static List<Layout> ofBase(
-            Checkpoint base, Map<String, FloatTensor> saved, Set<String> added, Map<String, String> copies) {
+            Checkpoint base, Map<String, Tensor> saved, Set<String> added, Map<String, String> copies) {
         List<Layout> layouts = new ArrayList<>();
         for (SafetensorsFile file : base.files()) {
             List<TensorSpec> specs = new ArrayList<>();
@@ -41,7 +41,7 @@ record Layout(String file, List<TensorSpec> tensors, Map<String, String> metadat
             }
             if (file == base.files().getLast()) {
                 for (String name : added) {
-                    FloatTensor tensor = saved.get(name);
+                    Tensor tensor = saved.get(name);
                     if (tensor != null) {
                         add(specs, new TensorSpec(name, Dtype.F32, tensor.shape()));
                     }
@@ -54,8 +54,8 @@ record Layout(String file, List<TensorSpec> tensors, Map<String, String> metadat
         return layouts;
     }
 
-    private static TensorSpec spec(String name, TensorInfo source, Map<String, FloatTensor> saved) {
-        FloatTensor replacement = saved.get(name);
+    private static TensorSpec spec(String name, TensorInfo source, Map<String, Tensor> saved) {
+        Tensor replacement = saved.get(name);
         return new TensorSpec(name, source.dtype(), replacement == null ? source.shape() : replacement.shape());
     }
 

@@ -12,6 +12,7 @@ import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Tensor;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -66,7 +67,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         }
 
         /** A tensor that the adapter holds whole, in the place of the base's or new. */
-        record Replace(FloatTensor values, TensorInfo place) implements Task {}
+        record Replace(Tensor values, TensorInfo place) implements Task {}
     }
 
     /** An adapter, and what its update is multiplied with. */
@@ -83,11 +84,11 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
      */
     public static MergePlan of(Checkpoint base, List<Weighted> adapters, OptionalLong maxShardBytes) {
         Map<String, List<Contribution>> targets = new LinkedHashMap<>();
-        Map<String, FloatTensor> saved = new LinkedHashMap<>();
+        Map<String, Tensor> saved = new LinkedHashMap<>();
         Map<String, String> copies = new LinkedHashMap<>();
         for (Weighted each : adapters) {
             requireLinear(each, adapters.size());
-            Map<String, FloatTensor> own = savedByTensor(base, each);
+            Map<String, Tensor> own = savedByTensor(base, each);
             own.forEach((name, tensor) -> {
                 if (saved.put(name, tensor) != null) {
                     throw contended(base, name);
@@ -132,7 +133,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     private static MergePlan of(
             Checkpoint base,
             Map<String, List<Contribution>> targets,
-            Map<String, FloatTensor> saved,
+            Map<String, Tensor> saved,
             Map<String, String> copies,
             OptionalLong maxShardBytes) {
         Set<String> added = new LinkedHashSet<>(saved.keySet());
@@ -152,10 +153,10 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     }
 
     /** The adapter's saved tensors by the names the base gives them, or would; its updates are added where it adapts them too. */
-    private static Map<String, FloatTensor> savedByTensor(Checkpoint base, Weighted each) {
+    private static Map<String, Tensor> savedByTensor(Checkpoint base, Weighted each) {
         BoundAdapter adapter = each.adapter();
         Binding binding = new Binding(base);
-        Map<String, FloatTensor> saved = new LinkedHashMap<>();
+        Map<String, Tensor> saved = new LinkedHashMap<>();
         adapter.saved()
                 .forEach((canonical, tensor) ->
                         saved.put(binding.find(canonical).map(TensorView::name).orElse(canonical), tensor));
@@ -164,7 +165,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
                 throw new UsageException("an adapter both holds " + target.tensor()
                         + " whole and adapts it: such an update cannot be weighted; merge it alone");
             }
-            saved.computeIfPresent(target.tensor(), (name, weight) -> adapter.adapted(target, weight));
+            saved.computeIfPresent(target.tensor(), (name, weight) -> adapter.adapted(target, FloatTensor.of(weight)));
         }
         return saved;
     }
@@ -188,11 +189,11 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
             Checkpoint base,
             SafetensorsHeader header,
             Map<String, List<Contribution>> targets,
-            Map<String, FloatTensor> saved,
+            Map<String, Tensor> saved,
             Map<String, String> copies) {
         List<Task> tasks = new ArrayList<>();
         for (TensorInfo place : header.tensors()) {
-            FloatTensor replacement = saved.get(place.name());
+            Tensor replacement = saved.get(place.name());
             List<Contribution> parts = targets.get(place.name());
             TensorView source = base.tensors().get(copies.getOrDefault(place.name(), place.name()));
             if (replacement != null) {

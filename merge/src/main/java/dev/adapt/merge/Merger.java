@@ -41,6 +41,7 @@ public final class Merger {
      * @param written counts the bytes that are written, for whoever shows progress
      * @param undo where to write an undo file, if one is wanted
      * @param statistics gathers what the merge does to each weight, if that is wanted; it costs about as much again
+     * @param shared whether an output begins as a copy that shares the base's blocks, of which the touched ones are written
      * @param maxShardBytes the most that the tensors of a file have together, unless it holds only one; without it, the
      *     files are those of the base
      */
@@ -51,6 +52,7 @@ public final class Merger {
             LongAdder written,
             Optional<Path> undo,
             Optional<Statistics> statistics,
+            boolean shared,
             OptionalLong maxShardBytes) {
         /** The best kernels, and a result that is safe on the disk. */
         public static Settings of(int threads) {
@@ -61,27 +63,33 @@ public final class Merger {
                     new LongAdder(),
                     Optional.empty(),
                     Optional.empty(),
+                    false,
                     OptionalLong.empty());
         }
 
         /** The same, with another choice whether to wait for the disk. */
         public Settings flush(boolean whether) {
-            return new Settings(kernels, threads, whether, written, undo, statistics, maxShardBytes);
+            return new Settings(kernels, threads, whether, written, undo, statistics, shared, maxShardBytes);
         }
 
         /** The same, with an undo file. */
         public Settings undo(Path file) {
-            return new Settings(kernels, threads, flush, written, Optional.of(file), statistics, maxShardBytes);
+            return new Settings(kernels, threads, flush, written, Optional.of(file), statistics, shared, maxShardBytes);
         }
 
         /** The same, with statistics. */
         public Settings statistics(Statistics gathered) {
-            return new Settings(kernels, threads, flush, written, undo, Optional.of(gathered), maxShardBytes);
+            return new Settings(kernels, threads, flush, written, undo, Optional.of(gathered), shared, maxShardBytes);
+        }
+
+        /** The same, into a copy that shares the base's blocks. */
+        public Settings sharingBlocks() {
+            return new Settings(kernels, threads, flush, written, undo, statistics, true, maxShardBytes);
         }
 
         /** The same, in shards of at most so many bytes. */
         public Settings maxShardBytes(long bytes) {
-            return new Settings(kernels, threads, flush, written, undo, statistics, OptionalLong.of(bytes));
+            return new Settings(kernels, threads, flush, written, undo, statistics, shared, OptionalLong.of(bytes));
         }
     }
 
@@ -138,6 +146,22 @@ public final class Merger {
      */
     public Optional<UndoSize> merge(Path out) throws IOException {
         return each(List.of(this), List.of(out));
+    }
+
+    /**
+     * Merges into the base's own files: the one case in which they change. Until it ends, {@link
+     * dev.adapt.formats.checkpoint.PatchJournal} can bring their old bytes back, and does where the process dies.
+     *
+     * @throws UsageException if the merge adds a tensor, or changes a shape or config.json
+     * @throws IOException if something cannot be read or written; the base is then as it was
+     */
+    public void mergeInPlace() throws IOException {
+        Patch.of(base, plan, change).run(settings, sink(Optional.empty()));
+    }
+
+    /** How many bytes {@link #mergeInPlace} writes. */
+    public long bytesInPlace() {
+        return Patch.of(base, plan, change).bytes();
     }
 
     /**
@@ -218,10 +242,14 @@ public final class Merger {
                     continue; // with shards, one that an adapter's own tensors made more of
                 }
                 MergePlan.Output output = outputs.get(file);
-                SafetensorsWriter writer = SafetensorsWriter.create(result.file(output), output.header());
+                SafetensorsWriter writer = settings.shared()
+                        ? share(result, file)
+                        : SafetensorsWriter.create(result.file(output), output.header());
                 writers.add(writer);
-                destinations.add(
-                        new Pass.Destination(output, writer, result.merger().sink(undo)));
+                destinations.add(new Pass.Destination(
+                        settings.shared() ? Patch.touched(output) : output,
+                        writer,
+                        result.merger().sink(undo)));
             }
             try (WriteBehind _ = settings.flush() ? WriteBehind.of(writers, settings.written()) : () -> {}) {
                 new Pass(settings.kernels(), settings.written()).run(destinations, settings.threads());
@@ -238,6 +266,14 @@ public final class Merger {
                 undo.get().add(result.merger().base, output, merged, settings.threads());
             }
         }
+    }
+
+    private static SafetensorsWriter share(Result result, int file) throws IOException {
+        MergePlan.Output output = result.merger().plan.outputs().get(file);
+        SafetensorsFile source = result.merger().base.files().get(file);
+        Patch.requireSame(source, output);
+        SharedCopy.make(source.path(), result.file(output));
+        return SafetensorsWriter.patch(result.file(output), source.header());
     }
 
     private Pass.TileSink sink(Optional<UndoWriter> undo) {

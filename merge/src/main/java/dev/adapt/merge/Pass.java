@@ -3,11 +3,9 @@ package dev.adapt.merge;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorView;
-import dev.adapt.formats.tensor.FloatTensor;
-import java.io.EOFException;
+import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
-import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -19,6 +17,7 @@ import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.stream.Stream;
 
 /**
  * One reading of what one merged file is made of, or several that are made of the same. Untouched runs go through the kernel; a
@@ -29,6 +28,12 @@ import java.util.concurrent.atomic.LongAdder;
  */
 final class Pass {
     private static final int PIECE = 1 << 24;
+
+    /** Elements converted at a time. */
+    private static final int VALUES = 1 << 16;
+
+    /** The right factors of two neighbouring weights, in floats, that may lie in the heap together. */
+    private static final long AHEAD = 1 << 23;
 
     private final Kernels kernels;
     private final LongAdder written;
@@ -71,8 +76,8 @@ final class Pass {
 
     /** Writes all destinations. */
     void run(List<Destination> destinations, int threads) throws IOException {
-        try {
-            plan(destinations);
+        try (FactorMemory memory = memory(destinations)) {
+            plan(destinations, memory);
             schedule.run(threads);
         } finally {
             for (FileChannel channel : sources.values()) {
@@ -81,7 +86,19 @@ final class Pass {
         }
     }
 
-    private void plan(List<Destination> destinations) throws IOException {
+    private FactorMemory memory(List<Destination> destinations) {
+        List<Update.Size> sizes = destinations.stream()
+                .flatMap(destination -> destination.output().tasks().stream())
+                .flatMap(task -> task instanceof MergePlan.Task.Adapt adapt
+                        ? Stream.of(Update.size(adapt, kernels))
+                        : Stream.empty())
+                .toList();
+        return new FactorMemory(
+                sizes.stream().mapToInt(Update.Size::left).max().orElse(0),
+                sizes.stream().mapToInt(Update.Size::right).max().orElse(0));
+    }
+
+    private void plan(List<Destination> destinations, FactorMemory memory) throws IOException {
         Map<Place, List<Runnable>> others = new TreeMap<>();
         Map<Place, List<Adapting>> adapted = new TreeMap<>();
         for (Destination destination : destinations) {
@@ -104,20 +121,29 @@ final class Pass {
         }
         SortedSet<Place> places = new TreeSet<>(others.keySet());
         places.addAll(adapted.keySet());
-        List<Group> groups = adapted.values().stream().map(this::group).toList();
+        List<Group> groups = adapted.values().stream()
+                .map(adapting -> group(adapting, memory))
+                .toList();
         int next = 0;
         for (Place place : places) {
             others.getOrDefault(place, List.of()).forEach(Runnable::run);
             if (adapted.containsKey(place)) {
-                if (next == 0) {
-                    prepare(groups.getFirst());
+                Group group = groups.get(next);
+                if (next == 0 || !isAhead(groups.get(next - 1), group)) {
+                    prepare(group);
                 }
-                if (next + 1 < groups.size()) {
-                    prepare(groups.get(next + 1));
+                next++;
+                if (next < groups.size() && isAhead(group, groups.get(next))) {
+                    prepare(groups.get(next));
                 }
-                tiles(groups.get(next++), source(place.file()));
+                tiles(group);
             }
         }
+    }
+
+    /** Whether a weight's factors are made while the one before it is adapted: unless both together are large. */
+    private boolean isAhead(Group before, Group group) {
+        return before.floats() + group.floats() <= AHEAD;
     }
 
     private FileChannel source(Path file) throws IOException {
@@ -134,15 +160,18 @@ final class Pass {
     }
 
     /** One weight, and all that becomes of it. */
-    private record Group(List<Update> updates, List<Destination> destinations) {}
+    private record Group(List<Update> updates, List<Destination> destinations, long floats) {}
 
-    private Group group(List<Adapting> adapting) {
+    private Group group(List<Adapting> adapting, FactorMemory memory) {
         int rank = adapting.stream().mapToInt(each -> each.task().rank()).max().orElseThrow();
         return new Group(
                 adapting.stream()
-                        .map(each -> new Update(each.task(), kernels, rank))
+                        .map(each -> new Update(each.task(), kernels, rank, memory))
                         .toList(),
-                adapting.stream().map(Adapting::destination).toList());
+                adapting.stream().map(Adapting::destination).toList(),
+                adapting.stream()
+                        .mapToLong(each -> Update.size(each.task(), kernels).right())
+                        .sum());
     }
 
     private void prepare(Group group) {
@@ -151,13 +180,12 @@ final class Pass {
                 (index, lane) -> group.updates().get(index).prepare());
     }
 
-    private void tiles(Group group, FileChannel channel) {
+    private void tiles(Group group) {
         Update first = group.updates().getFirst();
-        TensorView weight = first.task().weight();
         schedule.add(first.tiles(), (tile, lane) -> {
             long bytes = first.bytes(tile);
             MemorySegment before = lane.weight(bytes);
-            read(weight.file(), channel, before, weight.position() + first.offset(tile));
+            first.task().weight().copy(first.offset(tile), before);
             for (int i = 0; i < group.updates().size(); i++) {
                 Update update = group.updates().get(i);
                 Destination destination = group.destinations().get(i);
@@ -171,15 +199,6 @@ final class Pass {
         });
     }
 
-    private static void read(Path file, FileChannel channel, MemorySegment into, long position) throws IOException {
-        ByteBuffer buffer = into.asByteBuffer();
-        while (buffer.hasRemaining()) {
-            if (channel.read(buffer, position + buffer.position()) < 0) {
-                throw new EOFException(file + ": became shorter while it was read");
-            }
-        }
-    }
-
     private void copy(MergePlan.Task.Copy copy, Destination destination, FileChannel channel) {
         schedule.add(Math.toIntExact(Math.ceilDiv(copy.bytes(), (long) PIECE)), (piece, lane) -> {
             long from = (long) piece * PIECE;
@@ -190,16 +209,22 @@ final class Pass {
     }
 
     private void replace(MergePlan.Task.Replace replace, Destination destination) {
-        FloatTensor values = replace.values();
+        Tensor values = replace.values();
         TensorInfo place = replace.place();
         Floats dtype = Floats.of(place.dtype());
-        int step = PIECE / Double.BYTES;
-        schedule.add(Math.ceilDiv(values.values().length, step), (piece, lane) -> {
-            int from = piece * step;
-            int count = Math.min(step, values.values().length - from);
+        long elements = values.shape().elements();
+        schedule.add(Math.toIntExact(Math.ceilDiv(elements, (long) VALUES)), (piece, lane) -> {
+            long from = (long) piece * VALUES;
+            int count = (int) Math.min(VALUES, elements - from);
+            double[] wide = lane.values(VALUES);
+            values.read(from, wide, 0, count);
+            float[] floats = lane.sums(VALUES);
+            for (int i = 0; i < count; i++) {
+                floats[i] = (float) wide[i];
+            }
             MemorySegment bytes = lane.out((long) count * dtype.bytes());
-            dtype.encode(values.values(), from, count, bytes);
-            destination.writer().write(place, (long) from * dtype.bytes(), bytes);
+            dtype.encode(floats, 0, count, bytes);
+            destination.writer().write(place, from * dtype.bytes(), bytes);
             written.add(bytes.byteSize());
         });
     }

@@ -130,8 +130,9 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
     private void appendWhole(TensorView tensor) throws IOException {
         long size = tensor.data().byteSize();
         for (long at = 0; at < size; at += PIECE) {
-            MemorySegment piece = tensor.data().asSlice(at, Math.min(PIECE, size - at));
-            append(tensor.name(), at, piece.toArray(ValueLayout.JAVA_BYTE));
+            byte[] piece = new byte[(int) Math.min(PIECE, size - at)];
+            tensor.copy(at, MemorySegment.ofArray(piece));
+            append(tensor.name(), at, piece);
         }
     }
 

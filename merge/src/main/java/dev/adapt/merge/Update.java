@@ -3,9 +3,7 @@ package dev.adapt.merge;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.safetensors.TensorView;
-import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -40,6 +38,7 @@ final class Update {
     private final int columns;
     private final int tileRows;
     private final AtomicInteger left;
+    private final FactorMemory memory;
     private @Nullable FutureTask<Prepared> prepared;
 
     /**
@@ -50,22 +49,43 @@ final class Update {
     @SuppressWarnings("ArrayRecordComponent")
     private record Prepared(Factors factors, Optional<double[]> scale) {}
 
+    /** What a weight's factors take, in floats. */
+    record Size(int left, int right) {}
+
     /**
      * The update of a weight.
      *
      * @param rank the largest of those that share its tiles
+     * @param memory for its factors
      */
-    Update(MergePlan.Task.Adapt task, Kernels kernels, int rank) {
+    Update(MergePlan.Task.Adapt task, Kernels kernels, int rank, FactorMemory memory) {
+        this.memory = memory;
         this.task = task;
         this.kernels = kernels;
         this.dtype = Floats.of(task.place().dtype());
         this.target = task.target();
-        this.rows = target.transposed() ? target.in() : target.out();
-        this.columns = target.transposed() ? target.out() : target.in();
+        this.rows = rows(target);
+        this.columns = columns(target);
         int elements = rank <= SMALL_RANK ? SMALL_TILE : LARGE_TILE;
         this.tileRows = Panels.padded(Math.clamp(elements / Math.max(1, columns), 1, rows));
         this.left = new AtomicInteger(tiles());
         this.prepared = new FutureTask<>(this::made);
+    }
+
+    private static int rows(Target target) {
+        return target.transposed() ? target.in() : target.out();
+    }
+
+    private static int columns(Target target) {
+        return target.transposed() ? target.out() : target.in();
+    }
+
+    /** What the factors of a weight will take. */
+    static Size size(MergePlan.Task.Adapt task, Kernels kernels) {
+        Panels panels = kernels.panels(Floats.of(task.place().dtype()));
+        int rank = task.rank();
+        return new Size(
+                Factors.leftSize(rows(task.target()), rank), Factors.rightSize(columns(task.target()), rank, panels));
     }
 
     /** How many tiles the weight has. */
@@ -102,7 +122,8 @@ final class Update {
         return prepared;
     }
 
-    private synchronized void drop() {
+    private synchronized void drop() throws IOException {
+        memory.giveBack(Schedule.await(making()).factors().memory());
         prepared = null;
     }
 
@@ -114,7 +135,7 @@ final class Update {
      */
     void apply(int tile, Lane lane, MemorySegment weight, MemorySegment out) throws IOException {
         Prepared own = Schedule.await(making());
-        float[] sums = multiply(own.factors(), tile * tileRows, rows(tile), lane);
+        float[] sums = own.factors().multiply(kernels, tile * tileRows, rows(tile), lane);
         if (own.scale().isPresent()) {
             rescale(own, tile, sums, weight, out);
         } else {
@@ -123,7 +144,7 @@ final class Update {
     }
 
     /** Says that a tile is written; after the last, the factors are dropped. */
-    void done() {
+    void done() throws IOException {
         if (left.decrementAndGet() == 0) {
             drop();
         }
@@ -156,12 +177,6 @@ final class Update {
         return task;
     }
 
-    private float[] multiply(Factors factors, int firstRow, int count, Lane lane) {
-        float[] sums = lane.sums(factors.panels().size(count, columns));
-        factors.multiply(kernels, firstRow, count, sums);
-        return sums;
-    }
-
     private void rescale(Prepared own, int tile, float[] sums, MemorySegment weight, MemorySegment out) {
         double[] scale = own.scale().orElseThrow();
         Panels panels = own.factors().panels();
@@ -175,37 +190,39 @@ final class Update {
         }
     }
 
-    private Prepared made() {
+    private Prepared made() throws IOException {
         List<Factors.Part> parts = new ArrayList<>();
-        Optional<DoubleTensor> magnitude = Optional.empty();
+        Optional<Tensor> magnitude = Optional.empty();
         for (MergePlan.Contribution part : task.parts()) {
-            LowRank<DoubleTensor> product =
-                    part.adapter().update(new ReferenceOps(), part.target(), key -> tensor(part, key));
+            LowRank<Tensor> product = part.adapter().update(new FactorOps(), part.target(), key -> tensor(part, key));
             parts.add(new Factors.Part(product, part.weight()));
             magnitude = product.magnitude();
         }
-        Factors factors = Factors.pack(parts, rows, columns, target.transposed(), kernels.panels(dtype));
-        return new Prepared(factors, magnitude.map(own -> scale(factors, own.values())));
+        Factors factors = Factors.pack(parts, rows, columns, target.transposed(), kernels.panels(dtype), memory.take());
+        return new Prepared(
+                factors, magnitude.isPresent() ? Optional.of(scale(factors, magnitude.get())) : Optional.empty());
     }
 
-    private DoubleTensor tensor(MergePlan.Contribution part, String key) {
+    private Tensor tensor(MergePlan.Contribution part, String key) {
         Tensor tensor = key.equals(part.target().canonical() + ".weight")
                 ? task.weight()
                 : part.adapter().tensors().get(key);
         if (tensor == null) {
             throw new IllegalArgumentException("the adapter has no tensor " + key);
         }
-        return DoubleTensor.of(tensor);
+        return tensor;
     }
 
     /** What each output is multiplied with: its magnitude by the norm of its weights in W + ΔW, summed in float64. */
-    private double[] scale(Factors factors, double[] magnitude) {
+    private double[] scale(Factors factors, Tensor magnitude) throws IOException {
         double[] scale = new double[target.out()];
         try (Lane lane = new Lane()) {
             for (int first = 0; first < rows; first += NORM_ROWS) {
                 addSquares(factors, first, lane, scale);
             }
         }
+        double[] norms = new double[scale.length];
+        magnitude.read(0, norms, 0, norms.length);
         TensorView weight = task.weight();
         for (int i = 0; i < scale.length; i++) {
             if (scale[i] == 0) {
@@ -215,19 +232,21 @@ final class Update {
                         "adapted, all weights of output " + i
                                 + " are 0: they have no direction to give a magnitude to");
             }
-            scale[i] = (float) magnitude[i] / Math.sqrt(scale[i]);
+            scale[i] = norms[i] / Math.sqrt(scale[i]);
         }
         return scale;
     }
 
-    private void addSquares(Factors factors, int first, Lane lane, double[] squares) {
+    private void addSquares(Factors factors, int first, Lane lane, double[] squares) throws IOException {
         int count = Math.min(NORM_ROWS, rows - first);
-        float[] sums = multiply(factors, first, count, lane);
+        long width = (long) columns * dtype.bytes();
+        MemorySegment weight = lane.weight(count * width);
+        task.weight().copy(first * width, weight);
+        float[] sums = factors.multiply(kernels, first, count, lane);
         double[] own = target.transposed() ? new double[squares.length] : squares;
         for (int row = 0; row < count; row++) {
             for (int column = 0; column < columns; column++) {
-                long index = (long) (first + row) * columns + column;
-                float whole = dtype.getFloat(task.weight().data(), index)
+                float whole = dtype.getFloat(weight, (long) row * columns + column)
                         + sums[factors.panels().at(row, column, count)];
                 own[target.transposed() ? column : first + row] += (double) whole * whole;
             }

@@ -8,6 +8,7 @@ import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.Random;
@@ -64,19 +65,22 @@ class KernelsTest {
     private static MemorySegment added(
             Kernels kernels,
             Floats dtype,
-            LowRank<DoubleTensor> product,
+            LowRank<Tensor> product,
             boolean transposed,
             int first,
             int rows,
             MemorySegment weight) {
         int columns = Math.toIntExact(weight.byteSize() / dtype.bytes() / rows);
         Panels panels = kernels.panels(dtype);
-        Factors factors =
-                Factors.pack(List.of(new Factors.Part(product, 1)), first + rows, columns, transposed, panels);
-        float[] sums = new float[panels.size(rows, columns)];
-        factors.multiply(kernels, first, rows, sums);
+        int rank = Math.toIntExact(product.left().shape().dim(1));
         MemorySegment out = MemorySegment.ofArray(new byte[Math.toIntExact(weight.byteSize())]);
-        kernels.add(dtype, sums, rows, columns, weight, out);
+        try (FactorMemory memory = new FactorMemory(
+                        Factors.leftSize(first + rows, rank), Factors.rightSize(columns, rank, panels));
+                Lane lane = new Lane()) {
+            Factors factors = Factors.pack(
+                    List.of(new Factors.Part(product, 1)), first + rows, columns, transposed, panels, memory.take());
+            kernels.add(dtype, factors.multiply(kernels, first, rows, lane), rows, columns, weight, out);
+        }
         return out;
     }
 

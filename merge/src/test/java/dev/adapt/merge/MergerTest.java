@@ -16,6 +16,7 @@ import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.model.Binding;
@@ -47,6 +48,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @DisplayName("A merge")
 class MergerTest {
@@ -133,6 +135,96 @@ class MergerTest {
                 assertArrayEquals(first, bytes);
             }
         }
+    }
+
+    @Test
+    @DisplayName("gives bf16 that is the float64 sum rounded once, but for one element in 10,000")
+    void roundsOnce() throws IOException {
+        Path base = base("base.safetensors", Dtype.BF16, 13);
+        Path adapter = adapter(new Lora(16, 24, 0), base);
+        Path out = folder.resolve("merged.safetensors");
+        merge(adapter, base, out, 2, Kernels.best());
+        long elements = 0;
+        long others = 0;
+        try (Checkpoint before = Checkpoint.open(base);
+                Checkpoint after = Checkpoint.open(out)) {
+            for (Map.Entry<String, double[]> entry : adapted(adapter, before).entrySet()) {
+                float[] merged = after.tensors().get(entry.getKey()).toFloats();
+                for (int i = 0; i < merged.length; i++) {
+                    others += merged[i] == nearestBfloat16(entry.getValue()[i]) ? 0 : 1;
+                }
+                elements += merged.length;
+            }
+        }
+        System.out.printf(
+                "%d of %d bf16 elements are not the float64 sum rounded once: the float32 sum was rounded twice%n",
+                others, elements);
+        assertTrue(elements >= 2L * OUT * IN);
+        assertTrue(others * 10_000 <= elements, others + " of " + elements);
+    }
+
+    /** Rounded to nearest even from the double itself: its float32 and that one's neighbours are never asked. */
+    private static float nearestBfloat16(double value) {
+        double unit = Math.scalb(1.0, Math.max(Math.getExponent(value), Float.MIN_EXPONENT) - 7);
+        return (float) (Math.rint(value / unit) * unit);
+    }
+
+    @Test
+    @DisplayName("in place changes the weights it adapts and not a byte else, as a merge to a new file does")
+    void changesInPlace() throws IOException {
+        Path base = base("base.safetensors", Dtype.BF16, 14);
+        Path adapter = adapter(new Lora(4, 6, 0), base);
+        Path out = folder.resolve("merged.safetensors");
+        merge(adapter, base, out, 2, Kernels.best());
+        try (Checkpoint opened = Checkpoint.open(base)) {
+            Merger merger = new Merger(opened, List.of(bound(opened, adapter, 1)), settings(Kernels.best(), 2));
+            assertEquals(2L * OUT * IN * Short.BYTES, merger.bytesInPlace());
+            merger.mergeInPlace();
+        }
+        assertArrayEquals(Files.readAllBytes(out), Files.readAllBytes(base));
+        assertFalse(Files.exists(folder.resolve(PatchJournal.FILE)));
+    }
+
+    @Test
+    @DisplayName("in place is refused where a tensor would be new, and changes nothing")
+    void refusesToAddInPlace() throws IOException {
+        Path base = base("base.safetensors", Dtype.BF16, 15);
+        byte[] before = Files.readAllBytes(base);
+        Path adapter = adapter(
+                new Lora(4, 4, 0), base, Map.of("head.weight", new FloatTensor(Shape.of(1, 2), new float[] {1, 2})));
+        saving(adapter, "head");
+        try (Checkpoint opened = Checkpoint.open(base)) {
+            Merger merger = new Merger(opened, List.of(bound(opened, adapter, 1)), settings(Kernels.best(), 2));
+            UsageException thrown = assertThrows(UsageException.class, merger::mergeInPlace);
+            assertTrue(thrown.getMessage().contains("head.weight"), thrown::getMessage);
+        }
+        assertArrayEquals(before, Files.readAllBytes(base));
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {0, 1, 1 << 19, 1 << 21})
+    @DisplayName("in place leaves a journal that is complete or of no consequence, wherever it was cut")
+    void journalsAreWholeOrNothing(long cut) throws IOException {
+        Path file = Files.write(folder.resolve("file"), new byte[3_000_000]);
+        Path journal = folder.resolve(PatchJournal.FILE);
+        PatchJournal written = PatchJournal.begin(folder);
+        written.keep(file, 17, 2_500_000);
+        written.ready();
+        byte[] whole = Files.readAllBytes(journal);
+        written.close();
+        assertFalse(Files.exists(journal));
+        byte[] changed = new byte[3_000_000];
+        Arrays.fill(changed, (byte) 7);
+        Files.write(file, changed);
+        Files.write(journal, Arrays.copyOf(whole, (int) (whole.length - cut)));
+        assertTrue(PatchJournal.recover(folder));
+        assertFalse(Files.exists(journal));
+        Arrays.fill(changed, 17, 2_500_017, cut == 0 ? 0 : (byte) 7);
+        assertArrayEquals(changed, Files.readAllBytes(file));
+        whole[whole.length / 2] ^= 1;
+        Files.write(journal, whole);
+        FormatException thrown = assertThrows(FormatException.class, () -> PatchJournal.recover(folder));
+        assertTrue(thrown.getMessage().contains("is damaged"), thrown::getMessage);
     }
 
     @Test
@@ -421,7 +513,14 @@ class MergerTest {
 
     private static Merger.Settings settings(Kernels kernels, int threads) {
         return new Merger.Settings(
-                kernels, threads, false, new LongAdder(), Optional.empty(), Optional.empty(), OptionalLong.empty());
+                kernels,
+                threads,
+                false,
+                new LongAdder(),
+                Optional.empty(),
+                Optional.empty(),
+                false,
+                OptionalLong.empty());
     }
 
     private static MergePlan.Weighted bound(Checkpoint base, Path adapter, double weight) throws IOException {

@@ -23,6 +23,7 @@ import dev.adapt.formats.safetensors.TensorSpec;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
@@ -227,7 +228,7 @@ class ShardedMergeTest {
                     new BoundAdapter.Factors(tensor(random, Shape.of(out, 2)), tensor(random, Shape.of(2, in))));
         }
         Shape replaced = base.tensors().get("model.2.weight").shape();
-        Map<String, FloatTensor> saved =
+        Map<String, Tensor> saved =
                 Map.of("model.2.weight", tensor(random, replaced), "head.weight", tensor(random, Shape.of(words, 2)));
         return BoundAdapter.lora(updates, saved, Map.of(), BaseChange.of(Optional.empty()), Map.of());
     }

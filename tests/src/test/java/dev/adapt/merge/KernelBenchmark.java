@@ -1,9 +1,9 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
@@ -48,7 +48,7 @@ public class KernelBenchmark {
     private Kernels kernels = new ScalarKernels();
     private Floats floats = Floats.BF16;
     private Factors factors;
-    private float[] sums = {};
+    private final Lane lane = new Lane();
     private MemorySegment tile = MemorySegment.NULL;
 
     /** Runs JMH. */
@@ -65,34 +65,34 @@ public class KernelBenchmark {
         kernels = form.equals("vector") ? new VectorKernels() : new ScalarKernels();
         floats = Floats.valueOf(dtype);
         Random random = new Random(1);
-        LowRank<DoubleTensor> product = new LowRank<>(random(random, ROWS, rank), random(random, rank, COLUMNS), 1);
+        LowRank<Tensor> product = new LowRank<>(random(random, ROWS, rank), random(random, rank, COLUMNS), 1);
         Panels panels = kernels.panels(floats);
-        factors = Factors.pack(List.of(new Factors.Part(product, 1)), ROWS, COLUMNS, false, panels);
-        sums = new float[panels.size(ROWS, COLUMNS)];
+        FactorMemory.Slot memory =
+                new FactorMemory(Factors.leftSize(ROWS, rank), Factors.rightSize(COLUMNS, rank, panels)).take();
+        factors = Factors.pack(List.of(new Factors.Part(product, 1)), ROWS, COLUMNS, false, panels, memory);
         tile = Arena.ofAuto().allocate((long) ROWS * COLUMNS * floats.bytes(), 64);
     }
 
-    private static DoubleTensor random(Random random, int rows, int columns) {
+    private static Tensor random(Random random, int rows, int columns) {
         float[] values = new float[rows * columns];
         for (int i = 0; i < values.length; i++) {
             values[i] = (float) random.nextGaussian();
         }
-        return DoubleTensor.of(new FloatTensor(Shape.of(rows, columns), values));
+        return new FloatTensor(Shape.of(rows, columns), values);
     }
 
     /** The product alone. */
     @Benchmark
     @OperationsPerInvocation(ROWS * COLUMNS)
     public float[] multiply() {
-        factors.multiply(kernels, 0, ROWS, sums);
-        return sums;
+        return factors.multiply(kernels, 0, ROWS, lane);
     }
 
     /** Reading, adding, rounding and writing alone. */
     @Benchmark
     @OperationsPerInvocation(ROWS * COLUMNS)
     public MemorySegment add() {
-        kernels.add(floats, sums, ROWS, COLUMNS, tile, tile);
+        kernels.add(floats, lane.sums(ROWS * COLUMNS), ROWS, COLUMNS, tile, tile);
         return tile;
     }
 }

@@ -275,7 +275,7 @@ class AdapterFormsTest {
                     method, targets, binding::weight, Map.of(), Optional.empty(), binding.digests(targets), random);
             Map<String, FloatTensor> trained = new LinkedHashMap<>();
             for (String key : fresh.trainedKeys()) {
-                float[] values = new float[fresh.tensors().get(key).values().length];
+                float[] values = new float[fresh.tensors().get(key).toFloats().length];
                 for (int i = 0; i < values.length; i++) {
                     values[i] = 0.3f * (float) random.nextGaussian();
                 }

@@ -21,6 +21,7 @@ import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.verify.Comparison;
 import dev.adapt.verify.Device;
 import dev.adapt.verify.Equivalence;
@@ -166,8 +167,8 @@ class Float16ExportTest {
             Random random = new Random(9);
             Map<String, FloatTensor> trained = new LinkedHashMap<>();
             fresh.trainedKeys().forEach(key -> {
-                FloatTensor before = fresh.tensors().get(key);
-                float[] values = before.values().clone();
+                Tensor before = fresh.tensors().get(key);
+                float[] values = before.toFloats().clone();
                 for (int i = 0; i < values.length; i++) {
                     values[i] += 0.1f * (float) random.nextGaussian();
                 }

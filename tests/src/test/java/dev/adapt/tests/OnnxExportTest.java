@@ -186,7 +186,7 @@ class OnnxExportTest {
                     BoundAdapter.fresh(method, targets, binding::weight, Map.of(), Optional.empty(), Map.of(), random);
             Map<String, FloatTensor> trained = new LinkedHashMap<>();
             for (String key : fresh.trainedKeys()) {
-                FloatTensor before = Objects.requireNonNull(fresh.tensors().get(key));
+                Tensor before = Objects.requireNonNull(fresh.tensors().get(key));
                 trained.put(key, random(random, before.shape().toArray()));
             }
             Model model = Model.of(checkpoint, fresh.with(trained, Map.of()));

@@ -4,6 +4,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -15,6 +16,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedSet;
 import java.util.TreeMap;
+import java.util.function.Function;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
@@ -33,8 +35,8 @@ public record Adapter(
         AdapterConfig config,
         AdapterMethod method,
         SequencedSet<String> modules,
-        Map<String, FloatTensor> parts,
-        Map<String, FloatTensor> saved,
+        Map<String, Tensor> parts,
+        Map<String, Tensor> saved,
         Map<String, String> metadata,
         List<String> notes) {
     /** The tensors' file in an adapter folder. */
@@ -62,7 +64,7 @@ public record Adapter(
     }
 
     /**
-     * Reads an adapter folder.
+     * Reads an adapter folder, all of it into memory.
      *
      * @throws NoSuchFileException if there is none, or it lacks one of the two files
      * @throws FormatException if a file is broken, holds what no supported method explains, or holds other modules than the
@@ -70,43 +72,67 @@ public record Adapter(
      */
     public static Adapter read(Path folder) throws IOException {
         requireFiles(folder);
-        AdapterConfig config = AdapterConfig.read(folder.resolve(AdapterConfig.FILE));
         try (SafetensorsFile tensors = SafetensorsFile.open(folder.resolve(FILE))) {
-            AdapterMethod method = AdapterMethod.of(config, tensors.metadata());
-            List<String> unknown = config.unknown(method.configFields());
-            SequencedSet<String> modules = new LinkedHashSet<>();
-            Map<String, FloatTensor> parts = new TreeMap<>();
-            Map<String, FloatTensor> saved = new TreeMap<>();
-            for (TensorView tensor : tensors.tensors()) {
-                String key = tensor.name();
-                FloatTensor values = new FloatTensor(tensor.shape(), tensor.toFloats());
-                Optional<String> module = moduleOf(method, key);
-                if (module.isPresent()) {
-                    modules.add(module.get());
-                    parts.put(key, values);
-                } else if (key.startsWith(MODULE_PREFIX)) {
-                    saved.put(savedName(tensor, config), values);
-                } else if (key.startsWith(SHARED_PREFIX)) {
-                    parts.put(key, values);
-                } else {
-                    throw new FormatException(
-                            tensors.path(), key, "expected a key that begins with \"" + SHARED_PREFIX + "\"");
-                }
-            }
-            requireAsConfigured(tensors.path(), config, modules, saved);
-            List<String> notes = new ArrayList<>();
-            if (!unknown.isEmpty()) {
-                notes.add(
-                        config.path() + ": fields that adapt does not know are ignored: " + String.join(", ", unknown));
-            }
-            if (config.bias().equals("lora_only")
-                    && saved.keySet().stream().noneMatch(name -> name.endsWith(".bias"))) {
-                notes.add(tensors.path()
-                        + ": holds no bias, though its config says bias \"lora_only\": PEFT does not save"
-                        + " those of the layers it wraps, and the base's are used");
-            }
-            return new Adapter(tensors.path(), config, method, modules, parts, saved, tensors.metadata(), notes);
+            return read(folder, tensors, FloatTensor::of);
         }
+    }
+
+    /** An adapter whose tensors stay in its file, each read when it is asked for; for adapters of any size. */
+    public record Opened(Adapter adapter, SafetensorsFile tensors) implements AutoCloseable {
+        @Override
+        public void close() {
+            tensors.close();
+        }
+    }
+
+    /** As {@link #read}, with the tensors left in the file, which is open until it is closed. */
+    @SuppressWarnings("MustBeClosedChecker") // closed by whoever closes what is returned
+    public static Opened open(Path folder) throws IOException {
+        requireFiles(folder);
+        SafetensorsFile tensors = SafetensorsFile.open(folder.resolve(FILE));
+        try {
+            return new Opened(read(folder, tensors, TensorView::requireFloats), tensors);
+        } catch (IOException | RuntimeException e) {
+            tensors.close();
+            throw e;
+        }
+    }
+
+    private static Adapter read(Path folder, SafetensorsFile tensors, Function<TensorView, Tensor> values)
+            throws IOException {
+        AdapterConfig config = AdapterConfig.read(folder.resolve(AdapterConfig.FILE));
+        AdapterMethod method = AdapterMethod.of(config, tensors.metadata());
+        List<String> unknown = config.unknown(method.configFields());
+        SequencedSet<String> modules = new LinkedHashSet<>();
+        Map<String, Tensor> parts = new TreeMap<>();
+        Map<String, Tensor> saved = new TreeMap<>();
+        for (TensorView tensor : tensors.tensors()) {
+            String key = tensor.name();
+            Tensor own = values.apply(tensor);
+            Optional<String> module = moduleOf(method, key);
+            if (module.isPresent()) {
+                modules.add(module.get());
+                parts.put(key, own);
+            } else if (key.startsWith(MODULE_PREFIX)) {
+                saved.put(savedName(tensor, config), own);
+            } else if (key.startsWith(SHARED_PREFIX)) {
+                parts.put(key, own);
+            } else {
+                throw new FormatException(
+                        tensors.path(), key, "expected a key that begins with \"" + SHARED_PREFIX + "\"");
+            }
+        }
+        requireAsConfigured(tensors.path(), config, modules, saved);
+        List<String> notes = new ArrayList<>();
+        if (!unknown.isEmpty()) {
+            notes.add(config.path() + ": fields that adapt does not know are ignored: " + String.join(", ", unknown));
+        }
+        if (config.bias().equals("lora_only") && saved.keySet().stream().noneMatch(name -> name.endsWith(".bias"))) {
+            notes.add(tensors.path()
+                    + ": holds no bias, though its config says bias \"lora_only\": PEFT does not save"
+                    + " those of the layers it wraps, and the base's are used");
+        }
+        return new Adapter(tensors.path(), config, method, modules, parts, saved, tensors.metadata(), notes);
     }
 
     private static void requireFiles(Path folder) throws IOException {
@@ -174,7 +200,7 @@ public record Adapter(
 
     /** The config and the file must speak of the same modules: PEFT would leave out, without a word, what they do not share. */
     private static void requireAsConfigured(
-            Path file, AdapterConfig config, SequencedSet<String> modules, Map<String, FloatTensor> saved) {
+            Path file, AdapterConfig config, SequencedSet<String> modules, Map<String, Tensor> saved) {
         if (modules.isEmpty()) {
             throw new FormatException(file, "holds no tensor of " + config.peftType() + ", the config's peft_type");
         }
@@ -202,7 +228,7 @@ public record Adapter(
     }
 
     /** The stored tensor of a part of a module. */
-    Optional<FloatTensor> part(String module, String part) {
+    Optional<Tensor> part(String module, String part) {
         return Optional.ofNullable(parts.get(MODULE_PREFIX + module + "." + part));
     }
 

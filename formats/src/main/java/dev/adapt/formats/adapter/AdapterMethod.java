@@ -4,8 +4,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.Ops;
-import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -52,7 +52,7 @@ public sealed interface AdapterMethod permits Lora, Vera {
      *
      * @param part the stored tensor of a part's name
      */
-    default boolean adaptsEmbedding(Function<String, @Nullable FloatTensor> part) {
+    default boolean adaptsEmbedding(Function<String, @Nullable Tensor> part) {
         return false;
     }
 
@@ -81,12 +81,12 @@ public sealed interface AdapterMethod permits Lora, Vera {
      *
      * @param part the stored tensor of a part's name
      */
-    default Optional<Shape> layerShape(Function<String, @Nullable FloatTensor> part) {
+    default Optional<Shape> layerShape(Function<String, @Nullable Tensor> part) {
         return Optional.empty();
     }
 
     /** The tensors that are computed and not trained, by part name: empty for most methods. */
-    default Map<String, FloatTensor> regenerate(List<Target> all) {
+    default Map<String, Tensor> regenerate(List<Target> all) {
         return Map.of();
     }
 

@@ -2,8 +2,8 @@ package dev.adapt.formats.adapter;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.model.Binding;
-import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.util.List;
@@ -67,7 +67,7 @@ public record AdapterSize(
                 known ? OptionalLong.of(lora) : OptionalLong.empty());
     }
 
-    private static long elements(List<FloatTensor> tensors) {
+    private static long elements(List<Tensor> tensors) {
         return tensors.stream().mapToLong(tensor -> tensor.shape().elements()).sum();
     }
 

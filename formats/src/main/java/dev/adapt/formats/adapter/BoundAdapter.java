@@ -18,6 +18,7 @@ import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.formats.tensor.TensorDigest;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -52,8 +53,8 @@ import org.jspecify.annotations.Nullable;
 public record BoundAdapter(
         AdapterMethod method,
         List<Target> targets,
-        SequencedMap<String, FloatTensor> tensors,
-        Map<String, FloatTensor> saved,
+        SequencedMap<String, Tensor> tensors,
+        Map<String, Tensor> saved,
         Map<String, String> savedNames,
         BaseChange change,
         Map<String, String> baseDigests) {
@@ -82,12 +83,12 @@ public record BoundAdapter(
             AdapterMethod method,
             List<Target> targets,
             Function<Target, ? extends Tensor> weight,
-            Map<String, FloatTensor> saved,
+            Map<String, ? extends Tensor> saved,
             Optional<Head> head,
             Map<String, String> baseDigests,
             RandomGenerator random) {
-        SequencedMap<String, FloatTensor> tensors = new LinkedHashMap<>();
-        Map<String, FloatTensor> regenerated = method.regenerate(targets);
+        SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
+        Map<String, Tensor> regenerated = method.regenerate(targets);
         for (Target target : targets) {
             for (Part part : method.parts(target, targets)) {
                 String key = key(part, target);
@@ -101,7 +102,8 @@ public record BoundAdapter(
                 }
             }
         }
-        return new BoundAdapter(method, targets, tensors, saved, Map.of(), BaseChange.of(head), baseDigests);
+        return new BoundAdapter(
+                method, targets, tensors, new LinkedHashMap<>(saved), Map.of(), BaseChange.of(head), baseDigests);
     }
 
     /** ΔW of one layer, left [out, k] times right [k, in]. */
@@ -115,7 +117,7 @@ public record BoundAdapter(
      */
     public static BoundAdapter lora(
             SequencedMap<Target, Factors> updates,
-            Map<String, FloatTensor> saved,
+            Map<String, Tensor> saved,
             Map<String, String> savedNames,
             BaseChange change,
             Map<String, String> baseDigests) {
@@ -123,7 +125,7 @@ public record BoundAdapter(
         updates.forEach((target, factors) ->
                 ranks.put(target.module(), (int) factors.right().shape().dim(0)));
         Lora method = Lora.unscaled(ranks);
-        SequencedMap<String, FloatTensor> tensors = new LinkedHashMap<>();
+        SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
         updates.forEach((target, factors) -> {
             for (Part part : method.parts(target, List.copyOf(updates.keySet()))) {
                 FloatTensor factor = Lora.isLeft(part.name()) ? factors.left() : factors.right();
@@ -139,7 +141,7 @@ public record BoundAdapter(
 
     /** A target's weight as [out, in], however it is stored. */
     private static FloatTensor upright(Tensor weight, Target target) {
-        FloatTensor stored = new FloatTensor(weight.shape(), weight.toFloats());
+        FloatTensor stored = FloatTensor.of(weight);
         return target.transposed() ? stored.transposed() : stored;
     }
 
@@ -157,7 +159,7 @@ public record BoundAdapter(
     public static BoundAdapter of(
             Adapter adapter,
             List<Target> targets,
-            Map<String, FloatTensor> saved,
+            Map<String, Tensor> saved,
             Map<String, String> savedNames,
             BaseChange change,
             Map<String, String> baseDigests,
@@ -165,15 +167,15 @@ public record BoundAdapter(
         if (!force) {
             checkBase(adapter, targets, baseDigests);
         }
-        SequencedMap<String, FloatTensor> tensors = new LinkedHashMap<>();
-        Map<String, FloatTensor> regenerated = new TreeMap<>();
+        SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
+        Map<String, Tensor> regenerated = new TreeMap<>();
         for (Target target : targets) {
             for (Part part : adapter.method().parts(target, targets)) {
                 String key = key(part, target);
                 if (tensors.containsKey(key)) {
                     continue;
                 }
-                FloatTensor found = adapter.parts().get(key);
+                Tensor found = adapter.parts().get(key);
                 if (found == null && part.initial() instanceof Initial.Regenerated && !part.stored()) {
                     if (regenerated.isEmpty()) {
                         regenerated.putAll(regenerate(adapter, targets));
@@ -217,7 +219,7 @@ public record BoundAdapter(
         return of(adapter, targets, adapter.saved(), Map.of(), change, Map.of(), true);
     }
 
-    private static FloatTensor checked(Adapter adapter, String key, @Nullable FloatTensor found, Shape expected) {
+    private static Tensor checked(Adapter adapter, String key, @Nullable Tensor found, Shape expected) {
         if (found == null) {
             throw new FormatException(adapter.file(), key, "is missing, expected a tensor of shape " + expected);
         }
@@ -245,15 +247,16 @@ public record BoundAdapter(
         return digest.length() < 12 ? digest : digest.substring(0, 12) + "…";
     }
 
-    private static Map<String, FloatTensor> regenerate(Adapter adapter, List<Target> targets) {
-        Map<String, FloatTensor> regenerated = adapter.method().regenerate(targets);
+    private static Map<String, Tensor> regenerate(Adapter adapter, List<Target> targets) {
+        Map<String, Tensor> regenerated = adapter.method().regenerate(targets);
         regenerated.forEach((name, tensor) -> {
             String trained = adapter.metadata().get(PART_SHA256 + name);
-            if (trained != null && !trained.equals(tensor.sha256())) {
+            String drawn = trained == null ? "" : TensorDigest.ofFloats(tensor);
+            if (trained != null && !trained.equals(drawn)) {
                 throw new FormatException(
                         adapter.file(),
                         name,
-                        "regenerated has SHA-256 " + brief(tensor.sha256()) + ", the adapter was trained with "
+                        "regenerated has SHA-256 " + brief(drawn) + ", the adapter was trained with "
                                 + brief(trained)
                                 + "; try the other --projection-rounding, or get the adapter with its projection saved");
             }
@@ -364,10 +367,10 @@ public record BoundAdapter(
     }
 
     /** The same adapter with other values, as training left them. */
-    public BoundAdapter with(Map<String, FloatTensor> trained, Map<String, FloatTensor> trainedSaved) {
-        SequencedMap<String, FloatTensor> changed = new LinkedHashMap<>(tensors);
+    public BoundAdapter with(Map<String, ? extends Tensor> trained, Map<String, ? extends Tensor> trainedSaved) {
+        SequencedMap<String, Tensor> changed = new LinkedHashMap<>(tensors);
         changed.putAll(trained);
-        Map<String, FloatTensor> changedSaved = new LinkedHashMap<>(saved);
+        Map<String, Tensor> changedSaved = new LinkedHashMap<>(saved);
         changedSaved.putAll(trainedSaved);
         return new BoundAdapter(method, targets, changed, changedSaved, savedNames, change, baseDigests);
     }
@@ -390,8 +393,8 @@ public record BoundAdapter(
      */
     public void write(Path folder, List<String> targetNames, Path base, Dtype dtype) throws IOException {
         Map<String, FloatTensor> stored = new LinkedHashMap<>();
-        keys(Part::stored).forEach(key -> stored.put(key, require(tensors, key)));
-        saved.forEach((name, tensor) -> stored.put(Adapter.MODULE_PREFIX + savedKey(name), tensor));
+        keys(Part::stored).forEach(key -> stored.put(key, FloatTensor.of(require(tensors, key))));
+        saved.forEach((name, tensor) -> stored.put(Adapter.MODULE_PREFIX + savedKey(name), FloatTensor.of(tensor)));
         SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, dtype, metadata());
         JsonDocument config = config(folder.resolve(AdapterConfig.FILE), targetNames, base);
         try (PendingOutput pending = PendingOutput.file(config.path())) {
@@ -412,9 +415,7 @@ public record BoundAdapter(
         for (Target target : targets) {
             for (Part part : method.parts(target, targets)) {
                 if (part.initial() instanceof Initial.Regenerated && digested.add(part.name())) {
-                    metadata.put(
-                            PART_SHA256 + part.name(),
-                            require(tensors, key(part, target)).sha256());
+                    metadata.put(PART_SHA256 + part.name(), TensorDigest.ofFloats(require(tensors, key(part, target))));
                 }
             }
         }

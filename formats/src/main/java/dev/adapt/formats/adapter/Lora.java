@@ -3,8 +3,8 @@ package dev.adapt.formats.adapter;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.Ops;
-import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -166,7 +166,7 @@ public record Lora(
     }
 
     @Override
-    public boolean adaptsEmbedding(Function<String, @Nullable FloatTensor> part) {
+    public boolean adaptsEmbedding(Function<String, @Nullable Tensor> part) {
         return part.apply(EMBEDDING_A) != null || part.apply(EMBEDDING_B) != null;
     }
 
@@ -222,10 +222,10 @@ public record Lora(
     }
 
     @Override
-    public Optional<Shape> layerShape(Function<String, @Nullable FloatTensor> part) {
+    public Optional<Shape> layerShape(Function<String, @Nullable Tensor> part) {
         boolean embedding = adaptsEmbedding(part);
-        FloatTensor a = part.apply(embedding ? EMBEDDING_A : A);
-        FloatTensor b = part.apply(embedding ? EMBEDDING_B : B);
+        Tensor a = part.apply(embedding ? EMBEDDING_A : A);
+        Tensor b = part.apply(embedding ? EMBEDDING_B : B);
         return a == null || b == null
                 ? Optional.empty()
                 : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));

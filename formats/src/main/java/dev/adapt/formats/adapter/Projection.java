@@ -1,5 +1,9 @@
 package dev.adapt.formats.adapter;
 
+import dev.adapt.formats.tensor.NativeTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.lang.foreign.ValueLayout;
+
 /**
  * VeRA's shared matrices A [rank, in] and B [out, rank], bit for bit as PEFT draws them on torch's CPU generator: one
  * MT19937 stream, first A, then B, row-major, each Kaiming-uniform (a = 0) in the number of its columns.
@@ -7,8 +11,7 @@ package dev.adapt.formats.adapter;
  * <p>The stream is Matsumoto and Nishimura's ("Mersenne Twister", ACM TOMACS 8(1), 1998); the mapping to floats is
  * torch's {@code uniform_} on float32: 24 bits of each draw, times the range, plus the lower bound.
  */
-@SuppressWarnings("ArrayRecordComponent")
-public record Projection(float[] a, float[] b) {
+public record Projection(NativeTensor a, NativeTensor b) {
     /** How {@code x·range + low} was rounded where the adapter was trained. */
     public enum Rounding {
         /** Once: CPUs with fused multiply-add, which is all current ones. */
@@ -26,21 +29,22 @@ public record Projection(float[] a, float[] b) {
      */
     public static Projection draw(long key, int rank, int in, int out, Rounding rounding) {
         Stream stream = new Stream((int) key);
-        float[] a = uniform(stream, Math.multiplyExact(rank, in), in, rounding);
-        float[] b = uniform(stream, Math.multiplyExact(out, rank), rank, rounding);
+        NativeTensor a = uniform(stream, Shape.of(rank, in), rounding);
+        NativeTensor b = uniform(stream, Shape.of(out, rank), rounding);
         return new Projection(a, b);
     }
 
-    private static float[] uniform(Stream stream, int count, int fan, Rounding rounding) {
-        double bound = Math.sqrt(3.0) * (Math.sqrt(2.0) / Math.sqrt(fan));
+    private static NativeTensor uniform(Stream stream, Shape shape, Rounding rounding) {
+        double bound = Math.sqrt(3.0) * (Math.sqrt(2.0) / Math.sqrt((double) shape.dim(1)));
         float low = (float) -bound;
         float range = (float) bound - low;
-        float[] values = new float[count];
-        for (int i = 0; i < count; i++) {
+        NativeTensor drawn = NativeTensor.zeros(shape);
+        for (long i = 0; i < shape.elements(); i++) {
             float x = (stream.next() & 0xffffff) * 0x1p-24f;
-            values[i] = rounding == Rounding.FMA ? Math.fma(x, range, low) : x * range + low;
+            float value = rounding == Rounding.FMA ? Math.fma(x, range, low) : x * range + low;
+            drawn.values().setAtIndex(ValueLayout.JAVA_FLOAT, i, value);
         }
-        return values;
+        return drawn;
     }
 
     /** MT19937, 32 bits at a time. */

@@ -4,8 +4,8 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.Ops;
-import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -114,13 +114,11 @@ public record Vera(
     }
 
     @Override
-    public Map<String, FloatTensor> regenerate(List<Target> all) {
+    public Map<String, Tensor> regenerate(List<Target> all) {
         int in = all.stream().mapToInt(Target::in).max().orElseThrow();
         int out = all.stream().mapToInt(Target::out).max().orElseThrow();
         Projection projection = Projection.draw(key, rank, in, out, rounding);
-        return Map.of(
-                A, new FloatTensor(Shape.of(rank, in), projection.a()),
-                B, new FloatTensor(Shape.of(out, rank), projection.b()));
+        return Map.of(A, projection.a(), B, projection.b());
     }
 
     @Override

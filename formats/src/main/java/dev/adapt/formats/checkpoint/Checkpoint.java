@@ -53,7 +53,7 @@ public final class Checkpoint implements AutoCloseable {
     }
 
     /**
-     * Opens a folder or a file.
+     * Opens a folder or a file. Where a process died while it changed the checkpoint in place, that is taken back first.
      *
      * @throws NoSuchFileException if there is none, or the folder holds no weights
      * @throws FormatException if a file in it is broken, or the shards and their index say different things
@@ -64,6 +64,7 @@ public final class Checkpoint implements AutoCloseable {
             throw new NoSuchFileException(path.toString());
         }
         Path home = folder ? path : path.resolveSibling(".").normalize();
+        boolean undone = PatchJournal.recover(home.toAbsolutePath());
         Path configFile = home.resolve(ModelConfig.FILE);
         Optional<ModelConfig> config =
                 Files.exists(configFile) ? Optional.of(ModelConfig.read(configFile)) : Optional.empty();
@@ -79,6 +80,9 @@ public final class Checkpoint implements AutoCloseable {
                 files.add(SafetensorsFile.open(folder ? path.resolve(SINGLE) : path));
             }
             Checkpoint checkpoint = new Checkpoint(path, files, index, config);
+            if (undone) {
+                checkpoint.notes.add("a change of " + path + " in place had not come to its end; it was taken back");
+            }
             if (folder && !sharded && Files.exists(path.resolve(INDEX))) {
                 checkpoint.notes.add(path + " holds both " + SINGLE + " and " + INDEX + ": the single file is read, as "
                         + "transformers does, and the shards are not");

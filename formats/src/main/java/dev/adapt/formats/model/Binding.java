@@ -18,6 +18,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
 import java.util.function.UnaryOperator;
+import java.util.stream.Collectors;
 
 /** Finds the layers that an adapter, or a user, names in a base. */
 public final class Binding {
@@ -80,19 +81,16 @@ public final class Binding {
     /** The linear layers of the base that an adapter can adapt; without a config, those like the ones it does adapt. */
     private Set<String> body(Adapter adapter) {
         Set<String> body = new LinkedHashSet<>();
+        Set<String> kinds = adapter.modules().stream().map(Claims::kind).collect(Collectors.toSet());
         architecture.ifPresentOrElse(
                 own -> body.addAll(own.linearModules()),
                 () -> byCanonical.keySet().stream()
                         .filter(name -> name.endsWith(".weight"))
                         .map(name -> name.substring(0, name.length() - ".weight".length()))
-                        .filter(module -> adapter.modules().stream().anyMatch(own -> isLike(own, module)))
+                        .filter(module -> kinds.contains(Claims.kind(module)))
                         .forEach(body::add));
         body.removeIf(module -> !byCanonical.containsKey(module + ".weight"));
         return body;
-    }
-
-    private static boolean isLike(String left, String right) {
-        return left.replaceAll("\\d+", "#").equals(right.replaceAll("\\d+", "#"));
     }
 
     /** A config tells how the base is stored; without one the adapter's word counts. */

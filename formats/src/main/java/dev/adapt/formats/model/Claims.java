@@ -69,7 +69,7 @@ record Claims(Adapter adapter, Set<String> body, UnaryOperator<String> canonical
     }
 
     /** A module's name without the numbers of layers. */
-    private static String kind(String module) {
+    static String kind(String module) {
         return NUMBER.matcher(module).replaceAll("#");
     }
 

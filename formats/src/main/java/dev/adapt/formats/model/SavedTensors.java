@@ -7,8 +7,8 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.safetensors.TensorView;
-import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -26,7 +26,7 @@ import java.util.stream.Stream;
  * @param tensors by canonical name; those that are the base's own are left out
  * @param names what the adapter calls them, by canonical name
  */
-record SavedTensors(Map<String, FloatTensor> tensors, Map<String, String> names, BaseChange change) {
+record SavedTensors(Map<String, Tensor> tensors, Map<String, String> names, BaseChange change) {
     static SavedTensors none() {
         return new SavedTensors(Map.of(), Map.of(), BaseChange.of(Optional.empty()));
     }
@@ -46,7 +46,7 @@ record SavedTensors(Map<String, FloatTensor> tensors, Map<String, String> names,
             Optional<Architecture> architecture) {
         Placing placing = new Placing(adapter, base, byCanonical, canonical, architecture);
         placing.requireWhole();
-        Map<String, FloatTensor> tensors = new LinkedHashMap<>();
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
         Map<String, String> names = new LinkedHashMap<>();
         adapter.saved().forEach((name, tensor) -> {
             String own = canonical.apply(name);
@@ -65,7 +65,7 @@ record SavedTensors(Map<String, FloatTensor> tensors, Map<String, String> names,
 
     /** The shape of one of the tensors. */
     Optional<Shape> shape(String canonicalName) {
-        return Optional.ofNullable(tensors.get(canonicalName)).map(FloatTensor::shape);
+        return Optional.ofNullable(tensors.get(canonicalName)).map(Tensor::shape);
     }
 
     /** One adapter on one base. */
@@ -75,6 +75,8 @@ record SavedTensors(Map<String, FloatTensor> tensors, Map<String, String> names,
             SequencedMap<String, TensorView> byCanonical,
             UnaryOperator<String> canonical,
             Optional<Architecture> architecture) {
+        private static final int PIECE = 1 << 14;
+
         private Optional<String> table() {
             return architecture.flatMap(Architecture::wordTable).map(module -> module + ".weight");
         }
@@ -107,7 +109,7 @@ record SavedTensors(Map<String, FloatTensor> tensors, Map<String, String> names,
             }
         }
 
-        void check(String name, String own, FloatTensor tensor) {
+        void check(String name, String own, Tensor tensor) {
             TensorView place = byCanonical.get(own);
             boolean named = Adapter.isOf(adapter.config().modulesToSave(), name);
             boolean head = tiedHead().filter(own::equals).isPresent();
@@ -142,7 +144,7 @@ record SavedTensors(Map<String, FloatTensor> tensors, Map<String, String> names,
         }
 
         /** A classification head for another number of classes than the base's: PEFT does not say what they are called. */
-        Optional<Head> head(Map<String, FloatTensor> saved) {
+        Optional<Head> head(Map<String, Tensor> saved) {
             if (architecture.isEmpty()) {
                 return Optional.empty();
             }
@@ -167,19 +169,17 @@ record SavedTensors(Map<String, FloatTensor> tensors, Map<String, String> names,
         }
 
         /** PEFT saves the table of words beside its update, whether it was trained or not. */
-        boolean isOfBase(String own, FloatTensor tensor) {
+        boolean isOfBase(String own, Tensor tensor) {
             TensorView place = byCanonical.get(own);
-            return place != null
-                    && place.shape().equals(tensor.shape())
-                    && Arrays.equals(place.toFloats(), tensor.values());
+            return place != null && haveSameElements(place, tensor);
         }
 
         /** The number of words, if the adapter changes it: all that is as long as the table must then be there. */
-        OptionalInt vocabulary(Map<String, FloatTensor> saved) {
-            FloatTensor words = table().map(saved::get).orElse(null);
+        OptionalInt vocabulary(Map<String, Tensor> saved) {
+            Tensor words = table().map(saved::get).orElse(null);
             TensorView before = table().map(byCanonical::get).orElse(null);
             for (String head : List.of("lm_head.weight", "lm_head.bias")) {
-                FloatTensor own = saved.get(head);
+                Tensor own = saved.get(head);
                 long rows = words != null
                         ? words.shape().dim(0)
                         : before == null ? -1 : before.shape().dim(0);
@@ -213,14 +213,14 @@ record SavedTensors(Map<String, FloatTensor> tensors, Map<String, String> names,
         }
 
         /** Whether a tied pair differs afterwards. A head that the adapter says follows the table stays tied. */
-        boolean unties(Map<String, FloatTensor> saved) {
+        boolean unties(Map<String, Tensor> saved) {
             Optional<String> head = tiedHead();
             TensorView before = table().map(byCanonical::get).orElse(null);
             if (head.isEmpty() || before == null) {
                 return false;
             }
-            FloatTensor own = saved.get(head.get());
-            FloatTensor words = table().map(saved::get).orElse(null);
+            Tensor own = saved.get(head.get());
+            Tensor words = table().map(saved::get).orElse(null);
             boolean headAdapted = adapts(head.get());
             boolean tableAdapted = adapts(table().orElseThrow());
             if (headAdapted || (tableAdapted && !adapter.config().keepsTies())) {
@@ -232,8 +232,22 @@ record SavedTensors(Map<String, FloatTensor> tensors, Map<String, String> names,
                         && !adapter.config().keepsTies()
                         && words.shape().equals(before.shape());
             }
-            float[] table = words != null ? words.values() : before.toFloats();
-            return !Arrays.equals(own.values(), table);
+            return !haveSameElements(own, words != null ? words : before);
+        }
+
+        /** Piece by piece: tables of words are large. */
+        private static boolean haveSameElements(Tensor left, Tensor right) {
+            boolean same = left.shape().equals(right.shape());
+            long elements = left.shape().elements();
+            double[] some = new double[(int) Math.min(PIECE, elements)];
+            double[] others = new double[some.length];
+            for (long from = 0; same && from < elements; from += PIECE) {
+                int count = (int) Math.min(PIECE, elements - from);
+                left.read(from, some, 0, count);
+                right.read(from, others, 0, count);
+                same = Arrays.equals(some, 0, count, others, 0, count);
+            }
+            return same;
         }
 
         private boolean adapts(String weight) {

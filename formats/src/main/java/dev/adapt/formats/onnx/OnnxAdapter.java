@@ -66,7 +66,7 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
             parameters.put(AdapterInputs.right(target.canonical()), rounded(update.foldedRight(ops)));
             parameters.put(AdapterInputs.left(target.canonical()), rounded(update.foldedLeft(ops)));
         }
-        parameters.putAll(adapter.saved());
+        adapter.saved().forEach((name, tensor) -> parameters.put(name, FloatTensor.of(tensor)));
         return new OnnxAdapter(parameters);
     }
 

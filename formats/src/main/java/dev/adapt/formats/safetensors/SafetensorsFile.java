@@ -2,6 +2,7 @@ package dev.adapt.formats.safetensors;
 
 import dev.adapt.formats.FormatException;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -21,12 +22,14 @@ public final class SafetensorsFile implements AutoCloseable {
     private final Path path;
     private final SafetensorsHeader header;
     private final Map<String, TensorInfo> byName;
+    private final FileChannel channel;
     private final Arena arena;
     private final MemorySegment data;
 
-    private SafetensorsFile(Path path, SafetensorsHeader header, Arena arena, MemorySegment data) {
+    private SafetensorsFile(Path path, SafetensorsHeader header, FileChannel channel, Arena arena, MemorySegment data) {
         this.path = path;
         this.header = header;
+        this.channel = channel;
         this.arena = arena;
         this.data = data;
         this.byName = new LinkedHashMap<>();
@@ -39,26 +42,34 @@ public final class SafetensorsFile implements AutoCloseable {
      * @throws FormatException if it breaks a {@link SafetensorsRule}
      * @throws IOException if it cannot be read
      */
-    @SuppressWarnings("MustBeClosedChecker") // the arena is closed with the file it maps
+    @SuppressWarnings("MustBeClosedChecker") // channel and arena are closed with the file they are of
     public static SafetensorsFile open(Path path) throws IOException {
         if (Files.isDirectory(path)) {
             throw new FormatException(path, "is a folder, expected a safetensors file");
         }
-        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+        FileChannel channel = FileChannel.open(path, StandardOpenOption.READ);
+        Arena arena = Arena.ofShared();
+        try {
             SafetensorsHeader header = readHeader(path, channel);
-            Arena arena = Arena.ofShared();
-            try {
-                MemorySegment data = channel.map(
-                                FileChannel.MapMode.READ_ONLY,
-                                header.dataOffset(),
-                                header.fileBytes() - header.dataOffset(),
-                                arena)
-                        .asReadOnly();
-                return new SafetensorsFile(path, header, arena, data);
-            } catch (IOException | RuntimeException e) {
-                arena.close();
-                throw e;
-            }
+            MemorySegment data = channel.map(
+                            FileChannel.MapMode.READ_ONLY,
+                            header.dataOffset(),
+                            header.fileBytes() - header.dataOffset(),
+                            arena)
+                    .asReadOnly();
+            return new SafetensorsFile(path, header, channel, arena, data);
+        } catch (IOException | RuntimeException e) {
+            close(channel, arena);
+            throw e;
+        }
+    }
+
+    private static void close(FileChannel channel, Arena arena) {
+        arena.close();
+        try {
+            channel.close();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 
@@ -118,11 +129,12 @@ public final class SafetensorsFile implements AutoCloseable {
     }
 
     private TensorView view(TensorInfo info) {
-        return new TensorView(path, header.dataOffset() + info.begin(), info, data.asSlice(info.begin(), info.bytes()));
+        return new TensorView(
+                path, header.dataOffset() + info.begin(), info, data.asSlice(info.begin(), info.bytes()), channel);
     }
 
     @Override
     public void close() {
-        arena.close();
+        close(channel, arena);
     }
 }

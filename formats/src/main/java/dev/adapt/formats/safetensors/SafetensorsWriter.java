@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
@@ -22,10 +23,12 @@ public final class SafetensorsWriter implements AutoCloseable {
     /** Values converted at a time. */
     private static final int CHUNK = 1 << 18;
 
+    private final Path path;
     private final SafetensorsHeader header;
     private final FileChannel channel;
 
-    private SafetensorsWriter(SafetensorsHeader header, FileChannel channel) {
+    private SafetensorsWriter(Path path, SafetensorsHeader header, FileChannel channel) {
+        this.path = path;
         this.header = header;
         this.channel = channel;
     }
@@ -37,7 +40,7 @@ public final class SafetensorsWriter implements AutoCloseable {
      */
     public static SafetensorsWriter create(Path path, SafetensorsHeader header) throws IOException {
         FileChannel channel = FileChannel.open(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
-        SafetensorsWriter writer = new SafetensorsWriter(header, channel);
+        SafetensorsWriter writer = new SafetensorsWriter(path, header, channel);
         try {
             writer.writeAt(0, ByteBuffer.wrap(header.encode()));
         } catch (IOException e) {
@@ -45,6 +48,16 @@ public final class SafetensorsWriter implements AutoCloseable {
             throw e;
         }
         return writer;
+    }
+
+    /**
+     * Opens a file that is whole, to write over some of its tensors.
+     *
+     * @param header the file's own
+     */
+    @SuppressWarnings("MustBeClosedChecker") // closed with the writer
+    public static SafetensorsWriter patch(Path path, SafetensorsHeader header) throws IOException {
+        return new SafetensorsWriter(path, header, FileChannel.open(path, StandardOpenOption.WRITE));
     }
 
     /** Writes a whole file of float32 tensors atomically, in the order the format prefers. */
@@ -141,7 +154,7 @@ public final class SafetensorsWriter implements AutoCloseable {
     public synchronized void transfer(FileChannel source, long position, long count, long offset) throws IOException {
         channel.position(header.dataOffset() + offset);
         for (long done = 0; done < count; ) {
-            long moved = source.transferTo(position + done, count - done, channel);
+            long moved = transferSome(source, position + done, count - done);
             if (moved <= 0) {
                 throw new IOException("the source ended " + (count - done) + " bytes early");
             }
@@ -149,16 +162,43 @@ public final class SafetensorsWriter implements AutoCloseable {
         }
     }
 
+    private long transferSome(FileChannel source, long position, long count) throws IOException {
+        try {
+            return source.transferTo(position, count, channel);
+        } catch (IOException e) {
+            throw unwritable(e);
+        }
+    }
+
     /** Has the disk take what was written so far; safe while others write. */
     public void flush() throws IOException {
-        channel.force(false);
+        try {
+            channel.force(false);
+        } catch (IOException e) {
+            throw unwritable(e);
+        }
     }
 
     private void writeAt(long at, ByteBuffer bytes) throws IOException {
         long position = at;
-        while (bytes.hasRemaining()) {
-            position += channel.write(bytes, position);
+        try {
+            while (bytes.hasRemaining()) {
+                position += channel.write(bytes, position);
+            }
+        } catch (IOException e) {
+            throw unwritable(e);
         }
+    }
+
+    /** The system's reason says what is the matter, and not where. */
+    private IOException unwritable(IOException cause) {
+        FileSystemException named = new FileSystemException(
+                path.toString(),
+                null,
+                "cannot be written (" + cause.getMessage() + "): it needs " + header.fileBytes()
+                        + " bytes; make room for it, or write elsewhere");
+        named.initCause(cause);
+        return named;
     }
 
     @Override

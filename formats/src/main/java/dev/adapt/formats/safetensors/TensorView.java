@@ -5,9 +5,14 @@ import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.TensorDigest;
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 
 /**
@@ -16,8 +21,14 @@ import java.nio.file.Path;
  *
  * @param file the file it lies in
  * @param position where its first byte lies in that file
+ * @param data its bytes, mapped: those that were touched count as this process's memory
+ * @param channel the open file, for {@link #copy}
  */
-public record TensorView(Path file, long position, TensorInfo info, MemorySegment data) implements Tensor {
+public record TensorView(Path file, long position, TensorInfo info, MemorySegment data, FileChannel channel)
+        implements Tensor {
+    /** Elements converted at a time, and bytes digested. */
+    private static final int CHUNK = 1 << 18;
+
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -43,8 +54,7 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
      */
     @Override
     public float[] toFloats() {
-        FloatFormat format = dtype().floatFormat()
-                .orElseThrow(() -> wrongDtype("floating-point numbers (F64, F32, F16, BF16, F8_E4M3 or F8_E5M2)"));
+        FloatFormat format = format();
         float[] out = new float[elementsAsInt()];
         format.decode(data, 0, out, out.length);
         return out;
@@ -69,14 +79,70 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
         return out;
     }
 
+    /**
+     * This tensor, once it is known to hold numbers that {@link #toFloats} and {@link #read} convert.
+     *
+     * @throws FormatException if it does not
+     */
+    public TensorView requireFloats() {
+        format();
+        return this;
+    }
+
+    @Override
+    public void read(long from, double[] into, int at, int count) {
+        FloatFormat format = format();
+        int step = Math.min(count, CHUNK / format.bytes());
+        float[] floats = new float[step];
+        MemorySegment bytes = MemorySegment.ofArray(new byte[step * format.bytes()]);
+        for (int done = 0; done < count; done += step) {
+            int own = Math.min(step, count - done);
+            copyUnchecked((from + done) * format.bytes(), bytes.asSlice(0, (long) own * format.bytes()));
+            format.decode(bytes, 0, floats, own);
+            for (int i = 0; i < own; i++) {
+                into[at + done + i] = floats[i];
+            }
+        }
+    }
+
+    /**
+     * Copies bytes of the tensor, which leaves the mapping untouched: no page of it becomes this process's memory.
+     *
+     * @param offset the first of them, from the tensor's start
+     * @throws EOFException if the file became shorter since it was opened
+     */
+    public void copy(long offset, MemorySegment into) throws IOException {
+        ByteBuffer buffer = into.asByteBuffer();
+        while (buffer.hasRemaining()) {
+            if (channel.read(buffer, position + offset + buffer.position()) < 0) {
+                throw new EOFException(file + ": became shorter while it was read");
+            }
+        }
+    }
+
+    private void copyUnchecked(long offset, MemorySegment into) {
+        try {
+            copy(offset, into);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
     /** The tensor's {@link TensorDigest}. */
     public String sha256() {
         TensorDigest digest = new TensorDigest(dtype().name(), shape());
-        long step = 1 << 26;
-        for (long at = 0; at < data.byteSize(); at += step) {
-            digest.add(data.asSlice(at, Math.min(step, data.byteSize() - at)).asByteBuffer());
+        byte[] bytes = new byte[(int) Math.min(CHUNK, data.byteSize())];
+        for (long at = 0; at < data.byteSize(); at += CHUNK) {
+            int count = (int) Math.min(CHUNK, data.byteSize() - at);
+            copyUnchecked(at, MemorySegment.ofArray(bytes).asSlice(0, count));
+            digest.add(ByteBuffer.wrap(bytes, 0, count));
         }
         return digest.hex();
+    }
+
+    private FloatFormat format() {
+        return dtype().floatFormat()
+                .orElseThrow(() -> wrongDtype("floating-point numbers (F64, F32, F16, BF16, F8_E4M3 or F8_E5M2)"));
     }
 
     private int elementsAsInt() {

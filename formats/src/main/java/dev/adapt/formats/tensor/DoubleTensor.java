@@ -30,6 +30,11 @@ public record DoubleTensor(Shape shape, double[] values) implements Tensor {
     }
 
     @Override
+    public void read(long from, double[] into, int at, int count) {
+        System.arraycopy(values, Math.toIntExact(from), into, at, count);
+    }
+
+    @Override
     public float[] toFloats() {
         float[] out = new float[values.length];
         for (int i = 0; i < out.length; i++) {

@@ -12,6 +12,18 @@ public record FloatTensor(Shape shape, float[] values) implements Tensor {
         }
     }
 
+    /** The elements of any tensor, in memory. */
+    public static FloatTensor of(Tensor tensor) {
+        return tensor instanceof FloatTensor same ? same : new FloatTensor(tensor.shape(), tensor.toFloats());
+    }
+
+    @Override
+    public void read(long from, double[] into, int at, int count) {
+        for (int i = 0; i < count; i++) {
+            into[at + i] = values[Math.toIntExact(from) + i];
+        }
+    }
+
     /** The elements themselves, not a copy. */
     @Override
     public float[] toFloats() {
@@ -37,10 +49,5 @@ public record FloatTensor(Shape shape, float[] values) implements Tensor {
                 .order(ByteOrder.LITTLE_ENDIAN);
         bytes.asFloatBuffer().put(values);
         return bytes;
-    }
-
-    /** The {@link TensorDigest} of the tensor as F32. */
-    public String sha256() {
-        return new TensorDigest("F32", shape).add(toBytes()).hex();
     }
 }

@@ -10,6 +10,13 @@ public record LongTensor(Shape shape, long[] values) implements Tensor {
     }
 
     @Override
+    public void read(long from, double[] into, int at, int count) {
+        for (int i = 0; i < count; i++) {
+            into[at + i] = values[Math.toIntExact(from + i)];
+        }
+    }
+
+    @Override
     public float[] toFloats() {
         float[] out = new float[values.length];
         for (int i = 0; i < out.length; i++) {

@@ -7,4 +7,12 @@ public interface Tensor {
 
     /** Its elements as float32, row-major, rounded to nearest even where the element type is wider. */
     float[] toFloats();
+
+    /**
+     * Reads some of its elements, each as {@link #toFloats} gives it or, where it is wider, as it is.
+     *
+     * @param from the first of them
+     * @param into gets {@code count} values, from {@code at} on
+     */
+    void read(long from, double[] into, int at, int count);
 }

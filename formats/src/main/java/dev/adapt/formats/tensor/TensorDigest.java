@@ -1,6 +1,7 @@
 package dev.adapt.formats.tensor;
 
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -11,7 +12,27 @@ import java.util.HexFormat;
  * the elements' little-endian bytes, row-major.
  */
 public final class TensorDigest {
+    private static final int CHUNK = 1 << 14;
+
     private final MessageDigest digest;
+
+    /** The digest of any tensor as F32. */
+    public static String ofFloats(Tensor tensor) {
+        TensorDigest digest = new TensorDigest("F32", tensor.shape());
+        long elements = tensor.shape().elements();
+        double[] values = new double[(int) Math.min(CHUNK, elements)];
+        ByteBuffer bytes = ByteBuffer.allocate(values.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+        for (long from = 0; from < elements; from += CHUNK) {
+            int count = (int) Math.min(CHUNK, elements - from);
+            tensor.read(from, values, 0, count);
+            bytes.clear();
+            for (int i = 0; i < count; i++) {
+                bytes.putFloat((float) values[i]);
+            }
+            digest.add(bytes.flip());
+        }
+        return digest.hex();
+    }
 
     /** Begins the digest of a tensor. */
     public TensorDigest(String dtype, Shape shape) {

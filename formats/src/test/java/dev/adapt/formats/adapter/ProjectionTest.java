@@ -50,10 +50,10 @@ class ProjectionTest {
         long key = random.nextLong();
         Projection fused = Projection.draw(key, rank, in, out, Rounding.FMA);
         Projection unfused = Projection.draw(key, rank, in, out, Rounding.UNFUSED);
-        assertEquals(rank * in, fused.a().length);
-        assertEquals(out * rank, fused.b().length);
-        assertBounded(fused.a(), unfused.a(), Math.sqrt(6.0 / in));
-        assertBounded(fused.b(), unfused.b(), Math.sqrt(6.0 / rank));
+        assertEquals((long) rank * in, fused.a().shape().elements());
+        assertEquals((long) out * rank, fused.b().shape().elements());
+        assertBounded(fused.a().toFloats(), unfused.a().toFloats(), Math.sqrt(6.0 / in));
+        assertBounded(fused.b().toFloats(), unfused.b().toFloats(), Math.sqrt(6.0 / rank));
     }
 
     private static void assertBounded(float[] fused, float[] unfused, double bound) {
@@ -66,9 +66,9 @@ class ProjectionTest {
 
     @Test
     void onlyTheKeysLow32BitsCount() {
-        float[] low = Projection.draw(7, 3, 5, 4, Rounding.FMA).b();
+        float[] low = Projection.draw(7, 3, 5, 4, Rounding.FMA).b().toFloats();
         assertArrayEquals(
-                low, Projection.draw(7 + (1L << 32), 3, 5, 4, Rounding.FMA).b());
+                low, Projection.draw(7 + (1L << 32), 3, 5, 4, Rounding.FMA).b().toFloats());
     }
 
     @ParameterizedTest
@@ -91,8 +91,8 @@ class ProjectionTest {
         assumeTrue(fixtures != null, "ADAPT_FIXTURES does not name the folder of reference cases");
         Projection drawn = Projection.draw(key, rank, in, out, Rounding.FMA);
         try (SafetensorsFile file = SafetensorsFile.open(Path.of(fixtures, "vera_projections.safetensors"))) {
-            assertBits(file.tensor("key" + key + ".r" + rank + ".A"), drawn.a());
-            assertBits(file.tensor("key" + key + ".r" + rank + ".B"), drawn.b());
+            assertBits(file.tensor("key" + key + ".r" + rank + ".A"), drawn.a().toFloats());
+            assertBits(file.tensor("key" + key + ".r" + rank + ".B"), drawn.b().toFloats());
         }
     }
 

@@ -122,7 +122,7 @@ class UpdateTest {
     }
 
     private static FloatTensor tensor(BoundAdapter adapter, String key) {
-        return Objects.requireNonNull(adapter.tensors().get(key), key);
+        return FloatTensor.of(Objects.requireNonNull(adapter.tensors().get(key), key));
     }
 
     private static double at(FloatTensor matrix, int row, int column) {

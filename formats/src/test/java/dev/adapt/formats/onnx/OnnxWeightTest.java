@@ -9,12 +9,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
+import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
-import dev.adapt.formats.safetensors.TensorInfo;
+import dev.adapt.formats.safetensors.TensorSpec;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.math.BigDecimal;
@@ -24,6 +26,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -46,9 +49,21 @@ class OnnxWeightTest {
             }
         }
         Shape shape = Shape.of(1, values.length);
-        TensorInfo info = new TensorInfo("w", dtype, shape, 0, bytes.capacity());
         MemorySegment data = MemorySegment.ofBuffer(bytes.flip());
-        return new OnnxWeight("w", new TensorView(Path.of("model.safetensors"), 0, info, data)).half();
+        return new OnnxWeight("w", stored(new TensorSpec("w", dtype, shape), data)).half();
+    }
+
+    /** A tensor of a file that is mapped until the tests end, and gone from its folder at once. */
+    private static TensorView stored(TensorSpec spec, MemorySegment data) {
+        try {
+            Path file = Files.createTempFile("weight", ".safetensors");
+            SafetensorsWriter.write(file, SafetensorsHeader.of(List.of(spec), Map.of()), tensor -> data);
+            TensorView tensor = SafetensorsFile.open(file).tensor(spec.name());
+            Files.delete(file);
+            return tensor;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private static float[] halves(MemorySegment bytes) {

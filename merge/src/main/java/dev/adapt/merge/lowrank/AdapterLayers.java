@@ -134,7 +134,7 @@ public record AdapterLayers(
 
     private static DoubleTensor leaf(
             BoundAdapter bound, Target target, String key, Map<String, DoubleTensor> shared, Weight weight) {
-        FloatTensor own = bound.tensors().get(key);
+        Tensor own = bound.tensors().get(key);
         if (own == null) {
             FloatTensor stored = weight.get();
             return DoubleTensor.of(target.transposed() ? stored.transposed() : stored);

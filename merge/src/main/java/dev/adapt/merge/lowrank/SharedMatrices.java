@@ -10,6 +10,8 @@ import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.formats.tensor.TensorDigest;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.Optional;
@@ -53,7 +55,7 @@ public enum SharedMatrices {
         for (Part part : bound.method().parts(bound.targets().getFirst(), bound.targets())) {
             String key = BoundAdapter.key(part, bound.targets().getFirst());
             if (part.shared() && !output.has(key)) {
-                FloatTensor drawn = Objects.requireNonNull(bound.tensors().get(key));
+                Tensor drawn = Objects.requireNonNull(bound.tensors().get(key));
                 output.put(adapter.file(), key, DoubleTensor.of(drawn), Dtype.F32);
             }
         }
@@ -71,8 +73,8 @@ public enum SharedMatrices {
         output.remove(A);
         output.remove(B);
         output.metadata().putAll(vera.rounded(rounding).metadata());
-        output.metadata().put(BoundAdapter.PART_SHA256 + "vera_A", a.sha256());
-        output.metadata().put(BoundAdapter.PART_SHA256 + "vera_B", b.sha256());
+        output.metadata().put(BoundAdapter.PART_SHA256 + "vera_A", TensorDigest.ofFloats(a));
+        output.metadata().put(BoundAdapter.PART_SHA256 + "vera_B", TensorDigest.ofFloats(b));
     }
 
     /** The rounding by which the seed draws these matrices, if one does. */
@@ -82,7 +84,8 @@ public enum SharedMatrices {
         return Arrays.stream(Projection.Rounding.values())
                 .filter(rounding -> {
                     Projection drawn = Projection.draw(vera.key(), vera.rank(), in, out, rounding);
-                    return Arrays.equals(drawn.a(), a.values()) && Arrays.equals(drawn.b(), b.values());
+                    return Arrays.equals(drawn.a().toFloats(), a.values())
+                            && Arrays.equals(drawn.b().toFloats(), b.values());
                 })
                 .findFirst();
     }

@@ -62,6 +62,12 @@ final class MergeBenchmark implements Callable<Integer> {
     @Option(names = "--runs", paramLabel = "N", description = "pairs of cp and merge; medians are printed")
     private int runs = 5;
 
+    @Option(
+            names = "--each",
+            paramLabel = "N",
+            description = "instead: that many LoRA adapters, merged one by one and by one `adapt merge --each`")
+    private int each;
+
     @Option(names = "--folder", paramLabel = "DIR", description = "where to make the files, which are deleted again")
     private Optional<Path> folder = Optional.empty();
 
@@ -96,6 +102,10 @@ final class MergeBenchmark implements Callable<Integer> {
                     machine.writeBytes() / 1e9,
                     machine.fma() / 1e9,
                     startUp);
+            if (each > 0) {
+                measureEach(shape, work, base);
+                return 0;
+            }
             for (String kind : adapters) {
                 Path adapter = work.resolve(kind);
                 long products = writeAdapter(shape, kind, adapter);
@@ -171,6 +181,45 @@ final class MergeBenchmark implements Callable<Integer> {
                 "  floor %.2f s = start-up %.2f + the larger of write %.2f and (read %.2f + write %.2f + arithmetic "
                         + "%.2f) / %d; measured %.2f s; the rest, %.2f s, is conversion, compiling and waiting",
                 floor, startUp, write, read, write, arithmetic, count, seconds, seconds - floor);
+    }
+
+    /** As many merged models as there are adapters, from one reading of the base and from one for each. */
+    private void measureEach(LlamaShape shape, Path work, Path base) throws IOException, InterruptedException {
+        List<Path> folders = new ArrayList<>();
+        for (int i = 0; i < each; i++) {
+            folders.add(work.resolve("lora-" + i));
+            shape.writeLora(folders.getLast(), loraRank, i);
+        }
+        Path out = work.resolve("each");
+        for (int count : threads) {
+            List<Double> ratios = new ArrayList<>();
+            List<Measured> together = new ArrayList<>();
+            List<Double> alone = new ArrayList<>();
+            for (int run = 0; run < runs; run++) {
+                double seconds = 0;
+                for (Path adapter : folders) {
+                    seconds += merge(work, base, adapter, count, "--no-fsync").seconds();
+                }
+                List<String> command =
+                        new ArrayList<>(List.of(System.getProperty("adapt.launcher"), "merge", "--each"));
+                folders.forEach(folder -> command.add(folder.toString()));
+                command.addAll(List.of("--into", base.toString(), "--out-dir", out.toString(), "--no-fsync"));
+                command.addAll(List.of("--threads", Integer.toString(count)));
+                together.add(Measured.run(command));
+                delete(out);
+                alone.add(seconds);
+                ratios.add(together.getLast().seconds() / seconds);
+            }
+            print(
+                    "%d adapters, %d threads: one by one %.2f s, --each %.2f s, %.2f x; --each took %.2f s of CPU and %.0f MB",
+                    each,
+                    count,
+                    alone.stream().sorted().toList().get(runs / 2),
+                    median(together, Measured::seconds),
+                    ratios.stream().sorted().toList().get(runs / 2),
+                    median(together, Measured::cpuSeconds),
+                    together.stream().mapToLong(Measured::peakResident).max().orElseThrow() / 1e6);
+        }
     }
 
     private static Measured merge(Path work, Path base, Path adapter, int count, String... options)

@@ -1,0 +1,138 @@
+package dev.adapt.merge;
+
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.BaseChange;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.PatchJournal;
+import dev.adapt.formats.safetensors.SafetensorsFile;
+import dev.adapt.formats.safetensors.SafetensorsWriter;
+import dev.adapt.formats.safetensors.TensorInfo;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * A merge into the base's own files: only the touched tensors are written, where they are. A {@link PatchJournal} holds
+ * their old bytes meanwhile.
+ */
+final class Patch {
+    private final Checkpoint base;
+    private final List<Part> parts;
+
+    /** The touched tensors of one file. */
+    private record Part(SafetensorsFile file, MergePlan.Output output) {}
+
+    private Patch(Checkpoint base, List<Part> parts) {
+        this.base = base;
+        this.parts = parts;
+    }
+
+    /**
+     * A patch that is checked, and has changed nothing.
+     *
+     * @throws UsageException if the merge adds or moves a tensor, changes a shape or config.json, or a file is a link
+     */
+    static Patch of(Checkpoint base, MergePlan plan, Optional<BaseChange> change) {
+        if (change.isPresent()) {
+            throw refused("the adapter brings a head, other words or another tie, which config.json must say");
+        }
+        List<Part> parts = new ArrayList<>();
+        for (int i = 0; i < plan.outputs().size(); i++) {
+            MergePlan.Output output = plan.outputs().get(i);
+            SafetensorsFile file = base.files().get(i);
+            requireSame(file, output);
+            MergePlan.Output touched = touched(output);
+            if (touched.tasks().isEmpty()) {
+                continue;
+            }
+            if (Files.isSymbolicLink(file.path())) {
+                throw refused(file.path() + " is a link, and others may read the file it leads to");
+            }
+            parts.add(new Part(file, touched));
+        }
+        return new Patch(base, parts);
+    }
+
+    private static UsageException refused(String why) {
+        return new UsageException("--in-place: " + why + "; merge to a new place with --out");
+    }
+
+    /** What is left to do where the rest of the file is there already. */
+    static MergePlan.Output touched(MergePlan.Output output) {
+        return new MergePlan.Output(
+                output.name(),
+                output.header(),
+                output.tasks().stream()
+                        .filter(task -> !(task instanceof MergePlan.Task.Copy))
+                        .toList());
+    }
+
+    /**
+     * All tensors lie where they lay.
+     *
+     * @throws UsageException if one does not
+     */
+    static void requireSame(SafetensorsFile file, MergePlan.Output output) {
+        List<TensorInfo> before = file.header().tensors();
+        List<TensorInfo> after = output.header().tensors();
+        for (int i = 0; i < after.size(); i++) {
+            if (i >= before.size() || !before.get(i).equals(after.get(i))) {
+                throw refused(file.path() + " would get " + after.get(i).name() + " "
+                        + after.get(i).shape() + " " + after.get(i).dtype() + ", for which it has no place");
+            }
+        }
+    }
+
+    /** How many bytes will be written. */
+    long bytes() {
+        return parts.stream()
+                .flatMap(part -> part.output().tasks().stream())
+                .mapToLong(task -> place(task).bytes())
+                .sum();
+    }
+
+    private static TensorInfo place(MergePlan.Task task) {
+        return switch (task) {
+            case MergePlan.Task.Adapt adapt -> adapt.place();
+            case MergePlan.Task.Replace replace -> replace.place();
+            case MergePlan.Task.Copy copy -> throw new IllegalArgumentException(copy + " touches nothing");
+        };
+    }
+
+    /**
+     * Changes the files.
+     *
+     * @throws IOException if something cannot be read or written; the files are then as they were
+     */
+    void run(Merger.Settings settings, Pass.TileSink sink) throws IOException {
+        Path folder = Files.isDirectory(base.path())
+                ? base.path()
+                : base.path().toAbsolutePath().resolveSibling(".").normalize();
+        try (PatchJournal journal = PatchJournal.begin(folder)) {
+            for (Part part : parts) {
+                for (MergePlan.Task task : part.output().tasks()) {
+                    TensorInfo place = place(task);
+                    long position = part.file().tensor(place.name()).position();
+                    journal.keep(part.file().path(), position, place.bytes());
+                }
+            }
+            journal.ready();
+            for (Part part : parts) {
+                write(part, settings, sink);
+            }
+            journal.commit();
+        }
+    }
+
+    private static void write(Part part, Merger.Settings settings, Pass.TileSink sink) throws IOException {
+        try (SafetensorsWriter writer =
+                        SafetensorsWriter.patch(part.file().path(), part.file().header());
+                WriteBehind _ = WriteBehind.of(List.of(writer), settings.written())) {
+            new Pass(settings.kernels(), settings.written())
+                    .run(List.of(new Pass.Destination(part.output(), writer, sink)), settings.threads());
+        }
+    }
+}
