@@ -99,7 +99,7 @@ final class CombineCommand implements Callable<Integer> {
         AdapterCombination combination = new AdapterCombination(how, own);
         AdapterCombination.Result result;
         if (base.isPresent()) {
-            try (Checkpoint checkpoint = Checkpoint.open(base.get())) {
+            try (Checkpoint checkpoint = Checkpoints.open(base.get())) {
                 result = combination.combine(read(Optional.of(checkpoint)), dtype.dtype(), out);
             }
         } else {

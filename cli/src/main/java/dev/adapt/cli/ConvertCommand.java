@@ -93,7 +93,7 @@ final class ConvertCommand implements Callable<Integer> {
         Conversion conversion = new Conversion(form(), cut.cut(), dtype.map(StoredAs::dtype), projection(), prefix);
         Conversion.Result result;
         if (base.isPresent()) {
-            try (Checkpoint checkpoint = Checkpoint.open(base.get())) {
+            try (Checkpoint checkpoint = Checkpoints.open(base.get())) {
                 result = conversion.convert(adapter, Optional.of(checkpoint), force, out);
             }
         } else {

@@ -74,8 +74,8 @@ final class DiffCommand implements Callable<Integer> {
         if (!(tolerance >= 0)) {
             throw new UsageException("--tolerance: expected a number of at least 0, found " + tolerance);
         }
-        try (Checkpoint a = Checkpoint.open(weights(left));
-                Checkpoint b = Checkpoint.open(weights(right))) {
+        try (Checkpoint a = Checkpoints.open(weights(left));
+                Checkpoint b = Checkpoints.open(weights(right))) {
             CheckpointDiff diff = CheckpointDiff.of(a, b, threads);
             List<CheckpointDiff.Entry> config = configDiff();
             boolean same = diff.equal(tolerance) && config.stream().allMatch(entry -> PROVENANCE.contains(entry.key()));

@@ -41,7 +41,7 @@ final class ExportAdapterCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         long start = System.nanoTime();
-        try (Checkpoint checkpoint = Checkpoint.open(base)) {
+        try (Checkpoint checkpoint = Checkpoints.open(base)) {
             BoundAdapter bound = new Binding(checkpoint).bind(Adapters.read(path), false);
             OnnxAdapter adapter = OnnxAdapter.of(bound, Model.of(checkpoint, bound)::leaf);
             adapter.write(out);

@@ -110,7 +110,7 @@ final class ExportOnnxCommand implements Callable<Integer> {
                     + " its place open: give one or the other");
         }
         long start = System.nanoTime();
-        try (Checkpoint checkpoint = Checkpoint.open(path)) {
+        try (Checkpoint checkpoint = Checkpoints.open(path)) {
             OnnxExport.Weights weights = selfContained ? OnnxExport.Weights.OWN : OnnxExport.Weights.LINKED;
             Model model = inputs ? open(checkpoint) : model(checkpoint);
             OnnxExport exported = OnnxExport.run(model, out, new OnnxExport.Options(weights, precision, inputs, past));

@@ -73,8 +73,8 @@ final class ExtractCommand implements Callable<Integer> {
                 targets,
                 saved,
                 dtype.dtype());
-        try (Checkpoint tuned = Checkpoint.open(from);
-                Checkpoint original = Checkpoint.open(base)) {
+        try (Checkpoint tuned = Checkpoints.open(from);
+                Checkpoint original = Checkpoints.open(base)) {
             Extraction.Result result = extraction.extract(tuned, original, out);
             System.out.print(json ? asJson(result).toPrettyString() + "\n" : text(result));
         }

@@ -235,7 +235,7 @@ final class GenerateCommand implements Callable<Integer> {
                 return timed(generation, decoder, "ONNX Runtime, " + runner.provider(), begin);
             }
         }
-        try (Checkpoint checkpoint = Checkpoint.open(base.orElseThrow())) {
+        try (Checkpoint checkpoint = Checkpoints.open(base.orElseThrow())) {
             Model model = adapter.isEmpty()
                     ? Model.of(checkpoint)
                     : Model.of(checkpoint, new Binding(checkpoint).bind(Adapter.read(adapter.get()), false));

@@ -63,7 +63,7 @@ final class InspectCommand implements Callable<Integer> {
             printTree(tree);
             return 0;
         }
-        try (Checkpoint checkpoint = Checkpoint.open(adapter ? path.resolve(Adapter.FILE) : path)) {
+        try (Checkpoint checkpoint = Checkpoints.open(adapter ? path.resolve(Adapter.FILE) : path)) {
             Optional<AdapterSize> size = adapter ? Optional.of(sizeOfAdapter()) : Optional.empty();
             if (json) {
                 System.out.println(asJson(checkpoint, size).toPrettyString());
@@ -123,7 +123,7 @@ final class InspectCommand implements Callable<Integer> {
         if (base.isEmpty()) {
             return AdapterSize.of(adapter);
         }
-        try (Checkpoint checkpoint = Checkpoint.open(base.get())) {
+        try (Checkpoint checkpoint = Checkpoints.open(base.get())) {
             return AdapterSize.of(adapter, checkpoint);
         }
     }

@@ -129,7 +129,7 @@ final class MergeCommand implements Callable<Integer> {
         long start = System.nanoTime();
         Statistics statistics = new Statistics();
         Merger.Settings settings = settings(statistics);
-        try (Checkpoint base = Checkpoint.open(into);
+        try (Checkpoint base = Checkpoints.open(into);
                 OpenAdapters opened = OpenAdapters.open(folders)) {
             List<MergePlan.Weighted> adapters = adapters(base, opened);
             List<Merger> mergers = each

@@ -2,9 +2,12 @@ package dev.adapt.cli;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Pattern;
 
 /** Rows of text in aligned columns: numbers to the right, words to the left, two spaces between. */
 final class TextTable {
+    private static final Pattern NUMBER = Pattern.compile("[-+]?[\\d.,]+(e[-+]?\\d+)?( ?([KMGT]?B|s|ms|%))?|–");
+
     private final List<List<String>> rows = new ArrayList<>();
 
     TextTable(String... headings) {
@@ -22,13 +25,20 @@ final class TextTable {
 
     @Override
     public String toString() {
+        int columns = rows.stream().mapToInt(List::size).max().orElse(0);
+        int[] widths = new int[columns];
+        boolean[] numeric = new boolean[columns];
+        for (int column = 0; column < columns; column++) {
+            widths[column] = width(column);
+            numeric[column] = isNumeric(column);
+        }
         StringBuilder text = new StringBuilder();
         for (List<String> row : rows) {
             StringBuilder line = new StringBuilder();
             for (int column = 0; column < row.size(); column++) {
                 String cell = row.get(column);
-                String gap = " ".repeat(width(column) - cell.length());
-                line.append(isNumeric(column) ? gap + cell : cell + gap).append("  ");
+                String gap = " ".repeat(widths[column] - cell.length());
+                line.append(numeric[column] ? gap + cell : cell + gap).append("  ");
             }
             text.append(line.toString().stripTrailing()).append('\n');
         }
@@ -48,6 +58,6 @@ final class TextTable {
                 && rows.stream()
                         .skip(1)
                         .filter(row -> column < row.size())
-                        .allMatch(row -> row.get(column).matches("[-+]?[\\d.,]+(e[-+]?\\d+)?( ?([KMGT]?B|s|ms|%))?|–"));
+                        .allMatch(row -> NUMBER.matcher(row.get(column)).matches());
     }
 }

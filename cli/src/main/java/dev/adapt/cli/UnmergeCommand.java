@@ -35,7 +35,7 @@ final class UnmergeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        try (Checkpoint merged = Checkpoint.open(mergedPath);
+        try (Checkpoint merged = Checkpoints.open(mergedPath);
                 Unmerger unmerger = new Unmerger(merged, undo)) {
             unmerger.unmerge(out);
             System.out.println(out + ": the base, " + unmerger.restored() + " tensors restored and checked");

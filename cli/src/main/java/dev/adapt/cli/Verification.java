@@ -155,7 +155,7 @@ final class Verification implements AutoCloseable {
     }
 
     private Checkpoint open(Path path) throws IOException {
-        Checkpoint checkpoint = Checkpoint.open(path);
+        Checkpoint checkpoint = Checkpoints.open(path);
         closers.push(checkpoint::close);
         return checkpoint;
     }

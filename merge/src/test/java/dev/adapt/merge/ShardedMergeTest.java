@@ -59,10 +59,11 @@ class ShardedMergeTest {
         Path base = base(random);
         Path whole = folder.resolve("whole");
         Path sharded = folder.resolve("sharded");
-        Path undo = folder.resolve("undo");
+        Path wholeUndo = folder.resolve("whole.undo");
+        Path undo = folder.resolve("sharded.undo");
         try (Checkpoint opened = Checkpoint.open(base)) {
             List<MergePlan.Weighted> adapters = List.of(new MergePlan.Weighted(adapter(opened, random, 3), 1));
-            new Merger(opened, adapters, settings()).merge(whole);
+            new Merger(opened, adapters, settings().undo(wholeUndo)).merge(whole);
             long all = opened.tensors().values().stream()
                     .mapToLong(tensor -> tensor.info().bytes())
                     .sum();
@@ -71,8 +72,13 @@ class ShardedMergeTest {
             assertSame(whole, sharded);
             assertShards(sharded, limit);
         }
-        Path back = folder.resolve("back");
-        try (Checkpoint opened = Checkpoint.open(sharded);
+        assertUndone(whole, wholeUndo, base);
+        assertUndone(sharded, undo, base);
+    }
+
+    private void assertUndone(Path merged, Path undo, Path base) throws IOException {
+        Path back = folder.resolve(merged.getFileName() + "-undone");
+        try (Checkpoint opened = Checkpoint.open(merged);
                 Unmerger unmerger = new Unmerger(opened, undo)) {
             unmerger.unmerge(back);
         }

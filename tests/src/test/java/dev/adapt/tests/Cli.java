@@ -1,12 +1,15 @@
 package dev.adapt.tests;
 
 import dev.adapt.cli.Adapt;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
 import picocli.CommandLine;
 
 /** Runs the command line in this JVM, as a user would in a shell. */
-record Cli(int exitCode, String errors) {
+record Cli(int exitCode, String output, String errors) {
     static Cli run(Object... args) {
         String[] words = new String[args.length];
         for (int i = 0; i < words.length; i++) {
@@ -14,6 +17,14 @@ record Cli(int exitCode, String errors) {
         }
         StringWriter errors = new StringWriter();
         CommandLine commandLine = Adapt.commandLine().setErr(new PrintWriter(errors));
-        return new Cli(commandLine.execute(words), errors.toString());
+        ByteArrayOutputStream output = new ByteArrayOutputStream();
+        PrintStream out = System.out;
+        try {
+            System.setOut(new PrintStream(output, true, StandardCharsets.UTF_8));
+            int exitCode = commandLine.execute(words);
+            return new Cli(exitCode, output.toString(StandardCharsets.UTF_8), errors.toString());
+        } finally {
+            System.setOut(out);
+        }
     }
 }

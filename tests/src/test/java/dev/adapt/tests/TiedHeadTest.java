@@ -20,6 +20,7 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.merge.MergePlan;
 import dev.adapt.merge.Merger;
+import dev.adapt.merge.Unmerger;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -28,6 +29,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -168,8 +170,10 @@ class TiedHeadTest {
             assertEquals(unties, bound.change().unties());
             new Merger(opened, bound, 1).merge(out);
             Path shards = folder.resolve("sharded-" + tensors.size());
+            Path undo = folder.resolve("undo");
             List<MergePlan.Weighted> alone = List.of(new MergePlan.Weighted(bound, 1));
-            new Merger(opened, alone, Merger.Settings.of(1).maxShardBytes(1000)).merge(shards);
+            new Merger(opened, alone, Merger.Settings.of(1).maxShardBytes(1000).undo(undo)).merge(shards);
+            assertUndone(shards, undo);
             try (Checkpoint merged = Checkpoint.open(out);
                     Checkpoint sharded = Checkpoint.open(shards)) {
                 assertTrue(sharded.files().size() > 1);
@@ -190,6 +194,21 @@ class TiedHeadTest {
                 }
                 assertTrue(before.length != expected.length || largest > 1e-3, "nothing changed");
             }
+        }
+    }
+
+    /** The base comes back bit for bit, its config.json and its tie included. */
+    private void assertUndone(Path merged, Path undo) throws IOException {
+        Path back = folder.resolve(merged.getFileName() + "-undone");
+        try (Checkpoint opened = Checkpoint.open(merged);
+                Unmerger unmerger = new Unmerger(opened, undo)) {
+            unmerger.unmerge(back);
+        }
+        try (Stream<Path> files = Files.list(back)) {
+            assertEquals(2, files.count());
+        }
+        for (String name : List.of(ModelConfig.FILE, Checkpoint.SINGLE)) {
+            assertArrayEquals(Files.readAllBytes(base.resolve(name)), Files.readAllBytes(back.resolve(name)), name);
         }
     }
 

@@ -41,6 +41,11 @@ public sealed interface AdapterMethod permits Lora, Vera {
     /** What PEFT calls the method. */
     String peftType();
 
+    /** What its paper calls the method. */
+    default String title() {
+        return peftType();
+    }
+
     /** The names of the parts that belong to a layer alone: keys of the adapter's file end with them. */
     List<String> partNames();
 

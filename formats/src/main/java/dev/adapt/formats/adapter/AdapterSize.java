@@ -17,7 +17,7 @@ import java.util.stream.Collectors;
 /**
  * What an adapter costs.
  *
- * @param method PEFT's name of it
+ * @param method its paper's name of it
  * @param ranks its rank, or all of them where layers differ
  * @param modules the number of adapted layers
  * @param trained trained elements of the method's tensors
@@ -50,7 +50,7 @@ public record AdapterSize(
                 .sum();
         boolean known = targets.size() == adapter.modules().size();
         return new AdapterSize(
-                method.peftType(),
+                method.title(),
                 adapter.modules().stream()
                         .map(module -> method.rank(new Target(module, module, module, 1, 1, false)))
                         .distinct()

@@ -152,6 +152,14 @@ public record Lora(
     }
 
     @Override
+    public String title() {
+        if (dora) {
+            return rankStabilised ? "DoRA with rsLoRA's scale" : "DoRA";
+        }
+        return rankStabilised ? "rsLoRA" : "LoRA";
+    }
+
+    @Override
     public List<String> partNames() {
         List<String> names = new ArrayList<>(List.of(A, B, EMBEDDING_A, EMBEDDING_B));
         if (dora) {

@@ -67,6 +67,11 @@ public record Vera(
     }
 
     @Override
+    public String title() {
+        return "VeRA";
+    }
+
+    @Override
     public List<String> partNames() {
         return List.of(LAMBDA_B, LAMBDA_D);
     }
