@@ -49,6 +49,9 @@ import picocli.CommandLine.Spec;
             VerifyCommand.class,
             GenerateCommand.class,
             InspectCommand.class,
+            CountCommand.class,
+            AnalyzeCommand.class,
+            TablesCommand.class,
             DiffCommand.class,
             WarmUpCommand.class
         })

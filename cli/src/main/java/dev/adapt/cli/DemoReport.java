@@ -4,13 +4,10 @@ import dev.adapt.cli.LineChart.Point;
 import dev.adapt.cli.LineChart.Series;
 import dev.adapt.verify.Comparison;
 import java.io.IOException;
-import java.io.InputStream;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Function;
 import java.util.stream.IntStream;
@@ -33,38 +30,31 @@ record DemoReport(
     private static final int SMOOTHING = 10;
 
     String html() throws IOException {
-        String page = template();
-        Map<String, String> parts = Map.ofEntries(
-                Map.entry("subtitle", escape(subtitle)),
-                Map.entry("lead", escape(lead)),
-                Map.entry("examples", examplesTable()),
-                Map.entry("comparison", comparison()),
-                Map.entry("settings", escape(settings)),
-                Map.entry("lossChart", lossChart().svg()),
-                Map.entry("accuracyChart", accuracyChart().svg()),
-                Map.entry("sizes", sizes()),
-                Map.entry("inputs", escape(results.getFirst().report().inputs())),
-                Map.entry(
-                        "tolerance",
-                        difference(results.getFirst().report().tolerance().fp32())),
-                Map.entry("verification", verification()),
-                Map.entry("commands", escape(commands)));
-        for (Map.Entry<String, String> part : parts.entrySet()) {
-            page = page.replace("{{" + part.getKey() + "}}", part.getValue());
-        }
-        return page;
-    }
-
-    private static String template() throws IOException {
-        try (InputStream in = DemoReport.class.getResourceAsStream("demo/report.html")) {
-            return new String(Objects.requireNonNull(in).readAllBytes(), StandardCharsets.UTF_8);
-        }
+        return new HtmlPage("demo/report.html")
+                .with(Map.ofEntries(
+                        Map.entry("subtitle", HtmlPage.escape(subtitle)),
+                        Map.entry("lead", HtmlPage.escape(lead)),
+                        Map.entry("examples", examplesTable()),
+                        Map.entry("comparison", comparison()),
+                        Map.entry("settings", HtmlPage.escape(settings)),
+                        Map.entry("lossChart", lossChart().svg()),
+                        Map.entry("accuracyChart", accuracyChart().svg()),
+                        Map.entry("sizes", sizes()),
+                        Map.entry(
+                                "inputs",
+                                HtmlPage.escape(results.getFirst().report().inputs())),
+                        Map.entry(
+                                "tolerance",
+                                difference(
+                                        results.getFirst().report().tolerance().fp32())),
+                        Map.entry("verification", verification()),
+                        Map.entry("commands", HtmlPage.escape(commands))));
     }
 
     private String examplesTable() {
         StringBuilder table = new StringBuilder("<table class=\"examples\"><tr><th>intent</th><th>a request</th></tr>");
-        examples.forEach((label, text) ->
-                table.append("<tr><td><code>%s</code></td><td>%s</td></tr>".formatted(escape(label), escape(text))));
+        examples.forEach((label, text) -> table.append("<tr><td><code>%s</code></td><td>%s</td></tr>"
+                .formatted(HtmlPage.escape(label), HtmlPage.escape(text))));
         return table.append("</table>").toString();
     }
 
@@ -184,7 +174,8 @@ record DemoReport(
     }
 
     private static String row(Comparison comparison) {
-        String names = "<tr><td>%s</td><td>%s</td>".formatted(escape(comparison.left()), escape(comparison.right()));
+        String names = "<tr><td>%s</td><td>%s</td>"
+                .formatted(HtmlPage.escape(comparison.left()), HtmlPage.escape(comparison.right()));
         String verdict = "<td class=\"n\">%s</td></tr>".formatted(verdict(comparison.passed()));
         return comparison
                 .errors()
@@ -197,7 +188,7 @@ record DemoReport(
                                         percent(errors.argmaxAgreement()))
                         + verdict)
                 .orElse(names + "<td colspan=\"4\">"
-                        + escape(comparison.failure().orElse("")) + "</td>" + verdict);
+                        + HtmlPage.escape(comparison.failure().orElse("")) + "</td>" + verdict);
     }
 
     private static String verdict(boolean passed) {
@@ -215,9 +206,5 @@ record DemoReport(
 
     static String difference(double value) {
         return String.format(Locale.ROOT, "%.1e", value);
-    }
-
-    private static String escape(String text) {
-        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;");
     }
 }

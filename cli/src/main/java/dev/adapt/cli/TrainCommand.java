@@ -2,6 +2,7 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
@@ -51,10 +52,23 @@ final class TrainCommand implements Callable<Integer> {
     /** The head begins at random, and learns faster than LoRA's factors need to. */
     static final double HEAD_LEARNING_RATE = 2e-3;
 
+    /** What VeRA's d starts at. */
+    private static final double D_INITIAL = 0.1;
+
     /** The methods that can be trained. */
     enum Method {
         LORA,
-        VERA
+        VERA,
+        CONDLORA;
+
+        /** The method with its usual settings. */
+        AdapterMethod ofRank(int rank) {
+            return switch (this) {
+                case LORA -> new Lora(rank, 2.0 * rank, 0);
+                case VERA -> new Vera(rank, D_INITIAL, 0, 0, false, Projection.Rounding.FMA);
+                case CONDLORA -> new CondLora(rank, 2.0 * rank, 0);
+            };
+        }
     }
 
     /** The tasks that can be trained for. */
@@ -88,13 +102,13 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--method", required = true, description = "${COMPLETION-CANDIDATES}")
     private Method method = Method.LORA;
 
-    @Option(names = "--rank", paramLabel = "N", description = "rank of the update (lora: 8, vera: 256)")
+    @Option(names = "--rank", paramLabel = "N", description = "rank of the update (lora, condlora: 8; vera: 256)")
     private Optional<Integer> rank = Optional.empty();
 
     @Option(
             names = "--alpha",
             paramLabel = "X",
-            description = "LoRA's alpha: the update is scaled by alpha/rank (2 × rank)")
+            description = "LoRA's and CondLoRA's: the update is scaled by alpha/rank (2 × rank)")
     private Optional<Double> alpha = Optional.empty();
 
     @Option(names = "--rslora", description = "scale by alpha/√rank instead")
@@ -170,7 +184,8 @@ final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--lr",
             paramLabel = "X",
-            description = "peak learning rate of the adapter (lora: 1e-3, for causal-lm 5e-4; vera: 2e-2)")
+            description =
+                    "peak learning rate of the adapter (lora: 1e-3, for causal-lm 5e-4; vera: 2e-2; condlora: 1e-3)")
     private Optional<Double> learningRate = Optional.empty();
 
     @Option(
@@ -314,6 +329,7 @@ final class TrainCommand implements Callable<Integer> {
         return switch (method) {
             case LORA -> kind == Kind.CAUSAL_LM ? 5e-4 : 1e-3;
             case VERA -> 2e-2;
+            case CONDLORA -> 1e-3;
         };
     }
 
@@ -332,11 +348,18 @@ final class TrainCommand implements Callable<Integer> {
                 }
                 yield new Vera(
                         positive(rank.orElse(256)),
-                        0.1,
+                        D_INITIAL,
                         projectionKey,
                         dropout,
                         saveProjection,
                         Projection.Rounding.FMA);
+            }
+            case CONDLORA -> {
+                if (rankStabilised || dora) {
+                    throw new UsageException("--rslora and --dora are LoRA's: CondLoRA has nothing like them");
+                }
+                int r = positive(rank.orElse(8));
+                yield new CondLora(r, alpha.orElse(2.0 * r), dropout);
             }
         };
     }

@@ -104,7 +104,9 @@ final class FactorOps implements Ops<Tensor> {
     @Override
     public Tensor matMul(Tensor left, Tensor right) {
         if (left instanceof Transposed(Tensor source)) {
-            return turnedMatMul(source, wide(right));
+            return right instanceof Transposed(Tensor other)
+                    ? reference.transpose(wide(matMul(other, source)), 1, 0)
+                    : turnedMatMul(source, right);
         }
         if (!isMatrix(left) || left instanceof DoubleTensor) {
             return reference.matMul(wide(left), wide(right));
@@ -125,18 +127,22 @@ final class FactorOps implements Ops<Tensor> {
         return new DoubleTensor(Shape.of(rows, columns), product);
     }
 
-    /** {@code sourceᵀ·right}, row by row of the source. */
-    private static DoubleTensor turnedMatMul(Tensor source, DoubleTensor right) {
+    /** {@code sourceᵀ·right}, row by row of both, of which the smaller is held. */
+    private static DoubleTensor turnedMatMul(Tensor source, Tensor right) {
         int rows = dim(source, 1);
         int inner = dim(source, 0);
         int columns = dim(right, 1);
+        Tensor left = rows < columns ? wide(source) : source;
+        Tensor other = rows < columns ? right : wide(right);
         double[] product = new double[rows * columns];
         double[] line = new double[rows];
+        double[] across = new double[columns];
         for (int k = 0; k < inner; k++) {
-            source.read((long) k * rows, line, 0, rows);
+            left.read((long) k * rows, line, 0, rows);
+            other.read((long) k * columns, across, 0, columns);
             for (int row = 0; row < rows; row++) {
                 for (int column = 0; column < columns; column++) {
-                    product[row * columns + column] += line[row] * right.values()[k * columns + column];
+                    product[row * columns + column] += line[row] * across[column];
                 }
             }
         }

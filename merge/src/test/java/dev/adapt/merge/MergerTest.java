@@ -11,6 +11,7 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Target;
@@ -64,7 +65,8 @@ class MergerTest {
                 new Lora(5, 10, 0),
                 new Lora(7, 3, true, false, 0, Map.of(), Map.of()),
                 new Lora(6, 4, false, true, 0, Map.of(), Map.of()),
-                new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA));
+                new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA),
+                new CondLora(5, 5, 0));
     }
 
     static Stream<Arguments> everyCase() {
@@ -534,7 +536,12 @@ class MergerTest {
         Map<String, double[]> adapted = new LinkedHashMap<>();
         for (Target target : bound.targets()) {
             LowRank<DoubleTensor> update = bound.update(
-                    ops, target, key -> DoubleTensor.of(bound.tensors().get(key)));
+                    ops,
+                    target,
+                    key -> DoubleTensor.of(
+                            bound.tensors().containsKey(key)
+                                    ? bound.tensors().get(key)
+                                    : base.tensors().get(target.tensor())));
             DoubleTensor stored = DoubleTensor.of(base.tensors().get(target.tensor()));
             DoubleTensor weight = target.transposed() ? ops.transpose(stored, 1, 0) : stored;
             DoubleTensor whole = ops.add(weight, ops.matMul(update.foldedLeft(ops), update.foldedRight(ops)));

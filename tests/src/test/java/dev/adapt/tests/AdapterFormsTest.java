@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Target;
@@ -55,7 +56,8 @@ class AdapterFormsTest {
     @EnumSource(
             value = TinyModel.class,
             names = {"BERT", "GPT2", "LLAMA", "VIT"})
-    @DisplayName("VeRA as LoRA merges to the same model, and so does LoRA by way of kohya's keys, bit for bit")
+    @DisplayName(
+            "VeRA and CondLoRA as LoRA merge to the same model, and so does LoRA by way of kohya's keys, bit for bit")
     void forms(TinyModel model) throws IOException {
         Path base = model.write(folder.resolve("base"), 1);
         Path vera = adapter(base, new Vera(5, 0.1, 7, 0, false, Projection.Rounding.FMA), "vera");
@@ -66,6 +68,10 @@ class AdapterFormsTest {
         assertTrue(Files.size(file(folder.resolve("saved"))) > Files.size(file(vera)));
         run("convert", folder.resolve("saved"), "--no-projection", "--out", folder.resolve("seed"));
         assertEquals(0, difference(merged(vera, base), merged(folder.resolve("seed"), base)));
+
+        Path shared = adapter(base, new CondLora(2, 3, 0), "condlora");
+        run("convert", shared, "--base", base, "--to", "lora", "--out", folder.resolve("shared-as-lora"));
+        assertTrue(difference(merged(shared, base), merged(folder.resolve("shared-as-lora"), base)) < 1e-6);
 
         Path lora = adapter(base, new Lora(3, 5, 0), "lora");
         run("convert", lora, "--to", "kohya", "--out", folder.resolve("k.safetensors"));

@@ -12,6 +12,7 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Target;
@@ -113,6 +114,7 @@ class AdapterSwitchTest {
         adapters.put("lora", adapter(base, new Lora(3, 8, 0), 3, "query", "value"));
         adapters.put("pattern", adapter(base, patterned(), 5, "query", "value", "output.dense"));
         adapters.put("vera", adapter(base, vera, 3, "key"));
+        adapters.put("condlora", adapter(base, new CondLora(2, 4, 0), 3, "intermediate.dense"));
         return adapters;
     }
 
@@ -126,7 +128,7 @@ class AdapterSwitchTest {
             Model open = AdapterInputs.model(base, List.copyOf(adapters.values()), List.of());
             OnnxExport exported =
                     OnnxExport.run(open, out, new OnnxExport.Options(weights, OnnxPrecision.FP32, true, false));
-            assertEquals(2 * (2 * 3 + 2 + 2) + 2, exported.adapterInputs());
+            assertEquals(2 * (2 * 3 + 2 + 2 + 2) + 2, exported.adapterInputs());
             Map<String, Tensor> inputs =
                     Inputs.random(open.config(), 6, 1, true).batches().getLast();
             try (OnnxRunner session = OnnxRunner.open(out, "logits", Device.CPU)) {
@@ -137,7 +139,8 @@ class AdapterSwitchTest {
                     runners.put(adapter.getKey(), session.adapted(file));
                 }
                 // each twice, so that what one leaves behind would be seen by another
-                for (String name : List.of("lora", "vera", "pattern", "lora", "pattern", "vera")) {
+                for (String name :
+                        List.of("lora", "vera", "pattern", "condlora", "lora", "pattern", "vera", "condlora")) {
                     DoubleTensor found =
                             Objects.requireNonNull(runners.get(name)).run().apply(inputs);
                     Model unmerged = Model.of(base, Objects.requireNonNull(adapters.get(name)));

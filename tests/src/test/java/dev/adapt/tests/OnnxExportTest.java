@@ -14,6 +14,7 @@ import ai.onnxruntime.TensorInfo;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Target;
@@ -171,11 +172,13 @@ class OnnxExportTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"lora", "dora", "vera"})
+    @ValueSource(strings = {"lora", "dora", "vera", "condlora"})
     void adapterBesideItsBaseIsExportedUnmerged(String name) throws Exception {
-        AdapterMethod method = name.equals("vera")
-                ? new Vera(8, 0.5, 42, 0, false, Projection.Rounding.FMA)
-                : new Lora(4, 8, false, name.equals("dora"), 0, Map.of(), Map.of());
+        AdapterMethod method = switch (name) {
+            case "vera" -> new Vera(8, 0.5, 42, 0, false, Projection.Rounding.FMA);
+            case "condlora" -> new CondLora(4, 8, 0);
+            default -> new Lora(4, 8, false, name.equals("dora"), 0, Map.of(), Map.of());
+        };
         Path path = checkpoint("mean", "gelu", Dtype.F32);
         try (Checkpoint checkpoint = Checkpoint.open(path)) {
             Binding binding = new Binding(checkpoint);

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
@@ -57,7 +58,10 @@ class TaskPathTest {
                         Arguments.of(TinyModel.LLAMA, new CausalLm(columns)),
                         Arguments.of(TinyModel.LLAMA, new Classification(columns)),
                         Arguments.of(TinyModel.VIT, new ImageClassification()))
-                .flatMap(model -> Stream.of(new Lora(4, 8, 0), new Vera(16, 0.1, 0, 0, false, Projection.Rounding.FMA))
+                .flatMap(model -> Stream.of(
+                                new Lora(4, 8, 0),
+                                new Vera(16, 0.1, 0, 0, false, Projection.Rounding.FMA),
+                                new CondLora(4, 8, 0))
                         .map(method -> Arguments.of(model.get()[0], model.get()[1], method)));
     }
 
@@ -78,7 +82,7 @@ class TaskPathTest {
         Metric metric = result.chosenBy();
         ROWS.add(String.format(
                 Locale.ROOT,
-                "%-8s %-22s %-5s %6d + %4d  loss %8.4f -> %8.4f  %s %.4f -> %.4f  verified",
+                "%-8s %-22s %-8s %6d + %4d  loss %8.4f -> %8.4f  %s %.4f -> %.4f  verified",
                 model,
                 task.name(),
                 method.peftType(),

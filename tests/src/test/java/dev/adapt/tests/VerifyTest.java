@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Target;
@@ -64,7 +65,8 @@ class VerifyTest {
         return Stream.of(
                 new Lora(4, 8, 0.1),
                 new Lora(4, 8, false, true, 0.1, Map.of(), Map.of()),
-                new Vera(16, 0.1, 3, 0.1, false, Projection.Rounding.FMA));
+                new Vera(16, 0.1, 3, 0.1, false, Projection.Rounding.FMA),
+                new CondLora(4, 8, 0.1));
     }
 
     @ParameterizedTest(name = "{0}")

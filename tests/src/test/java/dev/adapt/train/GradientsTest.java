@@ -9,6 +9,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.training.GradientCollector;
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Target;
@@ -58,6 +59,7 @@ class GradientsTest {
         METHODS.put("LoRA", new Lora(3, 6, 0));
         METHODS.put("DoRA", new Lora(3, 6, false, true, 0, Map.of(), Map.of()));
         METHODS.put("VeRA", new Vera(5, 0.5, 42, 0, false, Projection.Rounding.FMA));
+        METHODS.put("CondLoRA", new CondLora(3, 6, 0));
     }
 
     static Stream<Arguments> cases() {
@@ -67,7 +69,7 @@ class GradientsTest {
 
     @BeforeAll
     static void head() {
-        System.out.printf("%-24s %-6s %8s %26s%n", "", "", "tensors", "largest relative error");
+        System.out.printf("%-24s %-8s %8s %26s%n", "", "", "tensors", "largest relative error");
     }
 
     @ParameterizedTest(name = "{0}, {1}")
@@ -86,7 +88,7 @@ class GradientsTest {
                 largest = Math.max(largest, error);
             }
             System.out.printf(
-                    "%-24s %-6s %8d %26.1e%n", tiny, method, model.trainable().size(), largest);
+                    "%-24s %-8s %8d %26.1e%n", tiny, method, model.trainable().size(), largest);
         }
     }
 

@@ -3,6 +3,7 @@ package dev.adapt.train;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.adapter.Vera;
@@ -39,6 +40,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets) {
         List<String> names = config.targets().isEmpty() ? architecture.usualTargets() : config.targets();
         List<Target> targets = binding.targets(names, architecture);
         targets.forEach(target -> requireRank(config.method(), target));
+        binding.requireOneShape(config.method(), targets);
         Source source = new Source(config.base(), model, architecture, config.maxLength());
         Task.Data data = config.task().read(config.data(), config.eval(), source);
         RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(config.seed());
@@ -83,6 +85,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets) {
             case Lora lora -> Math.min(target.in(), target.out());
             // VeRA's projection is frozen: a rank over one side still buys it more trained scales
             case Vera vera -> Math.max(target.in(), target.out());
+            case CondLora shared -> Math.min(target.in(), target.out());
         };
         if (rank < 1 || rank > most) {
             throw new UsageException("--rank " + rank + ": expected 1 to " + most + " for " + target.tensor()

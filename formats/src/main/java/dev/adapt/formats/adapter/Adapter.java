@@ -25,7 +25,8 @@ import java.util.stream.Stream;
  * them out. What its modules are in a given base is for {@link BoundAdapter}.
  *
  * @param file the safetensors file
- * @param modules the adapted modules, as its keys spell them
+ * @param modules the adapted modules, as its keys spell them; of a {@link Stack} whose layers have no keys of their own, its
+ *     name
  * @param parts the method's tensors by key
  * @param saved tensors it holds whole, by name in the model: of saved modules, biases, tables of words
  * @param notes what a user should know of what was read, each a sentence
@@ -45,7 +46,7 @@ public record Adapter(
     /** The same as pickles, which PEFT wrote once. */
     private static final String PICKLED = "adapter_model.bin";
 
-    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera)_");
+    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora)_");
 
     /** How deep {@link #within} looks. */
     private static final int DEPTH = 3;
@@ -205,8 +206,10 @@ public record Adapter(
             throw new FormatException(file, "holds no tensor of " + config.peftType() + ", the config's peft_type");
         }
         TargetModules targets = config.targetModules();
-        List<String> unclaimed =
-                modules.stream().filter(module -> !targets.claims(module)).toList();
+        List<String> unclaimed = modules.stream()
+                // which layers of a stack are adapted is for the config to say
+                .filter(module -> !new Stack(module).isNumbered() && !targets.claims(module))
+                .toList();
         if (!unclaimed.isEmpty()) {
             throw new FormatException(
                     file,
@@ -240,6 +243,11 @@ public record Adapter(
     /** Whether its metadata say which base it was trained on. */
     public boolean recordsBase() {
         return metadata.keySet().stream().anyMatch(key -> key.startsWith(BoundAdapter.BASE_SHA256));
+    }
+
+    /** The same adapter, the layers of its stacks in the place of their names. */
+    public Adapter of(SequencedSet<String> layers) {
+        return new Adapter(file, config, method, layers, parts, saved, metadata, notes);
     }
 
     /** The same adapter under a variant of its method. */

@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * A method of adapting linear layers: its hyperparameters, the tensors it needs, and the update it makes of them.
  * Training, storage, merging and export all follow from these three.
  */
-public sealed interface AdapterMethod permits Lora, Vera {
+public sealed interface AdapterMethod permits Lora, Vera, CondLora {
     /**
      * The method an adapter_config.json describes.
      *
@@ -29,12 +29,13 @@ public sealed interface AdapterMethod permits Lora, Vera {
         return switch (config.peftType()) {
             case Lora.PEFT_TYPE -> Lora.of(config);
             case Vera.PEFT_TYPE -> Vera.of(config, metadata);
+            case CondLora.PEFT_TYPE -> CondLora.of(config);
             case String other ->
                 throw new FormatException(
                         config.path(),
                         "peft_type",
-                        "\"" + other + "\" is not supported, expected one of: " + Lora.PEFT_TYPE + ", "
-                                + Vera.PEFT_TYPE);
+                        "\"" + other + "\" is not supported, expected one of: "
+                                + String.join(", ", Lora.PEFT_TYPE, Vera.PEFT_TYPE, CondLora.PEFT_TYPE));
         };
     }
 
@@ -46,7 +47,7 @@ public sealed interface AdapterMethod permits Lora, Vera {
         return peftType();
     }
 
-    /** The names of the parts that belong to a layer alone: keys of the adapter's file end with them. */
+    /** The names of the parts that belong to a layer or a stack: keys of the adapter's file end with them. */
     List<String> partNames();
 
     /** The fields of its config that it knows, beside those all of PEFT's methods have. */
@@ -67,8 +68,16 @@ public sealed interface AdapterMethod permits Lora, Vera {
     /** On the input of the update, while training. */
     double dropout();
 
-    /** The tensors that a layer's update is made of: its own, then those all layers share. */
+    /** The tensors that a layer's update is made of: its own, those of its stack, then those all layers share. */
     List<Part> parts(Target target, List<Target> all);
+
+    /**
+     * Whether a layer has no tensor of its own. All layers of its stack must then have one shape, and one {@link #update}
+     * makes the updates of all, where {@code weight} is that of the stack, [layers, out, in].
+     */
+    default boolean sharesStacks(Target target) {
+        return parts(target, List.of(target)).stream().noneMatch(part -> part.scope() == Part.Scope.LAYER);
+    }
 
     /**
      * The update of a layer.

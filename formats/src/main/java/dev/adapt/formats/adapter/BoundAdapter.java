@@ -58,9 +58,9 @@ public record BoundAdapter(
         Map<String, String> savedNames,
         BaseChange change,
         Map<String, String> baseDigests) {
-    /** What metadata keys begin with that record the digest of a target's weight, before its canonical name. */
+    /** What metadata keys begin with that record the digest of a target or stack, before its canonical name. */
     public static final String BASE_SHA256 = "adapt.base.sha256.";
-    /** What metadata keys begin with that record the shape [out, in] of a target, before its module's name. */
+    /** What metadata keys begin with that record the shape of a target or stack, before its module's name. */
     public static final String BASE_SHAPE = "adapt.base.shape.";
     /** What metadata keys begin with that record the digest of a regenerated part, before its name. */
     public static final String PART_SHA256 = "adapt.sha256.";
@@ -165,7 +165,7 @@ public record BoundAdapter(
             Map<String, String> baseDigests,
             boolean force) {
         if (!force) {
-            checkBase(adapter, targets, baseDigests);
+            BaseRecord.check(adapter, targets, baseDigests);
         }
         SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
         Map<String, Tensor> regenerated = new TreeMap<>();
@@ -202,19 +202,23 @@ public record BoundAdapter(
      */
     public static BoundAdapter alone(Adapter adapter) {
         boolean transposed = adapter.config().document().says("fan_in_fan_out");
-        List<Target> targets = adapter.modules().stream()
-                .map(module -> AdapterSize.layer(adapter, module)
-                        .map(layer -> new Target(
-                                module,
-                                module,
-                                module,
-                                layer.out(),
-                                layer.in(),
-                                transposed || adapter.isEmbedding(module),
-                                adapter.isEmbedding(module)))
-                        .orElseThrow(() -> new FormatException(
-                                adapter.file(), "does not tell the widths of its layers; give its base with --base")))
-                .toList();
+        List<Target> targets = new ArrayList<>();
+        for (String module : adapter.modules()) {
+            List<Target> layers = BaseRecord.layers(adapter, module);
+            if (layers.isEmpty()) {
+                throw new FormatException(
+                        adapter.file(), "does not tell the widths of its layers; give its base with --base");
+            }
+            boolean embedding = adapter.isEmbedding(module);
+            layers.forEach(layer -> targets.add(new Target(
+                    layer.module(),
+                    layer.module(),
+                    layer.module(),
+                    layer.out(),
+                    layer.in(),
+                    transposed || embedding,
+                    embedding)));
+        }
         BaseChange change = BaseChange.of(Optional.empty());
         return of(adapter, targets, adapter.saved(), Map.of(), change, Map.of(), true);
     }
@@ -230,23 +234,6 @@ public record BoundAdapter(
         return found;
     }
 
-    private static void checkBase(Adapter adapter, List<Target> targets, Map<String, String> found) {
-        for (Target target : targets) {
-            String trained = adapter.metadata().get(BASE_SHA256 + target.canonical());
-            if (trained != null && !trained.equals(found.get(target.canonical()))) {
-                throw new FormatException(
-                        adapter.file(),
-                        "was trained on another base: there " + target.tensor() + " had SHA-256 " + brief(trained)
-                                + ", in this base it has " + brief(require(found, target.canonical()))
-                                + "; give the base it was trained on, or --force to go on all the same");
-            }
-        }
-    }
-
-    private static String brief(String digest) {
-        return digest.length() < 12 ? digest : digest.substring(0, 12) + "…";
-    }
-
     private static Map<String, Tensor> regenerate(Adapter adapter, List<Target> targets) {
         Map<String, Tensor> regenerated = adapter.method().regenerate(targets);
         regenerated.forEach((name, tensor) -> {
@@ -256,8 +243,8 @@ public record BoundAdapter(
                 throw new FormatException(
                         adapter.file(),
                         name,
-                        "regenerated has SHA-256 " + brief(drawn) + ", the adapter was trained with "
-                                + brief(trained)
+                        "regenerated has SHA-256 " + BaseRecord.brief(drawn) + ", the adapter was trained with "
+                                + BaseRecord.brief(trained)
                                 + "; try the other --projection-rounding, or get the adapter with its projection saved");
             }
         });
@@ -285,9 +272,16 @@ public record BoundAdapter(
 
     /** The key of a part in the adapter's file. */
     public static String key(Part part, Target target) {
-        return part.shared()
-                ? Adapter.SHARED_PREFIX + part.name()
-                : Adapter.MODULE_PREFIX + target.module() + "." + part.name();
+        return switch (part.scope()) {
+            case LAYER -> Adapter.MODULE_PREFIX + target.module() + "." + part.name();
+            case STACK -> Adapter.MODULE_PREFIX + target.stack().name() + "." + part.name();
+            case ALL -> Adapter.SHARED_PREFIX + part.name();
+        };
+    }
+
+    /** Metadata of its file, telling of each layer what they tell of its stack. */
+    public Map<String, String> baseByLayer(Map<String, String> metadata) {
+        return BaseRecord.byLayer(metadata, targets, baseDigests);
     }
 
     private static <V> V require(Map<String, V> map, String key) {
@@ -309,44 +303,89 @@ public record BoundAdapter(
     }
 
     private List<String> keys(Predicate<Part> which) {
-        Set<String> keys = new LinkedHashSet<>();
+        return parts(method, targets).entrySet().stream()
+                .filter(part -> which.test(part.getValue()))
+                .map(Map.Entry::getKey)
+                .toList();
+    }
+
+    /** The tensors of an adapter by the keys of its file, those of several layers once. */
+    static SequencedMap<String, Part> parts(AdapterMethod method, List<Target> targets) {
+        SequencedMap<String, Part> parts = new LinkedHashMap<>();
         for (Target target : targets) {
-            method.parts(target, targets).stream()
-                    .filter(which)
-                    .map(part -> key(part, target))
-                    .forEach(keys::add);
+            method.parts(target, targets).forEach(part -> parts.putIfAbsent(key(part, target), part));
         }
-        return new ArrayList<>(keys);
+        return parts;
     }
 
     /** The number of trained elements of the method's tensors, without the head. */
     public long trainedParameters() {
-        return trainedKeys().stream()
-                .mapToLong(key -> require(tensors, key).shape().elements())
+        return elements(method, targets, Part::trained);
+    }
+
+    /** The elements of an adapter's tensors that are asked for. */
+    static long elements(AdapterMethod method, List<Target> targets, Predicate<Part> which) {
+        return parts(method, targets).values().stream()
+                .filter(which)
+                .mapToLong(part -> part.shape().elements())
                 .sum();
     }
 
     /**
      * The update of every target, by its canonical module name.
      *
-     * @param tensor the tensor of a key of {@link #tensors}, and of the canonical name of a target's weight
+     * @param tensor the tensor of a key of {@link #tensors}, of the canonical name of a target's weight, and, where the
+     *     interpreter {@link Ops#prefersStacks prefers} them, of that of a stack's
      */
     public <T> Map<String, LowRank<T>> updates(Ops<T> ops, Function<String, T> tensor) {
         Map<String, LowRank<T>> updates = new LinkedHashMap<>();
-        for (Target target : targets) {
-            updates.put(target.canonical(), update(ops, target, tensor));
+        Stack.of(targets).values().forEach(layers -> {
+            if (ops.prefersStacks() && layers.size() > 1 && method.sharesStacks(layers.getFirst())) {
+                updates.putAll(ofStack(ops, layers, tensor));
+            } else {
+                layers.forEach(target -> updates.put(target.canonical(), update(ops, target, tensor)));
+            }
+        });
+        return updates;
+    }
+
+    /** The updates of a stack's layers, from one product with the weights of all. */
+    private <T> Map<String, LowRank<T>> ofStack(Ops<T> ops, List<Target> layers, Function<String, T> tensor) {
+        Target first = layers.getFirst();
+        LowRank<T> all = method.update(ops, first, named(first, tensor), () -> tensor.apply(stackedWeight(first)));
+        Map<String, LowRank<T>> updates = new LinkedHashMap<>();
+        for (int layer = 0; layer < layers.size(); layer++) {
+            updates.put(layers.get(layer).canonical(), all.ofLayer(ops, layer, first.out(), first.in()));
         }
         return updates;
     }
 
+    private static String stackedWeight(Target target) {
+        return Stack.of(target.canonical()).name() + ".weight";
+    }
+
+    /**
+     * The weights of the layers that a name means which {@link #updates} asks for, in their order; none for other names.
+     */
+    public List<Target> stackOf(String weight) {
+        return targets.stream()
+                .filter(target ->
+                        target.stack().isNumbered() && stackedWeight(target).equals(weight))
+                .toList();
+    }
+
     /** The update of one target, from the same tensors. */
     public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> tensor) {
-        Map<String, String> keys = new LinkedHashMap<>();
-        method.parts(target, targets).forEach(part -> keys.put(part.name(), key(part, target)));
-        return method.update(ops, target, part -> tensor.apply(require(keys, part)), () -> {
+        return method.update(ops, target, named(target, tensor), () -> {
             T weight = tensor.apply(target.canonical() + ".weight");
             return target.transposed() ? ops.transpose(weight, 1, 0) : weight;
         });
+    }
+
+    private <T> Function<String, T> named(Target target, Function<String, T> tensor) {
+        Map<String, String> keys = new LinkedHashMap<>();
+        method.parts(target, targets).forEach(part -> keys.put(part.name(), key(part, target)));
+        return part -> tensor.apply(require(keys, part));
     }
 
     /**
@@ -356,7 +395,7 @@ public record BoundAdapter(
      */
     public FloatTensor adapted(Target target, FloatTensor weight) {
         ReferenceOps ops = new ReferenceOps();
-        LowRank<DoubleTensor> update = update(ops, target, name -> DoubleTensor.of(require(tensors, name)));
+        LowRank<DoubleTensor> update = update(ops, target, name -> DoubleTensor.of(tensors.getOrDefault(name, weight)));
         DoubleTensor upright = DoubleTensor.of(target.transposed() ? weight.transposed() : weight);
         DoubleTensor whole = ops.add(upright, ops.matMul(update.foldedLeft(ops), update.foldedRight(ops)));
         if (update.magnitude().isPresent()) {
@@ -407,10 +446,7 @@ public record BoundAdapter(
         Map<String, String> metadata = new TreeMap<>();
         metadata.put("format", "pt");
         metadata.putAll(method.metadata());
-        baseDigests.forEach((module, digest) -> metadata.put(BASE_SHA256 + module, digest));
-        targets.forEach(target -> metadata.put(
-                BASE_SHAPE + target.module(),
-                Shape.of(target.out(), target.in()).toString()));
+        metadata.putAll(BaseRecord.of(method, targets, baseDigests));
         Set<String> digested = new LinkedHashSet<>();
         for (Target target : targets) {
             for (Part part : method.parts(target, targets)) {

@@ -16,4 +16,9 @@ public record Target(
     public Target(String module, String canonical, String tensor, int out, int in, boolean transposed) {
         this(module, canonical, tensor, out, in, transposed, false);
     }
+
+    /** The stack its module belongs to. */
+    public Stack stack() {
+        return Stack.of(module);
+    }
 }

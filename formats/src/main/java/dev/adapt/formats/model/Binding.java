@@ -2,26 +2,36 @@ package dev.adapt.formats.model;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Stack;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.adapter.TargetModules;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Shape;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.SequencedSet;
 import java.util.Set;
 import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 
 /** Finds the layers that an adapter, or a user, names in a base. */
 public final class Binding {
+    /** A name with numbers for a stack's layer, whichever. */
+    private static final String ANY_LAYER = "0.0.0.0";
+
     private final Checkpoint base;
     private final Optional<Architecture> architecture;
     private final UnaryOperator<String> canonical;
@@ -43,20 +53,75 @@ public final class Binding {
     /**
      * An adapter on the base.
      *
+     * @param stored as its folder holds it
      * @param force whether to go on with another base than the adapter was trained on
      * @throws FormatException if a module of the adapter is not in the base, or one that its config names is not in the
      *     adapter, a shape does not fit, or the adapter was trained on another base
      */
-    public BoundAdapter bind(Adapter adapter, boolean force) {
+    public BoundAdapter bind(Adapter stored, boolean force) {
+        Adapter adapter = stored.of(layers(stored));
         requireModules(adapter);
         SavedTensors saved = SavedTensors.of(adapter, base, byCanonical, canonical, architecture);
         boolean otherwise = adapter.config().document().says("fan_in_fan_out");
         List<Target> targets = adapter.modules().stream()
                 .map(module -> target(module, saved, isTransposed(module, otherwise), adapter.isEmbedding(module)))
                 .toList();
+        requireOneShape(adapter.method(), targets);
         // digests cost a pass over the targets' bytes: only where there is something to compare them with
         Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
         return BoundAdapter.of(adapter, targets, saved.tensors(), saved.names(), saved.change(), digests, force);
+    }
+
+    /** The adapted modules; of a stack's name, the layers that the base has and the config names, in the base's order. */
+    private SequencedSet<String> layers(Adapter adapter) {
+        SequencedSet<String> layers = new LinkedHashSet<>();
+        Map<Stack, Stack> stacks = new LinkedHashMap<>();
+        for (String module : adapter.modules()) {
+            Stack own = new Stack(module);
+            if (own.isNumbered()) {
+                stacks.put(Stack.of(canonical.apply(own.layer(ANY_LAYER))), own);
+            } else {
+                layers.add(module);
+            }
+        }
+        Set<Stack> found = new LinkedHashSet<>();
+        for (String module : stacks.isEmpty()
+                ? List.<String>of()
+                : List.copyOf(matrixModules().values())) {
+            Stack own = stacks.get(Stack.of(module));
+            if (own != null && adapter.config().targetModules().claims(own.layer(module))) {
+                layers.add(own.layer(module));
+                found.add(own);
+            }
+        }
+        stacks.values().stream()
+                .filter(own -> !found.contains(own))
+                .map(Stack::name)
+                .forEach(layers::add);
+        return layers;
+    }
+
+    /**
+     * Makes sure that layers which share an adapter's tensors have one shape.
+     *
+     * @throws FormatException naming those that differ
+     */
+    public void requireOneShape(AdapterMethod method, List<Target> targets) {
+        Stack.of(targets).forEach((stack, layers) -> {
+            Target first = layers.getFirst();
+            List<String> others = layers.stream()
+                    .filter(layer -> layer.out() != first.out() || layer.in() != first.in())
+                    .map(layer -> layer.tensor() + " " + Shape.of(layer.out(), layer.in()))
+                    .toList();
+            if (!others.isEmpty() && method.sharesStacks(first)) {
+                throw new FormatException(
+                        base.path(),
+                        first.tensor(),
+                        "has shape " + Shape.of(first.out(), first.in()) + " and other layers of " + stack.name()
+                                + " differ: " + some(others) + "; " + method.peftType()
+                                + " shares its matrices among them, so adapt only layers of one shape");
+            }
+        });
     }
 
     private void requireModules(Adapter adapter) {
@@ -114,18 +179,42 @@ public final class Binding {
      * @throws FormatException if a name matches nothing; the message lists near matches
      */
     public List<Target> targets(List<String> names, Architecture architecture) {
+        return named(base.path(), names, architecture, byCanonical.keySet()).stream()
+                .map(module -> target(actual(module), SavedTensors.none(), isTransposed(module, false), false))
+                .toList();
+    }
+
+    /**
+     * The layers that a user's names mean in a model of which there is only the config.
+     *
+     * @throws FormatException if a name matches nothing; the message lists near matches
+     */
+    public static List<Target> targets(ModelConfig config, List<String> names) {
+        Architecture architecture = Architecture.of(config);
+        Map<String, Shape> tensors = architecture.requiredTensors();
+        List<Target> targets = new ArrayList<>();
+        for (String module : named(config.document().path(), names, architecture, tensors.keySet())) {
+            Shape shape = Objects.requireNonNull(tensors.get(module + ".weight"));
+            boolean transposed = architecture.transposed(module);
+            int out = Math.toIntExact(shape.dim(transposed ? 1 : 0));
+            int in = Math.toIntExact(shape.dim(transposed ? 0 : 1));
+            targets.add(new Target(module, module, module + ".weight", out, in, transposed));
+        }
+        return targets;
+    }
+
+    private static List<String> named(Path base, List<String> names, Architecture architecture, Set<String> tensors) {
         List<String> modules = architecture.linearModules().stream()
-                .filter(module -> byCanonical.containsKey(module + ".weight"))
+                .filter(module -> tensors.contains(module + ".weight"))
                 .toList();
         for (String name : names) {
             if (modules.stream().noneMatch(module -> TargetModules.names(name, module))) {
                 throw new FormatException(
-                        base.path(), "no module is called \"" + name + "\"; near matches: " + near(name, modules));
+                        base, "no module is called \"" + name + "\"; near matches: " + near(name, modules));
             }
         }
         return modules.stream()
                 .filter(module -> names.stream().anyMatch(name -> TargetModules.names(name, module)))
-                .map(module -> target(actual(module), SavedTensors.none(), isTransposed(module, false), false))
                 .toList();
     }
 

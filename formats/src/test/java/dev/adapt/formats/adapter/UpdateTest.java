@@ -41,7 +41,7 @@ class UpdateTest {
         BoundAdapter adapter = filled(method, List.of(target, other), random);
         for (Target each : adapter.targets()) {
             LowRank<DoubleTensor> update = adapter.update(
-                    ops, each, key -> DoubleTensor.of(adapter.tensors().get(key)));
+                    ops, each, key -> DoubleTensor.of(adapter.tensors().getOrDefault(key, weight(each))));
             DoubleTensor x = new DoubleTensor(
                     Shape.of(3, each.in()),
                     random.doubles(3L * each.in(), -1, 1).toArray());
@@ -53,20 +53,18 @@ class UpdateTest {
     }
 
     private static BoundAdapter filled(AdapterMethod method, List<Target> targets, Random random) {
-        BoundAdapter fresh = BoundAdapter.fresh(
-                method,
-                targets,
-                target -> tensor(Shape.of(target.out(), target.in()), random),
-                Map.of(),
-                Optional.empty(),
-                Map.of(),
-                random);
+        BoundAdapter fresh =
+                BoundAdapter.fresh(method, targets, UpdateTest::weight, Map.of(), Optional.empty(), Map.of(), random);
         Map<String, FloatTensor> trained = new LinkedHashMap<>();
         for (String key : fresh.trainedKeys()) {
             Shape shape = fresh.tensors().get(key).shape();
             trained.put(key, tensor(shape, random));
         }
         return fresh.with(trained, Map.of());
+    }
+
+    private static FloatTensor weight(Target target) {
+        return tensor(Shape.of(target.out(), target.in()), new Random(target.out()));
     }
 
     private static FloatTensor tensor(Shape shape, Random random) {
@@ -94,7 +92,21 @@ class UpdateTest {
                 float[] inner = tensor(adapter, own + ".vera_lambda_d").values();
                 yield sum(target, vera.rank(), (i, k, j) -> (double) outer[i] * at(b, i, k) * inner[k] * at(a, k, j));
             }
+            case CondLora shared -> {
+                FloatTensor w = weight(target);
+                FloatTensor thetaA = tensor(adapter, stack(target) + ".condlora_theta_A");
+                FloatTensor thetaB = tensor(adapter, stack(target) + ".condlora_theta_B");
+                double[] a = sum(shared.rank(), target.in(), target.out(), (k, i, j) -> at(thetaA, i, k) * at(w, i, j));
+                double[] b = sum(target.out(), shared.rank(), target.in(), (i, j, k) -> at(w, i, j) * at(thetaB, j, k));
+                double scale = shared.alpha() / shared.rank();
+                yield sum(
+                        target, shared.rank(), (i, k, j) -> scale * b[i * shared.rank() + k] * a[k * target.in() + j]);
+            }
         };
+    }
+
+    private static String stack(Target target) {
+        return "base_model.model." + target.module().replaceAll("\\d+", "*");
     }
 
     private interface Term {
@@ -102,15 +114,19 @@ class UpdateTest {
     }
 
     private static DoubleTensor sum(Target target, int rank, Term term) {
-        double[] delta = new double[target.out() * target.in()];
-        for (int i = 0; i < target.out(); i++) {
-            for (int j = 0; j < target.in(); j++) {
-                for (int k = 0; k < rank; k++) {
-                    delta[i * target.in() + j] += term.at(i, k, j);
+        return new DoubleTensor(Shape.of(target.out(), target.in()), sum(target.out(), target.in(), rank, term));
+    }
+
+    private static double[] sum(int rows, int columns, int depth, Term term) {
+        double[] sums = new double[rows * columns];
+        for (int i = 0; i < rows; i++) {
+            for (int j = 0; j < columns; j++) {
+                for (int k = 0; k < depth; k++) {
+                    sums[i * columns + j] += term.at(i, k, j);
                 }
             }
         }
-        return new DoubleTensor(Shape.of(target.out(), target.in()), delta);
+        return sums;
     }
 
     private static double scale(Lora lora, Target target) {

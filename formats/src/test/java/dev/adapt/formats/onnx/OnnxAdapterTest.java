@@ -9,6 +9,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Methods;
 import dev.adapt.formats.adapter.Target;
@@ -29,6 +30,7 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
 import java.util.SequencedMap;
+import java.util.function.Function;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -159,15 +161,22 @@ class OnnxAdapterTest {
                                         .shape()
                                         .toArray())));
         BoundAdapter adapter = fresh.with(trained, Map.of());
+        Map<String, Tensor> weights = Map.of(
+                "layer.0.query.weight", random(random, 6, 8),
+                "layer.1.value.weight", random(random, 9, 5));
+        Function<String, Tensor> weight =
+                name -> method instanceof CondLora ? Objects.requireNonNull(weights.get(name)) : noWeight(name);
         SequencedMap<String, FloatTensor> parameters =
-                OnnxAdapter.of(adapter, OnnxAdapterTest::noWeight).parameters();
+                OnnxAdapter.of(adapter, weight).parameters();
         ReferenceOps ops = new ReferenceOps();
         for (Target target : targets) {
             var update = adapter.update(
                     ops,
                     target,
                     key -> DoubleTensor.of(
-                            Objects.requireNonNull(adapter.tensors().get(key))));
+                            adapter.tensors().containsKey(key)
+                                    ? Objects.requireNonNull(adapter.tensors().get(key))
+                                    : weight.apply(key)));
             DoubleTensor expected = ops.matMul(update.foldedLeft(ops), update.foldedRight(ops));
             DoubleTensor found = ops.matMul(
                     wide(parameters, "base_model.model." + target.canonical() + ".lora_B.weight"),

@@ -19,6 +19,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
@@ -128,13 +129,12 @@ public record AdapterCombination(Combination how, List<Double> weights) {
 
     /** All but the layers: the first adapter's config, and everything the adapters hold whole. */
     private AdapterOutput head(List<AdapterLayers> sources, List<String> modules) throws IOException {
-        List<Adapter> adapters =
-                sources.stream().map(source -> source.adapter().orElseThrow()).toList();
         ObjectNode config = sources.getFirst().config().deepCopy();
         AdapterOutput output = new AdapterOutput(config);
         Set<String> wholeModules = new LinkedHashSet<>();
-        for (Adapter adapter : adapters) {
-            copyMetadata(adapter, output);
+        for (AdapterLayers source : sources) {
+            Adapter adapter = source.adapter().orElseThrow();
+            copyMetadata(adapter, source.metadata(), output);
             wholeModules.addAll(adapter.config().modulesToSave());
             AdapterOutput own = AdapterOutput.copyOf(adapter);
             for (String key : own.keys()) {
@@ -167,8 +167,8 @@ public record AdapterCombination(Combination how, List<Double> weights) {
         return text.toString();
     }
 
-    private static void copyMetadata(Adapter adapter, AdapterOutput output) {
-        adapter.metadata().forEach((key, value) -> {
+    private static void copyMetadata(Adapter adapter, Map<String, String> metadata, AdapterOutput output) {
+        metadata.forEach((key, value) -> {
             String other = output.metadata().get(key);
             if (key.startsWith(BoundAdapter.BASE_SHA256) && other != null && !other.equals(value)) {
                 throw new FormatException(

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.LowRank;
@@ -27,8 +28,8 @@ import java.util.function.Function;
  * An adapter of any method as the products its layers are updated by, computed when they are asked for.
  *
  * @param file named in errors
- * @param config its adapter_config.json, or what one would say
- * @param metadata of its file
+ * @param config its adapter_config.json, or what one would say; of another method than LoRA without its own fields
+ * @param metadata of its file, telling of the base layer by layer
  * @param dtype that its factors are stored in
  * @param adapter the folder it was read from, if it was one
  * @param layer the update of a target
@@ -92,12 +93,21 @@ public record AdapterLayers(
         Map<String, DoubleTensor> shared = new HashMap<>();
         return new AdapterLayers(
                 adapter.file(),
-                adapter.config().document().json(),
-                adapter.metadata(),
+                config(adapter),
+                bound.baseByLayer(adapter.metadata()),
                 dtype(adapter),
                 bound.targets(),
                 Optional.of(adapter),
                 target -> layer(bound, target, shared, () -> upright(weight.apply(target), target)));
+    }
+
+    private static ObjectNode config(Adapter adapter) {
+        ObjectNode config = adapter.config().document().json().deepCopy();
+        if (!(adapter.method() instanceof Lora)) {
+            config.remove(adapter.method().configFields());
+            config.put("lora_dropout", adapter.method().dropout());
+        }
+        return config;
     }
 
     private static Dtype dtype(Adapter adapter) throws IOException {

@@ -213,6 +213,9 @@ public record Conversion(
         Adapter adapter = source.adapter().get();
         AdapterOutput output = AdapterOutput.copyOf(adapter);
         adapter.parts().keySet().forEach(output::remove);
+        output.config().removeAll().setAll(source.config().deepCopy());
+        output.metadata().clear();
+        output.metadata().putAll(source.metadata());
         output.metadata().keySet().removeAll(adapter.method().metadata().keySet());
         output.metadata().keySet().removeIf(key -> key.startsWith(BoundAdapter.PART_SHA256));
         return output;

@@ -101,9 +101,7 @@ record LoraAdapter(List<AdapterLayers.Layer> layers) {
     /** Writes its fields and tensors. */
     void into(AdapterOutput output, Path source, Dtype dtype) {
         ObjectNode config = output.config();
-        Lora method = method(
-                config.path("lora_dropout").asDouble(config.path("vera_dropout").asDouble(0)));
-        config.remove(List.of("d_initial", "projection_prng_key", "save_projection", "vera_dropout", "init_weights"));
+        Lora method = method(config.path("lora_dropout").asDouble(0));
         config.put("peft_type", method.peftType());
         method.describe(config);
         List<Target> targets = layers.stream().map(AdapterLayers.Layer::target).toList();

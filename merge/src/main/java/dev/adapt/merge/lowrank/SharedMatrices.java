@@ -54,7 +54,7 @@ public enum SharedMatrices {
     private static void save(BoundAdapter bound, Adapter adapter, AdapterOutput output) {
         for (Part part : bound.method().parts(bound.targets().getFirst(), bound.targets())) {
             String key = BoundAdapter.key(part, bound.targets().getFirst());
-            if (part.shared() && !output.has(key)) {
+            if (part.scope() == Part.Scope.ALL && !output.has(key)) {
                 Tensor drawn = Objects.requireNonNull(bound.tensors().get(key));
                 output.put(adapter.file(), key, DoubleTensor.of(drawn), Dtype.F32);
             }

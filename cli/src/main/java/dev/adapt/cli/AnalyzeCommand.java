@@ -1,0 +1,84 @@
+package dev.adapt.cli;
+
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.merge.lowrank.Conditioning;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code adapt analyze}: whether an adapter's layers depend on their weights in one way. */
+@Command(
+        name = "analyze",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        description = {
+            "Compares the layers of an adapter as the CondLoRA paper does: the matrices that convert each frozen weight to its",
+            "A and B, by pseudo-inverse, and how far those of two layers span the same directions, beside random matrices.",
+            "Of two adapters it also tells how alike their A, B and ΔW are. Writes report.html, analysis.json, and each heat",
+            "map as SVG and PNG."
+        },
+        footer = {"", "Example: adapt analyze my-lora --base base --out analysis"})
+final class AnalyzeCommand implements Callable<Integer> {
+    @Parameters(arity = "1..2", paramLabel = "ADAPTER", description = "an adapter folder, and one to compare it with")
+    private List<Path> adapters = List.of();
+
+    @Option(names = "--base", required = true, paramLabel = "DIR", description = "the checkpoint they were trained on")
+    private Path base = Path.of("");
+
+    @Option(names = "--out", required = true, paramLabel = "DIR", description = "folder to write")
+    private Path out = Path.of("");
+
+    @Option(
+            names = "--directions",
+            paramLabel = "N",
+            description = "how many directions are compared, i and j of φ (the rank)")
+    private Optional<Integer> directions = Optional.empty();
+
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            defaultValue = "0",
+            description = "of the random matrices (${DEFAULT-VALUE})")
+    private long seed;
+
+    @Option(names = "--no-png", negatable = false, description = "write the maps as SVG only")
+    private boolean noPng;
+
+    @Option(names = "--force", description = "go on with another base than an adapter was trained on")
+    private boolean force;
+
+    @Override
+    public Integer call() throws IOException {
+        Conditioning conditioning = new Conditioning(directions, seed);
+        try (Checkpoint checkpoint = Checkpoint.open(base)) {
+            List<Conditioning.Conversions> conversions = conditioning.ofLayers(adapters.getFirst(), checkpoint, force);
+            List<Conditioning.Likeness> likenesses = adapters.size() < 2
+                    ? List.of()
+                    : conditioning.ofAdapters(adapters.getFirst(), adapters.getLast(), checkpoint, force);
+            AnalysisReport report = new AnalysisReport(subtitle(), conversions, likenesses, !noPng);
+            report.write(out);
+            System.out.print(report.text());
+            System.out.println("\n" + out.resolve("report.html") + " shows the maps");
+        }
+        return 0;
+    }
+
+    private String subtitle() throws IOException {
+        StringBuilder text = new StringBuilder();
+        for (Path adapter : adapters) {
+            String method = Adapter.read(adapter).method().peftType();
+            text.append(text.isEmpty() ? "" : ", compared with ")
+                    .append(adapter.getFileName())
+                    .append(" (")
+                    .append(method)
+                    .append(')');
+        }
+        return text.append(" on ").append(base.getFileName()).toString();
+    }
+}

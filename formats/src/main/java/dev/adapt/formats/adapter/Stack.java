@@ -1,0 +1,46 @@
+package dev.adapt.formats.adapter;
+
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.SequencedMap;
+import java.util.regex.MatchResult;
+import java.util.regex.Pattern;
+
+/**
+ * The layers of a model that have one place in it at all depths.
+ *
+ * @param name theirs, with a {@code *} where each has its number: {@code encoder.layer.*.attention.self.query}; the name of a
+ *     module that has no number is a stack of this one layer
+ */
+public record Stack(String name) {
+    private static final Pattern NUMBER = Pattern.compile("(?<=^|\\.)\\d+(?=\\.|$)");
+    private static final Pattern PLACE = Pattern.compile("(?<=^|\\.)\\*(?=\\.|$)");
+
+    /** The stack of a module. */
+    public static Stack of(String module) {
+        return new Stack(NUMBER.matcher(module).replaceAll("*"));
+    }
+
+    /** Whether its layers have numbers. */
+    public boolean isNumbered() {
+        return PLACE.matcher(name).find();
+    }
+
+    /** Its layer that has the numbers of another module. */
+    public String layer(String like) {
+        Iterator<String> numbers =
+                NUMBER.matcher(like).results().map(MatchResult::group).iterator();
+        return PLACE.matcher(name).replaceAll(place -> numbers.hasNext() ? numbers.next() : place.group());
+    }
+
+    /** Targets by their stack, in the order they come. */
+    public static SequencedMap<Stack, List<Target>> of(List<Target> targets) {
+        SequencedMap<Stack, List<Target>> stacks = new LinkedHashMap<>();
+        for (Target target : targets) {
+            stacks.computeIfAbsent(target.stack(), absent -> new ArrayList<>()).add(target);
+        }
+        return stacks;
+    }
+}
