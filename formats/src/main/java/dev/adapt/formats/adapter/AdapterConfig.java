@@ -9,7 +9,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 
 /** An adapter's {@code adapter_config.json}, with the fields all of PEFT's methods have. */
@@ -101,7 +100,7 @@ public record AdapterConfig(JsonDocument document) {
                 throw document.wrong(field, "a number for each module pattern");
             }
             try {
-                Pattern.compile(entry.getKey());
+                ModulePattern.ofEnd(field, entry.getKey());
             } catch (PatternSyntaxException e) {
                 throw document.wrong(field, "regular expressions as keys (" + e.getDescription() + ")");
             }

@@ -16,7 +16,6 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.function.Supplier;
-import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -180,19 +179,19 @@ public record Lora(
 
     @Override
     public int rank(Target target) {
-        return (int) match(rankPattern, target, rank);
+        return (int) match("rank_pattern", rankPattern, target, rank);
     }
 
     private double scale(Target target) {
-        double own = match(alphaPattern, target, alpha);
+        double own = match("alpha_pattern", alphaPattern, target, alpha);
         int r = rank(target);
         return own / (rankStabilised ? Math.sqrt(r) : r);
     }
 
     /** PEFT takes the first pattern that a module's name ends with. */
-    private static double match(Map<String, Double> patterns, Target target, double otherwise) {
+    private static double match(String field, Map<String, Double> patterns, Target target, double otherwise) {
         for (Map.Entry<String, Double> entry : patterns.entrySet()) {
-            if (Pattern.matches("(.*\\.)?(" + entry.getKey() + ")$", target.module())) {
+            if (ModulePattern.ofEnd(field, entry.getKey()).matches(target.module())) {
                 return entry.getValue();
             }
         }

@@ -8,9 +8,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Predicate;
-import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
 
 /**
  * The modules that an adapter_config.json says are adapted, by the rules of PEFT's {@code check_target_module_exists}: a
@@ -25,7 +23,9 @@ import java.util.regex.PatternSyntaxException;
 public record TargetModules(List<String> names, Predicate<String> included, Predicate<String> excluded) {
     private static final String FIELD = "target_modules";
     private static final String LAYERS = "layers_to_transform";
-    private static final Pattern ANY_LAYER = Pattern.compile(".*\\.[^.]*\\.(\\d+)\\.");
+
+    /** What numbered layers are listed under, where the config does not say it. */
+    private static final String ANY_LIST = "[^.]*";
 
     public TargetModules {
         names = List.copyOf(names);
@@ -68,21 +68,14 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
     private static Predicate<String> matcher(JsonDocument document, String field) {
         JsonNode node = document.json().path(field);
         if (node.isTextual()) {
-            return expression(document, field, node.textValue()).asMatchPredicate();
+            return expression(document, field, node.textValue())::matches;
         }
         List<String> entries = strings(document, field);
         return module -> entries.stream().anyMatch(entry -> names(entry, module));
     }
 
-    /** A Python expression; what Java writes in another way is translated. */
-    private static Pattern expression(JsonDocument document, String field, String text) {
-        try {
-            return Pattern.compile(text.replace("(?P<", "(?<")
-                    .replaceAll("\\(\\?P=(\\w+)\\)", "\\\\k<$1>")
-                    .replace("\\Z", "\\z"));
-        } catch (PatternSyntaxException e) {
-            throw document.wrong(field, "a list of names or a regular expression (" + e.getDescription() + ")");
-        }
+    private static ModulePattern expression(JsonDocument document, String field, String text) {
+        return ModulePattern.of(document, field, text, "a list of names or a regular expression");
     }
 
     private static List<String> strings(JsonDocument document, String field) {
@@ -105,22 +98,22 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
         if (kept.isEmpty()) {
             return module -> true;
         }
-        List<Pattern> patterns = new ArrayList<>();
+        List<String> patterns = new ArrayList<>();
         JsonNode pattern = document.json().path("layers_pattern");
         if (pattern.isTextual() && !pattern.textValue().isEmpty()) {
-            patterns.add(expression(document, "layers_pattern", ".*\\." + pattern.textValue() + "\\.(\\d+)\\."));
+            patterns.add(pattern.textValue());
         } else if (document.says("layers_pattern")) {
-            strings(document, "layers_pattern")
-                    .forEach(each ->
-                            patterns.add(expression(document, "layers_pattern", ".*\\." + each + "\\.(\\d+)\\.")));
+            patterns.addAll(strings(document, "layers_pattern"));
         }
-        List<Pattern> any = patterns.isEmpty() ? List.of(ANY_LAYER) : patterns;
+        List<ModulePattern> any = (patterns.isEmpty() ? List.of(ANY_LIST) : patterns)
+                .stream()
+                        .map(each -> expression(document, "layers_pattern", ".*\\." + each + "\\.(\\d+)\\."))
+                        .toList();
         return module -> any.stream()
-                .map(each -> each.matcher(module))
-                .filter(Matcher::lookingAt)
+                .map(each -> each.lastGroup(module))
+                .flatMap(Optional::stream)
                 .findFirst()
-                .filter(found -> kept.get().stream()
-                        .anyMatch(layer -> found.group(found.groupCount()).equals(layer.toString())))
+                .filter(number -> kept.get().stream().anyMatch(layer -> number.equals(layer.toString())))
                 .isPresent();
     }
 

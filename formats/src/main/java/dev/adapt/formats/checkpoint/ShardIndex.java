@@ -63,8 +63,18 @@ public record ShardIndex(SequencedMap<String, String> weightMap, ObjectNode meta
         if (!metadata.isMissingNode() && !metadata.isNull() && !metadata.isObject()) {
             throw document.wrong(METADATA, "an object");
         }
+        if (!isFinite(metadata)) {
+            throw document.wrong(METADATA, "numbers that a float64 can hold");
+        }
         return new ShardIndex(
                 weightMap, metadata instanceof ObjectNode object ? object : new JsonMapper().createObjectNode());
+    }
+
+    /** Others could not be written again. */
+    private static boolean isFinite(JsonNode node) {
+        return node.isNumber()
+                ? Double.isFinite(node.doubleValue())
+                : node.valueStream().allMatch(ShardIndex::isFinite);
     }
 
     /** A name that can only be a file beside the index, whatever the operating system makes of special characters. */
