@@ -117,12 +117,13 @@ class OnnxWeightTest {
     @ParameterizedTest
     @CsvSource({"F32", "BF16", "F64"})
     void valuesBeyondTheRangeAreRefusedByName(Dtype dtype) {
-        assertEquals(
-                "model.safetensors: w: holds 131072.0, and float16 ends at 65504; export it without --dtype fp16",
-                assertThrows(
-                                FormatException.class,
-                                () -> stored(dtype, 1, 131072).bytes())
-                        .getMessage());
+        FormatException refused = assertThrows(
+                FormatException.class, () -> stored(dtype, 1, 131072).bytes());
+        String said = String.valueOf(refused.getMessage());
+        assertTrue(
+                said.endsWith(
+                        ".safetensors: w: holds 131072.0, and float16 ends at 65504; export it without --dtype fp16"),
+                said);
     }
 
     @Test
