@@ -125,12 +125,6 @@ final class NDArrayOps implements Ops<NDArray> {
         return own(x.sqrt());
     }
 
-    /** On a stack of six small weights, one product costs a fifth of six. */
-    @Override
-    public boolean prefersStacks() {
-        return true;
-    }
-
     @Override
     public NDArray stopGradient(NDArray x) {
         return own(x.stopGradient());

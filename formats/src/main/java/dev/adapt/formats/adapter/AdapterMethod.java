@@ -71,10 +71,7 @@ public sealed interface AdapterMethod permits Lora, Vera, CondLora {
     /** The tensors that a layer's update is made of: its own, those of its stack, then those all layers share. */
     List<Part> parts(Target target, List<Target> all);
 
-    /**
-     * Whether a layer has no tensor of its own. All layers of its stack must then have one shape, and one {@link #update}
-     * makes the updates of all, where {@code weight} is that of the stack, [layers, out, in].
-     */
+    /** Whether a layer has no tensor of its own. All layers of its stack must then have one shape. */
     default boolean sharesStacks(Target target) {
         return parts(target, List.of(target)).stream().noneMatch(part -> part.scope() == Part.Scope.LAYER);
     }

@@ -98,7 +98,7 @@ public record BoundAdapter(
                     tensors.computeIfAbsent(
                             key,
                             absent -> part.initial()
-                                    .values(part.shape(), random, () -> upright(weight.apply(target), target)));
+                                    .values(part.shape(), random, () -> target.upright(weight.apply(target))));
                 }
             }
         }
@@ -137,12 +137,6 @@ public record BoundAdapter(
             }
         });
         return new BoundAdapter(method, List.copyOf(updates.keySet()), tensors, saved, savedNames, change, baseDigests);
-    }
-
-    /** A target's weight as [out, in], however it is stored. */
-    private static FloatTensor upright(Tensor weight, Target target) {
-        FloatTensor stored = FloatTensor.of(weight);
-        return target.transposed() ? stored.transposed() : stored;
     }
 
     /**
@@ -334,58 +328,24 @@ public record BoundAdapter(
     /**
      * The update of every target, by its canonical module name.
      *
-     * @param tensor the tensor of a key of {@link #tensors}, of the canonical name of a target's weight, and, where the
-     *     interpreter {@link Ops#prefersStacks prefers} them, of that of a stack's
+     * @param tensor the tensor of a key of {@link #tensors}, and of the canonical name of a target's weight
      */
     public <T> Map<String, LowRank<T>> updates(Ops<T> ops, Function<String, T> tensor) {
         Map<String, LowRank<T>> updates = new LinkedHashMap<>();
-        Stack.of(targets).values().forEach(layers -> {
-            if (ops.prefersStacks() && layers.size() > 1 && method.sharesStacks(layers.getFirst())) {
-                updates.putAll(ofStack(ops, layers, tensor));
-            } else {
-                layers.forEach(target -> updates.put(target.canonical(), update(ops, target, tensor)));
-            }
-        });
-        return updates;
-    }
-
-    /** The updates of a stack's layers, from one product with the weights of all. */
-    private <T> Map<String, LowRank<T>> ofStack(Ops<T> ops, List<Target> layers, Function<String, T> tensor) {
-        Target first = layers.getFirst();
-        LowRank<T> all = method.update(ops, first, named(first, tensor), () -> tensor.apply(stackedWeight(first)));
-        Map<String, LowRank<T>> updates = new LinkedHashMap<>();
-        for (int layer = 0; layer < layers.size(); layer++) {
-            updates.put(layers.get(layer).canonical(), all.ofLayer(ops, layer, first.out(), first.in()));
+        for (Target target : targets) {
+            updates.put(target.canonical(), update(ops, target, tensor));
         }
         return updates;
     }
 
-    private static String stackedWeight(Target target) {
-        return Stack.of(target.canonical()).name() + ".weight";
-    }
-
-    /**
-     * The weights of the layers that a name means which {@link #updates} asks for, in their order; none for other names.
-     */
-    public List<Target> stackOf(String weight) {
-        return targets.stream()
-                .filter(target ->
-                        target.stack().isNumbered() && stackedWeight(target).equals(weight))
-                .toList();
-    }
-
     /** The update of one target, from the same tensors. */
     public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> tensor) {
-        return method.update(ops, target, named(target, tensor), () -> {
+        Map<String, String> keys = new LinkedHashMap<>();
+        method.parts(target, targets).forEach(part -> keys.put(part.name(), key(part, target)));
+        return method.update(ops, target, part -> tensor.apply(require(keys, part)), () -> {
             T weight = tensor.apply(target.canonical() + ".weight");
             return target.transposed() ? ops.transpose(weight, 1, 0) : weight;
         });
-    }
-
-    private <T> Function<String, T> named(Target target, Function<String, T> tensor) {
-        Map<String, String> keys = new LinkedHashMap<>();
-        method.parts(target, targets).forEach(part -> keys.put(part.name(), key(part, target)));
-        return part -> tensor.apply(require(keys, part));
     }
 
     /**
@@ -396,7 +356,7 @@ public record BoundAdapter(
     public FloatTensor adapted(Target target, FloatTensor weight) {
         ReferenceOps ops = new ReferenceOps();
         LowRank<DoubleTensor> update = update(ops, target, name -> DoubleTensor.of(tensors.getOrDefault(name, weight)));
-        DoubleTensor upright = DoubleTensor.of(target.transposed() ? weight.transposed() : weight);
+        DoubleTensor upright = DoubleTensor.of(target.upright(weight));
         DoubleTensor whole = ops.add(upright, ops.matMul(update.foldedLeft(ops), update.foldedRight(ops)));
         if (update.magnitude().isPresent()) {
             whole = ops.mul(whole, ops.reshape(update.rowScale(ops, upright), -1, 1));

@@ -1,5 +1,8 @@
 package dev.adapt.formats.adapter;
 
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Tensor;
+
 /**
  * A linear layer, or an embedding, that an adapter adapts. An embedding is the linear layer of one-hot inputs: {@code in} is
  * the number of its rows, {@code out} their width, and its weight is stored [in, out].
@@ -15,6 +18,12 @@ public record Target(
     /** A linear layer. */
     public Target(String module, String canonical, String tensor, int out, int in, boolean transposed) {
         this(module, canonical, tensor, out, in, transposed, false);
+    }
+
+    /** Its weight as [out, in], however it is stored. */
+    public FloatTensor upright(Tensor stored) {
+        FloatTensor weight = FloatTensor.of(stored);
+        return transposed ? weight.transposed() : weight;
     }
 
     /** The stack its module belongs to. */

@@ -23,17 +23,6 @@ public record LowRank<T>(T left, T right, Optional<T> rows, Optional<T> inner, d
         this(left, right, Optional.empty(), Optional.empty(), scale, Optional.empty());
     }
 
-    /** The update of one layer of a stack, where left is [layers, out, k] and right [layers, k, in]. */
-    public LowRank<T> ofLayer(Ops<T> ops, int layer, int out, int in) {
-        return new LowRank<>(
-                ops.reshape(ops.slice(left, 0, layer, layer + 1), out, -1),
-                ops.reshape(ops.slice(right, 0, layer, layer + 1), -1, in),
-                rows,
-                inner,
-                scale,
-                magnitude);
-    }
-
     /** {@code x·ΔWᵀ}: x [.., in], the result [.., out]. */
     public T apply(Ops<T> ops, T x) {
         return applyLeft(ops, ops.linear(x, right, Optional.empty()));

@@ -119,14 +119,6 @@ public interface Ops<T> {
         return x;
     }
 
-    /**
-     * Whether one product with the weights of all layers of a stack is better than one with each, and worth the memory that
-     * they take once more.
-     */
-    default boolean prefersStacks() {
-        return false;
-    }
-
     /** While training, x as a constant, through which no gradient flows; otherwise x itself. */
     default T stopGradient(T x) {
         return x;

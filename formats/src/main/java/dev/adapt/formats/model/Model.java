@@ -2,7 +2,6 @@ package dev.adapt.formats.model;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.KeyValueCache;
@@ -120,27 +119,7 @@ public final class Model {
         }
         return adapter.map(own -> own.tensors().get(name))
                 .map(Tensor.class::cast)
-                .or(() -> stacked(name))
                 .orElseThrow(() -> new IllegalArgumentException("the model has no tensor " + name));
-    }
-
-    /** The weights of a stack's layers, [layers, out, in]. */
-    private Optional<Tensor> stacked(String name) {
-        List<Target> layers = adapter.map(own -> own.stackOf(name)).orElse(List.of());
-        if (layers.isEmpty()) {
-            return Optional.empty();
-        }
-        int out = layers.getFirst().out();
-        int in = layers.getFirst().in();
-        float[] values = new float[Math.multiplyExact(layers.size(), Math.multiplyExact(out, in))];
-        for (int layer = 0; layer < layers.size(); layer++) {
-            Target target = layers.get(layer);
-            Tensor weight = leaf(target.canonical() + ".weight");
-            FloatTensor stored = new FloatTensor(weight.shape(), weight.toFloats());
-            float[] upright = (target.transposed() ? stored.transposed() : stored).values();
-            System.arraycopy(upright, 0, values, layer * out * in, out * in);
-        }
-        return Optional.of(new FloatTensor(Shape.of(layers.size(), out, in), values));
     }
 
     /** The names of the leaves that training changes: the adapter's trained tensors and its saved modules. */

@@ -23,6 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
+import java.util.function.Supplier;
 
 /**
  * An adapter of any method as the products its layers are updated by, computed when they are asked for.
@@ -83,7 +84,7 @@ public record AdapterLayers(
      *
      * @param force whether to take another base than the adapter was trained on
      */
-    static AdapterLayers of(Adapter adapter, Checkpoint base, boolean force) throws IOException {
+    public static AdapterLayers of(Adapter adapter, Checkpoint base, boolean force) throws IOException {
         Binding binding = new Binding(base);
         return of(adapter, binding.bind(adapter, force), binding::weight);
     }
@@ -98,7 +99,7 @@ public record AdapterLayers(
                 dtype(adapter),
                 bound.targets(),
                 Optional.of(adapter),
-                target -> layer(bound, target, shared, () -> upright(weight.apply(target), target)));
+                target -> layer(bound, target, shared, () -> weight.apply(target)));
     }
 
     private static ObjectNode config(Adapter adapter) {
@@ -120,34 +121,26 @@ public record AdapterLayers(
         }
     }
 
-    private static FloatTensor upright(Tensor weight, Target target) {
-        FloatTensor stored = new FloatTensor(weight.shape(), weight.toFloats());
-        return target.transposed() ? stored.transposed() : stored;
-    }
-
-    /** A layer's weight [out, in], read when it is needed. */
-    private interface Weight {
-        FloatTensor get();
-    }
-
-    private static Layer layer(BoundAdapter bound, Target target, Map<String, DoubleTensor> shared, Weight weight) {
+    /** @param weight as it is stored, read when it is needed */
+    private static Layer layer(
+            BoundAdapter bound, Target target, Map<String, DoubleTensor> shared, Supplier<? extends Tensor> weight) {
         ReferenceOps ops = new ReferenceOps();
-        LowRank<DoubleTensor> update = bound.update(ops, target, key -> leaf(bound, target, key, shared, weight));
+        LowRank<DoubleTensor> update = bound.update(ops, target, key -> leaf(bound, key, shared, weight));
         boolean plain = update.rows().isEmpty() && update.inner().isEmpty();
         Factors factors = plain
                 ? new Factors(update.left(), update.right())
                 : new Factors(update.foldedLeft(ops), update.foldedRight(ops));
         double scale = plain ? update.scale() : 1;
-        Optional<Rows> whole = update.magnitude().map(magnitude -> rescaled(factors, scale, magnitude, weight.get()));
+        Optional<Rows> whole =
+                update.magnitude().map(magnitude -> rescaled(factors, scale, magnitude, target.upright(weight.get())));
         return new Layer(target, factors, scale, whole);
     }
 
     private static DoubleTensor leaf(
-            BoundAdapter bound, Target target, String key, Map<String, DoubleTensor> shared, Weight weight) {
+            BoundAdapter bound, String key, Map<String, DoubleTensor> shared, Supplier<? extends Tensor> weight) {
         Tensor own = bound.tensors().get(key);
         if (own == null) {
-            FloatTensor stored = weight.get();
-            return DoubleTensor.of(target.transposed() ? stored.transposed() : stored);
+            return DoubleTensor.of(weight.get());
         }
         return key.startsWith(Adapter.MODULE_PREFIX)
                 ? DoubleTensor.of(own)
