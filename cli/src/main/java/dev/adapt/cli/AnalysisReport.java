@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.adapter.Stack;
 import dev.adapt.merge.lowrank.Conditioning;
 import dev.adapt.merge.lowrank.Similarities;
 import java.io.IOException;
@@ -16,7 +17,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.SequencedMap;
 import java.util.function.ToDoubleFunction;
-import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
@@ -31,21 +31,19 @@ record AnalysisReport(
         List<Conditioning.Conversions> conversions,
         List<Conditioning.Likeness> likenesses,
         boolean png) {
-    private static final Pattern NUMBER = Pattern.compile("(?<=^|\\.)\\d+(?=\\.|$)");
-
     /** Writes the folder, whole or not at all. */
     void write(Path folder) throws IOException {
         try (PendingOutput pending = PendingOutput.folder(folder)) {
+            List<String> drawn = new ArrayList<>();
             for (Map.Entry<String, HeatMap> map : maps().entrySet()) {
-                Files.writeString(
-                        pending.path().resolve(map.getKey() + ".svg"),
-                        map.getValue().svg());
+                drawn.add(map.getValue().svg());
+                Files.writeString(pending.path().resolve(map.getKey() + ".svg"), drawn.getLast());
                 if (png) {
                     map.getValue().writePng(pending.path().resolve(map.getKey() + ".png"));
                 }
             }
             Files.writeString(pending.path().resolve("analysis.json"), json().toPrettyString() + "\n");
-            Files.writeString(pending.path().resolve("report.html"), html());
+            Files.writeString(pending.path().resolve("report.html"), html(drawn));
             pending.commit();
         }
     }
@@ -86,18 +84,12 @@ record AnalysisReport(
         return new HeatMap(
                 title,
                 "layer",
-                found.layers().stream().map(AnalysisReport::number).toList(),
+                found.layers().stream()
+                        .map(module -> Stack.number(module).orElse(module))
+                        .toList(),
                 found.values(),
                 top,
                 note);
-    }
-
-    private static String number(String module) {
-        return NUMBER.matcher(module)
-                .results()
-                .findFirst()
-                .map(found -> found.group())
-                .orElse(module);
     }
 
     /** The means, one stack a line. */
@@ -152,14 +144,14 @@ record AnalysisReport(
         return String.format(Locale.ROOT, "%.4f", value);
     }
 
-    private String html() throws IOException {
+    private String html(List<String> drawn) throws IOException {
         return new HtmlPage("analysis/report.html")
                 .with(Map.of(
                         "subtitle", HtmlPage.escape(subtitle),
                         "directions",
                                 String.valueOf(conversions.getFirst().toA().directions()),
                         "means", means(),
-                        "maps", cards(),
+                        "maps", cards(drawn),
                         "likeness", likenesses.isEmpty() ? "" : likeness()));
     }
 
@@ -177,16 +169,17 @@ record AnalysisReport(
         return table(List.of("stack", "layers", "W₀ to A", "random", "W₀ to B", "random"), rows);
     }
 
-    private String cards() {
+    /** @param drawn the maps, in order, as many for each stack */
+    private String cards(List<String> drawn) {
         StringBuilder html = new StringBuilder();
-        List<HeatMap> maps = List.copyOf(maps().values());
+        int each = drawn.size() / conversions.size();
         for (int stack = 0; stack < conversions.size(); stack++) {
             html.append("<h2><code>")
                     .append(HtmlPage.escape(conversions.get(stack).stack().name()))
                     .append("</code></h2><div class=\"charts\">");
-            maps.subList(4 * stack, 4 * stack + 4)
-                    .forEach(map -> html.append("<div class=\"card paper\">")
-                            .append(map.svg())
+            drawn.subList(each * stack, each * (stack + 1))
+                    .forEach(svg -> html.append("<div class=\"card paper\">")
+                            .append(svg)
                             .append("</div>"));
             html.append("</div>");
         }

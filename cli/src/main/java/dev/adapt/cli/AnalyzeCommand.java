@@ -2,9 +2,11 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.merge.lowrank.AdapterLayers;
 import dev.adapt.merge.lowrank.Conditioning;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -56,29 +58,23 @@ final class AnalyzeCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         Conditioning conditioning = new Conditioning(directions, seed);
-        try (Checkpoint checkpoint = Checkpoint.open(base)) {
-            List<Conditioning.Conversions> conversions = conditioning.ofLayers(adapters.getFirst(), checkpoint, force);
-            List<Conditioning.Likeness> likenesses = adapters.size() < 2
-                    ? List.of()
-                    : conditioning.ofAdapters(adapters.getFirst(), adapters.getLast(), checkpoint, force);
-            AnalysisReport report = new AnalysisReport(subtitle(), conversions, likenesses, !noPng);
+        try (Checkpoint checkpoint = Checkpoints.open(base)) {
+            List<AdapterLayers> layers = new ArrayList<>();
+            List<String> names = new ArrayList<>();
+            for (Path folder : adapters) {
+                Adapter adapter = Adapters.read(folder);
+                layers.add(AdapterLayers.of(adapter, checkpoint, force));
+                names.add(folder.getFileName() + " (" + adapter.method().peftType() + ")");
+            }
+            List<Conditioning.Conversions> conversions = conditioning.ofLayers(layers.getFirst(), checkpoint);
+            List<Conditioning.Likeness> likenesses =
+                    layers.size() < 2 ? List.of() : conditioning.ofAdapters(layers.getFirst(), layers.getLast());
+            String subtitle = String.join(", compared with ", names) + " on " + base.getFileName();
+            AnalysisReport report = new AnalysisReport(subtitle, conversions, likenesses, !noPng);
             report.write(out);
             System.out.print(report.text());
             System.out.println("\n" + out.resolve("report.html") + " shows the maps");
         }
         return 0;
-    }
-
-    private String subtitle() throws IOException {
-        StringBuilder text = new StringBuilder();
-        for (Path adapter : adapters) {
-            String method = Adapter.read(adapter).method().peftType();
-            text.append(text.isEmpty() ? "" : ", compared with ")
-                    .append(adapter.getFileName())
-                    .append(" (")
-                    .append(method)
-                    .append(')');
-        }
-        return text.append(" on ").append(base.getFileName()).toString();
     }
 }

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
@@ -21,6 +22,11 @@ public record Stack(String name) {
     /** The stack of a module. */
     public static Stack of(String module) {
         return new Stack(NUMBER.matcher(module).replaceAll("*"));
+    }
+
+    /** The first number in a module's name, which is its layer's; none in the name of a module that is no layer's. */
+    public static Optional<String> number(String module) {
+        return NUMBER.matcher(module).results().map(MatchResult::group).findFirst();
     }
 
     /** Whether its layers have numbers. */

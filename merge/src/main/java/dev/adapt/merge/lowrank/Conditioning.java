@@ -2,17 +2,14 @@ package dev.adapt.merge.lowrank;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.Stack;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.tensor.DoubleTensor;
-import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
-import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -58,11 +55,10 @@ public record Conditioning(Optional<Integer> directions, long seed) {
     /**
      * Compares the layers of an adapter, stack by stack; stacks of one layer are left out.
      *
-     * @throws FormatException if the adapter does not fit the base, a factor is 0, or no stack has two layers
+     * @throws FormatException if a factor is 0, or no stack has two layers
      * @throws UsageException if there are fewer directions than asked for
      */
-    public List<Conversions> ofLayers(Path adapter, Checkpoint base, boolean force) throws IOException {
-        AdapterLayers layers = AdapterLayers.of(Adapter.read(adapter), base, force);
+    public List<Conversions> ofLayers(AdapterLayers layers, Checkpoint base) {
         Binding binding = new Binding(base);
         List<Conversions> all = new ArrayList<>();
         Random random = new Random(seed);
@@ -123,9 +119,8 @@ public record Conditioning(Optional<Integer> directions, long seed) {
 
     private static Converters converters(Path file, Target target, Factors factors, Tensor stored) {
         ReferenceOps ops = new ReferenceOps();
-        FloatTensor values = new FloatTensor(stored.shape(), stored.toFloats());
         try {
-            Svd weight = Svd.of(DoubleTensor.of(target.transposed() ? values.transposed() : values));
+            Svd weight = Svd.of(DoubleTensor.of(target.upright(stored)));
             DoubleTensor inverse = inverse(weight.values());
             DoubleTensor left = weight.left();
             DoubleTensor right = weight.right();
@@ -154,12 +149,10 @@ public record Conditioning(Optional<Integer> directions, long seed) {
     /**
      * Compares two adapters on one base, layer by layer, in the order of the first (the paper's table 3).
      *
-     * @throws FormatException if one does not fit the base, a factor is 0, or they share no layer
+     * @throws FormatException if a factor is 0, or they share no layer
      * @throws UsageException if there are fewer directions than asked for
      */
-    public List<Likeness> ofAdapters(Path adapter, Path other, Checkpoint base, boolean force) throws IOException {
-        AdapterLayers left = AdapterLayers.of(Adapter.read(adapter), base, force);
-        AdapterLayers right = AdapterLayers.of(Adapter.read(other), base, force);
+    public List<Likeness> ofAdapters(AdapterLayers left, AdapterLayers right) {
         SequencedMap<String, Target> byName = new LinkedHashMap<>();
         right.targets().forEach(target -> byName.put(target.canonical(), target));
         Random random = new Random(seed);

@@ -177,7 +177,7 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
             List<String> modules = names.isEmpty() ? architecture.get().linearModules() : named();
             return modules.stream()
                     .filter(module -> !whole.contains(module + ".weight"))
-                    .map(module -> Objects.requireNonNullElse(spelled.get(module), module))
+                    .map(module -> spelled.getOrDefault(module, module))
                     .flatMap(module -> baseBinding.layer(module).stream())
                     .toList();
         }
