@@ -14,7 +14,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.zip.CRC32C;
 
 /**
@@ -45,7 +47,7 @@ public final class PatchJournal implements AutoCloseable {
 
     private final Path folder;
     private final FileChannel channel;
-    private final Map<Path, Boolean> touched = new LinkedHashMap<>();
+    private final Set<Path> touched = new LinkedHashSet<>();
     private boolean ready;
     private boolean closed;
 
@@ -92,7 +94,7 @@ public final class PatchJournal implements AutoCloseable {
 
     /** Writes down bytes of a file of the folder that will be overwritten. */
     public void keep(Path file, long position, long bytes) throws IOException {
-        touched.put(file, true);
+        touched.add(file);
         byte[] name = String.valueOf(file.getFileName()).getBytes(StandardCharsets.UTF_8);
         try (FileChannel source = FileChannel.open(file, StandardOpenOption.READ)) {
             for (long done = 0; done < bytes; done += PIECE) {
@@ -145,7 +147,7 @@ public final class PatchJournal implements AutoCloseable {
 
     /** Flushes the changed files and deletes the journal: the changes stay. */
     public void commit() throws IOException {
-        for (Path file : touched.keySet()) {
+        for (Path file : touched) {
             flush(file);
         }
         end();

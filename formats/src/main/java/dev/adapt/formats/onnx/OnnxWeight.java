@@ -14,7 +14,6 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.Optional;
 
 /**
@@ -103,31 +102,28 @@ record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type) {
             write(bytes(), out);
             return;
         }
-        try (FileChannel in = FileChannel.open(view.file(), StandardOpenOption.READ)) {
-            if (converted()) {
-                writeConverted(view, in, out);
-            } else {
-                long size = view.data().byteSize();
-                for (long done = 0; done < size; ) {
-                    done += in.transferTo(view.position() + done, size - done, out);
-                }
+        if (converted()) {
+            writeConverted(view, out);
+            return;
+        }
+        long size = view.info().bytes();
+        for (long done = 0; done < size; ) {
+            long moved = view.channel().transferTo(view.position() + done, size - done, out);
+            if (moved <= 0) {
+                throw view.shortened();
             }
+            done += moved;
         }
     }
 
-    private void writeConverted(TensorView view, FileChannel in, FileChannel out) throws IOException {
+    private void writeConverted(TensorView view, FileChannel out) throws IOException {
         int width = view.dtype().bits() / 8;
-        ByteBuffer piece = ByteBuffer.allocateDirect(PIECE * width);
+        MemorySegment piece = MemorySegment.ofBuffer(ByteBuffer.allocateDirect(PIECE * width));
         long elements = view.shape().elements();
         for (long from = 0; from < elements; from += PIECE) {
             int count = (int) Math.min(PIECE, elements - from);
-            piece.clear().limit(count * width);
-            while (piece.hasRemaining()) {
-                if (in.read(piece, view.position() + from * width + piece.position()) < 0) {
-                    throw new FormatException(view.file(), name, "ends early: the file has changed meanwhile");
-                }
-            }
-            write(converted(MemorySegment.ofBuffer(piece.flip()), count), out);
+            view.copy(from * width, piece.asSlice(0, (long) count * width));
+            write(converted(piece, count), out);
         }
     }
 

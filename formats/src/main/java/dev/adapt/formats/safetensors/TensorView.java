@@ -22,7 +22,7 @@ import java.nio.file.Path;
  * @param file the file it lies in
  * @param position where its first byte lies in that file
  * @param data its bytes, mapped: those that were touched count as this process's memory
- * @param channel the open file, for {@link #copy}
+ * @param channel the open file, to read from without touching the mapping
  */
 public record TensorView(Path file, long position, TensorInfo info, MemorySegment data, FileChannel channel)
         implements Tensor {
@@ -115,9 +115,14 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
         ByteBuffer buffer = into.asByteBuffer();
         while (buffer.hasRemaining()) {
             if (channel.read(buffer, position + offset + buffer.position()) < 0) {
-                throw new EOFException(file + ": became shorter while it was read");
+                throw shortened();
             }
         }
+    }
+
+    /** That the file ends where it had bytes of the tensor when it was opened. */
+    public EOFException shortened() {
+        return new EOFException(file + ": became shorter while it was read");
     }
 
     private void copyUnchecked(long offset, MemorySegment into) {
