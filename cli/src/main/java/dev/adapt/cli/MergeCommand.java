@@ -137,7 +137,6 @@ final class MergeCommand implements Callable<Integer> {
                             .map(adapter -> new Merger(base, List.of(adapter), settings))
                             .toList()
                     : List.of(new Merger(base, adapters, settings));
-            base.notes().forEach(note -> System.err.println("adapt: note: " + note));
             if (dryRun) {
                 mergers.forEach(merger -> print(merger.plan()));
                 print(Estimate.of(
