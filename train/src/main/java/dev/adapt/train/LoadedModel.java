@@ -55,6 +55,7 @@ final class LoadedModel implements AutoCloseable {
     SequencedMap<String, NDArray> trainable() {
         SequencedMap<String, NDArray> trainable = new LinkedHashMap<>();
         for (String name : model.trainable()) {
+            // what DJL calls stopping the gradient is a second array over the same memory
             NDArray array = original.isEmpty()
                     ? leaf(name)
                     : own(original.get().leaf(name).stopGradient());

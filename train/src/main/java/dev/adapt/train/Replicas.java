@@ -16,7 +16,6 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import java.util.function.Consumer;
 import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 
@@ -34,7 +33,7 @@ final class Replicas implements AutoCloseable {
     private record Replica(LoadedModel model, SequencedMap<String, NDArray> trained, Dropout dropout) {}
 
     /** The output for a batch of a dev set, and its loss. */
-    record Evaluated(Batch batch, NDArray output, double loss) {}
+    private record Evaluated(Batch batch, NDArray output, double loss) {}
 
     private final List<Replica> replicas = new ArrayList<>();
     private final ExecutorService threads;
@@ -54,9 +53,9 @@ final class Replicas implements AutoCloseable {
             LoadedModel own = i == 0 ? first : first.replica();
             replicas.add(new Replica(own, own.trainable(), new Dropout(seed + ((long) i << Integer.SIZE))));
         }
-        // PyTorch counts the threads of operations for each calling thread. Also this one must not have others, which
-        // would
-        // keep spinning, beside the replicas, for more of the optimizer's small operations.
+        // PyTorch counts threads for each thread that calls it. This one, which runs the optimizer's small operations,
+        // must
+        // have no others either: they would keep spinning beside the replicas.
         JniUtils.setNumThreads(cores / count);
         this.threads = Executors.newFixedThreadPool(
                 count,
@@ -145,22 +144,34 @@ final class Replicas implements AutoCloseable {
         return gradient;
     }
 
-    /** The outputs for all examples, those of like length together, one batch after the other. */
-    void evaluate(Task task, Examples examples, int batchSize, Consumer<Evaluated> each) {
+    /**
+     * Runs the model on all examples, those of like length together, and adds its outputs to a tally.
+     *
+     * @return the mean loss
+     */
+    double evaluate(Task task, Examples examples, int batchSize, Task.Tally tally) {
         List<List<Integer>> batches = examples.byLength(batchSize);
+        double loss = 0;
+        long units = 0;
         for (int from = 0; from < batches.size(); from += replicas.size()) {
             List<List<Integer>> some = batches.subList(from, Math.min(batches.size(), from + replicas.size()));
             try (NDManager step = newStep()) {
-                inParallel(some.size(), hand -> {
-                            JniUtils.setGradMode(false);
-                            Batch batch = examples.batch(some.get(hand));
-                            NDArray output = replicas.get(hand).model().forward(step, batch.inputs());
-                            double loss = task.loss(step, output, batch).getFloat();
-                            return new Evaluated(batch, output, loss);
-                        })
-                        .forEach(each);
+                for (Evaluated each :
+                        inParallel(some.size(), hand -> evaluated(task, examples, some.get(hand), step, hand))) {
+                    loss += each.loss() * each.batch().units();
+                    units += each.batch().units();
+                    tally.add(each.output(), each.batch());
+                }
             }
         }
+        return loss / units;
+    }
+
+    private Evaluated evaluated(Task task, Examples examples, List<Integer> indices, NDManager step, int hand) {
+        JniUtils.setGradMode(false);
+        Batch batch = examples.batch(indices);
+        NDArray output = replicas.get(hand).model().forward(step, batch.inputs());
+        return new Evaluated(batch, output, task.loss(step, output, batch).getFloat());
     }
 
     /** Results in order, when all are there. */

@@ -179,14 +179,8 @@ public final class Trainer implements AutoCloseable {
 
     private void evaluate(int epoch) {
         Task.Tally tally = config.task().tally();
-        double[] loss = new double[1];
-        long[] units = new long[1];
-        replicas.evaluate(config.task(), setup.eval(), EVAL_BATCH, evaluated -> {
-            loss[0] += evaluated.loss() * evaluated.batch().units();
-            units[0] += evaluated.batch().units();
-            tally.add(evaluated.output(), evaluated.batch());
-        });
-        Scores own = new Scores(loss[0] / units[0], tally.values(loss[0] / units[0]));
+        double loss = replicas.evaluate(config.task(), setup.eval(), EVAL_BATCH, tally);
+        Scores own = new Scores(loss, tally.values(loss));
         Metric metric = config.chosenBy();
         boolean better = epoch == 1
                 || (epoch > 0 && metric.better(own.of(metric), scores.get(best).of(metric)));
