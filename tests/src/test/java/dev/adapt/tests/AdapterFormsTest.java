@@ -61,21 +61,21 @@ class AdapterFormsTest {
     void forms(TinyModel model) throws IOException {
         Path base = model.write(folder.resolve("base"), 1);
         Path vera = adapter(base, new Vera(5, 0.1, 7, 0, false, Projection.Rounding.FMA), "vera");
-        run("convert", vera, "--to", "lora", "--out", folder.resolve("as-lora"));
+        Cli.succeeds("convert", vera, "--to", "lora", "--out", folder.resolve("as-lora"));
         assertTrue(difference(merged(vera, base), merged(folder.resolve("as-lora"), base)) < 1e-6);
 
-        run("convert", vera, "--save-projection", "--out", folder.resolve("saved"));
+        Cli.succeeds("convert", vera, "--save-projection", "--out", folder.resolve("saved"));
         assertTrue(Files.size(file(folder.resolve("saved"))) > Files.size(file(vera)));
-        run("convert", folder.resolve("saved"), "--no-projection", "--out", folder.resolve("seed"));
+        Cli.succeeds("convert", folder.resolve("saved"), "--no-projection", "--out", folder.resolve("seed"));
         assertEquals(0, difference(merged(vera, base), merged(folder.resolve("seed"), base)));
 
         Path shared = adapter(base, new CondLora(2, 3, 0), "condlora");
-        run("convert", shared, "--base", base, "--to", "lora", "--out", folder.resolve("shared-as-lora"));
+        Cli.succeeds("convert", shared, "--base", base, "--to", "lora", "--out", folder.resolve("shared-as-lora"));
         assertTrue(difference(merged(shared, base), merged(folder.resolve("shared-as-lora"), base)) < 1e-6);
 
         Path lora = adapter(base, new Lora(3, 5, 0), "lora");
-        run("convert", lora, "--to", "kohya", "--out", folder.resolve("k.safetensors"));
-        run("convert", folder.resolve("k.safetensors"), "--base", base, "--out", folder.resolve("back"));
+        Cli.succeeds("convert", lora, "--to", "kohya", "--out", folder.resolve("k.safetensors"));
+        Cli.succeeds("convert", folder.resolve("k.safetensors"), "--base", base, "--out", folder.resolve("back"));
         assertEquals(0, difference(merged(lora, base), merged(folder.resolve("back"), base)));
     }
 
@@ -87,7 +87,7 @@ class AdapterFormsTest {
     void extraction(TinyModel model) throws IOException {
         Path base = model.write(folder.resolve("base"), 2);
         Path tuned = merged(adapter(base, new Lora(3, 5, 0), "lora"), base);
-        run("extract", "--from", tuned, "--base", base, "--rank", "3", "--out", folder.resolve("found"));
+        Cli.succeeds("extract", "--from", tuned, "--base", base, "--rank", "3", "--out", folder.resolve("found"));
         assertTrue(difference(tuned, merged(folder.resolve("found"), base)) < 1e-5);
     }
 
@@ -96,13 +96,13 @@ class AdapterFormsTest {
     void cuts() throws IOException {
         Path base = TinyModel.BERT.write(folder.resolve("base"), 3);
         Path lora = adapter(base, new Lora(4, 4, 0), "lora");
-        run("convert", lora, "--rank", "4", "--out", folder.resolve("whole"));
+        Cli.succeeds("convert", lora, "--rank", "4", "--out", folder.resolve("whole"));
         assertTrue(difference(merged(lora, base), merged(folder.resolve("whole"), base)) < 1e-6);
-        run("convert", lora, "--rank", "1", "--out", folder.resolve("cut"));
+        Cli.succeeds("convert", lora, "--rank", "1", "--out", folder.resolve("cut"));
         assertTrue(difference(merged(lora, base), merged(folder.resolve("cut"), base)) > 1e-3);
-        run("convert", lora, "--energy", "1", "--out", folder.resolve("energy"));
+        Cli.succeeds("convert", lora, "--energy", "1", "--out", folder.resolve("energy"));
         assertTrue(difference(merged(lora, base), merged(folder.resolve("energy"), base)) < 1e-6);
-        run("convert", lora, "--dtype", "bf16", "--out", folder.resolve("bf16"));
+        Cli.succeeds("convert", lora, "--dtype", "bf16", "--out", folder.resolve("bf16"));
         assertTrue(Files.size(file(folder.resolve("bf16"))) < 0.75 * Files.size(file(lora)));
     }
 
@@ -127,7 +127,7 @@ class AdapterFormsTest {
         fails(3, "linear needs one rank", "combine", lora, other, "--type", "linear", "--out", out);
         fails(3, "combines LoRA's A and B", "combine", lora, vera, "--type", "linear", "--out", out);
         Path kohya = folder.resolve("k.safetensors");
-        run("convert", lora, "--to", "kohya", "--out", kohya);
+        Cli.succeeds("convert", lora, "--to", "kohya", "--out", kohya);
         fails(3, "is neither lora_down", "convert", file(lora), "--out", out);
     }
 
@@ -139,7 +139,7 @@ class AdapterFormsTest {
         Path base = fixtures.resolve("base");
         for (String name : List.of("vera_seed", "vera_saved")) {
             Path made = folder.resolve(name);
-            run("convert", fixtures.resolve(name), "--base", base, "--to", "lora", "--out", made);
+            Cli.succeeds("convert", fixtures.resolve(name), "--base", base, "--to", "lora", "--out", made);
             double difference = difference(merged(fixtures.resolve(name), base), merged(made, base));
             System.out.printf("%s %s as LoRA: %.2e%n", architecture, name, difference);
             assertTrue(difference <= 1e-6, () -> architecture + " " + name + ": " + difference);
@@ -167,7 +167,7 @@ class AdapterFormsTest {
             if (config.replaceAll("\\s", "").contains("\"modules_to_save\":[\"classifier\"]")) {
                 words.addAll(List.of("--save", "classifier"));
             }
-            run(words.toArray());
+            Cli.succeeds(words.toArray());
             double difference = difference(merged, merged(made, base));
             System.out.printf("%s %s extracted: %.2e%n", architecture, entry.getKey(), difference);
             assertTrue(difference <= 1e-5, () -> architecture + " " + entry.getKey() + ": " + difference);
@@ -198,8 +198,8 @@ class AdapterFormsTest {
         Path fixtures = fixtures().resolve(architecture);
         Path cut = folder.resolve("cut");
         Path plain = folder.resolve("plain");
-        run("convert", fixtures.resolve("lora_rs_all"), "--rank", "4", "--to", "lora", "--out", cut);
-        run("convert", fixtures.resolve("lora_pattern"), "--to", "lora", "--out", plain);
+        Cli.succeeds("convert", fixtures.resolve("lora_rs_all"), "--rank", "4", "--to", "lora", "--out", cut);
+        Cli.succeeds("convert", fixtures.resolve("lora_pattern"), "--to", "lora", "--out", plain);
         String ranks = Files.readString(plain.resolve("adapter_config.json"));
         List<Path> adapters = new ArrayList<>(List.of(fixtures.resolve("lora"), cut));
         if (ranks.contains("\"r\" : 4")) {
@@ -235,7 +235,7 @@ class AdapterFormsTest {
                 if (type.contains("dare")) {
                     words.addAll(List.of("--seed", "11"));
                 }
-                run(words.toArray());
+                Cli.succeeds(words.toArray());
                 Map<String, PeftDefinitions.Lora> found = PeftDefinitions.read(out, 0);
                 assertEquals(modules, found.keySet(), type);
                 double worst = 0;
@@ -298,7 +298,7 @@ class AdapterFormsTest {
 
     private Path merged(Path adapter, Path base) throws IOException {
         Path out = Files.createTempDirectory(folder, "merged").resolve("model");
-        run("merge", adapter, "--into", base, "--out", out);
+        Cli.succeeds("merge", adapter, "--into", base, "--out", out);
         return out;
     }
 
@@ -322,11 +322,6 @@ class AdapterFormsTest {
         String named = System.getenv("ADAPT_FIXTURES");
         assumeTrue(named != null, "ADAPT_FIXTURES does not name the folder of reference cases");
         return Path.of(named);
-    }
-
-    private static void run(Object... words) {
-        Cli result = Cli.run(words);
-        assertEquals(0, result.exitCode(), result.errors());
     }
 
     private void fails(int exitCode, String sentence, Object... words) {

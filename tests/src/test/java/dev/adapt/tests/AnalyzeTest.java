@@ -53,14 +53,14 @@ class AnalyzeTest {
             "the layers of a CondLoRA adapter are converted by one pair of matrices, those of a LoRA adapter are not")
     void conversions() throws IOException {
         Path base = TinyModel.BERT.write(folder.resolve("base"), 1);
-        run("analyze", adapter(base, new CondLora(2, 4, 0), NAMES, 1), "--base", base, "--out", out);
+        Cli.succeeds("analyze", adapter(base, new CondLora(2, 4, 0), NAMES, 1), "--base", base, "--out", out);
         for (JsonNode stack : json(out).path("stacks")) {
             assertEquals(2, stack.path("directions").asInt());
             assertEquals(1, stack.path("w0_to_a").path("mean_without_diagonal").asDouble(), 1e-6);
             assertEquals(1, stack.path("w0_to_b").path("mean_without_diagonal").asDouble(), 1e-6);
         }
         Path other = folder.resolve("other");
-        run("analyze", adapter(base, new Lora(2, 4, 0), NAMES, 2), "--base", base, "--out", other);
+        Cli.succeeds("analyze", adapter(base, new Lora(2, 4, 0), NAMES, 2), "--base", base, "--out", other);
         for (JsonNode stack : json(other).path("stacks")) {
             assertTrue(stack.path("w0_to_a").path("mean_without_diagonal").asDouble() < 0.9);
             assertEquals(
@@ -79,7 +79,8 @@ class AnalyzeTest {
             List<String> all = Architecture.of(checkpoint.requireConfig()).linearModules();
             List<String> body =
                     all.stream().filter(module -> module.matches(".*\\d.*")).toList();
-            run("analyze", adapter(base, new CondLora(2, 4, 0), body, 3), "--base", base, "--no-png", "--out", out);
+            Cli.succeeds(
+                    "analyze", adapter(base, new CondLora(2, 4, 0), body, 3), "--base", base, "--no-png", "--out", out);
         }
         for (JsonNode stack : json(out).path("stacks")) {
             // of a tall weight's θ_A, and a wide one's θ_B, the pseudo-inverse keeps what the weight can see
@@ -94,12 +95,12 @@ class AnalyzeTest {
         Path base = TinyModel.BERT.write(folder.resolve("base"), 1);
         Path one = adapter(base, new Lora(2, 4, 0), NAMES, 1);
         Path two = adapter(base, new CondLora(3, 4, 0), NAMES, 2);
-        run("analyze", one, one, "--base", base, "--out", out);
+        Cli.succeeds("analyze", one, one, "--base", base, "--out", out);
         for (String part : List.of("a", "b", "delta")) {
             assertEquals(1, json(out).path("likeness_mean").path(part).asDouble(), 1e-9);
         }
         Path other = folder.resolve("other");
-        run("analyze", one, two, "--base", base, "--directions", "2", "--out", other);
+        Cli.succeeds("analyze", one, two, "--base", base, "--directions", "2", "--out", other);
         assertEquals(4, json(other).path("likeness").size());
         assertTrue(json(other).path("likeness_mean").path("delta").asDouble() < 0.9);
         assertTrue(Files.readString(other.resolve("report.html")).contains("How alike the two adapters are"));
@@ -109,7 +110,7 @@ class AnalyzeTest {
     @DisplayName("each map is an SVG that stands alone and a PNG, and the report needs nothing else")
     void files() throws IOException {
         Path base = TinyModel.BERT.write(folder.resolve("base"), 1);
-        run("analyze", adapter(base, new Lora(2, 4, 0), NAMES, 1), "--base", base, "--out", out);
+        Cli.succeeds("analyze", adapter(base, new Lora(2, 4, 0), NAMES, 1), "--base", base, "--out", out);
         String name = "encoder.layer.attention.self.query.A";
         assertTrue(Files.readString(out.resolve(name + ".svg")).contains("xmlns=\"http://www.w3.org/2000/svg\""));
         BufferedImage image = ImageIO.read(out.resolve(name + ".random.png").toFile());
@@ -198,11 +199,6 @@ class AnalyzeTest {
 
     private static JsonNode json(Path analysis) throws IOException {
         return new JsonMapper().readTree(analysis.resolve("analysis.json").toFile());
-    }
-
-    private static void run(Object... words) {
-        Cli result = Cli.run(words);
-        assertEquals(0, result.exitCode(), result.errors());
     }
 
     private void fails(int exitCode, String sentence, Object... words) {

@@ -1,5 +1,7 @@
 package dev.adapt.tests;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
 import dev.adapt.cli.Adapt;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
@@ -10,6 +12,13 @@ import picocli.CommandLine;
 
 /** Runs the command line in this JVM, as a user would in a shell. */
 record Cli(int exitCode, String output, String errors) {
+    /** Runs what must succeed. */
+    static Cli succeeds(Object... args) {
+        Cli result = run(args);
+        assertEquals(0, result.exitCode(), result.errors());
+        return result;
+    }
+
     static Cli run(Object... args) {
         String[] words = new String[args.length];
         for (int i = 0; i < words.length; i++) {
