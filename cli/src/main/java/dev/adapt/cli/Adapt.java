@@ -27,7 +27,8 @@ import picocli.CommandLine.Spec;
             "              --data train.tsv --eval dev.tsv --out ADAPTER",
             "  adapt merge ADAPTER --into BASE --out MERGED",
             "  adapt export-onnx MERGED --out MERGED/model.onnx",
-            "  adapt verify --base BASE --adapter ADAPTER --merged MERGED --onnx MERGED/model.onnx",
+            "  adapt verify --base BASE --adapter ADAPTER --merged MERGED \\",
+            "               --onnx MERGED/model.onnx",
             ""
         },
         footer = {

@@ -20,10 +20,11 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Compares the layers of an adapter as the CondLoRA paper does: the matrices that convert each frozen weight to its",
-            "A and B, by pseudo-inverse, and how far those of two layers span the same directions, beside random matrices.",
-            "Of two adapters it also tells how alike their A, B and ΔW are. Writes report.html, analysis.json, and each heat",
-            "map as SVG and PNG."
+            "Compares the layers of an adapter as the CondLoRA paper does: the matrices that convert each frozen weight to its"
+                    + " A and B, by pseudo-inverse, and how far those of two layers span the same directions, beside random"
+                    + " matrices.",
+            "Of two adapters it also tells how alike their A, B and ΔW are.",
+            "Writes report.html, analysis.json, and each heat map as SVG and PNG."
         },
         footer = {"", "Example: adapt analyze my-lora --base base --out analysis"})
 final class AnalyzeCommand implements Callable<Integer> {
@@ -64,7 +65,7 @@ final class AnalyzeCommand implements Callable<Integer> {
             for (Path folder : adapters) {
                 Adapter adapter = Adapters.read(folder);
                 layers.add(AdapterLayers.of(adapter, checkpoint, force));
-                names.add(folder.getFileName() + " (" + adapter.method().peftType() + ")");
+                names.add(folder.getFileName() + " (" + adapter.method().title() + ")");
             }
             List<Conditioning.Conversions> conversions = conditioning.ofLayers(layers.getFirst(), checkpoint);
             List<Conditioning.Likeness> likenesses =

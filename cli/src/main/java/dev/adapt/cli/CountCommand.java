@@ -25,8 +25,9 @@ import picocli.CommandLine.Option;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Counts the trained parameters of an adapter on a model of which only the config.json is needed, and the bytes",
-            "of the tensors it would store in float32. It counts the tensors that adapt train would begin with."
+            "Counts the trained parameters of an adapter on a model of which only the config.json is needed, and the bytes"
+                    + " of the tensors it would store in float32.",
+            "It counts the tensors that adapt train would begin with."
         },
         footer = {"", "Example: adapt count --method lora,vera,condlora --rank 8,256 --config roberta-base/config.json"
         })

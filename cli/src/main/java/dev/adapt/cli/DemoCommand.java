@@ -48,8 +48,9 @@ import picocli.CommandLine.Option;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Adapts a pretrained sentence encoder (all-MiniLM-L6-v2) to sort customer requests by intent, with LoRA and with",
-            "VeRA; merges, exports and verifies both. Takes two to three minutes on two cores and leaves all files."
+            "Adapts a pretrained sentence encoder (all-MiniLM-L6-v2) to sort customer requests by intent, with LoRA and with"
+                    + " VeRA; merges, exports and verifies both.",
+            "Takes two to three minutes on two cores and leaves all files."
         })
 final class DemoCommand implements Callable<Integer> {
     private static final List<String> TARGETS = List.of("query", "value");

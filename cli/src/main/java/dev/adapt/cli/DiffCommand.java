@@ -32,10 +32,11 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Compares two checkpoints or adapters tensor by tensor, however they are split into files: which are identical,",
-            "how far the others are apart in absolute terms and in units in the last place (of the narrower dtype), and what",
-            "only one side has. Of two folders, the fields of config.json or adapter_config.json are compared too. Metadata",
-            "and fields that say who wrote a file are listed and decide nothing.",
+            "Compares two checkpoints or adapters tensor by tensor, however they are split into files: which are identical,"
+                    + " how far the others are apart in absolute terms and in units in the last place (of the narrower dtype),"
+                    + " and what only one side has.",
+            "Of two folders, the fields of config.json or adapter_config.json are compared too. Metadata"
+                    + " and fields that say who wrote a file are listed and decide nothing.",
             "Exit code 0: the same; 4: different."
         },
         footer = {"", "Example: adapt diff base merged --tolerance 1e-6"})

@@ -33,8 +33,8 @@ import picocli.CommandLine.Parameters;
         description = {
             "Adds an adapter's update to its base's weights, computed in float32 and rounded once to the base's dtype.",
             "The result is a plain checkpoint; all tensors the adapter does not touch are copied byte for byte.",
-            "Several adapters are added with their weights, each update computed from the pristine base; with --each",
-            "they become as many merged checkpoints, from one reading of the base."
+            "Several adapters are added with their weights, each update computed from the pristine base; with --each"
+                    + " they become as many merged checkpoints, from one reading of the base."
         },
         footer = {
             "",
@@ -78,11 +78,10 @@ final class MergeCommand implements Callable<Integer> {
 
     @Option(
             names = "--in-place",
-            description = {
-                "write only the tensors that change: into BASE's own files, or, with --out, into a copy that shares",
-                "BASE's blocks, where the file system can do that. A merge into BASE that is killed is taken back by",
-                "the next adapt that opens BASE"
-            })
+            description =
+                    "write only the tensors that change: into BASE's own files, or, with --out, into a copy that shares"
+                            + " BASE's blocks, where the file system can do that. A merge into BASE that is killed is taken back by"
+                            + " the next adapt that opens BASE")
     private boolean inPlace;
 
     @Option(

@@ -18,8 +18,8 @@ import picocli.CommandLine.Command;
         name = "tables",
         mixinStandardHelpOptions = true,
         description = {
-            "Counts again what the papers print of their methods' parameters and bytes, from the tensors that adapt train",
-            "would begin with, and marks what differs."
+            "Counts again what the papers print of their methods' parameters and bytes, from the tensors that adapt train"
+                    + " would begin with, and marks what differs."
         })
 final class TablesCommand implements Callable<Integer> {
     /** A model by its layers; no weights are needed. */

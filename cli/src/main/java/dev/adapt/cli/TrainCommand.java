@@ -37,8 +37,9 @@ import picocli.CommandLine.Option;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Trains an adapter beside a frozen base and writes it as a PEFT folder, with training.jsonl (a line per step)",
-            "and summary.json. Ctrl-C keeps the best epoch so far."
+            "Trains an adapter beside a frozen base and writes it as a PEFT folder, with training.jsonl (a line per step)"
+                    + " and summary.json.",
+            "Ctrl-C keeps the best epoch so far."
         },
         footer = {
             "",

@@ -15,8 +15,9 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Restores the base of a merge, bit for bit, from the merged checkpoint and the undo file that",
-            "`adapt merge --undo FILE` wrote. Digests of what it begins with and of what it restores are checked."
+            "Restores the base of a merge, bit for bit, from the merged checkpoint and the undo file that"
+                    + " `adapt merge --undo FILE` wrote.",
+            "Digests of what it begins with and of what it restores are checked."
         },
         footer = {"", "Example: adapt unmerge merged --undo merged.undo --out base"})
 final class UnmergeCommand implements Callable<Integer> {
