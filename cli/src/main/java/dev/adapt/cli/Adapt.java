@@ -4,6 +4,8 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.PrintWriter;
+import java.util.LinkedHashMap;
+import java.util.SequencedMap;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IExecutionExceptionHandler;
@@ -35,26 +37,6 @@ import picocli.CommandLine.Spec;
             "",
             "Exit codes: 0 done, 1 a bug in adapt, 2 bad usage, 3 bad input, 4 verification failed.",
             "ADAPT_TRACE=1 in the environment adds stack traces to errors."
-        },
-        subcommands = {
-            DemoCommand.class,
-            ImportOnnxCommand.class,
-            TrainCommand.class,
-            MergeCommand.class,
-            UnmergeCommand.class,
-            ConvertCommand.class,
-            ExtractCommand.class,
-            CombineCommand.class,
-            ExportOnnxCommand.class,
-            ExportAdapterCommand.class,
-            VerifyCommand.class,
-            GenerateCommand.class,
-            InspectCommand.class,
-            CountCommand.class,
-            AnalyzeCommand.class,
-            TablesCommand.class,
-            DiffCommand.class,
-            WarmUpCommand.class
         })
 public final class Adapt implements Runnable {
     @Spec
@@ -66,7 +48,7 @@ public final class Adapt implements Runnable {
     /** Runs a command and ends the process with its exit code. */
     public static void main(String[] args) throws IOException {
         openStandardError();
-        CommandLine commandLine = commandLine();
+        CommandLine commandLine = commandLine(args);
         int exitCode;
         try {
             exitCode = commandLine.execute(args);
@@ -85,13 +67,49 @@ public final class Adapt implements Runnable {
         }
     }
 
-    /** The command line, for {@link #main} and for callers that must not end the process. */
-    public static CommandLine commandLine() {
-        return new CommandLine(new Adapt())
+    /**
+     * The command line, for {@link #main} and for callers that must not end the process.
+     *
+     * @param args what it will execute: where they begin with a command, the line knows no other, since making all of them
+     *     takes longer than most of them run
+     */
+    public static CommandLine commandLine(String... args) {
+        CommandLine commandLine = new CommandLine(new Adapt());
+        SequencedMap<String, Class<?>> commands = commands();
+        if (args.length > 0 && commands.containsKey(args[0])) {
+            commandLine.addSubcommand(args[0], commands.get(args[0]));
+        } else {
+            commands.forEach(commandLine::addSubcommand);
+        }
+        return commandLine
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setUsageHelpAutoWidth(true)
                 .setExecutionExceptionHandler(failures())
                 .setParameterExceptionHandler(misuse());
+    }
+
+    /** The commands by name, in the order in which {@code --help} lists them. */
+    private static SequencedMap<String, Class<?>> commands() {
+        SequencedMap<String, Class<?>> commands = new LinkedHashMap<>();
+        commands.put("demo", DemoCommand.class);
+        commands.put("import-onnx", ImportOnnxCommand.class);
+        commands.put("train", TrainCommand.class);
+        commands.put("merge", MergeCommand.class);
+        commands.put("unmerge", UnmergeCommand.class);
+        commands.put("convert", ConvertCommand.class);
+        commands.put("extract", ExtractCommand.class);
+        commands.put("combine", CombineCommand.class);
+        commands.put("export-onnx", ExportOnnxCommand.class);
+        commands.put("export-adapter", ExportAdapterCommand.class);
+        commands.put("verify", VerifyCommand.class);
+        commands.put("generate", GenerateCommand.class);
+        commands.put("inspect", InspectCommand.class);
+        commands.put("count", CountCommand.class);
+        commands.put("analyze", AnalyzeCommand.class);
+        commands.put("tables", TablesCommand.class);
+        commands.put("diff", DiffCommand.class);
+        commands.put("warm-up", WarmUpCommand.class);
+        return commands;
     }
 
     @Override

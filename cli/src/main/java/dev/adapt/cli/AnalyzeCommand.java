@@ -16,7 +16,6 @@ import picocli.CommandLine.Parameters;
 
 /** {@code adapt analyze}: whether an adapter's layers depend on their weights in one way. */
 @Command(
-        name = "analyze",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {

@@ -22,7 +22,6 @@ import picocli.CommandLine.Parameters;
 
 /** {@code adapt combine}: one adapter of several. */
 @Command(
-        name = "combine",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {

@@ -21,7 +21,6 @@ import picocli.CommandLine.Parameters;
 
 /** {@code adapt convert}: an adapter in another form. */
 @Command(
-        name = "convert",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {

@@ -21,7 +21,6 @@ import picocli.CommandLine.Option;
 
 /** {@code adapt count}: what an adapter would cost, before there are weights. */
 @Command(
-        name = "count",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {

@@ -44,7 +44,6 @@ import picocli.CommandLine.Option;
 
 /** {@code adapt demo}: the whole path, on a real pretrained encoder and a data set that ships with adapt. */
 @Command(
-        name = "demo",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {

@@ -28,7 +28,6 @@ import picocli.CommandLine.Parameters;
 
 /** {@code adapt diff}: two checkpoints or adapters, tensor by tensor. */
 @Command(
-        name = "diff",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {

@@ -15,7 +15,6 @@ import picocli.CommandLine.Parameters;
 
 /** {@code adapt export-adapter}: an adapter as a file that an ONNX Runtime session switches to. */
 @Command(
-        name = "export-adapter",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {

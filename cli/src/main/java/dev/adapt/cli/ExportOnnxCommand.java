@@ -24,7 +24,6 @@ import picocli.CommandLine.TypeConversionException;
 
 /** {@code adapt export-onnx}: a checkpoint's forward pass as an ONNX graph. */
 @Command(
-        name = "export-onnx",
         mixinStandardHelpOptions = true,
         description = {
             "Writes a checkpoint as an ONNX model, batch and sequence of any size.",

@@ -17,7 +17,6 @@ import picocli.CommandLine.Option;
 
 /** {@code adapt extract}: a LoRA adapter from two full checkpoints. */
 @Command(
-        name = "extract",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description =

@@ -36,7 +36,6 @@ import picocli.CommandLine.Option;
 
 /** {@code adapt generate}: a language model continues a text. */
 @Command(
-        name = "generate",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {

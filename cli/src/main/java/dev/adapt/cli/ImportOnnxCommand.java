@@ -11,7 +11,6 @@ import picocli.CommandLine.Parameters;
 
 /** {@code adapt import-onnx}: an exported model becomes a checkpoint folder again. */
 @Command(
-        name = "import-onnx",
         mixinStandardHelpOptions = true,
         description = {
             "Turns a BERT exported to ONNX back into a Hugging Face checkpoint folder: config.json, model.safetensors and,"

@@ -26,7 +26,6 @@ import picocli.CommandLine.Parameters;
 
 /** {@code adapt inspect}: what a safetensors file, a checkpoint or an adapter holds. */
 @Command(
-        name = "inspect",
         mixinStandardHelpOptions = true,
         description = {
             "Lists the tensors of a safetensors file, a checkpoint folder or an adapter folder: dtype, shape, size, metadata.",

@@ -27,7 +27,6 @@ import picocli.CommandLine.Parameters;
 
 /** {@code adapt merge}: a base with the updates of adapters in its weights. */
 @Command(
-        name = "merge",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {

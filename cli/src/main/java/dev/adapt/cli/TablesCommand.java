@@ -15,7 +15,6 @@ import picocli.CommandLine.Command;
 
 /** {@code adapt tables}: the papers' parameter counts, counted again. */
 @Command(
-        name = "tables",
         mixinStandardHelpOptions = true,
         description = {
             "Counts again what the papers print of their methods' parameters and bytes, from the tensors that adapt train"

@@ -33,7 +33,6 @@ import picocli.CommandLine.Option;
 
 /** {@code adapt train}: an adapter from a base and a data file. */
 @Command(
-        name = "train",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {

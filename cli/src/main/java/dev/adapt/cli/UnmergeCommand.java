@@ -11,7 +11,6 @@ import picocli.CommandLine.Parameters;
 
 /** {@code adapt unmerge}: the base again, from what was merged. */
 @Command(
-        name = "unmerge",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {

@@ -16,7 +16,6 @@ import picocli.CommandLine.Option;
 
 /** {@code adapt verify}: whether the forms of a model give the same. */
 @Command(
-        name = "verify",
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description =

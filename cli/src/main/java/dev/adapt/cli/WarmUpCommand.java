@@ -19,7 +19,7 @@ import picocli.CommandLine.Command;
  * {@code adapt warm-up}: what the launcher runs once after a build. The ahead-of-time cache then holds the classes that
  * the commands which must start fast have loaded here.
  */
-@Command(name = "warm-up", hidden = true, description = "Runs small commands once, for the launcher's class cache.")
+@Command(hidden = true, description = "Runs small commands once, for the launcher's class cache.")
 final class WarmUpCommand implements Callable<Integer> {
     private static final int LAYERS = 4;
     private static final int WIDTH = 1024;
@@ -83,7 +83,7 @@ final class WarmUpCommand implements Callable<Integer> {
     }
 
     private static void run(String... args) {
-        int exitCode = Adapt.commandLine().execute(args);
+        int exitCode = Adapt.commandLine(args).execute(args);
         if (exitCode != 0) {
             throw new IllegalStateException(List.of(args) + " ended with exit code " + exitCode);
         }

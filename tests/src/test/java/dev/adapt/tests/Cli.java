@@ -25,7 +25,7 @@ record Cli(int exitCode, String output, String errors) {
             words[i] = args[i].toString();
         }
         StringWriter errors = new StringWriter();
-        CommandLine commandLine = Adapt.commandLine().setErr(new PrintWriter(errors));
+        CommandLine commandLine = Adapt.commandLine(words).setErr(new PrintWriter(errors));
         ByteArrayOutputStream output = new ByteArrayOutputStream();
         PrintStream out = System.out;
         try {
