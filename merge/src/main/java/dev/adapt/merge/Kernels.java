@@ -33,7 +33,7 @@ public sealed interface Kernels permits ScalarKernels, VectorKernels {
     /** The vector kernels where the JVM was started with the Vector API's module, else the scalar ones. */
     static Kernels best() {
         return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()
-                ? new VectorKernels()
+                ? VectorKernels.compiling()
                 : new ScalarKernels();
     }
 }

@@ -1,7 +1,9 @@
 package dev.adapt.merge;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
+import java.util.List;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorMask;
@@ -15,6 +17,33 @@ final class VectorKernels implements Kernels {
     private static final int LANES = FLOATS.length();
     private static final int WIDTH = 2 * LANES;
     private static final int HIGH = 0xffff0000;
+
+    /** More than the launcher lets these methods be called before C2 compiles them. */
+    private static final int CALLS = 50;
+
+    /**
+     * The kernels, whose code a thread of its own makes ready while the caller plans what to do with them. The Vector API is
+     * a thousand times slower until C2 has compiled it: for a second, no tile would be done. The launcher tells Java to
+     * compile these methods at once.
+     */
+    static VectorKernels compiling() {
+        VectorKernels kernels = new VectorKernels();
+        Thread.ofPlatform().daemon().name("compile-kernels").start(kernels::compile);
+        return kernels;
+    }
+
+    private void compile() {
+        int columns = WIDTH + 1;
+        float[] factor = new float[2 * WIDTH];
+        for (int i = 0; i < CALLS; i++) {
+            float[] sums = new float[2 * Panels.ROWS * WIDTH];
+            multiply(factor, 0, factor, 0, 2, i % 2 == 0, sums, 0);
+            for (Floats dtype : List.of(Floats.BF16, Floats.F32)) { // F16 takes longest to compile, and is the rarest
+                MemorySegment weight = Arena.ofAuto().allocate((long) columns * dtype.bytes());
+                add(dtype, sums, 1, columns, weight, weight);
+            }
+        }
+    }
 
     @Override
     public Panels panels(Floats dtype) {

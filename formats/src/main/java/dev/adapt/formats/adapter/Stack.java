@@ -31,7 +31,7 @@ public record Stack(String name) {
 
     /** Whether its layers have numbers. */
     public boolean isNumbered() {
-        return PLACE.matcher(name).find();
+        return name.indexOf('*') >= 0 && PLACE.matcher(name).find();
     }
 
     /** Its layer that has the numbers of another module. */
