@@ -4,9 +4,11 @@ import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.tests.bench.Machine;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Locale;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -51,8 +53,12 @@ public class KernelBenchmark {
     private final Lane lane = new Lane();
     private MemorySegment tile = MemorySegment.NULL;
 
-    /** Runs JMH. */
+    /** Prints the machine's peak and runs JMH. */
     public static void main(String[] args) throws Exception {
+        System.out.printf(
+                Locale.ROOT,
+                "peak of one core: %.1f G fused multiply-adds a second, so an element takes at least rank / %1$.1f ns%n",
+                Machine.multiplying() / 1e9);
         String[] all = new String[args.length + 1];
         System.arraycopy(args, 0, all, 0, args.length);
         all[args.length] = KernelBenchmark.class.getSimpleName();

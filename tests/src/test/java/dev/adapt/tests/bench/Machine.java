@@ -16,7 +16,7 @@ import jdk.incubator.vector.VectorSpecies;
  * @param writeBytes bytes per second of a new file into the page cache
  * @param fma float32 fused multiply-adds per second
  */
-record Machine(double readBytes, double writeBytes, double fma) {
+public record Machine(double readBytes, double writeBytes, double fma) {
     private static final int BUFFER = 1 << 18;
     private static final int REPETITIONS = 3;
 
@@ -60,7 +60,8 @@ record Machine(double readBytes, double writeBytes, double fma) {
         }
     }
 
-    private static double multiplying() {
+    /** Fused multiply-adds of float32 per second that one core reaches where nothing else holds it up. */
+    public static double multiplying() {
         int rounds = 1 << 22;
         double best = 0;
         for (int i = 0; i < 8; i++) {
