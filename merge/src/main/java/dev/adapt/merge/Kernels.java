@@ -25,7 +25,7 @@ public sealed interface Kernels permits ScalarKernels, VectorKernels {
      * Adds a product to a weight.
      *
      * @param sums the product, as {@link Panels} lays it out
-     * @param weight [rows, columns], of the dtype
+     * @param weight [rows, columns], of the dtype, outside of the heap
      * @param out where the sum goes, [rows, columns] of the same dtype; may be {@code weight}
      */
     void add(Floats dtype, float[] sums, int rows, int columns, MemorySegment weight, MemorySegment out);

@@ -163,10 +163,9 @@ final class Pass {
     private record Group(List<Update> updates, List<Destination> destinations, long floats) {}
 
     private Group group(List<Adapting> adapting, FactorMemory memory) {
-        int rank = adapting.stream().mapToInt(each -> each.task().rank()).max().orElseThrow();
         return new Group(
                 adapting.stream()
-                        .map(each -> new Update(each.task(), kernels, rank, memory))
+                        .map(each -> new Update(each.task(), kernels, memory))
                         .toList(),
                 adapting.stream().map(Adapting::destination).toList(),
                 adapting.stream()

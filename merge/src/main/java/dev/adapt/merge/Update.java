@@ -19,13 +19,11 @@ import org.jspecify.annotations.Nullable;
  * so that memory holds those of two or three weights, whatever the size of the adapter.
  */
 final class Update {
-    /** Elements of a tile whose product streams: tile, product and factors stay in the second-level cache. */
-    private static final int SMALL_TILE = 1 << 15;
-
-    /** Elements of a tile at a rank whose right factor does not fit in that cache: more rows share each pass over it. */
-    private static final int LARGE_TILE = 1 << 17;
-
-    private static final int SMALL_RANK = 64;
+    /**
+     * Elements of a tile: enough rows for each pass over a right factor that no cache holds, and written in pieces of 256 KiB,
+     * for which Linux makes a quarter fewer pages of the cache than for 64 KiB at a place of no alignment.
+     */
+    private static final int TILE = 1 << 17;
 
     /** Rows whose squares are summed before they are added to the others': a constant, for results that repeat to the bit. */
     private static final int NORM_ROWS = 64;
@@ -55,10 +53,9 @@ final class Update {
     /**
      * The update of a weight.
      *
-     * @param rank the largest of those that share its tiles
      * @param memory for its factors
      */
-    Update(MergePlan.Task.Adapt task, Kernels kernels, int rank, FactorMemory memory) {
+    Update(MergePlan.Task.Adapt task, Kernels kernels, FactorMemory memory) {
         this.memory = memory;
         this.task = task;
         this.kernels = kernels;
@@ -66,8 +63,7 @@ final class Update {
         this.target = task.target();
         this.rows = rows(target);
         this.columns = columns(target);
-        int elements = rank <= SMALL_RANK ? SMALL_TILE : LARGE_TILE;
-        this.tileRows = Panels.padded(Math.clamp(elements / Math.max(1, columns), 1, rows));
+        this.tileRows = Panels.padded(Math.clamp(TILE / Math.max(1, columns), 1, rows));
         this.left = new AtomicInteger(tiles());
         this.prepared = new FutureTask<>(this::made);
     }

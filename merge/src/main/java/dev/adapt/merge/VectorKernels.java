@@ -2,6 +2,7 @@ package dev.adapt.merge;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.ref.Reference;
 import java.nio.ByteOrder;
 import java.util.List;
 import jdk.incubator.vector.FloatVector;
@@ -17,6 +18,13 @@ final class VectorKernels implements Kernels {
     private static final int LANES = FLOATS.length();
     private static final int WIDTH = 2 * LANES;
     private static final int HIGH = 0xffff0000;
+
+    /**
+     * All memory there is. The kind of a segment that comes as an argument is known to C2 only from watching calls, of which
+     * there are too few before it compiles the kernels; of a constant it is known, and the access is one instruction.
+     */
+    @SuppressWarnings("restricted")
+    private static final MemorySegment MEMORY = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
 
     /** More than the launcher lets these methods be called before C2 compiles them. */
     private static final int CALLS = 50;
@@ -92,41 +100,87 @@ final class VectorKernels implements Kernels {
         return more ? FloatVector.fromArray(FLOATS, sums, at) : FloatVector.zero(FLOATS);
     }
 
+    /** @throws IllegalArgumentException if a segment is in the heap */
     @Override
     public void add(Floats dtype, float[] sums, int rows, int columns, MemorySegment weight, MemorySegment out) {
-        Panels panels = panels(dtype);
+        long bytes = (long) rows * columns * dtype.bytes();
         int whole = dtype == Floats.F64 ? 0 : columns / WIDTH;
-        int step = Panels.padded(rows) * WIDTH;
-        for (int row = 0; row < rows; row++) {
-            long offset = (long) row * columns * dtype.bytes();
-            int at = row * WIDTH;
-            for (int panel = 0; panel < whole; panel++) {
-                boolean done = switch (dtype) {
-                    case BF16 -> addBfloat16(sums, at, weight, out, offset);
-                    case F16 -> addFloat16(sums, at, weight, out, offset);
-                    default -> addFloat32(sums, at, weight, out, offset);
-                };
-                if (!done) {
-                    int from = panel * WIDTH;
-                    ScalarKernels.add(dtype, panels, sums, row, rows, from, from + WIDTH, columns, weight, out);
-                }
-                at += step;
-                offset += (long) WIDTH * dtype.bytes();
+        try {
+            addPanels(dtype, sums, rows, columns, whole, address(weight, bytes), address(out, bytes), weight, out);
+            for (int row = 0; row < rows; row++) {
+                addScalar(dtype, sums, row, rows, whole * WIDTH, columns, columns, weight, out);
             }
-            ScalarKernels.add(dtype, panels, sums, row, rows, whole * WIDTH, columns, columns, weight, out);
+        } finally {
+            Reference.reachabilityFence(weight);
+            Reference.reachabilityFence(out);
         }
     }
 
-    private static boolean addFloat32(float[] sums, int at, MemorySegment weight, MemorySegment out, long offset) {
-        floats(weight, offset).add(floats(sums, at)).intoMemorySegment(out, offset, ByteOrder.LITTLE_ENDIAN);
-        long second = offset + (long) LANES * Float.BYTES;
-        floats(weight, second).add(floats(sums, at + LANES)).intoMemorySegment(out, second, ByteOrder.LITTLE_ENDIAN);
+    /** By panel, so that the sums are read from first to last; of a weight of 16 bits, each row of a panel is a cache line. */
+    private void addPanels(
+            Floats dtype,
+            float[] sums,
+            int rows,
+            int columns,
+            int whole,
+            long from,
+            long to,
+            MemorySegment weight,
+            MemorySegment out) {
+        long width = (long) columns * dtype.bytes();
+        int step = Panels.padded(rows) * WIDTH;
+        for (int panel = 0; panel < whole; panel++) {
+            int column = panel * WIDTH;
+            long offset = (long) column * dtype.bytes();
+            int at = panel * step;
+            for (int row = 0; row < rows; row++) {
+                boolean done = switch (dtype) {
+                    case BF16 -> addBfloat16(sums, at, from + offset, to + offset);
+                    case F16 -> addFloat16(sums, at, from + offset, to + offset);
+                    default -> addFloat32(sums, at, from + offset, to + offset);
+                };
+                if (!done) {
+                    addScalar(dtype, sums, row, rows, column, column + WIDTH, columns, weight, out);
+                }
+                at += WIDTH;
+                offset += width;
+            }
+        }
+    }
+
+    private void addScalar(
+            Floats dtype,
+            float[] sums,
+            int row,
+            int rows,
+            int from,
+            int to,
+            int columns,
+            MemorySegment weight,
+            MemorySegment out) {
+        if (from < to) {
+            ScalarKernels.add(dtype, panels(dtype), sums, row, rows, from, to, columns, weight, out);
+        }
+    }
+
+    private static long address(MemorySegment segment, long bytes) {
+        if (!segment.isNative() || segment.byteSize() < bytes) {
+            throw new IllegalArgumentException("expected " + bytes + " bytes outside of the heap, found " + segment);
+        }
+        return segment.address();
+    }
+
+    private static boolean addFloat32(float[] sums, int at, long weight, long out) {
+        FloatVector first = floats(weight).add(floats(sums, at));
+        FloatVector second = floats(weight + (long) LANES * Float.BYTES).add(floats(sums, at + LANES));
+        first.intoMemorySegment(MEMORY, out, ByteOrder.LITTLE_ENDIAN);
+        second.intoMemorySegment(MEMORY, out + (long) LANES * Float.BYTES, ByteOrder.LITTLE_ENDIAN);
         return true;
     }
 
     /** Returns false, and writes nothing, if there is a NaN: rare enough to be left to the scalar kernel. */
-    private static boolean addBfloat16(float[] sums, int at, MemorySegment weight, MemorySegment out, long offset) {
-        IntVector pairs = IntVector.fromMemorySegment(INTS, weight, offset, ByteOrder.LITTLE_ENDIAN);
+    private static boolean addBfloat16(float[] sums, int at, long weight, long out) {
+        IntVector pairs = IntVector.fromMemorySegment(INTS, MEMORY, weight, ByteOrder.LITTLE_ENDIAN);
         FloatVector even =
                 pairs.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats().add(floats(sums, at));
         FloatVector odd = pairs.and(HIGH).reinterpretAsFloats().add(floats(sums, at + LANES));
@@ -138,7 +192,7 @@ final class VectorKernels implements Kernels {
         bfloat16(even)
                 .lanewise(VectorOperators.LSHR, 16)
                 .or(bfloat16(odd).and(HIGH))
-                .intoMemorySegment(out, offset, ByteOrder.LITTLE_ENDIAN);
+                .intoMemorySegment(MEMORY, out, ByteOrder.LITTLE_ENDIAN);
         return true;
     }
 
@@ -149,8 +203,8 @@ final class VectorKernels implements Kernels {
     }
 
     /** As {@link #addBfloat16}. */
-    private static boolean addFloat16(float[] sums, int at, MemorySegment weight, MemorySegment out, long offset) {
-        IntVector pairs = IntVector.fromMemorySegment(INTS, weight, offset, ByteOrder.LITTLE_ENDIAN);
+    private static boolean addFloat16(float[] sums, int at, long weight, long out) {
+        IntVector pairs = IntVector.fromMemorySegment(INTS, MEMORY, weight, ByteOrder.LITTLE_ENDIAN);
         FloatVector even = fromFloat16(pairs.and(0xffff)).add(floats(sums, at));
         FloatVector odd = fromFloat16(pairs.lanewise(VectorOperators.LSHR, 16)).add(floats(sums, at + LANES));
         if (even.compare(VectorOperators.NE, even)
@@ -160,7 +214,7 @@ final class VectorKernels implements Kernels {
         }
         toFloat16(even)
                 .or(toFloat16(odd).lanewise(VectorOperators.LSHL, 16))
-                .intoMemorySegment(out, offset, ByteOrder.LITTLE_ENDIAN);
+                .intoMemorySegment(MEMORY, out, ByteOrder.LITTLE_ENDIAN);
         return true;
     }
 
@@ -191,7 +245,7 @@ final class VectorKernels implements Kernels {
         return FloatVector.fromArray(FLOATS, values, at);
     }
 
-    private static FloatVector floats(MemorySegment values, long offset) {
-        return FloatVector.fromMemorySegment(FLOATS, values, offset, ByteOrder.LITTLE_ENDIAN);
+    private static FloatVector floats(long address) {
+        return FloatVector.fromMemorySegment(FLOATS, MEMORY, address, ByteOrder.LITTLE_ENDIAN);
     }
 }
