@@ -12,6 +12,8 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -108,6 +110,36 @@ public record JsonDocument(Path path, ObjectNode json) {
             throw wrong(field, "a positive integer");
         }
         return node.intValue();
+    }
+
+    /**
+     * A list of positive whole numbers.
+     *
+     * @throws FormatException if it is missing, has another length, or holds something else
+     */
+    public List<Integer> positives(String field, int count) {
+        List<Integer> numbers = new ArrayList<>();
+        for (JsonNode node : json.path(field)) {
+            numbers.add(node.isIntegralNumber() && node.canConvertToInt() ? node.intValue() : 0);
+        }
+        if (!json.path(field).isArray()
+                || numbers.size() != count
+                || numbers.stream().anyMatch(each -> each <= 0)) {
+            throw wrong(field, "a list of " + count + " positive integers");
+        }
+        return numbers;
+    }
+
+    /**
+     * An object inside, whose errors name the file.
+     *
+     * @throws FormatException if it is missing or something else
+     */
+    public JsonDocument object(String field) {
+        if (json.get(field) instanceof ObjectNode inner) {
+            return new JsonDocument(path, inner);
+        }
+        throw wrong(field, "an object");
     }
 
     /**

@@ -14,7 +14,7 @@ import java.util.function.Predicate;
  * <p>Canonical names are those of the bare model's checkpoints in transformers, without the task prefix: {@link #canonical}
  * maps every spelling found in checkpoints and adapters to them.
  */
-public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit {
+public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit, QueryDecoder {
     /**
      * The architecture config.json describes.
      *
@@ -27,19 +27,20 @@ public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit {
             case "gpt2" -> Gpt2.of(config);
             case "llama", "mistral", "qwen2" -> Llama.of(config);
             case "vit" -> Vit.of(config);
+            case QueryDecoder.TYPE -> QueryDecoder.of(config);
             case String other ->
                 throw new FormatException(
                         config.document().path(),
                         "model_type",
                         "\"" + other
-                                + "\" is not supported, expected one of: bert, roberta, xlm-roberta, gpt2, llama, mistral, qwen2, vit");
+                                + "\" is not supported, expected one of: bert, roberta, xlm-roberta, gpt2, llama, mistral, qwen2, vit, query_decoder");
         };
     }
 
     /** Its inputs, in the order Hugging Face exporters give them. */
     List<InputSpec> inputs();
 
-    /** What token sequences it takes; empty for a model of images. */
+    /** What token sequences it takes; empty for a model of images or features. */
     Optional<Tokens> tokens();
 
     /** What it keeps of earlier tokens, where it gives the logits of the next; empty if it is no language model. */
@@ -105,7 +106,8 @@ public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit {
      *
      * @param inputs by the names of {@link #inputs}; token types may be missing and are then 0
      * @return the logits: [batch, labels] where the model has a classification head, [batch, sequence, vocabulary] where it
-     *     has a language modelling head; without a head the token states [batch, sequence, hidden]
+     *     has a language modelling head, what {@link QueryDecoder} says where it is one; without a head the token states
+     *     [batch, sequence, hidden]
      */
     <T> T forward(Layers<T> layers, Map<String, T> inputs);
 }
