@@ -191,7 +191,7 @@ final class Verification implements AutoCloseable {
         Optional<Tokens> tokens = first.model().architecture().tokens();
         if (settings.texts().isPresent() && tokens.isEmpty()) {
             throw new UsageException("--data " + settings.texts().get().file() + ": " + first.path()
-                    + " is a model of images, not of texts");
+                    + " is no model of texts");
         }
         if (settings.texts().isEmpty()) {
             return Inputs.random(config, settings.count(), settings.seed(), tokenTypes);

@@ -74,6 +74,16 @@ public enum TinyModel {
             {"model_type": "vit", "architectures": ["ViTForImageClassification"], "hidden_size": 16,
              "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 8, "patch_size": 2,
              "num_channels": 3, "id2label": {"0": "a", "1": "b", "2": "c"}}
+            """),
+    QUERY_DECODER("""
+            {"model_type": "query_decoder", "num_stages": 2, "hidden_size": 8, "num_attention_heads": 2,
+             "intermediate_size": 12, "num_groups": 2, "num_channels": 3, "in_points": 5, "out_points": 4,
+             "id2label": {"0": "a", "1": "b", "2": "c"}}
+            """),
+    QUERY_DECODER_LORS("""
+            {"model_type": "query_decoder", "num_stages": 2, "hidden_size": 8, "num_attention_heads": 2,
+             "intermediate_size": 12, "num_groups": 2, "num_channels": 3, "in_points": 5, "out_points": 4,
+             "lors": {"ranks": [2, 3], "groups": [1, 2], "projection_ranks": [2, 1]}}
             """);
 
     private final String config;

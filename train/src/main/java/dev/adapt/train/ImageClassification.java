@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.InputSpec;
+import dev.adapt.formats.graph.QueryDecoder;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
@@ -35,6 +36,11 @@ public record ImageClassification() implements Task {
         if (source.architecture().tokens().isPresent()) {
             throw new UsageException("--task image-classification: "
                     + source.config().modelType() + " is a model of texts; give a model of images, such as vit");
+        }
+        if (source.architecture() instanceof QueryDecoder) {
+            throw new UsageException(
+                    "--task image-classification: " + source.config().modelType()
+                            + " takes features that were sampled, not images; give a model of images, such as vit");
         }
         Pictures own = Pictures.read(train);
         Pictures dev = Pictures.read(eval);

@@ -16,13 +16,13 @@ record Source(Path base, ModelConfig config, Architecture architecture, int maxL
     /**
      * What token sequences the base takes.
      *
-     * @throws UsageException if it is a model of images
+     * @throws UsageException if it is no model of texts
      */
     Tokens tokens() {
         return architecture
                 .tokens()
-                .orElseThrow(() -> new UsageException("--task: " + config.modelType()
-                        + " is a model of images, and only image-classification can train it"));
+                .orElseThrow(() -> new UsageException(
+                        "--task: " + config.modelType() + " is no model of texts, and this task is one of texts"));
     }
 
     /** How many tokens the base knows. */

@@ -10,6 +10,7 @@ import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -25,6 +26,9 @@ public record Inputs(String description, List<Map<String, Tensor>> batches) {
     private static final int LONGEST = 64;
     private static final int WIDEST = 4;
 
+    /** The largest size of an axis that may have any, but for the batch and the sequence. */
+    private static final int MOST = 12;
+
     public Inputs {
         batches = List.copyOf(batches);
     }
@@ -32,7 +36,7 @@ public record Inputs(String description, List<Map<String, Tensor>> batches) {
     /**
      * Random inputs for a model: token sequences in batches of 1 to 4, of 1 to 64 tokens or as many as the model takes,
      * padded on the right and masked there; the first batch is one token, the second as long as can be. For a model of
-     * images, batches of 1 to 4 images of normally distributed pixels.
+     * images or features, batches of 1 to 4 with normally distributed values.
      *
      * @param count how many sequences or images in all
      * @param tokenTypes whether to give token types; otherwise every model takes 0
@@ -43,29 +47,40 @@ public record Inputs(String description, List<Map<String, Tensor>> batches) {
         return architecture
                 .tokens()
                 .map(tokens -> sequences(tokens, count, seed, tokenTypes))
-                .orElseGet(() -> images(architecture.inputs().getFirst(), count, seed));
+                .orElseGet(() -> numbers(architecture.inputs(), count, seed));
     }
 
-    private static Inputs images(InputSpec pixels, int count, long seed) {
+    private static Inputs numbers(List<InputSpec> inputs, int count, long seed) {
         Random random = new Random(seed);
         List<Map<String, Tensor>> batches = new ArrayList<>();
         for (int made = 0; made < count; ) {
             int batch = batches.isEmpty() ? 1 : Math.min(count - made, 1 + random.nextInt(WIDEST));
-            long[] dims = new long[pixels.axes().size()];
-            dims[0] = batch;
-            for (int axis = 1; axis < dims.length; axis++) {
-                dims[axis] = Long.parseLong(pixels.axes().get(axis));
+            Map<String, Long> sizes = new HashMap<>(Map.of("batch", (long) batch));
+            Map<String, Tensor> numbers = new LinkedHashMap<>();
+            for (InputSpec input : inputs) {
+                Shape shape = Shape.of(input.axes().stream()
+                        .mapToLong(axis -> size(axis, sizes, random))
+                        .toArray());
+                float[] values = new float[Math.toIntExact(shape.elements())];
+                for (int i = 0; i < values.length; i++) {
+                    values[i] = (float) random.nextGaussian();
+                }
+                numbers.put(input.name(), new FloatTensor(shape, values));
             }
-            Shape shape = Shape.of(dims);
-            float[] values = new float[Math.toIntExact(shape.elements())];
-            for (int i = 0; i < values.length; i++) {
-                values[i] = (float) random.nextGaussian();
-            }
-            batches.add(Map.of(pixels.name(), new FloatTensor(shape, values)));
+            batches.add(numbers);
             made += batch;
         }
-        String description = count + " random images in " + batches.size() + " batches (seed " + seed + ")";
+        String kind =
+                inputs.size() == 1 ? "images" : "inputs of " + inputs.getFirst().name();
+        String description = count + " random " + kind + " in " + batches.size() + " batches (seed " + seed + ")";
         return new Inputs(description, batches);
+    }
+
+    /** An axis of the same name has the same size in all inputs of a batch. */
+    private static long size(String axis, Map<String, Long> sizes, Random random) {
+        return axis.chars().allMatch(Character::isDigit)
+                ? Long.parseLong(axis)
+                : sizes.computeIfAbsent(axis, absent -> 1L + random.nextInt(MOST));
     }
 
     private static Inputs sequences(Tokens tokens, int sequences, long seed, boolean tokenTypes) {
