@@ -102,10 +102,10 @@ final class LoadedModel implements AutoCloseable {
     }
 
     /**
-     * DJL lends PyTorch the memory of a Java buffer, aligned as chance has it, and MKL's results depend on alignment: a copy
-     * in PyTorch's own memory makes runs repeatable.
+     * A tensor on a manager's device. DJL lends PyTorch the memory of a Java buffer, aligned as chance has it, and MKL's
+     * results depend on alignment: a copy in PyTorch's own memory makes runs repeatable.
      */
-    private static NDArray create(NDManager manager, Tensor tensor) {
+    static NDArray create(NDManager manager, Tensor tensor) {
         Shape shape = new Shape(tensor.shape().toArray());
         try (NDArray lent = tensor instanceof LongTensor ids
                 ? manager.create(ids.values(), shape)

@@ -1,0 +1,59 @@
+package dev.adapt.train;
+
+import dev.adapt.formats.graph.QueryDecoder;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.random.RandomGenerator;
+import java.util.random.RandomGeneratorFactory;
+
+/** A decoder of object queries before training. */
+final class FreshDecoder {
+    /** The share of queries that a class is expected of at first (Lin et al., arXiv 1708.02002, section 4.1). */
+    private static final double PRIOR = 0.01;
+
+    private FreshDecoder() {}
+
+    /**
+     * Its tensors by name. Each is drawn from the seed and its own name, so that decoders which differ elsewhere begin alike
+     * where they do not.
+     */
+    static Map<String, FloatTensor> tensors(QueryDecoder decoder, long seed) {
+        Map<String, FloatTensor> tensors = new LinkedHashMap<>();
+        decoder.requiredTensors().forEach((name, shape) -> tensors.put(name, tensor(name, shape, seed)));
+        return tensors;
+    }
+
+    private static FloatTensor tensor(String name, Shape shape, long seed) {
+        float[] values = new float[Math.toIntExact(shape.elements())];
+        if (name.equals("class_head.bias")) {
+            Arrays.fill(values, (float) -Math.log((1 - PRIOR) / PRIOR));
+        } else if (isNorm(name, shape)) {
+            Arrays.fill(values, 1);
+        } else if (!startsAtZero(name, shape)) {
+            RandomGenerator random =
+                    RandomGeneratorFactory.of("L64X128MixRandom").create(seed * 1_000_003 + name.hashCode());
+            // Kaiming's uniform bound with a = √5
+            float bound = (float) (1 / Math.sqrt((double) shape.dim(shape.rank() - 1)));
+            for (int i = 0; i < values.length; i++) {
+                values[i] = random.nextFloat(-bound, bound);
+            }
+        }
+        return new FloatTensor(shape, values);
+    }
+
+    private static boolean isNorm(String name, Shape shape) {
+        return shape.rank() == 1 && name.endsWith(".weight");
+    }
+
+    /** Biases, steps from a query's box, and one factor of each private part of LORS, which is then nothing at first. */
+    private static boolean startsAtZero(String name, Shape shape) {
+        return shape.rank() == 1
+                || name.equals("box_head.1.weight")
+                || name.contains("mr_parameters.")
+                || name.contains("sr_parameters.")
+                || name.contains("out_weight_add_A.");
+    }
+}
