@@ -190,8 +190,8 @@ final class Verification implements AutoCloseable {
         ModelConfig config = first.model().config();
         Optional<Tokens> tokens = first.model().architecture().tokens();
         if (settings.texts().isPresent() && tokens.isEmpty()) {
-            throw new UsageException("--data " + settings.texts().get().file() + ": " + first.path()
-                    + " is no model of texts");
+            throw new UsageException(
+                    "--data " + settings.texts().get().file() + ": " + first.path() + " is no model of texts");
         }
         if (settings.texts().isEmpty()) {
             return Inputs.random(config, settings.count(), settings.seed(), tokenTypes);

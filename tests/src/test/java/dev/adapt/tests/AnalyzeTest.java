@@ -157,12 +157,16 @@ class AnalyzeTest {
         assertTrue(lines.stream().anyMatch(line -> line.matches("LoRA +294,912 +294,912")), tables.output());
         assertTrue(lines.stream().anyMatch(line -> line.matches("CondLoRA +24,576 +24,576")), tables.output());
         assertTrue(lines.stream().anyMatch(line -> line.matches("RoBERTa base +256 .*24\\.58K +24\\.5K .*96KB")));
+        assertTrue(lines.stream().anyMatch(line -> line.matches("not shared +8\\.389M +8\\.39M +2\\.105M +2\\.10M")));
+        assertTrue(lines.stream().anyMatch(line -> line.matches("LORS, rank 4 +1\\.530M +1\\.53M +0\\.360M +0\\.36M")));
+        assertTrue(lines.stream()
+                .anyMatch(line -> line.matches("LORS, rank 32 +2\\.455M +2\\.46M \\[1\\] +0\\.886M +0\\.89M")));
         long marked = lines.stream()
-                .filter(line -> line.startsWith("RoBERTa") || line.startsWith("GPT"))
+                .filter(line -> line.matches("(RoBERTa|GPT|LORS|not).*"))
                 .flatMap(line -> line.chars().filter(c -> c == '[').boxed())
                 .count();
-        assertEquals(7, marked, tables.output());
-        assertEquals(3, lines.stream().filter(line -> line.startsWith("[")).count());
+        assertEquals(8, marked, tables.output());
+        assertEquals(4, lines.stream().filter(line -> line.startsWith("[")).count());
     }
 
     private Path adapter(Path base, AdapterMethod method, List<String> names, long seed) throws IOException {

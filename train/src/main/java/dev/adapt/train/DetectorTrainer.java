@@ -60,11 +60,15 @@ public final class DetectorTrainer implements AutoCloseable {
     private final Map<String, NDArray> weights = new LinkedHashMap<>();
     private final AdamW optimizer;
     private final Schedule schedule;
+    private final int threadsBefore;
 
     private DetectorTrainer(QueryDecoder decoder, Settings settings) {
         this.decoder = decoder;
         this.settings = settings;
         this.manager = NDManager.newBaseManager(settings.device().resolve(), "PyTorch");
+        this.threadsBefore = JniUtils.getNumThreads();
+        // a small decoder's operations are too short to be shared: other threads would mostly spin
+        JniUtils.setNumThreads(1);
         this.optimizer = new AdamW(settings.weightDecay());
         this.schedule = new Schedule((int) Math.ceil(settings.warmUp() * settings.steps()), settings.steps());
         FreshDecoder.tensors(decoder, settings.seed()).forEach((name, tensor) -> {
@@ -108,7 +112,12 @@ public final class DetectorTrainer implements AutoCloseable {
             List<Scene> batch = random.ints(settings.batchSize(), 0, scenes.size())
                     .mapToObj(scenes::get)
                     .toList();
-            double loss = learn(batch);
+            double loss;
+            try {
+                loss = learn(batch);
+            } catch (ArithmeticException e) {
+                loss = Double.NaN;
+            }
             if (!Double.isFinite(loss)) {
                 throw new UsageException("the loss of step " + (step + 1) + " is " + loss
                         + ": training diverged; lower the learning rate (now " + settings.learningRate() + ")");
@@ -118,9 +127,12 @@ public final class DetectorTrainer implements AutoCloseable {
         }
     }
 
-    /** The forward and the backward pass for a batch. */
+    /**
+     * The forward and the backward pass for a batch.
+     *
+     * @throws ArithmeticException if a prediction is not finite
+     */
     private double learn(List<Scene> batch) {
-        JniUtils.setGradMode(true);
         try (NDManager step = manager.newSubManager();
                 GradientCollector collector = Engine.getEngine("PyTorch").newGradientCollector()) {
             NDArrayOps ops = new NDArrayOps(step, Optional.empty());
@@ -163,5 +175,6 @@ public final class DetectorTrainer implements AutoCloseable {
     @Override
     public void close() {
         manager.close();
+        JniUtils.setNumThreads(threadsBefore);
     }
 }

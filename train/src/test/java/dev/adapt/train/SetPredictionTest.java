@@ -6,7 +6,6 @@ import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import ai.djl.pytorch.jni.JniUtils;
 import ai.djl.training.GradientCollector;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.train.detect.Box;
@@ -82,7 +81,6 @@ class SetPredictionTest {
     void isAsDefined() {
         List<Matching> pairs = pairs(predictions);
         assertEquals(2, pairs.size());
-        JniUtils.setGradMode(true);
         try (NDManager step = NDManager.newBaseManager("PyTorch");
                 GradientCollector collector = Engine.getEngine("PyTorch").newGradientCollector()) {
             NDArray array = step.create(predictions, new Shape(2, QUERIES, WIDTH));

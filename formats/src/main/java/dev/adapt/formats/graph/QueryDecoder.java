@@ -54,7 +54,12 @@ public record QueryDecoder(
     private static final List<String> BOX_HEAD = List.of("box_head.0", "box_head.1");
     private static final double EPSILON = 1e-5;
 
-    static QueryDecoder of(ModelConfig model) {
+    /**
+     * The decoder that a config describes.
+     *
+     * @throws dev.adapt.formats.FormatException if a size is missing, or not as it must be
+     */
+    public static QueryDecoder of(ModelConfig model) {
         JsonDocument config = model.document();
         int stages = config.positive("num_stages");
         AdaptiveMixing mixing = new AdaptiveMixing(

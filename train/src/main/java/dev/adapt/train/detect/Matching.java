@@ -29,6 +29,7 @@ public record Matching(int query, Box anchor, Truth truth) {
      * The pairs of a batch.
      *
      * @param predictions [batch, queries, classes + 4]
+     * @throws ArithmeticException if one is not finite, or its box is not
      */
     public static List<Matching> of(FloatTensor predictions, List<Scene> scenes) {
         List<List<Detection>> detections = Detection.of(predictions, scenes);
@@ -69,8 +70,12 @@ public record Matching(int query, Box anchor, Truth truth) {
         double p = Math.clamp(detection.score(), 1e-12, 1 - 1e-12);
         double there = ALPHA * (1 - p) * (1 - p) * -Math.log(p);
         double absent = (1 - ALPHA) * p * p * -Math.log(1 - p);
-        return FOCAL * (there - absent)
+        double cost = FOCAL * (there - absent)
                 + L1 * detection.box().distance(truth.box())
                 - GIOU * detection.box().giou(truth.box());
+        if (!Double.isFinite(cost)) {
+            throw new ArithmeticException("the prediction " + detection + " has no finite cost");
+        }
+        return cost;
     }
 }
