@@ -130,7 +130,7 @@ class LorsAdaptiveTest {
                             .mapToLong(tensor -> tensor.shape().elements())
                             .sum());
             for (Map<String, Tensor> batch :
-                    Inputs.random(after.requireConfig(), 9, 2, false).batches()) {
+                    Inputs.random(after.requireConfig(), 5, 2, false).batches()) {
                 DoubleTensor expected = unmerged.reference().run(batch);
                 for (Engines each : List.of(unmerged, engines)) {
                     Engines.Errors errors = each.against(expected, batch);
@@ -138,5 +138,24 @@ class LorsAdaptiveTest {
                 }
             }
         }
+    }
+
+    @Test
+    @DisplayName("in a decoder is exported and verified as any checkpoint is, in either form")
+    void goesThroughTheCommands() throws IOException {
+        Path lors = TinyModel.QUERY_DECODER_LORS.write(folder.resolve("lors"), 7);
+        Path plain = folder.resolve("plain");
+        LorsMerge.run(lors, plain);
+        for (Path form : List.of(lors, plain)) {
+            Path onnx = form.resolve("model.onnx");
+            Cli.succeeds("export-onnx", form, "--out", onnx);
+            Cli verified = Cli.succeeds("verify", "--base", lors, "--merged", plain, "--onnx", onnx, "--inputs", 3);
+            assertTrue(verified.output().contains("inputs of features"), verified.output());
+        }
+        Path other = TinyModel.QUERY_DECODER_LORS.write(folder.resolve("other"), 8);
+        assertEquals(
+                4,
+                Cli.run("verify", "--base", other, "--merged", plain, "--inputs", 3)
+                        .exitCode());
     }
 }

@@ -15,6 +15,7 @@ import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.model.Binding;
@@ -29,6 +30,7 @@ import java.io.IOException;
 import java.lang.reflect.Proxy;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -155,21 +157,34 @@ class GradientsTest {
                     inputs);
         }
 
-        /** The reference, in which what the gradient takes for a constant stays as it was in the first run. */
+        /**
+         * The reference, in which what the gradient takes for a constant stays as it was in the first run: also the side of
+         * its kink that each ReLU is on, across which there is no derivative to compare with.
+         */
         @SuppressWarnings("unchecked")
         private Ops<DoubleTensor> withConstants() {
             ReferenceOps reference = new ReferenceOps();
             int[] next = {0};
             return (Ops<DoubleTensor>) Proxy.newProxyInstance(
                     Ops.class.getClassLoader(), new Class<?>[] {Ops.class}, (proxy, method, arguments) -> {
-                        if (!method.getName().equals("stopGradient")) {
+                        boolean kinked = method.getName().equals("activation") && arguments[1] == Activation.RELU;
+                        if (!kinked && !method.getName().equals("stopGradient")) {
                             return method.invoke(reference, arguments);
                         }
+                        DoubleTensor x = (DoubleTensor) arguments[0];
                         if (next[0] == constants.size()) {
-                            constants.add((DoubleTensor) arguments[0]);
+                            constants.add(kinked ? sides(x) : x);
                         }
-                        return constants.get(next[0]++);
+                        DoubleTensor constant = constants.get(next[0]++);
+                        return kinked ? reference.mul(x, constant) : constant;
                     });
+        }
+
+        /** 1 where a number is above 0, else 0. */
+        private static DoubleTensor sides(DoubleTensor x) {
+            return new DoubleTensor(
+                    x.shape(),
+                    Arrays.stream(x.values()).map(value -> value > 0 ? 1 : 0).toArray());
         }
 
         /** How far a gradient is from the differences along itself and along random directions, by its own length. */

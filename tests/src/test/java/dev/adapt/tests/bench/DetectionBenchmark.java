@@ -33,16 +33,16 @@ import picocli.CommandLine.Option;
         })
 final class DetectionBenchmark implements Callable<Integer> {
     @Option(names = "--steps", paramLabel = "N", description = "of training, batches of 16 images")
-    private int steps = 3000;
+    private int steps = 1500;
 
     @Option(names = "--images", paramLabel = "N", description = "to train on")
-    private int images = 4000;
+    private int images = 3000;
 
     @Option(names = "--held-out", paramLabel = "N", description = "images to measure on")
     private int heldOut = 500;
 
     @Option(names = "--hidden", paramLabel = "N", description = "width of a query")
-    private int hidden = 64;
+    private int hidden = 32;
 
     @Option(names = "--stages", paramLabel = "N", description = "of the decoder")
     private int stages = 4;
