@@ -158,4 +158,32 @@ class LorsAdaptiveTest {
                 Cli.run("verify", "--base", other, "--merged", plain, "--inputs", 3)
                         .exitCode());
     }
+
+    @Test
+    @DisplayName("in a decoder is no base for tasks of texts or images, which say so")
+    void isNoBaseForOtherTasks() throws IOException {
+        Path plain = TinyModel.QUERY_DECODER.write(folder.resolve("plain"), 7);
+        Path texts = Files.writeString(folder.resolve("texts.tsv"), "text\tlabel\na\tx\nb\ty\n");
+        for (String task : List.of("classification", "image-classification")) {
+            Cli refused = Cli.run(
+                    "train",
+                    "--base",
+                    plain,
+                    "--method",
+                    "lora",
+                    "--rank",
+                    2,
+                    "--task",
+                    task,
+                    "--data",
+                    texts,
+                    "--eval",
+                    texts,
+                    "--out",
+                    folder.resolve("out"));
+            assertEquals(2, refused.exitCode(), refused.errors());
+            assertTrue(refused.errors().contains("query_decoder"), refused.errors());
+            assertTrue(Files.notExists(folder.resolve("out")));
+        }
+    }
 }

@@ -28,11 +28,11 @@ final class FreshDecoder {
 
     private static FloatTensor tensor(String name, Shape shape, long seed) {
         float[] values = new float[Math.toIntExact(shape.elements())];
-        if (name.equals("class_head.bias")) {
+        if (name.equals(QueryDecoder.CLASS_HEAD + ".bias")) {
             Arrays.fill(values, (float) -Math.log((1 - PRIOR) / PRIOR));
         } else if (isNorm(name, shape)) {
             Arrays.fill(values, 1);
-        } else if (!startsAtZero(name, shape)) {
+        } else if (shape.rank() > 1 && !QueryDecoder.startsAtZero(name)) {
             RandomGenerator random =
                     RandomGeneratorFactory.of("L64X128MixRandom").create(seed * 1_000_003 + name.hashCode());
             // Kaiming's uniform bound with a = √5
@@ -46,14 +46,5 @@ final class FreshDecoder {
 
     private static boolean isNorm(String name, Shape shape) {
         return shape.rank() == 1 && name.endsWith(".weight");
-    }
-
-    /** Biases, steps from a query's box, and one factor of each private part of LORS, which is then nothing at first. */
-    private static boolean startsAtZero(String name, Shape shape) {
-        return shape.rank() == 1
-                || name.equals("box_head.1.weight")
-                || name.contains("mr_parameters.")
-                || name.contains("sr_parameters.")
-                || name.contains("out_weight_add_A.");
     }
 }

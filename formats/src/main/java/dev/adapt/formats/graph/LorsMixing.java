@@ -24,6 +24,13 @@ import java.util.function.Function;
 record LorsMixing(AdaptiveMixing block, List<Stage> stages) {
     private static final String SHARED_GENERATOR = "common_parameter_generator";
     private static final String SHARED_PROJECTION = "base_out_proj";
+    private static final String ML = "ml_parameters.";
+    private static final String MR = "mr_parameters.";
+    private static final String SL = "sl_parameters.";
+    private static final String SR = "sr_parameters.";
+    private static final String ADD_A = "out_weight_add_A.";
+    private static final String ADD_B = "out_weight_add_B.";
+    private static final String BIAS = "out_weight_bias.";
 
     /**
      * What a stage has of its own.
@@ -62,10 +69,10 @@ record LorsMixing(AdaptiveMixing block, List<Stage> stages) {
             int rank = stages.get(i).rank();
             int pairs = block.groups() * stages.get(i).terms();
             tensors.linear(privateGenerator(module, i), 2L * pairs * rank * rank, block.width())
-                    .add(module + "ml_parameters." + i, pairs, block.channels(), rank)
-                    .add(module + "mr_parameters." + i, pairs, rank, block.channels())
-                    .add(module + "sl_parameters." + i, pairs, block.outPoints(), rank)
-                    .add(module + "sr_parameters." + i, pairs, rank, block.inPoints());
+                    .add(module + ML + i, pairs, block.channels(), rank)
+                    .add(module + MR + i, pairs, rank, block.channels())
+                    .add(module + SL + i, pairs, block.outPoints(), rank)
+                    .add(module + SR + i, pairs, rank, block.inPoints());
         }
         return tensors;
     }
@@ -75,8 +82,7 @@ record LorsMixing(AdaptiveMixing block, List<Stage> stages) {
         Tensors tensors = new Tensors().matrix(module + SHARED_PROJECTION, block.width(), block.mixed());
         for (int i = 0; i < stages.size(); i++) {
             int rank = stages.get(i).projectionRank();
-            tensors.add(module + "out_weight_add_A." + i, rank, block.mixed())
-                    .add(module + "out_weight_add_B." + i, block.width(), rank);
+            tensors.add(module + ADD_A + i, rank, block.mixed()).add(module + ADD_B + i, block.width(), rank);
         }
         return tensors;
     }
@@ -86,10 +92,14 @@ record LorsMixing(AdaptiveMixing block, List<Stage> stages) {
         Tensors tensors =
                 generatorTensors(module).addAll(projectionTensors(module).shapes());
         for (int i = 0; i < stages.size(); i++) {
-            tensors.add(module + "out_weight_bias." + i, block.width())
-                    .layerNorm(AdaptiveMixing.norm(module, i), block.width());
+            tensors.add(module + BIAS + i, block.width()).layerNorm(AdaptiveMixing.norm(module, i), block.width());
         }
         return tensors;
+    }
+
+    /** Whether a tensor is the right factor of a private part. */
+    static boolean isRightFactor(String tensor) {
+        return List.of(MR, SR, ADD_A).stream().anyMatch(tensor::contains);
     }
 
     private static String privateGenerator(String module, int stage) {
@@ -106,9 +116,9 @@ record LorsMixing(AdaptiveMixing block, List<Stage> stages) {
         T shared = ops.linear(
                 mixed,
                 model.weight(module + SHARED_PROJECTION + ".weight"),
-                Optional.of(model.weight(module + "out_weight_bias." + i)));
-        T down = ops.linear(mixed, model.weight(module + "out_weight_add_A." + i), Optional.empty());
-        T own = ops.linear(down, model.weight(module + "out_weight_add_B." + i), Optional.empty());
+                Optional.of(model.weight(module + BIAS + i)));
+        T down = ops.linear(mixed, model.weight(module + ADD_A + i), Optional.empty());
+        T own = ops.linear(down, model.weight(module + ADD_B + i), Optional.empty());
         return block.take(model, query, ops.add(shared, own), module, i);
     }
 
@@ -121,17 +131,9 @@ record LorsMixing(AdaptiveMixing block, List<Stage> stages) {
         Stage stage = stages.get(i);
         T byKind = ops.reshape(kernels, 0, 0, 2, (long) block.groups() * stage.terms(), stage.rank(), stage.rank());
         T channel = product(
-                ops,
-                leaf.apply(module + "ml_parameters." + i),
-                ops.slice(byKind, 2, 0, 1),
-                leaf.apply(module + "mr_parameters." + i),
-                stage);
+                ops, leaf.apply(module + ML + i), ops.slice(byKind, 2, 0, 1), leaf.apply(module + MR + i), stage);
         T spatial = product(
-                ops,
-                leaf.apply(module + "sl_parameters." + i),
-                ops.slice(byKind, 2, 1, 2),
-                leaf.apply(module + "sr_parameters." + i),
-                stage);
+                ops, leaf.apply(module + SL + i), ops.slice(byKind, 2, 1, 2), leaf.apply(module + SR + i), stage);
         return new Matrices<>(
                 ops.reshape(channel, 0, 0, block.groups(), block.channels(), block.channels()),
                 ops.reshape(spatial, 0, 0, block.groups(), block.outPoints(), block.inPoints()));
@@ -159,8 +161,7 @@ record LorsMixing(AdaptiveMixing block, List<Stage> stages) {
         T weight = rows(ops, update(ops, ops.reshape(columns, 1, block.width(), -1), leaf, module, i));
         T bias = rows(ops, update(ops, ops.reshape(leaf.apply(kernels + ".bias"), 1, 1, -1), leaf, module, i));
         T turned = ops.transpose(ops.reshape(weight, block.width(), block.generated()), 1, 0);
-        T projection =
-                ops.matMul(leaf.apply(module + "out_weight_add_B." + i), leaf.apply(module + "out_weight_add_A." + i));
+        T projection = ops.matMul(leaf.apply(module + ADD_B + i), leaf.apply(module + ADD_A + i));
         String generator = AdaptiveMixing.generator(module, i);
         SequencedMap<String, T> folded = new LinkedHashMap<>();
         folded.put(generator + ".weight", ops.add(leaf.apply(module + SHARED_GENERATOR + ".weight"), turned));
@@ -170,7 +171,7 @@ record LorsMixing(AdaptiveMixing block, List<Stage> stages) {
         folded.put(
                 AdaptiveMixing.projection(module, i) + ".weight",
                 ops.add(leaf.apply(module + SHARED_PROJECTION + ".weight"), projection));
-        folded.put(AdaptiveMixing.projection(module, i) + ".bias", leaf.apply(module + "out_weight_bias." + i));
+        folded.put(AdaptiveMixing.projection(module, i) + ".bias", leaf.apply(module + BIAS + i));
         for (String part : List.of(".weight", ".bias")) {
             String norm = AdaptiveMixing.norm(module, i) + part;
             folded.put(norm, leaf.apply(norm));

@@ -45,12 +45,14 @@ public record QueryDecoder(
     /** The object queries, [batch, queries, hidden]. */
     public static final String QUERIES = "queries";
 
+    /** The linear layer that gives the logits of the classes. */
+    public static final String CLASS_HEAD = "class_head";
+
     /** The numbers of a box. */
     private static final int BOX = 4;
 
     private static final String MIXING = "mixing.";
     private static final String LORS = "lors";
-    private static final String CLASS_HEAD = "class_head";
     private static final List<String> BOX_HEAD = List.of("box_head.0", "box_head.1");
     private static final double EPSILON = 1e-5;
 
@@ -129,6 +131,14 @@ public record QueryDecoder(
             plain.matrix(AdaptiveMixing.projection(MIXING, i), mixing.width(), mixing.mixed());
         }
         return lors.map(own -> own.projectionTensors(MIXING)).orElse(plain).shapes();
+    }
+
+    /**
+     * Whether training begins with a matrix at 0: the last of the box head, so that boxes are those of the queries, and one
+     * factor of each private part of LORS, so that stages are what they share.
+     */
+    public static boolean startsAtZero(String tensor) {
+        return tensor.equals(BOX_HEAD.getLast() + ".weight") || LorsMixing.isRightFactor(tensor);
     }
 
     @Override
