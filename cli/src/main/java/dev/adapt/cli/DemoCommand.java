@@ -207,6 +207,7 @@ final class DemoCommand implements Callable<Integer> {
     private static TrainConfig config(Show show, Path base, Path train, Path dev, Path adapter) {
         return new TrainConfig(
                 base,
+                Optional.empty(),
                 show.method(),
                 TARGETS,
                 new Classification(Dataset.Columns.UNKNOWN),

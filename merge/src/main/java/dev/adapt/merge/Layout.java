@@ -6,9 +6,8 @@ import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorSpec;
+import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Tensor;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -36,8 +35,10 @@ record Layout(String file, List<TensorSpec> tensors, Map<String, String> metadat
         List<Layout> layouts = new ArrayList<>();
         for (SafetensorsFile file : base.files()) {
             List<TensorSpec> specs = new ArrayList<>();
-            for (TensorInfo info : file.header().tensors()) {
-                specs.add(spec(info.name(), info, saved));
+            for (TensorView tensor : base.tensors().values()) {
+                if (tensor.file().equals(file.path())) {
+                    specs.add(spec(tensor.name(), tensor.info(), saved));
+                }
             }
             if (file == base.files().getLast()) {
                 for (String name : added) {
@@ -49,7 +50,7 @@ record Layout(String file, List<TensorSpec> tensors, Map<String, String> metadat
             }
             copies.forEach((name, source) ->
                     file.find(source).ifPresent(original -> add(specs, spec(name, original.info(), saved))));
-            layouts.add(new Layout(nameOf(base, file), specs, file.metadata()));
+            layouts.add(new Layout(base.nameOf(file), specs, file.metadata()));
         }
         return layouts;
     }
@@ -67,12 +68,6 @@ record Layout(String file, List<TensorSpec> tensors, Map<String, String> metadat
             place++;
         }
         specs.add(place, added);
-    }
-
-    /** What a file of the base is called in the checkpoint's folder, which for a file alone is yet to be. */
-    static String nameOf(Checkpoint base, SafetensorsFile file) {
-        Path name = file.path().getFileName();
-        return Files.isDirectory(base.path()) && name != null ? name.toString() : Checkpoint.SINGLE;
     }
 
     /**

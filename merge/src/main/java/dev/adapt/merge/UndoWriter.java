@@ -158,7 +158,7 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
                 Undo.BaseTensor known = touched.get(tensor.name());
                 tensors.add(known == null ? described(tensor, "", "") : known);
             }
-            files.add(new Undo.BaseFile(Layout.nameOf(base, file), header(file), tensors));
+            files.add(new Undo.BaseFile(base.nameOf(file), header(file), tensors));
         }
         byte[] json = new Undo(Undo.VERSION, files, texts).encode();
         write(ByteBuffer.wrap(json));

@@ -106,6 +106,7 @@ class TaskPathTest {
             throws IOException {
         TrainConfig config = new TrainConfig(
                 base,
+                Optional.empty(),
                 method,
                 List.of(),
                 task,

@@ -127,6 +127,7 @@ class TrainingTest {
     private TrainConfig config(AdapterMethod method, String out, double learningRate, long seed) {
         return new TrainConfig(
                 base,
+                Optional.empty(),
                 method,
                 List.of("query", "value"),
                 new Classification(Dataset.Columns.UNKNOWN),

@@ -1,10 +1,12 @@
 package dev.adapt.train;
 
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
+import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
@@ -13,25 +15,41 @@ import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.model.FromScratch;
 import dev.adapt.formats.model.Model;
-import dev.adapt.formats.tensor.FloatTensor;
-import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.model.WholeModel;
 import java.io.IOException;
-import java.util.LinkedHashMap;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 
 /**
- * A run before its first step: model with a fresh adapter, and the head the task needs, and the task's data.
+ * A run before its first step: model with a fresh adapter, and the head the task needs, and the task's data; or a model that
+ * is trained whole.
  *
  * @param targets names of the modules that are adapted, as the user or the architecture gives them
+ * @param head the tensors that learn at the head's rate
+ * @param output writes what was trained
  */
-record Setup(Model model, Examples train, Examples eval, List<String> targets) {
+record Setup(Model model, Examples train, Examples eval, List<String> targets, Set<String> head, Output output) {
+    private static final String POOLER = "pooler.dense.weight";
+
     /** What transformers initialises a new head with. */
     private static final double HEAD_DEVIATION = 0.02;
+
+    /** Where what was trained goes. */
+    interface Output {
+        /**
+         * Writes a model's files into a folder.
+         *
+         * @return the file with its weights
+         */
+        Path write(BoundAdapter trained, Path folder) throws IOException;
+    }
 
     static Setup of(TrainConfig config, Checkpoint base) throws IOException {
         ModelConfig model = base.requireConfig();
@@ -43,40 +61,82 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets) {
         binding.requireOneShape(config.method(), targets);
         Source source = new Source(config.base(), model, architecture, config.maxLength());
         Task.Data data = config.task().read(config.data(), config.eval(), source);
-        RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(config.seed());
-        Optional<Head> head = data.labels().map(labels -> new Head(pooling(config, architecture, binding), labels));
+        RandomGenerator random = random(config.seed());
+        Pooling usual = architecture.defaultPooling(name -> binding.find(name).isPresent());
+        Optional<Head> head = data.labels().map(labels -> {
+            Pooling pooling = config.pooling().orElse(usual);
+            requirePooler(pooling, config, binding.find(POOLER).isPresent());
+            return new Head(pooling, labels);
+        });
         BoundAdapter adapter = BoundAdapter.fresh(
                 config.method(),
                 targets,
                 binding::weight,
-                head.map(own -> tensors(architecture.headTensors(own), random)).orElse(Map.of()),
+                head.map(own -> FromScratch.values(architecture.headTensors(own), HEAD_DEVIATION, random))
+                        .orElse(Map.of()),
                 head,
                 binding.digests(targets),
                 random);
-        return new Setup(Model.of(base, adapter), data.train(), data.eval(), names);
+        return new Setup(
+                Model.of(base, adapter),
+                data.train(),
+                data.eval(),
+                names,
+                adapter.saved().keySet(),
+                (trained, folder) -> {
+                    trained.write(folder, names, config.base());
+                    return folder.resolve(Adapter.FILE);
+                });
     }
 
-    private static Pooling pooling(TrainConfig config, Architecture architecture, Binding binding) {
+    /** A run that trains all of a model: one rate serves all of its tensors. */
+    static Setup whole(TrainConfig config, WholeModel start) throws IOException {
+        Source source = new Source(config.base(), start.config(), start.model().architecture(), config.maxLength());
+        Task.Data data = config.task().read(config.data(), config.eval(), source);
+        WholeModel whole = data.labels()
+                .map(labels -> withHead(config, start, labels))
+                .orElse(start)
+                .withoutUnread();
+        return new Setup(
+                whole.model(),
+                data.train(),
+                data.eval(),
+                whole.targets(),
+                Set.of(),
+                (trained, folder) -> whole.with(trained).write(folder));
+    }
+
+    /** The model with the task's labels: its own head, where it has one for as many. */
+    private static WholeModel withHead(TrainConfig config, WholeModel start, List<String> labels) {
+        Architecture architecture = start.model().architecture();
+        Map<String, ?> tensors = start.adapter().saved();
         Pooling pooling = config.pooling()
-                .orElseGet(() ->
-                        architecture.defaultPooling(name -> binding.find(name).isPresent()));
-        if (pooling == Pooling.POOLER && binding.find("pooler.dense.weight").isEmpty()) {
+                .or(() -> architecture.head().map(Head::pooling))
+                .orElseGet(() -> architecture.defaultPooling(tensors::containsKey));
+        requirePooler(pooling, config, tensors.containsKey(POOLER));
+        Head head = new Head(pooling, labels);
+        boolean kept = architecture
+                .head()
+                .filter(own -> own.labels().size() == labels.size() && own.pooling() == pooling)
+                .isPresent();
+        return start.withHead(
+                head,
+                kept
+                        ? start.headTensors()
+                        : FromScratch.values(
+                                architecture.headTensors(head),
+                                FromScratch.deviation(start.config()),
+                                random(config.seed())));
+    }
+
+    private static RandomGenerator random(long seed) {
+        return RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
+    }
+
+    private static void requirePooler(Pooling pooling, TrainConfig config, boolean present) {
+        if (pooling == Pooling.POOLER && !present) {
             throw new UsageException("--pooling pooler: the base " + config.base() + " has no pooler; use mean or cls");
         }
-        return pooling;
-    }
-
-    /** A head's tensors as transformers begins them: biases 0, weights normal. */
-    private static Map<String, FloatTensor> tensors(Map<String, Shape> shapes, RandomGenerator random) {
-        Map<String, FloatTensor> tensors = new LinkedHashMap<>();
-        shapes.forEach((name, shape) -> {
-            float[] values = new float[Math.toIntExact(shape.elements())];
-            for (int i = 0; i < values.length && !name.endsWith(".bias"); i++) {
-                values[i] = (float) (HEAD_DEVIATION * random.nextGaussian());
-            }
-            tensors.put(name, new FloatTensor(shape, values));
-        });
-        return tensors;
     }
 
     private static void requireRank(AdapterMethod method, Target target) {
@@ -86,6 +146,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets) {
             // VeRA's projection is frozen: a rank over one side still buys it more trained scales
             case Vera vera -> Math.max(target.in(), target.out());
             case CondLora shared -> Math.min(target.in(), target.out());
+            case Lors stacks -> throw new IllegalArgumentException("LORS is no adapter of a base");
         };
         if (rank < 1 || rank > most) {
             throw new UsageException("--rank " + rank + ": expected 1 to " + most + " for " + target.tensor()

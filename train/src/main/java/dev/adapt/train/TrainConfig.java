@@ -3,6 +3,7 @@ package dev.adapt.train;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.model.WholeModel;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -11,7 +12,10 @@ import java.util.stream.Collectors;
 /**
  * All that decides a training run.
  *
- * @param base checkpoint folder with config.json, and tokenizer.json where the data are texts
+ * @param base checkpoint folder with config.json, and tokenizer.json where the data are texts; for a model that is trained
+ *     whole, the folder it came from
+ * @param whole the model that is trained whole, in the place of an adapter beside a frozen base; the method and the targets
+ *     are then its own
  * @param targets names of the modules to adapt, whole or their end after a dot; those usual for the architecture where
  *     there are none
  * @param pooling what feeds the head; the architecture's own where it is missing
@@ -24,6 +28,7 @@ import java.util.stream.Collectors;
  */
 public record TrainConfig(
         Path base,
+        Optional<WholeModel> whole,
         AdapterMethod method,
         List<String> targets,
         Task task,

@@ -10,12 +10,12 @@ import ai.djl.ndarray.types.DataType;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -53,7 +53,8 @@ public final class Trainer implements AutoCloseable {
 
     /**
      * Trains an adapter and writes its folder: {@code adapter_config.json}, {@code adapter_model.safetensors},
-     * {@code training.jsonl} and {@code summary.json}. The folder appears when it is whole.
+     * {@code training.jsonl} and {@code summary.json}. The folder appears when it is whole. Of a model that is trained whole
+     * it holds the model's files in the place of the first two.
      *
      * @param stop asked before each step; once it says yes, the best epoch so far is written
      * @throws FormatException if the base or a data file is not as it must be
@@ -61,18 +62,27 @@ public final class Trainer implements AutoCloseable {
      * @throws IOException if a file cannot be read or written
      */
     public static TrainResult train(TrainConfig config, Progress progress, BooleanSupplier stop) throws IOException {
-        try (PendingOutput out = PendingOutput.folder(config.out());
-                Checkpoint base = Checkpoint.open(config.base())) {
-            Setup setup = Setup.of(config, base);
-            Engine.getEngine("PyTorch").setRandomSeed((int) config.seed());
-            try (Trainer trainer = new Trainer(config, setup, progress, stop)) {
-                boolean stopped = trainer.run();
-                TrainResult result = trainer.write(out, stopped);
-                out.commit();
-                return result;
-            } catch (EngineException e) {
-                throw explained(e, config);
+        try (PendingOutput out = PendingOutput.folder(config.out())) {
+            if (config.whole().isPresent()) {
+                return train(config, Setup.whole(config, config.whole().get()), out, progress, stop);
             }
+            try (Checkpoint base = Checkpoint.open(config.base())) {
+                return train(config, Setup.of(config, base), out, progress, stop);
+            }
+        }
+    }
+
+    private static TrainResult train(
+            TrainConfig config, Setup setup, PendingOutput out, Progress progress, BooleanSupplier stop)
+            throws IOException {
+        Engine.getEngine("PyTorch").setRandomSeed((int) config.seed());
+        try (Trainer trainer = new Trainer(config, setup, progress, stop)) {
+            boolean stopped = trainer.run();
+            TrainResult result = trainer.write(out, stopped);
+            out.commit();
+            return result;
+        } catch (EngineException e) {
+            throw explained(e, config);
         }
     }
 
@@ -89,13 +99,12 @@ public final class Trainer implements AutoCloseable {
         int perEpoch = Math.ceilDiv(setup.train().size(), config.batchSize());
         int total = perEpoch * config.epochs();
         Schedule schedule = new Schedule((int) Math.ceil(config.warmUp() * total), total);
-        BoundAdapter adapter = setup.model().adapter().orElseThrow();
         progress.started(new Progress.Start(
                 total,
                 setup.train().size(),
                 setup.eval().size(),
-                adapter.trainedParameters(),
-                headParameters(adapter),
+                parameters(false),
+                parameters(true),
                 replicas.device().toString()));
         evaluate(0);
         int step = 0;
@@ -112,9 +121,11 @@ public final class Trainer implements AutoCloseable {
         return false;
     }
 
-    private static long headParameters(BoundAdapter adapter) {
-        return adapter.saved().values().stream()
-                .mapToLong(tensor -> tensor.shape().elements())
+    /** How many parameters are trained: the head's, or all others. */
+    private long parameters(boolean ofHead) {
+        return setup.model().trainable().stream()
+                .filter(name -> setup.head().contains(name) == ofHead)
+                .mapToLong(name -> setup.model().leaf(name).shape().elements())
                 .sum();
     }
 
@@ -149,7 +160,6 @@ public final class Trainer implements AutoCloseable {
 
     /** One optimizer step; returns the gradient's global norm. */
     private double update(double share) {
-        BoundAdapter adapter = setup.model().adapter().orElseThrow();
         SequencedMap<String, NDArray> trained = replicas.trained();
         try (NDManager step = replicas.newStep()) {
             List<NDArray> gradients = new ArrayList<>();
@@ -168,7 +178,7 @@ public final class Trainer implements AutoCloseable {
             int index = 0;
             for (Map.Entry<String, NDArray> entry : trained.entrySet()) {
                 NDArray gradient = gradients.get(index++);
-                boolean head = adapter.saved().containsKey(entry.getKey());
+                boolean head = setup.head().contains(entry.getKey());
                 double rate = share * (head ? config.headLearningRate() : config.learningRate());
                 optimizer.update(entry.getKey(), entry.getValue(), gradient, clip, rate, step);
                 gradient.subi(gradient);
@@ -201,7 +211,7 @@ public final class Trainer implements AutoCloseable {
 
     private TrainResult write(PendingOutput out, boolean stopped) throws IOException {
         BoundAdapter adapter = setup.model().trained(best == 0 ? values() : kept);
-        adapter.write(out.path(), setup.targets(), config.base());
+        Path weights = setup.output().write(adapter, out.path());
         TrainResult result = new TrainResult(
                 config.out(),
                 scores,
@@ -209,9 +219,9 @@ public final class Trainer implements AutoCloseable {
                 losses,
                 best,
                 stopped,
-                adapter.trainedParameters(),
-                headParameters(adapter),
-                Files.size(out.path().resolve(Adapter.FILE)),
+                parameters(false),
+                parameters(true),
+                Files.size(weights),
                 trainedExamples / Math.max(trainSeconds, 1e-9),
                 trainSeconds,
                 replicas.device().toString());

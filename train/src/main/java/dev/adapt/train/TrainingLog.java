@@ -40,14 +40,17 @@ final class TrainingLog {
     void write(Path folder, TrainConfig config, List<String> targetNames, TrainResult result) throws IOException {
         Files.write(folder.resolve("training.jsonl"), lines);
         ObjectNode summary = json.createObjectNode();
-        summary.put("method", config.method().peftType());
+        boolean plain = config.whole().filter(whole -> !whole.hasStacks()).isPresent();
+        summary.put("method", plain ? "FULL" : config.method().peftType());
         summary.put("task", config.task().name());
         summary.put("base", config.base().toString());
         summary.put("data", config.data().toString());
         summary.put("eval", config.eval().toString());
         ArrayNode targets = summary.putArray("targets");
         targetNames.forEach(targets::add);
-        config.method().describe(summary.putObject("method_config"));
+        if (!plain) {
+            config.method().describe(summary.putObject("method_config"));
+        }
         summary.put("epochs", config.epochs());
         summary.put("batch_size", config.batchSize());
         summary.put("lr", config.learningRate());

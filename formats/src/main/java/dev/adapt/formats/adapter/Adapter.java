@@ -15,9 +15,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedSet;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -46,7 +48,7 @@ public record Adapter(
     /** The same as pickles, which PEFT wrote once. */
     private static final String PICKLED = "adapter_model.bin";
 
-    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora)_");
+    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors)_");
 
     /** How deep {@link #within} looks. */
     private static final int DEPTH = 3;
@@ -123,6 +125,7 @@ public record Adapter(
                         tensors.path(), key, "expected a key that begins with \"" + SHARED_PREFIX + "\"");
             }
         }
+        removeNamesOfLayers(modules);
         requireAsConfigured(tensors.path(), config, modules, saved);
         List<String> notes = new ArrayList<>();
         if (!unknown.isEmpty()) {
@@ -134,6 +137,15 @@ public record Adapter(
                     + " those of the layers it wraps, and the base's are used");
         }
         return new Adapter(tensors.path(), config, method, modules, parts, saved, tensors.metadata(), notes);
+    }
+
+    /** A stack whose layers have keys of their own is those layers. */
+    private static void removeNamesOfLayers(SequencedSet<String> modules) {
+        Set<String> stacks = modules.stream()
+                .filter(module -> !new Stack(module).isNumbered())
+                .map(module -> Stack.of(module).name())
+                .collect(Collectors.toSet());
+        modules.removeIf(module -> new Stack(module).isNumbered() && stacks.contains(module));
     }
 
     private static void requireFiles(Path folder) throws IOException {

@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * A method of adapting linear layers: its hyperparameters, the tensors it needs, and the update it makes of them.
  * Training, storage, merging and export all follow from these three.
  */
-public sealed interface AdapterMethod permits Lora, Vera, CondLora {
+public sealed interface AdapterMethod permits Lora, Vera, CondLora, Lors {
     /**
      * The method an adapter_config.json describes.
      *
@@ -30,12 +30,14 @@ public sealed interface AdapterMethod permits Lora, Vera, CondLora {
             case Lora.PEFT_TYPE -> Lora.of(config);
             case Vera.PEFT_TYPE -> Vera.of(config, metadata);
             case CondLora.PEFT_TYPE -> CondLora.of(config);
+            case Lors.PEFT_TYPE -> Lors.of(config);
             case String other ->
                 throw new FormatException(
                         config.path(),
                         "peft_type",
                         "\"" + other + "\" is not supported, expected one of: "
-                                + String.join(", ", Lora.PEFT_TYPE, Vera.PEFT_TYPE, CondLora.PEFT_TYPE));
+                                + String.join(
+                                        ", ", Lora.PEFT_TYPE, Vera.PEFT_TYPE, CondLora.PEFT_TYPE, Lors.PEFT_TYPE));
         };
     }
 
@@ -49,6 +51,14 @@ public sealed interface AdapterMethod permits Lora, Vera, CondLora {
 
     /** The names of the parts that belong to a layer or a stack: keys of the adapter's file end with them. */
     List<String> partNames();
+
+    /**
+     * The part that is a layer's weight, stored as the model stores it, in the place of a base's; most methods have none. An
+     * adapter with one holds every tensor of its model, and has no base.
+     */
+    default Optional<String> weightPart() {
+        return Optional.empty();
+    }
 
     /** The fields of its config that it knows, beside those all of PEFT's methods have. */
     Set<String> configFields();

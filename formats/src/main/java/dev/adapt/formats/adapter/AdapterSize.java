@@ -5,6 +5,7 @@ import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
@@ -20,9 +21,30 @@ import java.util.stream.Collectors;
  * @param head elements of the modules it holds whole
  * @param bytes of its safetensors file; of one that is planned, of its tensors in float32
  * @param loraParameters what LoRA of the same rank trains on the same layers, if their widths are known
+ * @param plainParameters what the layers' weights take without the method, where it holds them and not an update
  */
 public record AdapterSize(
-        String method, String ranks, int modules, long trained, long head, long bytes, OptionalLong loraParameters) {
+        String method,
+        String ranks,
+        int modules,
+        long trained,
+        long head,
+        long bytes,
+        OptionalLong loraParameters,
+        OptionalLong plainParameters) {
+    /** The cost of a model in stacks, of which an adapter holds every tensor. */
+    public static AdapterSize whole(BoundAdapter adapter, Path file) throws IOException {
+        return new AdapterSize(
+                adapter.method().title(),
+                ranks(adapter.method(), adapter.targets()),
+                adapter.targets().size(),
+                adapter.trainedParameters(),
+                elements(List.copyOf(adapter.saved().values())),
+                Files.size(file),
+                OptionalLong.of(lora(adapter.method(), adapter.targets())),
+                plain(adapter.method(), adapter.targets()));
+    }
+
     /** The cost as far as the adapter's own folder tells. */
     public static AdapterSize of(Adapter adapter) throws IOException {
         List<List<Target>> layers = adapter.modules().stream()
@@ -48,7 +70,16 @@ public record AdapterSize(
                 BoundAdapter.elements(method, targets, Part::trained),
                 0,
                 Float.BYTES * BoundAdapter.elements(method, targets, Part::stored),
-                OptionalLong.of(lora(method, targets)));
+                OptionalLong.of(lora(method, targets)),
+                plain(method, targets));
+    }
+
+    private static OptionalLong plain(AdapterMethod method, List<Target> targets) {
+        return method.weightPart().isEmpty()
+                ? OptionalLong.empty()
+                : OptionalLong.of(targets.stream()
+                        .mapToLong(target -> (long) target.out() * target.in())
+                        .sum());
     }
 
     private static String ranks(AdapterMethod method, List<Target> targets) {
@@ -82,7 +113,8 @@ public record AdapterSize(
                         .toList()),
                 elements(List.copyOf(adapter.saved().values())),
                 Files.size(adapter.file()),
-                known ? OptionalLong.of(lora(method, targets)) : OptionalLong.empty());
+                known ? OptionalLong.of(lora(method, targets)) : OptionalLong.empty(),
+                OptionalLong.empty());
     }
 
     private static long elements(List<Tensor> tensors) {

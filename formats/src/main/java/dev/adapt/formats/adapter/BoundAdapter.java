@@ -192,9 +192,11 @@ public record BoundAdapter(
     /**
      * An adapter without its base, on layers as wide as its own file tells.
      *
-     * @throws FormatException if the file does not tell a layer's widths, or its tensors do not fit each other
+     * @throws FormatException if the file does not tell a layer's widths, or its tensors do not fit each other, or it is a
+     *     whole model
      */
     public static BoundAdapter alone(Adapter adapter) {
+        requireUpdate(adapter);
         boolean transposed = adapter.config().document().says("fan_in_fan_out");
         List<Target> targets = new ArrayList<>();
         for (String module : adapter.modules()) {
@@ -215,6 +217,21 @@ public record BoundAdapter(
         }
         BaseChange change = BaseChange.of(Optional.empty());
         return of(adapter, targets, adapter.saved(), Map.of(), change, Map.of(), true);
+    }
+
+    /**
+     * Makes sure that an adapter is one of a base.
+     *
+     * @throws FormatException if it is a whole model
+     */
+    public static void requireUpdate(Adapter adapter) {
+        if (adapter.method().weightPart().isPresent()) {
+            throw new FormatException(
+                    adapter.file(),
+                    "is a whole model, of " + adapter.method().title()
+                            + ", and no change of another: adapt merge makes a"
+                            + " plain checkpoint of its folder, without --into");
+        }
     }
 
     private static Tensor checked(Adapter adapter, String key, @Nullable Tensor found, Shape expected) {
@@ -312,6 +329,21 @@ public record BoundAdapter(
         return parts;
     }
 
+    /**
+     * The keys of the tensors that are layers' weights in the place of a base's, by canonical name of the weight; empty for
+     * most methods.
+     */
+    public Map<String, String> weightKeys() {
+        Map<String, String> keys = new LinkedHashMap<>();
+        for (Target target : targets) {
+            method.parts(target, targets).stream()
+                    .filter(part ->
+                            method.weightPart().filter(part.name()::equals).isPresent())
+                    .forEach(part -> keys.put(target.canonical() + ".weight", key(part, target)));
+        }
+        return keys;
+    }
+
     /** The number of trained elements of the method's tensors, without the head. */
     public long trainedParameters() {
         return elements(method, targets, Part::trained);
@@ -393,7 +425,7 @@ public record BoundAdapter(
     public void write(Path folder, List<String> targetNames, Path base, Dtype dtype) throws IOException {
         Map<String, FloatTensor> stored = new LinkedHashMap<>();
         keys(Part::stored).forEach(key -> stored.put(key, FloatTensor.of(require(tensors, key))));
-        saved.forEach((name, tensor) -> stored.put(Adapter.MODULE_PREFIX + savedKey(name), FloatTensor.of(tensor)));
+        saved.forEach((name, tensor) -> stored.put(savedKey(name), FloatTensor.of(tensor)));
         SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, dtype, metadata());
         JsonDocument config = config(folder.resolve(AdapterConfig.FILE), targetNames, base);
         try (PendingOutput pending = PendingOutput.file(config.path())) {
@@ -406,7 +438,9 @@ public record BoundAdapter(
         Map<String, String> metadata = new TreeMap<>();
         metadata.put("format", "pt");
         metadata.putAll(method.metadata());
-        metadata.putAll(BaseRecord.of(method, targets, baseDigests));
+        if (method.weightPart().isEmpty()) {
+            metadata.putAll(BaseRecord.of(method, targets, baseDigests));
+        }
         Set<String> digested = new LinkedHashSet<>();
         for (Target target : targets) {
             for (Part part : method.parts(target, targets)) {
@@ -422,13 +456,17 @@ public record BoundAdapter(
         return metadata;
     }
 
-    /** A saved tensor's key: PEFT wraps the layers it adapts, and the bias of such a layer is the layer's beneath. */
-    private String savedKey(String canonical) {
+    /**
+     * The key of a saved tensor in the adapter's file: PEFT wraps the layers it adapts, and the bias of such a layer is the
+     * layer's beneath.
+     */
+    public String savedKey(String canonical) {
         String name = savedNames.getOrDefault(canonical, canonical);
         String module = moduleOf(name);
-        return targets.stream().anyMatch(target -> target.module().equals(module))
-                ? module + Adapter.BASE_LAYER + name.substring(module.length() + 1)
-                : name;
+        boolean wrapped = method.weightPart().isEmpty()
+                && targets.stream().anyMatch(target -> target.module().equals(module));
+        return Adapter.MODULE_PREFIX
+                + (wrapped ? module + Adapter.BASE_LAYER + name.substring(module.length() + 1) : name);
     }
 
     private static String moduleOf(String tensor) {
@@ -442,7 +480,11 @@ public record BoundAdapter(
     private JsonDocument config(Path path, List<String> targetNames, Path base) {
         ObjectNode json = new JsonMapper().createObjectNode();
         json.putNull("auto_mapping");
-        json.put("base_model_name_or_path", base.toString());
+        if (method.weightPart().isEmpty()) {
+            json.put("base_model_name_or_path", base.toString());
+        } else {
+            json.putNull("base_model_name_or_path");
+        }
         json.put("fan_in_fan_out", targets.stream().anyMatch(target -> target.transposed() && !target.embedding()));
         json.put("inference_mode", true);
         json.putNull("layers_pattern");
@@ -465,7 +507,8 @@ public record BoundAdapter(
         Set<String> adapted = targets.stream().map(Target::module).collect(Collectors.toSet());
         Set<String> modules = new LinkedHashSet<>();
         boolean biases = false;
-        for (String canonical : saved.keySet()) {
+        // an adapter that is the whole model need not say which of its modules it holds
+        for (String canonical : method.weightPart().isPresent() ? Set.<String>of() : saved.keySet()) {
             String name = savedNames.getOrDefault(canonical, canonical);
             String module = moduleOf(name);
             boolean weighted = saved.containsKey(moduleOf(canonical) + ".weight");

@@ -11,8 +11,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.Set;
 import java.util.stream.Stream;
 
 /**
@@ -25,6 +27,9 @@ public final class Checkpoint implements AutoCloseable {
 
     /** The index of a sharded folder. */
     public static final String INDEX = ShardIndex.FILE;
+
+    /** What training and adapters write beside weights: of a run, or of another layout. */
+    private static final Set<String> RECORDS = Set.of("adapter_config.json", "training.jsonl", "summary.json");
 
     /** Endings of the weights of other frameworks, which do not belong to a checkpoint that is written. */
     private static final List<String> FOREIGN_WEIGHTS = List.of(".ckpt", ".gguf", ".h5", ".msgpack", ".ot", ".tflite");
@@ -39,7 +44,7 @@ public final class Checkpoint implements AutoCloseable {
     private Checkpoint(
             Path path, List<SafetensorsFile> files, Optional<ShardIndex> index, Optional<ModelConfig> config) {
         this.path = path;
-        this.files = List.copyOf(files);
+        this.files = new ArrayList<>(files);
         this.index = index;
         this.config = config;
         for (SafetensorsFile file : files) {
@@ -92,6 +97,24 @@ public final class Checkpoint implements AutoCloseable {
             files.forEach(SafetensorsFile::close);
             throw e;
         }
+    }
+
+    /**
+     * The checkpoint that a file of another layout amounts to. Closing it closes the file.
+     *
+     * @param folder with the config.json and the small files
+     * @param names of each of the file's tensors, where it has several under all of them
+     */
+    public static Checkpoint named(
+            Path folder, SafetensorsFile file, ModelConfig config, Map<String, List<String>> names) {
+        Checkpoint checkpoint = new Checkpoint(folder, List.of(), Optional.empty(), Optional.of(config));
+        checkpoint.files.add(file);
+        for (TensorView tensor : file.tensors()) {
+            for (String name : names.getOrDefault(tensor.name(), List.of())) {
+                checkpoint.tensors.put(name, tensor.named(name));
+            }
+        }
+        return checkpoint;
     }
 
     private static ShardIndex readIndex(Path folder) throws IOException {
@@ -180,7 +203,13 @@ public final class Checkpoint implements AutoCloseable {
 
     /** Its safetensors files. */
     public List<SafetensorsFile> files() {
-        return files;
+        return List.copyOf(files);
+    }
+
+    /** What a file is called in a checkpoint folder. */
+    public String nameOf(SafetensorsFile file) {
+        String name = String.valueOf(file.path().getFileName());
+        return index.isPresent() ? name : SINGLE;
     }
 
     /** What the shards' index says; empty where there is one file. */
@@ -229,6 +258,7 @@ public final class Checkpoint implements AutoCloseable {
     private static boolean isCompanion(String name) {
         return !name.startsWith(".")
                 && !name.equals(ModelConfig.FILE)
+                && !RECORDS.contains(name)
                 && !name.endsWith(".safetensors")
                 && !name.endsWith(".index.json")
                 && !name.endsWith(".onnx")

@@ -7,6 +7,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 /**
  * A family of models: its forward pass, written once on {@link Ops}, and the names of its tensors.
@@ -67,6 +68,18 @@ public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit, Qu
 
     /** The canonical form of a tensor or module name, as this architecture's checkpoints and adapters spell them. */
     String canonical(String name);
+
+    /** What stands before the names of its body's tensors in the checkpoints of a class with a head. */
+    String prefix();
+
+    /** What transformers calls the tensor of a canonical name in a checkpoint of the class that the config names. */
+    static String checkpointName(ModelConfig config, String canonical) {
+        boolean bare = config.className().isEmpty() || config.className().endsWith("Model");
+        boolean ofHead = Stream.of(Head.MODULE, Head.SCORE, DecoderOutput.LM_HEAD)
+                .anyMatch(module -> canonical.startsWith(module + "."));
+        boolean language = config.className().endsWith("LMHeadModel");
+        return (bare && !language) || ofHead ? canonical : of(config).prefix() + canonical;
+    }
 
     /** The classification head it has, if it has one. */
     Optional<Head> head();

@@ -57,6 +57,11 @@ public record Bert(BertEncoder encoder, Optional<Head> head) implements Architec
     }
 
     @Override
+    public String prefix() {
+        return "bert.";
+    }
+
+    @Override
     public String canonical(String name) {
         return BertEncoder.canonical(name, "bert.");
     }

@@ -116,6 +116,11 @@ public record Gpt2(
     }
 
     @Override
+    public String prefix() {
+        return "transformer.";
+    }
+
+    @Override
     public String canonical(String name) {
         return name.startsWith("transformer.") ? name.substring("transformer.".length()) : name;
     }

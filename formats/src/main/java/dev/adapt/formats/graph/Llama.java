@@ -188,6 +188,11 @@ public record Llama(
     }
 
     @Override
+    public String prefix() {
+        return "model.";
+    }
+
+    @Override
     public String canonical(String name) {
         return name.startsWith("model.") ? name.substring("model.".length()) : name;
     }

@@ -68,6 +68,11 @@ public record Roberta(BertEncoder encoder, int padding, String classifierClass, 
     }
 
     @Override
+    public String prefix() {
+        return "roberta.";
+    }
+
+    @Override
     public String canonical(String name) {
         return BertEncoder.canonical(name, "roberta.");
     }

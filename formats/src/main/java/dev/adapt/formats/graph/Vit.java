@@ -139,6 +139,11 @@ public record Vit(
     }
 
     @Override
+    public String prefix() {
+        return "vit.";
+    }
+
+    @Override
     public String canonical(String name) {
         var layer = NEW_LAYER.matcher(name);
         if (!layer.find()) {

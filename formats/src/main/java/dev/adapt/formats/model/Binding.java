@@ -4,6 +4,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Part;
 import dev.adapt.formats.adapter.Stack;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.adapter.TargetModules;
@@ -56,9 +57,10 @@ public final class Binding {
      * @param stored as its folder holds it
      * @param force whether to go on with another base than the adapter was trained on
      * @throws FormatException if a module of the adapter is not in the base, or one that its config names is not in the
-     *     adapter, a shape does not fit, or the adapter was trained on another base
+     *     adapter, a shape does not fit, the adapter was trained on another base, or it is a whole model
      */
     public BoundAdapter bind(Adapter stored, boolean force) {
+        BoundAdapter.requireUpdate(stored);
         Adapter adapter = stored.of(layers(stored));
         requireModules(adapter);
         SavedTensors saved = SavedTensors.of(adapter, base, byCanonical, canonical, architecture);
@@ -113,7 +115,8 @@ public final class Binding {
                     .filter(layer -> layer.out() != first.out() || layer.in() != first.in())
                     .map(layer -> layer.tensor() + " " + Shape.of(layer.out(), layer.in()))
                     .toList();
-            if (!others.isEmpty() && method.sharesStacks(first)) {
+            boolean shares = method.parts(first, layers).stream().anyMatch(part -> part.scope() == Part.Scope.STACK);
+            if (!others.isEmpty() && shares) {
                 throw new FormatException(
                         base.path(),
                         first.tensor(),

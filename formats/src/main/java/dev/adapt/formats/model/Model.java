@@ -14,6 +14,7 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -36,19 +37,25 @@ public final class Model {
     private final Architecture architecture;
     private final Optional<BoundAdapter> adapter;
     private final SequencedMap<String, Tensor> weights;
+    private final Map<String, String> weightKeys;
 
     private Model(ModelConfig config, Architecture architecture, Checkpoint base, Optional<BoundAdapter> adapter) {
-        this.config = config;
-        this.architecture = architecture;
-        this.adapter = adapter;
-        this.weights = new LinkedHashMap<>();
+        this(config, architecture, adapter);
         for (TensorView tensor : base.tensors().values()) {
             weights.put(architecture.canonical(tensor.name()), tensor);
         }
         adapter.filter(own -> own.change().unties())
                 .ifPresent(own -> untie(Architecture.of(base.config().orElseThrow())));
         adapter.ifPresent(own -> weights.putAll(own.saved()));
-        requireTensors(base);
+        requireTensors(base.path());
+    }
+
+    private Model(ModelConfig config, Architecture architecture, Optional<BoundAdapter> adapter) {
+        this.config = config;
+        this.architecture = architecture;
+        this.adapter = adapter;
+        this.weights = new LinkedHashMap<>();
+        this.weightKeys = adapter.map(BoundAdapter::weightKeys).orElse(Map.of());
     }
 
     /**
@@ -69,6 +76,24 @@ public final class Model {
         return new Model(adapted, Architecture.of(adapted), base, Optional.of(adapter));
     }
 
+    /**
+     * A model of which an adapter holds every tensor.
+     *
+     * @throws FormatException if its architecture is not supported, or a tensor is missing or has another shape
+     */
+    static Model whole(ModelConfig config, BoundAdapter adapter) {
+        Model model = new Model(config, Architecture.of(config), Optional.of(adapter));
+        model.weights.putAll(adapter.saved());
+        model.weightKeys.forEach((name, key) -> {
+            Tensor weight = adapter.tensors().get(key);
+            if (weight != null) {
+                model.weights.put(name, weight);
+            }
+        });
+        model.requireTensors(config.document().path().resolveSibling(""));
+        return model;
+    }
+
     /** The head that was the table of words begins as a copy of it. */
     private void untie(Architecture tied) {
         Tensor table = weights.get(tied.wordTable().orElseThrow() + ".weight");
@@ -77,13 +102,13 @@ public final class Model {
         }
     }
 
-    private void requireTensors(Checkpoint base) {
+    private void requireTensors(Path source) {
         Map<String, Shape> required = architecture.requiredTensors();
         List<String> missing = new ArrayList<>(required.keySet());
         missing.removeIf(weights::containsKey);
         if (!missing.isEmpty()) {
             throw new FormatException(
-                    base.path(),
+                    source,
                     "lacks " + missing.size() + " tensors that its " + ModelConfig.FILE + " calls for, among them "
                             + String.join(", ", missing.subList(0, Math.min(3, missing.size()))));
         }
@@ -91,7 +116,7 @@ public final class Model {
             Shape found = leaf(name).shape();
             if (!found.equals(shape)) {
                 throw new FormatException(
-                        base.path(), name, "has shape " + found + ", its " + ModelConfig.FILE + " calls for " + shape);
+                        source, name, "has shape " + found + ", its " + ModelConfig.FILE + " calls for " + shape);
             }
         });
     }
@@ -163,6 +188,8 @@ public final class Model {
         Map<String, LowRank<T>> updates =
                 adapter.map(own -> own.updates(ops, leaf)).orElse(Map.of());
         double dropout = adapter.map(own -> own.method().dropout()).orElse(0.0);
-        return architecture.forward(new Layers<>(ops, leaf, weights::containsKey, updates, dropout, cache), inputs);
+        // layers that share a weight ask for one leaf: a gradient is then the sum of theirs, and a graph holds it once
+        Function<String, T> weight = name -> leaf.apply(weightKeys.getOrDefault(name, name));
+        return architecture.forward(new Layers<>(ops, weight, weights::containsKey, updates, dropout, cache), inputs);
     }
 }

@@ -37,6 +37,12 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
         return info.name();
     }
 
+    /** The same tensor under another name. */
+    public TensorView named(String name) {
+        TensorInfo renamed = new TensorInfo(name, info.dtype(), info.shape(), info.begin(), info.end());
+        return new TensorView(file, position, renamed, data, channel);
+    }
+
     /** The tensor's element type. */
     public Dtype dtype() {
         return info.dtype();

@@ -21,6 +21,7 @@ public final class Methods {
                 new Vera(rank, 0.1, 7, 0.125, false, Projection.Rounding.FMA),
                 new Vera(rank, 0.25, (1L << 32) + 7, 0, true, Projection.Rounding.FMA),
                 new Vera(rank, 0.1, 49, 0, false, Projection.Rounding.UNFUSED),
-                new CondLora(rank, 3, 0.125));
+                new CondLora(rank, 3, 0.125),
+                new Lors(List.of(rank, rank + 1), List.of(2, 1)));
     }
 }

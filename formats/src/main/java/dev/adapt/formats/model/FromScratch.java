@@ -1,0 +1,103 @@
+package dev.adapt.formats.model;
+
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Initial;
+import dev.adapt.formats.adapter.Lors;
+import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SequencedMap;
+import java.util.random.RandomGenerator;
+
+/**
+ * Models before any training. The weights of linear layers, shared or not, start Kaiming-uniform, as LORS has them and
+ * torch's linear layers do; all else starts as in transformers: normalisations at 1, biases at 0, tables and heads normal.
+ */
+public final class FromScratch {
+    /** The deviation of what is normal, where the config does not say. */
+    private static final double DEVIATION = 0.02;
+
+    private FromScratch() {}
+
+    /**
+     * A model of random values.
+     *
+     * @param method {@link Lors#plain} for a model without stacks
+     * @param names of the modules in stacks, whole or their end after a dot
+     * @param random where values are drawn from: what is in no stack first, the same for models with and without
+     * @throws dev.adapt.formats.FormatException if the architecture is not supported, or a name matches no module
+     */
+    public static WholeModel of(ModelConfig config, Lors method, List<String> names, RandomGenerator random) {
+        Architecture architecture = Architecture.of(config);
+        List<Target> linear = Binding.targets(config, architecture.linearModules());
+        List<Target> targets = names.isEmpty() ? List.of() : Binding.targets(config, names);
+        SequencedMap<String, Shape> shapes = tensors(config, architecture);
+        linear.forEach(layer -> shapes.remove(layer.canonical() + ".weight"));
+        Map<String, FloatTensor> others = values(shapes, deviation(config), random);
+        for (Target layer : linear) {
+            if (!targets.contains(layer)) {
+                others.put(layer.canonical() + ".weight", kaiming(layer, random));
+            }
+        }
+        BoundAdapter stacks = BoundAdapter.fresh(
+                method,
+                targets,
+                target -> {
+                    throw new IllegalStateException(target.module() + " starts from no weight");
+                },
+                Map.of(),
+                Optional.empty(),
+                Map.of(),
+                random);
+        return WholeModel.of(config, method, names, targets, stacks.tensors(), others);
+    }
+
+    /** All that the graph reads, and what it would read below transformers' head: BERT's pooler. */
+    private static SequencedMap<String, Shape> tensors(ModelConfig config, Architecture architecture) {
+        SequencedMap<String, Shape> shapes = new LinkedHashMap<>(architecture.requiredTensors());
+        if (architecture.head().isEmpty()) {
+            Architecture headed =
+                    Architecture.of(config.withHead(new Head(architecture.ownPooling(), List.of("", ""))));
+            SequencedMap<String, Shape> whole = new LinkedHashMap<>(headed.requiredTensors());
+            headed.head().ifPresent(head -> headed.headTensors(head).keySet().forEach(whole::remove));
+            whole.forEach(shapes::putIfAbsent);
+        }
+        return shapes;
+    }
+
+    /** Random values of tensors that are in no stack, such as a head's. */
+    public static Map<String, FloatTensor> values(Map<String, Shape> shapes, double deviation, RandomGenerator random) {
+        Map<String, FloatTensor> values = new LinkedHashMap<>();
+        shapes.forEach((name, shape) -> values.put(name, values(name, shape, deviation, random)));
+        return values;
+    }
+
+    /** {@code initializer_range}, or what transformers has without it. */
+    public static double deviation(ModelConfig config) {
+        return config.document().number("initializer_range", DEVIATION);
+    }
+
+    private static FloatTensor values(String name, Shape shape, double deviation, RandomGenerator random) {
+        float[] values = new float[Math.toIntExact(shape.elements())];
+        // a normalisation's scale is the only vector that is no bias
+        boolean norm = shape.rank() == 1;
+        for (int i = 0; i < values.length && !name.endsWith(".bias"); i++) {
+            values[i] = norm ? 1 : (float) (deviation * random.nextGaussian());
+        }
+        return new FloatTensor(shape, values);
+    }
+
+    private static FloatTensor kaiming(Target layer, RandomGenerator random) {
+        Shape stored = layer.transposed() ? Shape.of(layer.in(), layer.out()) : Shape.of(layer.out(), layer.in());
+        return new Initial.KaimingUniform(layer.in()).values(stored, random, () -> {
+            throw new IllegalStateException(layer.module() + " starts from no weight");
+        });
+    }
+}
