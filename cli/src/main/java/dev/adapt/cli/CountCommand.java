@@ -2,9 +2,10 @@ package dev.adapt.cli;
 
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.AdapterSize;
+import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
@@ -13,8 +14,12 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.SequencedMap;
+import java.util.SequencedSet;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -50,6 +55,13 @@ final class CountCommand implements Callable<Integer> {
     private List<Integer> ranks = new ArrayList<>();
 
     @Option(
+            names = "--groups",
+            split = ",",
+            paramLabel = "K",
+            description = "LORS: how many residuals of that rank a layer has, for all layers or for each (1)")
+    private List<Integer> groups = new ArrayList<>();
+
+    @Option(
             names = "--target",
             split = ",",
             paramLabel = "NAME",
@@ -67,43 +79,91 @@ final class CountCommand implements Callable<Integer> {
             }
         }
         ModelConfig model = ModelConfig.read(Files.isDirectory(config) ? config.resolve(ModelConfig.FILE) : config);
-        List<String> chosen = names.isEmpty() ? Architecture.of(model).usualTargets() : names;
-        List<Target> targets = Binding.targets(model, chosen);
         List<AdapterSize> sizes = new ArrayList<>();
+        SequencedMap<String, SequencedSet<String>> methodsOn = new LinkedHashMap<>();
         for (TrainCommand.Method method : methods) {
+            List<String> chosen = chosen(method, Architecture.of(model));
             for (int rank : ranks) {
-                AdapterMethod own = method.ofRank(rank);
-                sizes.add(AdapterSize.planned(own, targets));
+                AdapterSize size = planned(method, rank, Binding.targets(model, chosen));
+                sizes.add(size);
+                methodsOn
+                        .computeIfAbsent(String.join(", ", chosen), absent -> new LinkedHashSet<>())
+                        .add(size.method());
             }
         }
-        System.out.print(json ? asJson(sizes) : asText(sizes, chosen));
+        System.out.print(json ? asJson(sizes) : on(methodsOn) + asText(sizes));
         return 0;
     }
 
-    private static String asText(List<AdapterSize> sizes, List<String> targets) {
-        TextTable table = new TextTable("method", "rank", "layers", "trained parameters", "of LoRA's", "stored");
+    private List<String> chosen(TrainCommand.Method method, Architecture architecture) {
+        if (!names.isEmpty()) {
+            return names;
+        }
+        return method == TrainCommand.Method.LORS ? architecture.stackModules() : architecture.usualTargets();
+    }
+
+    private AdapterSize planned(TrainCommand.Method method, int rank, List<Target> targets) {
+        if (method != TrainCommand.Method.LORS) {
+            return AdapterSize.planned(method.ofRank(rank), targets);
+        }
+        Lors stacks = new Lors(List.of(rank), groups.isEmpty() ? List.of(1) : groups);
+        stacks.misfit(targets).ifPresent(fault -> {
+            throw new UsageException("--rank and --groups: LORS " + fault);
+        });
+        return AdapterSize.planned(stacks, targets);
+    }
+
+    private static String on(SequencedMap<String, SequencedSet<String>> methodsOn) {
+        if (methodsOn.size() == 1) {
+            return "On " + methodsOn.firstEntry().getKey() + ":\n";
+        }
+        StringBuilder text = new StringBuilder();
+        methodsOn.forEach((modules, methods) -> text.append(String.join(", ", methods))
+                .append(" on ")
+                .append(modules)
+                .append('\n'));
+        return text.toString();
+    }
+
+    private static String asText(List<AdapterSize> sizes) {
+        TextTable table = new TextTable("method", "rank", "layers", "trained parameters", "compared", "stored");
         for (AdapterSize size : sizes) {
-            double share = 100.0 * size.trained() / size.loraParameters().orElseThrow();
             table.row(
                     size.method(),
                     size.ranks(),
                     size.modules(),
                     String.format(Locale.ROOT, "%,d", size.trained()),
-                    String.format(Locale.ROOT, share < 10 ? "%.2f %%" : "%.1f %%", share),
+                    compared(size),
                     new Bytes(size.bytes()));
         }
-        return "On " + String.join(", ", targets) + ":\n" + table;
+        return table.toString();
+    }
+
+    private static String compared(AdapterSize size) {
+        boolean stacks = size.plainParameters().isPresent();
+        double share = 100.0 * size.trained() / (stacks ? size.plainParameters() : size.loraParameters()).orElseThrow();
+        return String.format(
+                Locale.ROOT,
+                (share < 10 ? "%.2f %%" : "%.1f %%") + (stacks ? " of the plain layers'" : " of LoRA's"),
+                share);
     }
 
     private static String asJson(List<AdapterSize> sizes) {
         ArrayNode nodes = new JsonMapper().createArrayNode();
-        sizes.forEach(size -> nodes.addObject()
-                .put("method", size.method())
-                .put("rank", Integer.parseInt(size.ranks()))
-                .put("layers", size.modules())
-                .put("trained_parameters", size.trained())
-                .put("stored_bytes", size.bytes())
-                .put("lora_parameters_of_that_rank", size.loraParameters().orElseThrow()));
+        for (AdapterSize size : sizes) {
+            ObjectNode node = nodes.addObject();
+            node.put("method", size.method());
+            if (size.ranks().contains(",")) {
+                node.put("ranks", size.ranks());
+            } else {
+                node.put("rank", Integer.parseInt(size.ranks()));
+            }
+            node.put("layers", size.modules());
+            node.put("trained_parameters", size.trained());
+            node.put("stored_bytes", size.bytes());
+            node.put("lora_parameters_of_that_rank", size.loraParameters().orElseThrow());
+            size.plainParameters().ifPresent(plain -> node.put("plain_parameters", plain));
+        }
         return nodes.toPrettyString() + "\n";
     }
 }

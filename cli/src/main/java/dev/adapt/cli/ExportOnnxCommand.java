@@ -6,6 +6,7 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
+import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.onnx.AdapterInputs;
 import dev.adapt.formats.onnx.OnnxExport;
 import dev.adapt.formats.onnx.OnnxPrecision;
@@ -52,7 +53,9 @@ final class ExportOnnxCommand implements Callable<Integer> {
 
     @Parameters(
             paramLabel = "DIR",
-            description = "the checkpoint: a folder, or a .safetensors file with its config.json")
+            description =
+                    "the checkpoint: a folder, or a .safetensors file with its config.json; or the folder of a model in"
+                            + " stacks (LORS), whose products of low rank then stay products of their own")
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private Path path;
 
@@ -109,25 +112,39 @@ final class ExportOnnxCommand implements Callable<Integer> {
                     + " its place open: give one or the other");
         }
         long start = System.nanoTime();
+        if (WholeModel.isIn(path)) {
+            if (inputs || adapter.isPresent()) {
+                throw new UsageException(
+                        path + " is a whole model, in stacks (LORS), and takes no adapters; merge it first");
+            }
+            try (WholeModel.Opened opened = WholeModel.open(path)) {
+                export(opened.whole().model(), start);
+            }
+            return 0;
+        }
         try (Checkpoint checkpoint = Checkpoints.open(path)) {
-            OnnxExport.Weights weights = selfContained ? OnnxExport.Weights.OWN : OnnxExport.Weights.LINKED;
-            Model model = inputs ? open(checkpoint) : model(checkpoint);
-            OnnxExport exported = OnnxExport.run(model, out, new OnnxExport.Options(weights, precision, inputs, past));
-            System.out.printf(
-                    "%s: %s, %s, opset %d, %d nodes%s, with %s of weights %s, in %.1f s%n",
-                    out,
-                    new Bytes(Files.size(out)),
-                    precision,
-                    exported.opset(),
-                    exported.nodes(),
-                    inputs ? ", " + exported.adapterInputs() + " inputs for adapters" : "",
-                    new Bytes(exported.weightBytes()),
-                    exported.data()
-                            .map(data -> "in " + data + (selfContained ? "" : " and " + path))
-                            .orElse(selfContained ? "inside" : "left in " + path),
-                    (System.nanoTime() - start) / 1e9);
+            export(inputs ? open(checkpoint) : model(checkpoint), start);
         }
         return 0;
+    }
+
+    private void export(Model model, long start) throws IOException {
+        boolean inputs = !adapterInputs.isEmpty() || !targets.isEmpty();
+        OnnxExport.Weights weights = selfContained ? OnnxExport.Weights.OWN : OnnxExport.Weights.LINKED;
+        OnnxExport exported = OnnxExport.run(model, out, new OnnxExport.Options(weights, precision, inputs, past));
+        System.out.printf(
+                "%s: %s, %s, opset %d, %d nodes%s, with %s of weights %s, in %.1f s%n",
+                out,
+                new Bytes(Files.size(out)),
+                precision,
+                exported.opset(),
+                exported.nodes(),
+                inputs ? ", " + exported.adapterInputs() + " inputs for adapters" : "",
+                new Bytes(exported.weightBytes()),
+                exported.data()
+                        .map(data -> "in " + data + (selfContained ? "" : " and " + path))
+                        .orElse(selfContained ? "inside" : "left in " + path),
+                (System.nanoTime() - start) / 1e9);
     }
 
     private Model model(Checkpoint checkpoint) throws IOException {

@@ -8,6 +8,7 @@ import dev.adapt.formats.adapter.AdapterConfig;
 import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.onnx.OnnxAdapter;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
@@ -29,7 +30,8 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         description = {
             "Lists the tensors of a safetensors file, a checkpoint folder or an adapter folder: dtype, shape, size, metadata.",
-            "Of an adapter it also tells method, rank, trained parameters, and what the same rank costs with LoRA.",
+            "Of an adapter it also tells method, rank, trained parameters, and what the same rank costs with LoRA; of a model"
+                    + " in stacks (LORS), what its layers cost without them.",
             "It lists an .onnx_adapter file of ONNX Runtime too."
         },
         footer = {"", "Example: adapt inspect demo/vera-adapter"})
@@ -104,7 +106,7 @@ final class InspectCommand implements Callable<Integer> {
         TextTable table = new TextTable("adapter", "method", "rank", "modules", "trained", "file");
         ArrayNode nodes = new JsonMapper().createArrayNode();
         for (Path folder : tree) {
-            AdapterSize size = AdapterSize.of(Adapters.read(folder));
+            AdapterSize size = sizeOf(folder);
             table.row(
                     path.relativize(folder),
                     size.method(),
@@ -118,12 +120,20 @@ final class InspectCommand implements Callable<Integer> {
     }
 
     private AdapterSize sizeOfAdapter() throws IOException {
-        Adapter adapter = Adapters.read(path);
         if (base.isEmpty()) {
-            return AdapterSize.of(adapter);
+            return sizeOf(path);
         }
         try (Checkpoint checkpoint = Checkpoints.open(base.get())) {
-            return AdapterSize.of(adapter, checkpoint);
+            return AdapterSize.of(Adapters.read(path), checkpoint);
+        }
+    }
+
+    private static AdapterSize sizeOf(Path folder) throws IOException {
+        if (!WholeModel.isIn(folder)) {
+            return AdapterSize.of(Adapters.read(folder));
+        }
+        try (WholeModel.Opened opened = WholeModel.open(folder)) {
+            return AdapterSize.whole(opened.whole().adapter(), folder.resolve(Adapter.FILE));
         }
     }
 
@@ -165,8 +175,20 @@ final class InspectCommand implements Callable<Integer> {
                 .row("rank", size.ranks())
                 .row("adapted modules", size.modules())
                 .row("trained parameters", String.format("%,d", size.trained()))
-                .row("head parameters", String.format("%,d", size.head()))
+                .row(
+                        size.plainParameters().isPresent() ? "other parameters" : "head parameters",
+                        String.format("%,d", size.head()))
                 .row("file", new Bytes(size.bytes()));
+        if (size.plainParameters().isPresent()) {
+            long plain = size.plainParameters().getAsLong();
+            table.row(
+                    "plain layers",
+                    String.format(
+                            "%,d parameters, %s in float32; in stacks %.1f %% of that",
+                            plain, new Bytes(4 * plain), 100.0 * size.trained() / plain));
+            out.println(table);
+            return;
+        }
         size.loraParameters()
                 .ifPresentOrElse(
                         lora -> table.row(
@@ -213,6 +235,7 @@ final class InspectCommand implements Callable<Integer> {
         node.put("head_parameters", size.head());
         node.put("file_bytes", size.bytes());
         size.loraParameters().ifPresent(lora -> node.put("lora_parameters_of_that_rank", lora));
+        size.plainParameters().ifPresent(plain -> node.put("plain_parameters", plain));
     }
 
     private static long elements(Checkpoint checkpoint) {

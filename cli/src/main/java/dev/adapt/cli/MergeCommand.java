@@ -7,6 +7,8 @@ import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.model.Expansion;
+import dev.adapt.formats.model.WholeModel;
 import dev.adapt.merge.Estimate;
 import dev.adapt.merge.MergePlan;
 import dev.adapt.merge.Merger;
@@ -32,6 +34,7 @@ import picocli.CommandLine.Parameters;
         description = {
             "Adds an adapter's update to its base's weights, computed in float32 and rounded once to the base's dtype.",
             "The result is a plain checkpoint; all tensors the adapter does not touch are copied byte for byte.",
+            "A model in stacks (LORS) becomes a plain checkpoint, without --into.",
             "Several adapters are added with their weights, each update computed from the pristine base; with --each"
                     + " they become as many merged checkpoints, from one reading of the base."
         },
@@ -40,6 +43,7 @@ import picocli.CommandLine.Parameters;
             "Examples: adapt merge my-lora --into base --out merged --undo merged.undo",
             "          adapt merge one two three --into base --weights 0.5,0.3,0.2 --out merged",
             "          adapt merge my-lora --into base --in-place",
+            "          adapt merge my-lors --out plain",
             "          adapt merge one two three --into base --each --out-dir merged"
         })
 final class MergeCommand implements Callable<Integer> {
@@ -48,10 +52,9 @@ final class MergeCommand implements Callable<Integer> {
 
     @Option(
             names = "--into",
-            required = true,
             paramLabel = "BASE",
-            description = "checkpoint folder or .safetensors file")
-    private Path into = Path.of("");
+            description = "checkpoint folder or .safetensors file; not for a model in stacks (LORS), which has no base")
+    private Optional<Path> into = Optional.empty();
 
     @Option(
             names = "--out",
@@ -123,43 +126,78 @@ final class MergeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        boolean stacks = isInStacks();
         check();
         long start = System.nanoTime();
+        return stacks ? mergeStacks(folders.getFirst(), start) : mergeInto(into.orElseThrow(), start);
+    }
+
+    private int mergeInto(Path folder, long start) throws IOException {
+        try (Checkpoint base = Checkpoints.open(folder);
+                OpenAdapters opened = OpenAdapters.open(folders)) {
+            return merge(base, adapters(base, opened), start);
+        }
+    }
+
+    private int mergeStacks(Path folder, long start) throws IOException {
+        try (Expansion expansion = Expansion.open(folder)) {
+            return merge(expansion.shared(), List.of(new MergePlan.Weighted(expansion.update(), 1)), start);
+        }
+    }
+
+    /** Whether what is merged is a model in stacks, which needs no base. */
+    private boolean isInStacks() throws IOException {
+        Optional<Path> whole = Optional.empty();
+        for (Path folder : folders) {
+            whole = WholeModel.isIn(folder) ? Optional.of(folder) : whole;
+        }
+        if (whole.isEmpty() && into.isEmpty()) {
+            throw new UsageException("give --into, the checkpoint that the adapter was trained on");
+        }
+        whole.ifPresent(folder -> {
+            String what = folder + " is a whole model, in stacks (LORS)";
+            if (into.isPresent()) {
+                throw new UsageException(what + ", and is merged into no other; leave out --into");
+            }
+            if (folders.size() > 1 || each || !weights.isEmpty()) {
+                throw new UsageException(what + "; merge it alone, without --each and --weights");
+            }
+            if (inPlace || undo.isPresent()) {
+                throw new UsageException(what + ", and stays as it is; leave out --in-place and --undo");
+            }
+        });
+        return whole.isPresent();
+    }
+
+    private int merge(Checkpoint base, List<MergePlan.Weighted> adapters, long start) throws IOException {
         Statistics statistics = new Statistics();
         Merger.Settings settings = settings(statistics);
-        try (Checkpoint base = Checkpoints.open(into);
-                OpenAdapters opened = OpenAdapters.open(folders)) {
-            List<MergePlan.Weighted> adapters = adapters(base, opened);
-            List<Merger> mergers = each
-                    ? adapters.stream()
-                            .map(adapter -> new Merger(base, List.of(adapter), settings))
-                            .toList()
-                    : List.of(new Merger(base, adapters, settings));
-            if (dryRun) {
-                mergers.forEach(merger -> print(merger.plan()));
-                print(Estimate.of(
-                        base.files().getFirst(),
-                        mergers.stream().map(Merger::plan).toList(),
-                        threads));
-                return 0;
-            }
-            if (intoBase()) {
-                mergeInPlace(mergers.getFirst(), settings, start);
-                return report(statistics);
-            }
-            long bytes =
-                    mergers.stream().mapToLong(merger -> merger.plan().bytes()).sum();
-            Optional<Merger.UndoSize> undone;
-            try (MergeProgress _ = MergeProgress.show(settings.written(), bytes)) {
-                undone = Merger.each(mergers, outs());
-            }
-            double seconds = (System.nanoTime() - start) / 1e9;
-            for (int i = 0; i < mergers.size(); i++) {
-                mergers.get(i).change().ifPresent(MergeCommand::print);
-                print(outs().get(i), mergers.get(i).plan(), bytes, seconds);
-            }
-            undone.ifPresent(this::print);
+        List<Merger> mergers = each
+                ? adapters.stream()
+                        .map(adapter -> new Merger(base, List.of(adapter), settings))
+                        .toList()
+                : List.of(new Merger(base, adapters, settings));
+        if (dryRun) {
+            mergers.forEach(merger -> print(merger.plan()));
+            print(Estimate.of(
+                    base.files().getFirst(), mergers.stream().map(Merger::plan).toList(), threads));
+            return 0;
         }
+        if (intoBase()) {
+            mergeInPlace(mergers.getFirst(), settings, start);
+            return report(statistics);
+        }
+        long bytes = mergers.stream().mapToLong(merger -> merger.plan().bytes()).sum();
+        Optional<Merger.UndoSize> undone;
+        try (MergeProgress _ = MergeProgress.show(settings.written(), bytes)) {
+            undone = Merger.each(mergers, outs());
+        }
+        double seconds = (System.nanoTime() - start) / 1e9;
+        for (int i = 0; i < mergers.size(); i++) {
+            mergers.get(i).change().ifPresent(MergeCommand::print);
+            print(outs().get(i), mergers.get(i).plan(), bytes, seconds);
+        }
+        undone.ifPresent(this::print);
         return report(statistics);
     }
 
@@ -176,7 +214,7 @@ final class MergeCommand implements Callable<Integer> {
         System.out.printf(
                 Locale.ROOT,
                 "%s: changed in place, %d tensors adapted, %d from the adapter, %s in %.2f s%n",
-                into,
+                into.orElseThrow(),
                 merger.plan().adapted(),
                 merger.plan().replaced(),
                 new Bytes(bytes),
@@ -230,7 +268,9 @@ final class MergeCommand implements Callable<Integer> {
     }
 
     private List<Path> outs() {
-        String ending = Files.isDirectory(into) || maxShardSize.isPresent() ? "" : ".safetensors";
+        String ending = into.filter(base -> !Files.isDirectory(base)).isEmpty() || maxShardSize.isPresent()
+                ? ""
+                : ".safetensors";
         return outDir.isPresent()
                 ? folders.stream()
                         .map(folder -> outDir.get().resolve(name(folder) + ending))
@@ -259,7 +299,7 @@ final class MergeCommand implements Callable<Integer> {
             Adapter adapter = rounded(opened.get(i));
             if (!force && !adapter.recordsBase()) {
                 System.err.println("adapt: note: " + folders.get(i) + " does not record the base it was trained on; "
-                        + into + " is taken on trust");
+                        + base.path() + " is taken on trust");
             }
             double weight = weights.isEmpty() ? 1 : weights.get(i);
             adapters.add(new MergePlan.Weighted(new Binding(base).bind(adapter, force), weight));
@@ -316,7 +356,7 @@ final class MergeCommand implements Callable<Integer> {
                         + " %.0f G multiply-adds a second on each)%n",
                 estimate.seconds(),
                 threads,
-                into,
+                into.orElse(folders.getFirst()),
                 new Bytes((long) estimate.readBytes()),
                 Estimate.MULTIPLY_ADDS / 1e9);
     }

@@ -4,6 +4,7 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
+import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.graph.Pooling;
@@ -23,12 +24,12 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** {@code adapt train}: an adapter from a base and a data file. */
@@ -38,12 +39,16 @@ import picocli.CommandLine.Option;
         description = {
             "Trains an adapter beside a frozen base and writes it as a PEFT folder, with training.jsonl (a line per step)"
                     + " and summary.json.",
+            "--method lors trains a whole model whose layers share weights, --method full a plain one: --from-scratch, from"
+                    + " --base, or, for lors, from a checkpoint that it decomposes (--into).",
             "Ctrl-C keeps the best epoch so far."
         },
         footer = {
             "",
-            "Example: adapt train --base base --method lora --rank 8 --target query,value \\",
-            "                     --data train.tsv --eval dev.tsv --out my-lora"
+            "Examples: adapt train --base base --method lora --rank 8 --target query,value \\",
+            "                      --data train.tsv --eval dev.tsv --out my-lora",
+            "          adapt train --from-scratch --config bert.json --tokenizer tokenizer.json --method lors \\",
+            "                      --rank 8 --groups 1,1,2,2,3,3 --data train.tsv --eval dev.tsv --out my-lors"
         })
 final class TrainCommand implements Callable<Integer> {
     /** The exit code of a process that Ctrl-C ended, by convention of shells. */
@@ -53,13 +58,18 @@ final class TrainCommand implements Callable<Integer> {
     static final double HEAD_LEARNING_RATE = 2e-3;
 
     /** What VeRA's d starts at. */
-    private static final double D_INITIAL = 0.1;
+    static final double D_INITIAL = 0.1;
+
+    /** What has learned once needs smaller steps. */
+    private static final double WHOLE_LEARNING_RATE = 1e-4;
 
     /** The methods that can be trained. */
     enum Method {
         LORA,
         VERA,
-        CONDLORA;
+        CONDLORA,
+        LORS,
+        FULL;
 
         /** The method with its usual settings. */
         AdapterMethod ofRank(int rank) {
@@ -67,7 +77,14 @@ final class TrainCommand implements Callable<Integer> {
                 case LORA -> new Lora(rank, 2.0 * rank, 0);
                 case VERA -> new Vera(rank, D_INITIAL, 0, 0, false, Projection.Rounding.FMA);
                 case CONDLORA -> new CondLora(rank, 2.0 * rank, 0);
+                case LORS -> new Lors(rank);
+                case FULL -> throw new UsageException("full is all parameters of a model, and has no rank");
             };
+        }
+
+        /** Whether it trains all of a model, and no adapter beside a frozen one. */
+        boolean isWhole() {
+            return this == LORS || this == FULL;
         }
     }
 
@@ -92,37 +109,21 @@ final class TrainCommand implements Callable<Integer> {
         NO
     }
 
-    @Option(
-            names = "--base",
-            required = true,
-            paramLabel = "DIR",
-            description = "checkpoint folder, with tokenizer.json where the data is text")
-    private Path base = Path.of("");
+    @Mixin
+    private StartOptions start = new StartOptions();
 
     @Option(names = "--method", required = true, description = "${COMPLETION-CANDIDATES}")
     private Method method = Method.LORA;
 
-    @Option(names = "--rank", paramLabel = "N", description = "rank of the update (lora, condlora: 8; vera: 256)")
-    private Optional<Integer> rank = Optional.empty();
-
-    @Option(
-            names = "--alpha",
-            paramLabel = "X",
-            description = "LoRA's and CondLoRA's: the update is scaled by alpha/rank (2 × rank)")
-    private Optional<Double> alpha = Optional.empty();
-
-    @Option(names = "--rslora", description = "scale by alpha/√rank instead")
-    private boolean rankStabilised;
-
-    @Option(names = "--dora", description = "train the norms of the weights' rows too (DoRA)")
-    private boolean dora;
+    @Mixin
+    private MethodOptions options = new MethodOptions();
 
     @Option(
             names = "--target",
             split = ",",
             paramLabel = "NAME",
             description = "modules to adapt, by name or end of name (BERT, RoBERTa, ViT: query,value; GPT-2: c_attn;"
-                    + " Llama: q_proj,v_proj)")
+                    + " Llama: q_proj,v_proj; lors: all linear layers)")
     private List<String> targets = new ArrayList<>();
 
     @Option(
@@ -133,21 +134,20 @@ final class TrainCommand implements Callable<Integer> {
 
     @Option(
             names = "--data",
-            required = true,
             paramLabel = "FILE",
             description =
                     "training data: TSV, CSV or JSONL; causal-lm: also .txt; image-classification: a folder with a"
                             + " folder per class, …images-idx3-ubyte(.gz), or .npz")
-    private Path data = Path.of("");
+    private Optional<Path> data = Optional.empty();
+
+    @Option(names = "--eval", paramLabel = "FILE", description = "dev data, evaluated after each epoch")
+    private Optional<Path> eval = Optional.empty();
 
     @Option(
-            names = "--eval",
+            names = "--out",
             required = true,
-            paramLabel = "FILE",
-            description = "dev data, evaluated after each epoch")
-    private Path eval = Path.of("");
-
-    @Option(names = "--out", required = true, paramLabel = "DIR", description = "adapter folder to write")
+            paramLabel = "DIR",
+            description = "folder to write, of the adapter or the model")
     private Path out = Path.of("");
 
     @Option(
@@ -185,14 +185,15 @@ final class TrainCommand implements Callable<Integer> {
             names = "--lr",
             paramLabel = "X",
             description =
-                    "peak learning rate of the adapter (lora: 1e-3, for causal-lm 5e-4; vera: 2e-2; condlora: 1e-3)")
+                    "peak learning rate of the adapter (lora: 1e-3, for causal-lm 5e-4; vera: 2e-2; condlora: 1e-3), or of"
+                            + " a whole model, its head included (lors, full: 1e-3 from scratch, else 1e-4)")
     private Optional<Double> learningRate = Optional.empty();
 
     @Option(
             names = "--head-lr",
             paramLabel = "X",
             defaultValue = "2e-3",
-            description = "that of the head (${DEFAULT-VALUE})")
+            description = "that of an adapter's head (${DEFAULT-VALUE})")
     private double headLearningRate = HEAD_LEARNING_RATE;
 
     @Option(
@@ -217,13 +218,6 @@ final class TrainCommand implements Callable<Integer> {
     private double clip;
 
     @Option(
-            names = "--dropout",
-            paramLabel = "X",
-            defaultValue = "0",
-            description = "on the adapter's input (${DEFAULT-VALUE})")
-    private double dropout;
-
-    @Option(
             names = "--max-length",
             paramLabel = "N",
             description = "tokens of an example, and of a block of packed text (128; causal-lm: 512)")
@@ -245,18 +239,21 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
-    @Option(
-            names = "--projection-key",
-            paramLabel = "N",
-            defaultValue = "0",
-            description = "VeRA: the seed of A and B (${DEFAULT-VALUE})")
-    private long projectionKey;
-
-    @Option(names = "--save-projection", description = "VeRA: store A and B in the adapter too")
-    private boolean saveProjection;
-
     @Override
     public Integer call() throws IOException {
+        StartOptions.Start from = start.resolve(method, options, targets, seed);
+        if (data.isEmpty() && eval.isEmpty() && from.decomposition().isPresent()) {
+            from.write(out);
+            return 0;
+        }
+        if (data.isEmpty() || eval.isEmpty()) {
+            throw new UsageException("give both --data and --eval; only --method lors --into does without, and then"
+                    + " decomposes without training");
+        }
+        return train(config(from));
+    }
+
+    private int train(TrainConfig config) throws IOException {
         AtomicBoolean stop = new AtomicBoolean();
         CountDownLatch finished = new CountDownLatch(1);
         Thread onInterrupt = Thread.ofPlatform().unstarted(() -> {
@@ -266,9 +263,9 @@ final class TrainCommand implements Callable<Integer> {
         Runtime.getRuntime().addShutdownHook(onInterrupt);
         TrainProgress progress = new TrainProgress(System.err);
         try {
-            TrainResult result = Trainer.train(config(), progress, stop::get);
+            TrainResult result = Trainer.train(config, progress, stop::get);
             progress.endLine();
-            report(result);
+            report(config, result);
             return result.stopped() ? INTERRUPTED : 0;
         } finally {
             progress.endLine();
@@ -287,19 +284,21 @@ final class TrainCommand implements Callable<Integer> {
         }
     }
 
-    private TrainConfig config() {
+    private TrainConfig config(StartOptions.Start from) {
+        double usual = from.hasLearned() ? WHOLE_LEARNING_RATE : defaultLearningRate(method, kind);
         return new TrainConfig(
-                base,
-                adapterMethod(),
+                from.folder(),
+                from.whole(),
+                from.method(),
                 targets,
                 task(),
-                data,
-                eval,
+                data.orElseThrow(),
+                eval.orElseThrow(),
                 out,
                 pooling,
                 epochs,
                 batchSize,
-                learningRate.orElse(defaultLearningRate(method, kind)),
+                learningRate.orElse(usual),
                 headLearningRate,
                 weightDecay,
                 warmUp,
@@ -329,57 +328,21 @@ final class TrainCommand implements Callable<Integer> {
         return switch (method) {
             case LORA -> kind == Kind.CAUSAL_LM ? 5e-4 : 1e-3;
             case VERA -> 2e-2;
-            case CONDLORA -> 1e-3;
+            case CONDLORA, LORS, FULL -> 1e-3;
         };
     }
 
-    private AdapterMethod adapterMethod() {
-        if (dropout < 0 || dropout >= 1) {
-            throw new UsageException("--dropout: expected 0 or more and below 1, found " + dropout);
-        }
-        return switch (method) {
-            case LORA -> {
-                int r = positive(rank.orElse(8));
-                yield new Lora(r, alpha.orElse(2.0 * r), rankStabilised, dora, dropout, Map.of(), Map.of());
-            }
-            case VERA -> {
-                if (alpha.isPresent() || rankStabilised || dora) {
-                    throw new UsageException("--alpha, --rslora and --dora are LoRA's: VeRA has nothing like them");
-                }
-                yield new Vera(
-                        positive(rank.orElse(256)),
-                        D_INITIAL,
-                        projectionKey,
-                        dropout,
-                        saveProjection,
-                        Projection.Rounding.FMA);
-            }
-            case CONDLORA -> {
-                if (rankStabilised || dora) {
-                    throw new UsageException("--rslora and --dora are LoRA's: CondLoRA has nothing like them");
-                }
-                int r = positive(rank.orElse(8));
-                yield new CondLora(r, alpha.orElse(2.0 * r), dropout);
-            }
-        };
-    }
-
-    private static int positive(int rank) {
-        if (rank < 1) {
-            throw new UsageException("--rank: expected at least 1, found " + rank);
-        }
-        return rank;
-    }
-
-    private void report(TrainResult result) {
+    private void report(TrainConfig config, TrainResult result) {
+        String what = config.whole().isPresent() ? "model" : "adapter";
         if (result.stopped()) {
             System.out.println(
                     result.best() == 0
-                            ? "Stopped before the first epoch's end; the adapter as it stood is in " + result.out()
-                            : "Stopped; the best adapter so far, of epoch " + result.best() + ", is in "
+                            ? "Stopped before the first epoch's end; the " + what + " as it stood is in " + result.out()
+                            : "Stopped; the best " + what + " so far, of epoch " + result.best() + ", is in "
                                     + result.out());
         } else {
-            System.out.println("Adapter of epoch " + result.best() + " in " + result.out());
+            System.out.println((what.equals("model") ? "Model" : "Adapter") + " of epoch " + result.best() + " in "
+                    + result.out());
         }
         if (result.best() > 0) {
             Metric chosenBy = result.chosenBy();
@@ -390,12 +353,21 @@ final class TrainCommand implements Callable<Integer> {
         }
         System.out.printf(
                 Locale.ROOT,
-                "%,d adapter + %,d head parameters  %s  %.1f examples/s  %.0f s on %s%n",
-                result.adapterParameters(),
-                result.headParameters(),
+                "%s  %s  %.1f examples/s  %.0f s on %s%n",
+                parameters(config, result),
                 new Bytes(result.adapterBytes()),
                 result.examplesPerSecond(),
                 result.seconds(),
                 result.device());
+    }
+
+    private static String parameters(TrainConfig config, TrainResult result) {
+        return config.whole().isPresent()
+                ? String.format(Locale.ROOT, "%,d parameters", result.adapterParameters())
+                : String.format(
+                        Locale.ROOT,
+                        "%,d adapter + %,d head parameters",
+                        result.adapterParameters(),
+                        result.headParameters());
     }
 }

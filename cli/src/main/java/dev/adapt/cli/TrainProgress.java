@@ -33,12 +33,14 @@ final class TrainProgress implements Progress {
     public void started(Start start) {
         err.printf(
                 Locale.ROOT,
-                "%,d training and %,d dev examples, %,d steps, %,d adapter and %,d head parameters, on %s%n",
+                "%,d training and %,d dev examples, %,d steps, %,d %sparameters, on %s%n",
                 start.trainExamples(),
                 start.evalExamples(),
                 start.steps(),
                 start.adapterParameters(),
-                start.headParameters(),
+                start.headParameters() == 0
+                        ? ""
+                        : String.format(Locale.ROOT, "adapter and %,d head ", start.headParameters()),
                 start.device());
     }
 

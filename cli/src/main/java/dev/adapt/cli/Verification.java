@@ -9,6 +9,7 @@ import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Tokens;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
+import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.train.Dataset;
@@ -31,6 +32,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 
 /** Brings the forms of a model together that are to be compared, each on its engine. */
 final class Verification implements AutoCloseable {
@@ -40,7 +42,7 @@ final class Verification implements AutoCloseable {
     /**
      * The forms to compare.
      *
-     * @param adapter beside the base, unmerged
+     * @param adapter beside the base, unmerged; a model in stacks (LORS) is its own base
      * @param onnxAdapter active in the exported model
      */
     record Forms(
@@ -53,10 +55,7 @@ final class Verification implements AutoCloseable {
             if (onnxAdapter.isPresent() && onnx.isEmpty()) {
                 throw new UsageException("--onnx-adapter needs --onnx, a model exported with --adapter-inputs");
             }
-            if (adapter.isPresent() && base.isEmpty()) {
-                throw new UsageException("--adapter needs --base, the checkpoint it was trained on");
-            }
-            long forms = List.of(base, merged, onnx).stream()
+            long forms = Stream.of(base.or(() -> adapter), merged, onnx)
                     .filter(Optional::isPresent)
                     .count();
             if (forms < 2) {
@@ -137,6 +136,12 @@ final class Verification implements AutoCloseable {
 
     private List<Form> models(Forms forms) throws IOException {
         List<Form> models = new ArrayList<>();
+        if (forms.adapter().isPresent() && requireOneModel(forms)) {
+            Path path = forms.adapter().get();
+            WholeModel.Opened opened = WholeModel.open(path);
+            closers.push(opened::close);
+            models.add(new Form("in stacks", path, opened.whole().model()));
+        }
         if (forms.base().isPresent()) {
             Path path = forms.base().get();
             Checkpoint base = open(path);
@@ -152,6 +157,19 @@ final class Verification implements AutoCloseable {
             models.add(new Form("merged", path, Model.of(open(path))));
         }
         return models;
+    }
+
+    /** Whether the adapter is a whole model; one that is not needs its base. */
+    private static boolean requireOneModel(Forms forms) throws IOException {
+        Path adapter = forms.adapter().orElseThrow();
+        boolean whole = WholeModel.isIn(adapter);
+        if (whole == forms.base().isPresent()) {
+            throw new UsageException(
+                    whole
+                            ? "--adapter " + adapter + " is a whole model, in stacks (LORS); leave out --base"
+                            : "--adapter needs --base, the checkpoint it was trained on");
+        }
+        return whole;
     }
 
     private Checkpoint open(Path path) throws IOException {

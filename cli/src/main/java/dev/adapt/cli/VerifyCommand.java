@@ -27,7 +27,10 @@ final class VerifyCommand implements Callable<Integer> {
     @Option(names = "--base", paramLabel = "DIR", description = "the base checkpoint")
     private Optional<Path> base = Optional.empty();
 
-    @Option(names = "--adapter", paramLabel = "DIR", description = "the adapter that runs beside the base")
+    @Option(
+            names = "--adapter",
+            paramLabel = "DIR",
+            description = "the adapter that runs beside the base; or a model in stacks (LORS), without --base")
     private Optional<Path> adapter = Optional.empty();
 
     @Option(names = "--merged", paramLabel = "DIR", description = "the merged checkpoint")

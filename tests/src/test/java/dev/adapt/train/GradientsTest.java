@@ -11,6 +11,7 @@ import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.CondLora;
 import dev.adapt.formats.adapter.Lora;
+import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.adapter.Vera;
@@ -62,6 +63,7 @@ class GradientsTest {
         METHODS.put("DoRA", new Lora(3, 6, false, true, 0, Map.of(), Map.of()));
         METHODS.put("VeRA", new Vera(5, 0.5, 42, 0, false, Projection.Rounding.FMA));
         METHODS.put("CondLoRA", new CondLora(3, 6, 0));
+        METHODS.put("LORS", new Lors(List.of(2), List.of(2)));
     }
 
     static Stream<Arguments> cases() {

@@ -103,7 +103,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 data.eval(),
                 whole.targets(),
                 Set.of(),
-                (trained, folder) -> whole.with(trained).write(folder));
+                (trained, folder) -> whole.with(trained).write(folder, config.base()));
     }
 
     /** The model with the task's labels: its own head, where it has one for as many. */

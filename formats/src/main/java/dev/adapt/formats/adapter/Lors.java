@@ -5,10 +5,14 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.function.Supplier;
@@ -153,6 +157,32 @@ public record Lors(List<Integer> ranks, List<Integer> groups) implements Adapter
     @Override
     public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
         return new LowRank<>(part.apply(B), part.apply(A), 1);
+    }
+
+    /**
+     * The tensors of a stack by the keys of the adapter's file.
+     *
+     * @param shared W_shared, as the model stores a layer's weight
+     * @param factors B_i and A_i of each layer
+     */
+    public SequencedMap<String, Tensor> tensors(
+            List<Target> layers, FloatTensor shared, List<BoundAdapter.Factors> factors) {
+        SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
+        for (int i = 0; i < layers.size(); i++) {
+            for (Part part : parts(layers.get(i), layers)) {
+                FloatTensor tensor = switch (part.name()) {
+                    case A -> factors.get(i).right();
+                    case B -> factors.get(i).left();
+                    default -> shared;
+                };
+                if (!tensor.shape().equals(part.shape())) {
+                    throw new IllegalArgumentException(
+                            layers.get(i).module() + ": " + tensor.shape() + " in place of " + part.shape());
+                }
+                tensors.put(BoundAdapter.key(part, layers.get(i)), tensor);
+            }
+        }
+        return tensors;
     }
 
     @Override

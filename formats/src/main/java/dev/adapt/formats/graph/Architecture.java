@@ -55,6 +55,14 @@ public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit, Qu
     /** The canonical names of the linear layers of its body, which an adapter can adapt. */
     List<String> linearModules();
 
+    /** What its {@link #linearModules} are called in each layer, after the layer's number. */
+    default List<String> stackModules() {
+        return linearModules().stream()
+                .map(module -> module.replaceFirst("^.*?\\d+\\.", ""))
+                .distinct()
+                .toList();
+    }
+
     /** The modules of {@link #linearModules} that are adapted where the user does not choose, by the end of their name. */
     List<String> usualTargets();
 

@@ -35,6 +35,21 @@ import java.util.Set;
  * @param targets what the stacks are called, as the user or the architecture does; empty without stacks
  */
 public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> targets) {
+    /** What transformers keeps beside a model that says how to read its inputs, or to generate. */
+    private static final List<String> READERS = List.of(
+            "added_tokens.json",
+            "chat_template.jinja",
+            "generation_config.json",
+            "merges.txt",
+            "preprocessor_config.json",
+            "sentencepiece.bpe.model",
+            "special_tokens_map.json",
+            "tokenizer.json",
+            "tokenizer.model",
+            "tokenizer_config.json",
+            "vocab.json",
+            "vocab.txt");
+
     public WholeModel {
         targets = List.copyOf(targets);
     }
@@ -243,10 +258,21 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
 
     /**
      * Writes the model into an existing folder, in float32: config.json and the files of its layout, each whole or not at
-     * all.
+     * all, with the tokenizer and what else reads the model's inputs.
      *
+     * @param readers the folder that holds those
      * @return the file with the weights
      */
+    public Path write(Path folder, Path readers) throws IOException {
+        for (String name : READERS) {
+            if (Files.exists(readers.resolve(name))) {
+                Files.copy(readers.resolve(name), folder.resolve(name));
+            }
+        }
+        return write(folder);
+    }
+
+    /** Writes the model's own files alone. */
     public Path write(Path folder) throws IOException {
         try (PendingOutput pending = PendingOutput.file(folder.resolve(ModelConfig.FILE))) {
             Files.writeString(pending.path(), config.document().text());

@@ -1,0 +1,202 @@
+package dev.adapt.cli;
+
+import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.adapter.Lors;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.model.FromScratch;
+import dev.adapt.formats.model.WholeModel;
+import dev.adapt.merge.lowrank.Decomposition;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.random.RandomGeneratorFactory;
+import picocli.CommandLine.Option;
+
+/** What training starts from: a base, a model that is trained whole, random values, or a base that is decomposed. */
+final class StartOptions {
+    private static final String TOKENIZER = "tokenizer.json";
+
+    @Option(
+            names = "--base",
+            paramLabel = "DIR",
+            description = "checkpoint folder, with tokenizer.json where the data is text; lors: a folder that it wrote")
+    private Optional<Path> base = Optional.empty();
+
+    @Option(names = "--from-scratch", description = "lors, full: start from random values, with --config")
+    private boolean scratch;
+
+    @Option(
+            names = "--config",
+            paramLabel = "FILE",
+            description = "the config.json of the model that is trained from scratch, or the folder that holds it")
+    private Optional<Path> config = Optional.empty();
+
+    @Option(
+            names = "--tokenizer",
+            paramLabel = "FILE",
+            description = "its tokenizer.json, or the folder that holds it (beside --config)")
+    private Optional<Path> tokenizer = Optional.empty();
+
+    @Option(
+            names = "--into",
+            paramLabel = "DIR",
+            description =
+                    "lors: a checkpoint to decompose, into the mean of each stack's layers and what is left of each,"
+                            + " cut by SVD; without --data that is all")
+    private Optional<Path> into = Optional.empty();
+
+    /**
+     * Where training starts.
+     *
+     * @param folder with what reads the data: tokenizer.json, preprocessor_config.json
+     * @param method of the adapter, or of the model that is trained whole
+     * @param decomposition if the model is one
+     * @param hasLearned whether a model that is trained whole has been trained before
+     */
+    record Start(
+            Path folder,
+            AdapterMethod method,
+            Optional<WholeModel> whole,
+            Optional<Decomposition> decomposition,
+            boolean hasLearned) {
+        /** Writes the model that training would start from. */
+        void write(Path out) throws IOException {
+            try (PendingOutput pending = PendingOutput.folder(out)) {
+                whole.orElseThrow().write(pending.path(), folder);
+                pending.commit();
+            }
+            System.out.println("Model in stacks in " + out);
+        }
+    }
+
+    /**
+     * What the options say.
+     *
+     * @param targets as the user names them, none for the usual ones
+     * @throws UsageException if they contradict each other or the method
+     */
+    Start resolve(TrainCommand.Method method, MethodOptions options, List<String> targets, long seed)
+            throws IOException {
+        requireOne(method);
+        if (scratch) {
+            return fromScratch(method, options, targets, seed);
+        }
+        if (into.isPresent()) {
+            return decomposed(into.get(), options.lors(), targets);
+        }
+        Path folder = base.orElseThrow();
+        if (!method.isWhole()) {
+            return new Start(folder, options.adapter(method), Optional.empty(), Optional.empty(), false);
+        }
+        options.requireNone(method, "the model in " + folder + " has its own");
+        if (!targets.isEmpty()) {
+            throw new UsageException("--target: all of the model in " + folder + " is trained; leave it out");
+        }
+        WholeModel whole = read(folder, method);
+        return new Start(folder, whole.method(), Optional.of(whole), Optional.empty(), true);
+    }
+
+    private void requireOne(TrainCommand.Method method) {
+        String name = "--method " + method.name().toLowerCase(java.util.Locale.ROOT);
+        if (scratch && !method.isWhole()) {
+            throw new UsageException(
+                    "--from-scratch is for --method lors and full: " + name + " adapts a trained base");
+        }
+        if (into.isPresent() && method != TrainCommand.Method.LORS) {
+            throw new UsageException(
+                    "--into is for --method lors, which decomposes a checkpoint; give " + name + " --base");
+        }
+        int given = (base.isPresent() ? 1 : 0) + (scratch ? 1 : 0) + (into.isPresent() ? 1 : 0);
+        if (given != 1) {
+            String choice = method.isWhole() ? "one of --base, --from-scratch and --into" : "--base";
+            throw new UsageException(
+                    "give " + choice + ", from which training starts" + (given > 1 ? ", and no other" : ""));
+        }
+        if (scratch != config.isPresent()) {
+            throw new UsageException(
+                    scratch
+                            ? "--from-scratch needs --config, the config.json of the model to train"
+                            : "--config goes with --from-scratch: a checkpoint has its own");
+        }
+        if (tokenizer.isPresent() && !scratch) {
+            throw new UsageException("--tokenizer goes with --from-scratch: a checkpoint has its own");
+        }
+    }
+
+    private Start fromScratch(TrainCommand.Method method, MethodOptions options, List<String> targets, long seed)
+            throws IOException {
+        Path given = config.orElseThrow();
+        ModelConfig model = ModelConfig.read(Files.isDirectory(given) ? given.resolve(ModelConfig.FILE) : given);
+        boolean stacks = method == TrainCommand.Method.LORS;
+        if (!stacks) {
+            options.requireNone(method, "a plain model has none");
+            if (!targets.isEmpty()) {
+                throw new UsageException("--target: a plain model is trained whole; leave it out");
+            }
+        }
+        Lors own = stacks ? options.lors() : Lors.plain();
+        List<String> names = stacks ? names(model, targets) : List.of();
+        if (stacks) {
+            requireFit(own, model, names);
+        }
+        // the head, if the task makes one, draws from the seed itself
+        WholeModel whole = FromScratch.of(
+                model, own, names, RandomGeneratorFactory.of("L64X128MixRandom").create(seed + 1));
+        return new Start(readers(given), own, Optional.of(whole), Optional.empty(), false);
+    }
+
+    private static List<String> names(ModelConfig model, List<String> targets) {
+        return targets.isEmpty() ? Architecture.of(model).stackModules() : targets;
+    }
+
+    private static void requireFit(Lors method, ModelConfig model, List<String> names) {
+        method.misfit(Binding.targets(model, names)).ifPresent(fault -> {
+            throw new UsageException("--rank and --groups: LORS " + fault);
+        });
+    }
+
+    private Path readers(Path given) throws IOException {
+        Path named = tokenizer.orElse(given);
+        if (tokenizer.isPresent() && !Files.exists(named.resolve(TOKENIZER)) && !named.endsWith(TOKENIZER)) {
+            throw new UsageException(
+                    "--tokenizer " + named + ": expected a file called " + TOKENIZER + ", or the folder that holds it");
+        }
+        return Files.isDirectory(named) ? named : named.resolveSibling("").normalize();
+    }
+
+    private static Start decomposed(Path folder, Lors method, List<String> targets) throws IOException {
+        try (Checkpoint checkpoint = Checkpoints.open(folder)) {
+            ModelConfig model = checkpoint.requireConfig();
+            List<String> names = names(model, targets);
+            requireFit(method, model, names);
+            Decomposition decomposition = Decomposition.of(checkpoint, method, names);
+            System.out.print(new DecompositionReport(decomposition).text());
+            return new Start(folder, method, Optional.of(decomposition.whole()), Optional.of(decomposition), true);
+        }
+    }
+
+    private static WholeModel read(Path folder, TrainCommand.Method method) throws IOException {
+        boolean stacks = WholeModel.isIn(folder);
+        if (stacks != (method == TrainCommand.Method.LORS)) {
+            throw new UsageException(
+                    stacks
+                            ? "--base " + folder
+                                    + " is a model in stacks: train it with --method lors, or merge it first"
+                            : "--base " + folder + " is no model in stacks: decompose it with --into " + folder
+                                    + ", or start --from-scratch");
+        }
+        if (stacks) {
+            return WholeModel.read(folder);
+        }
+        try (Checkpoint checkpoint = Checkpoints.open(folder)) {
+            return WholeModel.plain(checkpoint);
+        }
+    }
+}
