@@ -3,6 +3,7 @@ package dev.adapt.tests;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -22,6 +23,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.TreeSet;
 import java.util.stream.Stream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.DisplayName;
@@ -32,6 +34,7 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @DisplayName("LORS")
 class LorsTest {
@@ -170,6 +173,25 @@ class LorsTest {
                     assertEquals(expected[i], own[i], 4 * Math.ulp(1f), tensor.name());
                 }
             });
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"bert", "roberta", "gpt2", "llama", "vit"})
+    @DisplayName("merges to tensors of the names that transformers gives those of the class")
+    void mergesToTransformersNames(String architecture) throws IOException {
+        String fixtures = System.getenv("ADAPT_FIXTURES");
+        assumeTrue(fixtures != null, "ADAPT_FIXTURES does not name the folder of reference cases");
+        Path base = Path.of(fixtures, architecture, "base");
+        Path lors = folder.resolve("lors");
+        Path merged = folder.resolve("merged");
+        Cli.succeeds("train", "--method", "lors", "--into", base, "--rank", "1", "--out", lors);
+        Cli.succeeds("merge", lors, "--out", merged);
+        try (Checkpoint before = Checkpoint.open(base);
+                Checkpoint after = Checkpoint.open(merged)) {
+            assertEquals(
+                    new TreeSet<>(before.tensors().keySet()),
+                    new TreeSet<>(after.tensors().keySet()));
         }
     }
 

@@ -123,6 +123,10 @@ public final class Checkpoint implements AutoCloseable {
             return ShardIndex.read(index);
         }
         String reason = "holds neither " + SINGLE + " nor " + INDEX + ": not a checkpoint folder";
+        if (Files.exists(folder.resolve("adapter_config.json"))) {
+            reason +=
+                    ", but that of an adapter; if that is a model in stacks (LORS), adapt merge makes a checkpoint of it";
+        }
         try (Stream<Path> inside = Files.list(folder)) {
             boolean pickled =
                     inside.anyMatch(file -> isPickled(file.getFileName().toString()));

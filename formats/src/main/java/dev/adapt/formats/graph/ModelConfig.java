@@ -106,6 +106,17 @@ public record ModelConfig(JsonDocument document) {
         return new ModelConfig(new JsonDocument(document.path(), changed));
     }
 
+    /** This config for a model that is stored in float32. */
+    public ModelConfig inFloat32() {
+        ObjectNode changed = document.json().deepCopy();
+        for (String field : List.of("dtype", "torch_dtype")) {
+            if (document.has(field)) {
+                changed.put(field, "float32");
+            }
+        }
+        return new ModelConfig(new JsonDocument(document.path(), changed));
+    }
+
     /** This config for a model whose head is not its table of words. */
     public ModelConfig untied() {
         ObjectNode changed = document.json().deepCopy();

@@ -275,7 +275,7 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
     /** Writes the model's own files alone. */
     public Path write(Path folder) throws IOException {
         try (PendingOutput pending = PendingOutput.file(folder.resolve(ModelConfig.FILE))) {
-            Files.writeString(pending.path(), config.document().text());
+            Files.writeString(pending.path(), config.inFloat32().document().text());
             pending.commit();
         }
         if (hasStacks()) {

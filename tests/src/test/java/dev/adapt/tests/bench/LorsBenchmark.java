@@ -30,7 +30,7 @@ import picocli.CommandLine.Option;
             "Without --data the images are drawn: outlines of polygons and stars on noise, in 8 classes."
         })
 final class LorsBenchmark implements Callable<Integer> {
-    private static final int TRAIN = 4000;
+    private static final int TRAIN = 3000;
     private static final int DEV = 1000;
 
     @Option(names = "--data", paramLabel = "FILE", description = "training images, as adapt train reads them")
@@ -52,7 +52,7 @@ final class LorsBenchmark implements Callable<Integer> {
     private String groups = "1,1,2,2,3,3";
 
     @Option(names = "--epochs", paramLabel = "N", description = "passes over the data")
-    private int epochs = 8;
+    private int epochs = 6;
 
     @Option(names = "--lr", paramLabel = "X", description = "of all models")
     private String learningRate = "1e-3";
@@ -77,7 +77,7 @@ final class LorsBenchmark implements Callable<Integer> {
             Path config = Files.writeString(work.resolve("config.json"), """
                     {"model_type": "vit", "architectures": ["ViTForImageClassification"], "hidden_size": %d,
                      "intermediate_size": %d, "num_hidden_layers": %d, "num_attention_heads": 4, "image_size": 28,
-                     "patch_size": 4, "num_channels": 1}
+                     "patch_size": 7, "num_channels": 1}
                     """.formatted(hidden, 2 * hidden, layers));
             Path train = data.isPresent() ? data.get() : DrawnShapes.write(work, "train", TRAIN, 1);
             Path dev = eval.isPresent() ? eval.get() : DrawnShapes.write(work, "dev", DEV, 2);
