@@ -129,19 +129,22 @@ final class MergeCommand implements Callable<Integer> {
         boolean stacks = isInStacks();
         check();
         long start = System.nanoTime();
-        return stacks ? mergeStacks(folders.getFirst(), start) : mergeInto(into.orElseThrow(), start);
+        Merger.Settings settings = settings();
+        return stacks
+                ? mergeStacks(folders.getFirst(), settings, start)
+                : mergeInto(into.orElseThrow(), settings, start);
     }
 
-    private int mergeInto(Path folder, long start) throws IOException {
+    private int mergeInto(Path folder, Merger.Settings settings, long start) throws IOException {
         try (Checkpoint base = Checkpoints.open(folder);
                 OpenAdapters opened = OpenAdapters.open(folders)) {
-            return merge(base, adapters(base, opened), start);
+            return merge(base, adapters(base, opened), settings, start);
         }
     }
 
-    private int mergeStacks(Path folder, long start) throws IOException {
+    private int mergeStacks(Path folder, Merger.Settings settings, long start) throws IOException {
         try (Expansion expansion = Expansion.open(folder)) {
-            return merge(expansion.shared(), List.of(new MergePlan.Weighted(expansion.update(), 1)), start);
+            return merge(expansion.shared(), List.of(new MergePlan.Weighted(expansion.update(), 1)), settings, start);
         }
     }
 
@@ -165,13 +168,15 @@ final class MergeCommand implements Callable<Integer> {
             if (inPlace || undo.isPresent()) {
                 throw new UsageException(what + ", and stays as it is; leave out --in-place and --undo");
             }
+            if (force || rounding.isPresent()) {
+                throw new UsageException(what + ", and has no base; leave out --force and --projection-rounding");
+            }
         });
         return whole.isPresent();
     }
 
-    private int merge(Checkpoint base, List<MergePlan.Weighted> adapters, long start) throws IOException {
-        Statistics statistics = new Statistics();
-        Merger.Settings settings = settings(statistics);
+    private int merge(Checkpoint base, List<MergePlan.Weighted> adapters, Merger.Settings settings, long start)
+            throws IOException {
         List<Merger> mergers = each
                 ? adapters.stream()
                         .map(adapter -> new Merger(base, List.of(adapter), settings))
@@ -185,7 +190,7 @@ final class MergeCommand implements Callable<Integer> {
         }
         if (intoBase()) {
             mergeInPlace(mergers.getFirst(), settings, start);
-            return report(statistics);
+            return report(settings);
         }
         long bytes = mergers.stream().mapToLong(merger -> merger.plan().bytes()).sum();
         Optional<Merger.UndoSize> undone;
@@ -198,7 +203,7 @@ final class MergeCommand implements Callable<Integer> {
             print(outs().get(i), mergers.get(i).plan(), bytes, seconds);
         }
         undone.ifPresent(this::print);
-        return report(statistics);
+        return report(settings);
     }
 
     private boolean intoBase() {
@@ -221,9 +226,10 @@ final class MergeCommand implements Callable<Integer> {
                 seconds);
     }
 
-    private int report(Statistics statistics) throws IOException {
+    private int report(Merger.Settings settings) throws IOException {
         if (report.isPresent()) {
-            MergeReport written = new MergeReport(statistics.tensors());
+            MergeReport written =
+                    new MergeReport(settings.statistics().orElseThrow().tensors());
             written.write(report.get());
             System.out.println(report.get() + ": " + written.summary());
         }
@@ -278,7 +284,7 @@ final class MergeCommand implements Callable<Integer> {
                 : out.stream().toList();
     }
 
-    private Merger.Settings settings(Statistics statistics) {
+    private Merger.Settings settings() {
         Merger.Settings settings = Merger.Settings.of(threads).flush(!noFsync);
         if (undo.isPresent()) {
             settings = settings.undo(undo.get());
@@ -290,7 +296,7 @@ final class MergeCommand implements Callable<Integer> {
         if (inPlace && out.isPresent()) {
             settings = settings.sharingBlocks();
         }
-        return report.isPresent() ? settings.statistics(statistics) : settings;
+        return report.isPresent() ? settings.statistics(new Statistics()) : settings;
     }
 
     private List<MergePlan.Weighted> adapters(Checkpoint base, OpenAdapters opened) throws IOException {
