@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.random.RandomGeneratorFactory;
 import picocli.CommandLine.Option;
@@ -104,7 +105,7 @@ final class StartOptions {
     }
 
     private void requireOne(TrainCommand.Method method) {
-        String name = "--method " + method.name().toLowerCase(java.util.Locale.ROOT);
+        String name = "--method " + method.name().toLowerCase(Locale.ROOT);
         if (scratch && !method.isWhole()) {
             throw new UsageException(
                     "--from-scratch is for --method lors and full: " + name + " adapts a trained base");

@@ -95,8 +95,15 @@ class LorsTest {
     @DisplayName("goes on from its own folder, and beside a plain model that is trained whole")
     void goesOn() throws IOException {
         Path config = TinyModel.BERT.write(folder.resolve("config"), 3).resolve(ModelConfig.FILE);
-        Path data = data("classification");
-        Path lors = train(config, data, "classification", "lors", "--rank", "2");
+        Path tokenizer = TinyBert.write(folder.resolve("other"), 3).resolve("tokenizer.json");
+        Path data = Files.writeString(
+                folder.resolve("data.tsv"), "text\tlabel\n" + "a good movie\tyes\na bad book\tno\n".repeat(8));
+        Path lors = train(config, data, "classification", "lors", "--rank", "2", "--tokenizer", tokenizer);
+        assertTrue(Files.exists(lors.resolve("tokenizer.json")), "the folder is all there is");
+        Path merged = folder.resolve("merged");
+        Cli.succeeds("merge", lors, "--out", merged);
+        assertTrue(Files.exists(merged.resolve("tokenizer.json")));
+        assertTrue(Files.notExists(merged.resolve("summary.json")));
         Path more = folder.resolve("more");
         Cli.succeeds(
                 "train",
@@ -116,7 +123,7 @@ class LorsTest {
                 "cpu");
         assertEquals(score(lors, -1, "eval_loss"), score(more, 0, "eval_loss"), 1e-6, "it begins with the head it had");
 
-        Path full = train(config, data, "classification", "full");
+        Path full = train(config, data, "classification", "full", "--tokenizer", tokenizer);
         assertTrue(Files.exists(full.resolve("model.safetensors")));
         Path tuned = folder.resolve("tuned");
         Cli.succeeds(
