@@ -106,7 +106,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 (trained, folder) -> whole.with(trained).write(folder, config.base()));
     }
 
-    /** The model with the task's labels: its own head, where it has one for as many. */
+    /** The model with the task's labels: its own head, where it has one for the same. */
     private static WholeModel withHead(TrainConfig config, WholeModel start, List<String> labels) {
         Architecture architecture = start.model().architecture();
         Map<String, ?> tensors = start.adapter().saved();
@@ -115,10 +115,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 .orElseGet(() -> architecture.defaultPooling(tensors::containsKey));
         requirePooler(pooling, config, tensors.containsKey(POOLER));
         Head head = new Head(pooling, labels);
-        boolean kept = architecture
-                .head()
-                .filter(own -> own.labels().size() == labels.size() && own.pooling() == pooling)
-                .isPresent();
+        boolean kept = architecture.head().filter(head::equals).isPresent();
         return start.withHead(
                 head,
                 kept
