@@ -10,6 +10,7 @@ import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Expansion;
 import dev.adapt.formats.model.WholeModel;
 import dev.adapt.merge.Estimate;
+import dev.adapt.merge.LorsMerge;
 import dev.adapt.merge.MergePlan;
 import dev.adapt.merge.Merger;
 import dev.adapt.merge.Statistics;
@@ -34,7 +35,7 @@ import picocli.CommandLine.Parameters;
         description = {
             "Adds an adapter's update to its base's weights, computed in float32 and rounded once to the base's dtype.",
             "The result is a plain checkpoint; all tensors the adapter does not touch are copied byte for byte.",
-            "A model in stacks (LORS) becomes a plain checkpoint, without --into.",
+            "A model with LORS becomes a plain checkpoint, without --into.",
             "Several adapters are added with their weights, each update computed from the pristine base; with --each"
                     + " they become as many merged checkpoints, from one reading of the base."
         },
@@ -53,7 +54,7 @@ final class MergeCommand implements Callable<Integer> {
     @Option(
             names = "--into",
             paramLabel = "BASE",
-            description = "checkpoint folder or .safetensors file; not for a model in stacks (LORS), which has no base")
+            description = "checkpoint folder or .safetensors file; not for a model with LORS, which has none")
     private Optional<Path> into = Optional.empty();
 
     @Option(
@@ -126,13 +127,16 @@ final class MergeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        boolean stacks = isInStacks();
+        Optional<Path> whole = whole();
         check();
         long start = System.nanoTime();
         Merger.Settings settings = settings();
-        return stacks
-                ? mergeStacks(folders.getFirst(), settings, start)
-                : mergeInto(into.orElseThrow(), settings, start);
+        if (whole.isEmpty()) {
+            return mergeInto(into.orElseThrow(), settings, start);
+        }
+        return WholeModel.isIn(whole.get())
+                ? mergeStacks(whole.get(), settings, start)
+                : mergeDecoder(whole.get(), out.orElseThrow());
     }
 
     private int mergeInto(Path folder, Merger.Settings settings, long start) throws IOException {
@@ -148,17 +152,28 @@ final class MergeCommand implements Callable<Integer> {
         }
     }
 
-    /** Whether what is merged is a model in stacks, which needs no base. */
-    private boolean isInStacks() throws IOException {
+    private int mergeDecoder(Path folder, Path plain) throws IOException {
+        if (report.isPresent() || maxShardSize.isPresent() || dryRun) {
+            throw new UsageException(folder
+                    + " is a decoder of queries, which is folded and not added to; leave out --report, --max-shard-size"
+                    + " and --dry-run");
+        }
+        LorsMerge merged = LorsMerge.run(folder, plain);
+        System.out.printf(Locale.ROOT, "%s: %,d parameters of %,d with LORS%n", plain, merged.after(), merged.before());
+        return 0;
+    }
+
+    /** The model with LORS that is merged, which needs no base: one in stacks, or a decoder of queries. */
+    private Optional<Path> whole() throws IOException {
         Optional<Path> whole = Optional.empty();
         for (Path folder : folders) {
-            whole = WholeModel.isIn(folder) ? Optional.of(folder) : whole;
+            whole = WholeModel.isIn(folder) || LorsMerge.isDecoder(folder) ? Optional.of(folder) : whole;
         }
         if (whole.isEmpty() && into.isEmpty()) {
             throw new UsageException("give --into, the checkpoint that the adapter was trained on");
         }
         whole.ifPresent(folder -> {
-            String what = folder + " is a whole model, in stacks (LORS)";
+            String what = folder + " is a whole model, with LORS";
             if (into.isPresent()) {
                 throw new UsageException(what + ", and is merged into no other; leave out --into");
             }
@@ -172,7 +187,7 @@ final class MergeCommand implements Callable<Integer> {
                 throw new UsageException(what + ", and has no base; leave out --force and --projection-rounding");
             }
         });
-        return whole.isPresent();
+        return whole;
     }
 
     private int merge(Checkpoint base, List<MergePlan.Weighted> adapters, Merger.Settings settings, long start)

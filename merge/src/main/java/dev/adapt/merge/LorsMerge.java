@@ -32,6 +32,17 @@ import java.util.Set;
  * @param after those of the plain decoder
  */
 public record LorsMerge(long before, long after) {
+    /** Whether a folder holds a decoder of queries, with LORS or plain. */
+    public static boolean isDecoder(Path folder) throws IOException {
+        Path config = folder.resolve(ModelConfig.FILE);
+        return Files.exists(config)
+                && ModelConfig.read(config)
+                        .document()
+                        .string("model_type")
+                        .filter(QueryDecoder.TYPE::equals)
+                        .isPresent();
+    }
+
     /**
      * Writes the plain decoder's folder: tensors that are not LORS's as they are, the others computed in float64 and rounded
      * once, to float32.

@@ -145,7 +145,11 @@ class LorsAdaptiveTest {
     void goesThroughTheCommands() throws IOException {
         Path lors = TinyModel.QUERY_DECODER_LORS.write(folder.resolve("lors"), 7);
         Path plain = folder.resolve("plain");
-        LorsMerge.run(lors, plain);
+        Cli merged = Cli.succeeds("merge", lors, "--out", plain);
+        assertTrue(merged.output().contains("with LORS"), merged.output());
+        Cli refused = Cli.run("merge", lors, "--out", folder.resolve("none"), "--dry-run");
+        assertEquals(2, refused.exitCode());
+        assertTrue(refused.errors().contains("leave out --report, --max-shard-size and --dry-run"), refused.errors());
         for (Path form : List.of(lors, plain)) {
             Path onnx = form.resolve("model.onnx");
             Cli.succeeds("export-onnx", form, "--out", onnx);

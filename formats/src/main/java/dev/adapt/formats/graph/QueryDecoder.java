@@ -161,6 +161,12 @@ public record QueryDecoder(
         return Optional.empty();
     }
 
+    /** None: no class of transformers wraps it. */
+    @Override
+    public String prefix() {
+        return "";
+    }
+
     @Override
     public int hidden() {
         return mixing.width();
