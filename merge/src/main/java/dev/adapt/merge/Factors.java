@@ -46,17 +46,18 @@ record Factors(FactorMemory.Slot memory, int rows, int columns, int rank, Panels
             List<Part> parts, int rows, int columns, boolean transposed, Panels panels, FactorMemory.Slot memory) {
         int rank = parts.stream().mapToInt(Part::rank).sum();
         Factors packed = new Factors(memory, rows, columns, rank, panels);
+        int[] places = packed.places();
         int from = 0;
         for (Part part : parts) {
-            packed.packOutputs(part, from, transposed);
-            packed.packInputs(part, from, transposed);
+            packed.packOutputs(part, from, transposed, places);
+            packed.packInputs(part, from, transposed, places);
             from += part.rank();
         }
         return packed;
     }
 
     /** weight · scale · diag(rows) · left: rows of the update, or its columns where the weight is stored transposed. */
-    private void packOutputs(Part part, int from, boolean transposed) {
+    private void packOutputs(Part part, int from, boolean transposed, int[] places) {
         LowRank<Tensor> product = part.product();
         double[] gains = product.rows().map(Factors::values).orElse(new double[0]);
         double scale = product.scale() * part.weight();
@@ -69,7 +70,7 @@ record Factors(FactorMemory.Slot memory, int rows, int columns, int rank, Panels
                 if (gains.length > 0) {
                     value *= gains[out];
                 }
-                set(transposed, out, from + k, (float) (value * scale));
+                set(transposed, out, from + k, (float) (value * scale), places);
                 if (++k == own) {
                     k = 0;
                     out++;
@@ -79,7 +80,7 @@ record Factors(FactorMemory.Slot memory, int rows, int columns, int rank, Panels
     }
 
     /** diag(inner) · right: columns of the update, or its rows where the weight is stored transposed. */
-    private void packInputs(Part part, int from, boolean transposed) {
+    private void packInputs(Part part, int from, boolean transposed, int[] places) {
         LowRank<Tensor> product = part.product();
         double[] gains = product.inner().map(Factors::values).orElse(new double[0]);
         int width = Math.toIntExact(product.right().shape().dim(1));
@@ -88,7 +89,7 @@ record Factors(FactorMemory.Slot memory, int rows, int columns, int rank, Panels
         for (Chunks chunks = new Chunks(product.right()); chunks.next(); ) {
             for (int i = 0; i < chunks.count; i++) {
                 double value = gains.length > 0 ? chunks.values[i] * gains[k] : chunks.values[i];
-                set(!transposed, in, from + k, (float) value);
+                set(!transposed, in, from + k, (float) value, places);
                 if (++in == width) {
                     in = 0;
                     k++;
@@ -97,10 +98,19 @@ record Factors(FactorMemory.Slot memory, int rows, int columns, int rank, Panels
         }
     }
 
-    private void set(boolean column, int index, int k, float value) {
+    /** Where the right factor has the first element of each column: three divisions, which each element would repeat. */
+    private int[] places() {
+        int width = panels.width();
+        int[] places = new int[columns];
+        for (int column = 0; column < columns; column++) {
+            places[column] = column / width * rank * width + panels.lane(column);
+        }
+        return places;
+    }
+
+    private void set(boolean column, int index, int k, float value, int[] places) {
         if (column) {
-            int width = panels.width();
-            memory.right()[(index / width * rank + k) * width + panels.lane(index % width)] = value;
+            memory.right()[places[index] + k * panels.width()] = value;
         } else {
             long block = (long) (index / Panels.ROWS) * Panels.ROWS * rank + index % Panels.ROWS;
             memory.left().setAtIndex(ValueLayout.JAVA_FLOAT, block + (long) k * Panels.ROWS, value);
