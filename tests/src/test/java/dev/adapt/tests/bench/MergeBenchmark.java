@@ -197,9 +197,15 @@ final class MergeBenchmark implements Callable<Integer> {
             List<Double> alone = new ArrayList<>();
             for (int run = 0; run < runs; run++) {
                 double seconds = 0;
+                // kept until the last is written, as --each keeps its own: unwritten pages fill memory in both
+                Path single = Files.createDirectory(work.resolve("single"));
                 for (Path adapter : folders) {
-                    seconds += merge(work, base, adapter, count, "--no-fsync").seconds();
+                    Path merged = single.resolve(adapter.getFileName() + ".safetensors");
+                    seconds += Measured.run(mergeCommand(base, adapter, merged, count, "--no-fsync"))
+                            .seconds();
                 }
+                delete(single);
+                sync(base);
                 List<String> command =
                         new ArrayList<>(List.of(System.getProperty("adapt.launcher"), "merge", "--each"));
                 folders.forEach(folder -> command.add(folder.toString()));
@@ -207,6 +213,7 @@ final class MergeBenchmark implements Callable<Integer> {
                 command.addAll(List.of("--threads", Integer.toString(count)));
                 together.add(Measured.run(command));
                 delete(out);
+                sync(base);
                 alone.add(seconds);
                 ratios.add(together.getLast().seconds() / seconds);
             }
@@ -225,11 +232,15 @@ final class MergeBenchmark implements Callable<Integer> {
     private static Measured merge(Path work, Path base, Path adapter, int count, String... options)
             throws IOException, InterruptedException {
         Path out = work.resolve("merged.safetensors");
+        return deleting(out, mergeCommand(base, adapter, out, count, options));
+    }
+
+    private static List<String> mergeCommand(Path base, Path adapter, Path out, int count, String... options) {
         List<String> command = new ArrayList<>(List.of(System.getProperty("adapt.launcher"), "merge"));
         command.addAll(List.of(adapter.toString(), "--into", base.toString(), "--out", out.toString()));
         command.addAll(List.of("--threads", Integer.toString(count)));
         command.addAll(List.of(options));
-        return deleting(out, command);
+        return command;
     }
 
     private static Measured deleting(Path out, List<String> command) throws IOException, InterruptedException {
