@@ -8,8 +8,10 @@ import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorSpec;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Tensor;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -32,14 +34,14 @@ record Layout(String file, List<TensorSpec> tensors, Map<String, String> metadat
      */
     static List<Layout> ofBase(
             Checkpoint base, Map<String, Tensor> saved, Set<String> added, Map<String, String> copies) {
+        Map<Path, List<TensorSpec>> ofFile = new HashMap<>();
+        for (TensorView tensor : base.tensors().values()) {
+            ofFile.computeIfAbsent(tensor.file(), absent -> new ArrayList<>())
+                    .add(spec(tensor.name(), tensor.info(), saved));
+        }
         List<Layout> layouts = new ArrayList<>();
         for (SafetensorsFile file : base.files()) {
-            List<TensorSpec> specs = new ArrayList<>();
-            for (TensorView tensor : base.tensors().values()) {
-                if (tensor.file().equals(file.path())) {
-                    specs.add(spec(tensor.name(), tensor.info(), saved));
-                }
-            }
+            List<TensorSpec> specs = ofFile.getOrDefault(file.path(), new ArrayList<>());
             if (file == base.files().getLast()) {
                 for (String name : added) {
                     Tensor tensor = saved.get(name);

@@ -67,9 +67,7 @@ public record LorsMerge(long before, long after) {
             write(pending.path().resolve(Checkpoint.SINGLE), base, model, shared, specs);
             Files.writeString(
                     pending.path().resolve(ModelConfig.FILE), plain.document().text());
-            for (Path companion : base.companions()) {
-                Files.copy(companion, pending.path().resolve(companion.getFileName()));
-            }
+            base.copyCompanions(pending.path());
             pending.commit();
             return new LorsMerge(elements(shared.requiredTensors()), elements(required));
         }

@@ -310,9 +310,7 @@ public final class Merger {
     }
 
     private void writeCompanions(Path folder) throws IOException {
-        for (Path companion : base.companions()) {
-            Files.copy(companion, folder.resolve(String.valueOf(companion.getFileName())));
-        }
+        base.copyCompanions(folder);
         if (base.config().isPresent()) {
             ModelConfig config = base.config().get();
             Path target = folder.resolve(ModelConfig.FILE);

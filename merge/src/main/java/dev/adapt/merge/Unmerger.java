@@ -179,9 +179,7 @@ public final class Unmerger implements AutoCloseable {
     }
 
     private void writeCompanions(Path folder) throws IOException {
-        for (Path companion : merged.companions()) {
-            Files.copy(companion, folder.resolve(String.valueOf(companion.getFileName())));
-        }
+        merged.copyCompanions(folder);
         for (Map.Entry<String, String> text : undo.texts().entrySet()) {
             Files.writeString(folder.resolve(text.getKey()), text.getValue());
         }

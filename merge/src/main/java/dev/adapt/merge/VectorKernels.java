@@ -108,7 +108,7 @@ final class VectorKernels implements Kernels {
         try {
             addPanels(dtype, sums, rows, columns, whole, address(weight, bytes), address(out, bytes), weight, out);
             for (int row = 0; row < rows; row++) {
-                addScalar(dtype, sums, row, rows, whole * WIDTH, columns, columns, weight, out);
+                ScalarKernels.add(dtype, panels(dtype), sums, row, rows, whole * WIDTH, columns, columns, weight, out);
             }
         } finally {
             Reference.reachabilityFence(weight);
@@ -140,26 +140,12 @@ final class VectorKernels implements Kernels {
                     default -> addFloat32(sums, at, from + offset, to + offset);
                 };
                 if (!done) {
-                    addScalar(dtype, sums, row, rows, column, column + WIDTH, columns, weight, out);
+                    ScalarKernels.add(
+                            dtype, panels(dtype), sums, row, rows, column, column + WIDTH, columns, weight, out);
                 }
                 at += WIDTH;
                 offset += width;
             }
-        }
-    }
-
-    private void addScalar(
-            Floats dtype,
-            float[] sums,
-            int row,
-            int rows,
-            int from,
-            int to,
-            int columns,
-            MemorySegment weight,
-            MemorySegment out) {
-        if (from < to) {
-            ScalarKernels.add(dtype, panels(dtype), sums, row, rows, from, to, columns, weight, out);
         }
     }
 

@@ -141,6 +141,9 @@ public record Adapter(
 
     /** A stack whose layers have keys of their own is those layers. */
     private static void removeNamesOfLayers(SequencedSet<String> modules) {
+        if (modules.stream().noneMatch(module -> new Stack(module).isNumbered())) {
+            return;
+        }
         Set<String> stacks = modules.stream()
                 .filter(module -> !new Stack(module).isNumbered())
                 .map(module -> Stack.of(module).name())

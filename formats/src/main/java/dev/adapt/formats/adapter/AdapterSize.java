@@ -78,7 +78,7 @@ public record AdapterSize(
         return method.weightPart().isEmpty()
                 ? OptionalLong.empty()
                 : OptionalLong.of(targets.stream()
-                        .mapToLong(target -> (long) target.out() * target.in())
+                        .mapToLong(target -> target.storedShape().elements())
                         .sum());
     }
 

@@ -147,9 +147,8 @@ public record Lors(List<Integer> ranks, List<Integer> groups) implements Adapter
     @Override
     public List<Part> parts(Target target, List<Target> all) {
         int width = rank(target);
-        Shape stored = target.transposed() ? Shape.of(target.in(), target.out()) : Shape.of(target.out(), target.in());
         return List.of(
-                Part.ofStack(SHARED, stored, new Initial.KaimingUniform(target.in())),
+                Part.ofStack(SHARED, target.storedShape(), new Initial.KaimingUniform(target.in())),
                 Part.trained(A, Shape.of(width, target.in()), new Initial.Constant(0)),
                 Part.trained(B, Shape.of(target.out(), width), new Initial.KaimingUniform(at(ranks, target))));
     }

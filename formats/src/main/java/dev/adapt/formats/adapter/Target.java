@@ -1,6 +1,7 @@
 package dev.adapt.formats.adapter;
 
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 
 /**
@@ -24,6 +25,11 @@ public record Target(
     public FloatTensor upright(Tensor stored) {
         FloatTensor weight = FloatTensor.of(stored);
         return transposed ? weight.transposed() : weight;
+    }
+
+    /** The shape its weight is stored in. */
+    public Shape storedShape() {
+        return transposed ? Shape.of(in, out) : Shape.of(out, in);
     }
 
     /** The stack its module belongs to. */

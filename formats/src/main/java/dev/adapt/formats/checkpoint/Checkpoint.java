@@ -38,22 +38,20 @@ public final class Checkpoint implements AutoCloseable {
     private final List<SafetensorsFile> files;
     private final Optional<ShardIndex> index;
     private final Optional<ModelConfig> config;
-    private final SequencedMap<String, TensorView> tensors = new LinkedHashMap<>();
+    private final SequencedMap<String, TensorView> tensors;
     private final List<String> notes = new ArrayList<>();
 
     private Checkpoint(
-            Path path, List<SafetensorsFile> files, Optional<ShardIndex> index, Optional<ModelConfig> config) {
+            Path path,
+            List<SafetensorsFile> files,
+            SequencedMap<String, TensorView> tensors,
+            Optional<ShardIndex> index,
+            Optional<ModelConfig> config) {
         this.path = path;
-        this.files = new ArrayList<>(files);
+        this.files = List.copyOf(files);
+        this.tensors = tensors;
         this.index = index;
         this.config = config;
-        for (SafetensorsFile file : files) {
-            for (TensorView tensor : file.tensors()) {
-                if (tensors.putIfAbsent(tensor.name(), tensor) != null) {
-                    throw new FormatException(file.path(), tensor.name(), "stands in another shard too");
-                }
-            }
-        }
         index.ifPresent(this::requireMatch);
     }
 
@@ -84,7 +82,7 @@ public final class Checkpoint implements AutoCloseable {
             } else {
                 files.add(SafetensorsFile.open(folder ? path.resolve(SINGLE) : path));
             }
-            Checkpoint checkpoint = new Checkpoint(path, files, index, config);
+            Checkpoint checkpoint = new Checkpoint(path, files, tensors(files), index, config);
             if (undone) {
                 checkpoint.notes.add("a change of " + path + " in place had not come to its end; it was taken back");
             }
@@ -107,14 +105,25 @@ public final class Checkpoint implements AutoCloseable {
      */
     public static Checkpoint named(
             Path folder, SafetensorsFile file, ModelConfig config, Map<String, List<String>> names) {
-        Checkpoint checkpoint = new Checkpoint(folder, List.of(), Optional.empty(), Optional.of(config));
-        checkpoint.files.add(file);
+        SequencedMap<String, TensorView> tensors = new LinkedHashMap<>();
         for (TensorView tensor : file.tensors()) {
             for (String name : names.getOrDefault(tensor.name(), List.of())) {
-                checkpoint.tensors.put(name, tensor.named(name));
+                tensors.put(name, tensor.named(name));
             }
         }
-        return checkpoint;
+        return new Checkpoint(folder, List.of(file), tensors, Optional.empty(), Optional.of(config));
+    }
+
+    private static SequencedMap<String, TensorView> tensors(List<SafetensorsFile> files) {
+        SequencedMap<String, TensorView> tensors = new LinkedHashMap<>();
+        for (SafetensorsFile file : files) {
+            for (TensorView tensor : file.tensors()) {
+                if (tensors.putIfAbsent(tensor.name(), tensor) != null) {
+                    throw new FormatException(file.path(), tensor.name(), "stands in another shard too");
+                }
+            }
+        }
+        return tensors;
     }
 
     private static ShardIndex readIndex(Path folder) throws IOException {
@@ -207,7 +216,7 @@ public final class Checkpoint implements AutoCloseable {
 
     /** Its safetensors files. */
     public List<SafetensorsFile> files() {
-        return List.copyOf(files);
+        return files;
     }
 
     /** What a file is called in a checkpoint folder. */
@@ -256,6 +265,13 @@ public final class Checkpoint implements AutoCloseable {
                     .filter(file -> isCompanion(file.getFileName().toString()))
                     .sorted()
                     .toList();
+        }
+    }
+
+    /** Copies its {@link #companions} into another folder. */
+    public void copyCompanions(Path folder) throws IOException {
+        for (Path companion : companions()) {
+            Files.copy(companion, folder.resolve(companion.getFileName()));
         }
     }
 

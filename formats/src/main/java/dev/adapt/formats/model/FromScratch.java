@@ -95,8 +95,7 @@ public final class FromScratch {
     }
 
     private static FloatTensor kaiming(Target layer, RandomGenerator random) {
-        Shape stored = layer.transposed() ? Shape.of(layer.in(), layer.out()) : Shape.of(layer.out(), layer.in());
-        return new Initial.KaimingUniform(layer.in()).values(stored, random, () -> {
+        return new Initial.KaimingUniform(layer.in()).values(layer.storedShape(), random, () -> {
             throw new IllegalStateException(layer.module() + " starts from no weight");
         });
     }

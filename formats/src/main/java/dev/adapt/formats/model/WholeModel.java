@@ -246,7 +246,7 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
     public long plainParameters() {
         return elements(adapter.saved())
                 + adapter.targets().stream()
-                        .mapToLong(target -> (long) target.out() * target.in())
+                        .mapToLong(target -> target.storedShape().elements())
                         .sum();
     }
 

@@ -92,7 +92,7 @@ public record Decomposition(WholeModel whole, List<OfStack> stacks) {
                     first.out(),
                     first.in(),
                     errors,
-                    (long) targets.size() * first.out() * first.in(),
+                    targets.size() * first.storedShape().elements(),
                     own.values().stream()
                             .mapToLong(tensor -> tensor.shape().elements())
                             .sum());
