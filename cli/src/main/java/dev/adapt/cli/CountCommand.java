@@ -22,6 +22,7 @@ import java.util.SequencedMap;
 import java.util.SequencedSet;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** {@code adapt count}: what an adapter would cost, before there are weights. */
@@ -54,12 +55,8 @@ final class CountCommand implements Callable<Integer> {
     @Option(names = "--rank", required = true, split = ",", paramLabel = "N", description = "one rank or several")
     private List<Integer> ranks = new ArrayList<>();
 
-    @Option(
-            names = "--groups",
-            split = ",",
-            paramLabel = "K",
-            description = "LORS: how many residuals of that rank a layer has, for all layers or for each (1)")
-    private List<Integer> groups = new ArrayList<>();
+    @Mixin
+    private GroupsOption groups = new GroupsOption();
 
     @Option(
             names = "--target",
@@ -106,10 +103,8 @@ final class CountCommand implements Callable<Integer> {
         if (method != TrainCommand.Method.LORS) {
             return AdapterSize.planned(method.ofRank(rank), targets);
         }
-        Lors stacks = new Lors(List.of(rank), groups.isEmpty() ? List.of(1) : groups);
-        stacks.misfit(targets).ifPresent(fault -> {
-            throw new UsageException("--rank and --groups: LORS " + fault);
-        });
+        Lors stacks = groups.lors(List.of(rank));
+        GroupsOption.requireFit(stacks, targets);
         return AdapterSize.planned(stacks, targets);
     }
 

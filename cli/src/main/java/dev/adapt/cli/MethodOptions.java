@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** The hyperparameters of the methods that are trained. */
@@ -24,12 +25,8 @@ final class MethodOptions {
                             + " for each")
     private List<Integer> ranks = new ArrayList<>();
 
-    @Option(
-            names = "--groups",
-            split = ",",
-            paramLabel = "K",
-            description = "LORS: how many residuals of that rank a layer has, for all layers or for each (1)")
-    private List<Integer> groups = new ArrayList<>();
+    @Mixin
+    private GroupsOption groups = new GroupsOption();
 
     @Option(
             names = "--alpha",
@@ -69,7 +66,7 @@ final class MethodOptions {
         if (dropout < 0 || dropout >= 1) {
             throw new UsageException("--dropout: expected 0 or more and below 1, found " + dropout);
         }
-        if (!groups.isEmpty()) {
+        if (groups.isGiven()) {
             throw new UsageException("--groups is LORS's: " + title(method) + " has nothing like it");
         }
         return switch (method) {
@@ -107,9 +104,8 @@ final class MethodOptions {
      */
     Lors lors() {
         requireNoAdapters(TrainCommand.Method.LORS);
-        positive("--groups", groups);
-        positive("--rank", ranks);
-        return new Lors(ranks.isEmpty() ? List.of(8) : ranks, groups.isEmpty() ? List.of(1) : groups);
+        requirePositive("--rank", ranks);
+        return groups.lors(ranks.isEmpty() ? List.of(8) : ranks);
     }
 
     /**
@@ -119,7 +115,7 @@ final class MethodOptions {
      */
     void requireNone(TrainCommand.Method method, String why) {
         requireNoAdapters(method);
-        if (!ranks.isEmpty() || !groups.isEmpty()) {
+        if (!ranks.isEmpty() || groups.isGiven()) {
             throw new UsageException("--rank and --groups: " + why + "; leave them out");
         }
     }
@@ -145,11 +141,11 @@ final class MethodOptions {
         if (ranks.size() > 1) {
             throw new UsageException("--rank: expected one number, found " + ranks.size());
         }
-        positive("--rank", ranks);
+        requirePositive("--rank", ranks);
         return ranks.isEmpty() ? usual : ranks.getFirst();
     }
 
-    private static void positive(String option, List<Integer> numbers) {
+    static void requirePositive(String option, List<Integer> numbers) {
         numbers.stream().filter(number -> number < 1).findFirst().ifPresent(number -> {
             throw new UsageException(option + ": expected at least 1, found " + number);
         });

@@ -145,7 +145,7 @@ final class StartOptions {
         Lors own = stacks ? options.lors() : Lors.plain();
         List<String> names = stacks ? names(model, targets) : List.of();
         if (stacks) {
-            requireFit(own, model, names);
+            GroupsOption.requireFit(own, Binding.targets(model, names));
         }
         // the head, if the task makes one, draws from the seed itself
         WholeModel whole = FromScratch.of(
@@ -155,12 +155,6 @@ final class StartOptions {
 
     private static List<String> names(ModelConfig model, List<String> targets) {
         return targets.isEmpty() ? Architecture.of(model).stackModules() : targets;
-    }
-
-    private static void requireFit(Lors method, ModelConfig model, List<String> names) {
-        method.misfit(Binding.targets(model, names)).ifPresent(fault -> {
-            throw new UsageException("--rank and --groups: LORS " + fault);
-        });
     }
 
     private Path readers(Path given) throws IOException {
@@ -176,7 +170,7 @@ final class StartOptions {
         try (Checkpoint checkpoint = Checkpoints.open(folder)) {
             ModelConfig model = checkpoint.requireConfig();
             List<String> names = names(model, targets);
-            requireFit(method, model, names);
+            GroupsOption.requireFit(method, Binding.targets(model, names));
             Decomposition decomposition = Decomposition.of(checkpoint, method, names);
             System.out.print(new DecompositionReport(decomposition).text());
             return new Start(folder, method, Optional.of(decomposition.whole()), Optional.of(decomposition), true);

@@ -322,8 +322,7 @@ final class TrainCommand implements Callable<Integer> {
 
     /**
      * VeRA trains scales of a frozen product, and needs steps an order of magnitude larger than LoRA's; twice as large, its
-     * results scatter. A language model,
-     * which has no new head to train, needs smaller ones.
+     * results scatter. A language model, which has no new head to train, needs smaller ones.
      */
     static double defaultLearningRate(Method method, Kind kind) {
         return switch (method) {
