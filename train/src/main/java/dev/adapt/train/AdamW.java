@@ -1,9 +1,16 @@
 package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDArrays;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.SequencedMap;
+import java.util.function.ToDoubleFunction;
 
 /**
  * AdamW (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2) as torch computes it: decay applied to the weights
@@ -23,6 +30,35 @@ final class AdamW {
 
     AdamW(double weightDecay) {
         this.weightDecay = weightDecay;
+    }
+
+    /**
+     * Updates all tensors once, in place, and sets their gradients to 0.
+     *
+     * @param largestNorm of all gradients together, to which they are scaled down where theirs is larger
+     * @param rate of a tensor, by its name
+     * @return the norm of the gradients
+     */
+    double step(
+            SequencedMap<String, NDArray> weights, double largestNorm, ToDoubleFunction<String> rate, NDManager step) {
+        List<NDArray> gradients = new ArrayList<>();
+        NDList squares = new NDList();
+        for (NDArray weight : weights.values()) {
+            NDArray gradient = Replicas.gradient(weight, step);
+            gradients.add(gradient);
+            squares.add(gradient.square().sum());
+        }
+        double norm = Math.sqrt(
+                NDArrays.stack(squares).toType(DataType.FLOAT64, false).sum().getDouble());
+        double clip = norm > largestNorm ? largestNorm / (norm + 1e-6) : 1;
+        nextStep();
+        int index = 0;
+        for (Map.Entry<String, NDArray> weight : weights.entrySet()) {
+            NDArray gradient = gradients.get(index++);
+            update(weight.getKey(), weight.getValue(), gradient, clip, rate.applyAsDouble(weight.getKey()), step);
+            gradient.subi(gradient);
+        }
+        return norm;
     }
 
     /** Begins a step: all tensors are then updated once. */

@@ -2,8 +2,6 @@ package dev.adapt.train;
 
 import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDArrays;
-import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.jni.JniUtils;
 import ai.djl.training.GradientCollector;
@@ -28,6 +26,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
+import java.util.SequencedMap;
 
 /** Trains a decoder of object queries from scratch, by set prediction. */
 public final class DetectorTrainer implements AutoCloseable {
@@ -57,7 +56,7 @@ public final class DetectorTrainer implements AutoCloseable {
     private final QueryDecoder decoder;
     private final Settings settings;
     private final NDManager manager;
-    private final Map<String, NDArray> weights = new LinkedHashMap<>();
+    private final SequencedMap<String, NDArray> weights = new LinkedHashMap<>();
     private final AdamW optimizer;
     private final Schedule schedule;
     private final int threadsBefore;
@@ -151,20 +150,7 @@ public final class DetectorTrainer implements AutoCloseable {
 
     private void update(double rate) {
         try (NDManager step = manager.newSubManager()) {
-            Map<String, NDArray> gradients = new LinkedHashMap<>();
-            NDList squares = new NDList();
-            weights.forEach((name, weight) -> {
-                NDArray gradient = Replicas.gradient(weight, step);
-                gradients.put(name, gradient);
-                squares.add(gradient.square().sum());
-            });
-            double norm = Math.sqrt(NDArrays.stack(squares).sum().getFloat());
-            double clip = norm > settings.clip() ? settings.clip() / norm : 1;
-            optimizer.nextStep();
-            gradients.forEach((name, gradient) -> {
-                optimizer.update(name, leaf(name), gradient, clip, rate, step);
-                gradient.subi(gradient);
-            });
+            optimizer.step(weights, settings.clip(), name -> rate, step);
         }
     }
 

@@ -1,5 +1,6 @@
 package dev.adapt.train;
 
+import dev.adapt.formats.adapter.Initial;
 import dev.adapt.formats.graph.QueryDecoder;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -35,11 +36,10 @@ final class FreshDecoder {
         } else if (shape.rank() > 1 && !QueryDecoder.startsAtZero(name)) {
             RandomGenerator random =
                     RandomGeneratorFactory.of("L64X128MixRandom").create(seed * 1_000_003 + name.hashCode());
-            // Kaiming's uniform bound with a = √5
-            float bound = (float) (1 / Math.sqrt((double) shape.dim(shape.rank() - 1)));
-            for (int i = 0; i < values.length; i++) {
-                values[i] = random.nextFloat(-bound, bound);
-            }
+            return new Initial.KaimingUniform(Math.toIntExact(shape.dim(shape.rank() - 1)))
+                    .values(shape, random, () -> {
+                        throw new IllegalStateException(name + " starts from no weight");
+                    });
         }
         return new FloatTensor(shape, values);
     }

@@ -38,9 +38,6 @@ import java.util.random.RandomGeneratorFactory;
 record Setup(Model model, Examples train, Examples eval, List<String> targets, Set<String> head, Output output) {
     private static final String POOLER = "pooler.dense.weight";
 
-    /** What transformers initialises a new head with. */
-    private static final double HEAD_DEVIATION = 0.02;
-
     /** Where what was trained goes. */
     interface Output {
         /**
@@ -72,7 +69,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 config.method(),
                 targets,
                 binding::weight,
-                head.map(own -> FromScratch.values(architecture.headTensors(own), HEAD_DEVIATION, random))
+                head.map(own -> FromScratch.values(architecture.headTensors(own), FromScratch.DEVIATION, random))
                         .orElse(Map.of()),
                 head,
                 binding.digests(targets),

@@ -2,11 +2,7 @@ package dev.adapt.train;
 
 import ai.djl.engine.Engine;
 import ai.djl.engine.EngineException;
-import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDArrays;
-import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.DataType;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
@@ -21,7 +17,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import java.util.SequencedMap;
 import java.util.function.BooleanSupplier;
 
 /** One training run, from a base and two data files to an adapter folder. */
@@ -160,30 +155,12 @@ public final class Trainer implements AutoCloseable {
 
     /** One optimizer step; returns the gradient's global norm. */
     private double update(double share) {
-        SequencedMap<String, NDArray> trained = replicas.trained();
         try (NDManager step = replicas.newStep()) {
-            List<NDArray> gradients = new ArrayList<>();
-            NDList squares = new NDList();
-            for (NDArray array : trained.values()) {
-                NDArray gradient = Replicas.gradient(array, step);
-                gradients.add(gradient);
-                squares.add(gradient.square().sum());
-            }
-            double norm = Math.sqrt(NDArrays.stack(squares)
-                    .toType(DataType.FLOAT64, false)
-                    .sum()
-                    .getDouble());
-            double clip = norm > config.clip() ? config.clip() / (norm + 1e-6) : 1;
-            optimizer.nextStep();
-            int index = 0;
-            for (Map.Entry<String, NDArray> entry : trained.entrySet()) {
-                NDArray gradient = gradients.get(index++);
-                boolean head = setup.head().contains(entry.getKey());
-                double rate = share * (head ? config.headLearningRate() : config.learningRate());
-                optimizer.update(entry.getKey(), entry.getValue(), gradient, clip, rate, step);
-                gradient.subi(gradient);
-            }
-            return norm;
+            return optimizer.step(
+                    replicas.trained(),
+                    config.clip(),
+                    name -> share * (setup.head().contains(name) ? config.headLearningRate() : config.learningRate()),
+                    step);
         }
     }
 

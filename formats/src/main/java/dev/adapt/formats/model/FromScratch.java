@@ -21,8 +21,8 @@ import java.util.random.RandomGenerator;
  * torch's linear layers do; all else starts as in transformers: normalisations at 1, biases at 0, tables and heads normal.
  */
 public final class FromScratch {
-    /** The deviation of what is normal, where the config does not say. */
-    private static final double DEVIATION = 0.02;
+    /** The deviation of what is normal, where no config says it: a new head's too, as in transformers. */
+    public static final double DEVIATION = 0.02;
 
     private FromScratch() {}
 
