@@ -105,33 +105,23 @@ class LorsTest {
         assertTrue(Files.exists(merged.resolve("tokenizer.json")));
         assertTrue(Files.notExists(merged.resolve("summary.json")));
         Path more = folder.resolve("more");
-        Cli.succeeds(
-                "train",
-                "--base",
-                lors,
-                "--method",
-                "lors",
-                "--data",
-                data,
-                "--eval",
-                data,
-                "--epochs",
-                "1",
-                "--out",
-                more,
-                "--device",
-                "cpu");
+        goOn(lors, "lors", data, more);
         assertEquals(score(lors, -1, "eval_loss"), score(more, 0, "eval_loss"), 1e-6, "it begins with the head it had");
 
         Path full = train(config, data, "classification", "full", "--tokenizer", tokenizer);
         assertTrue(Files.exists(full.resolve("model.safetensors")));
         Path tuned = folder.resolve("tuned");
+        goOn(full, "full", data, tuned);
+        assertEquals(score(full, -1, "eval_loss"), score(tuned, 0, "eval_loss"), 1e-6);
+    }
+
+    private static void goOn(Path model, String method, Path data, Path out) {
         Cli.succeeds(
                 "train",
                 "--base",
-                full,
+                model,
                 "--method",
-                "full",
+                method,
                 "--data",
                 data,
                 "--eval",
@@ -139,10 +129,9 @@ class LorsTest {
                 "--epochs",
                 "1",
                 "--out",
-                tuned,
+                out,
                 "--device",
                 "cpu");
-        assertEquals(score(full, -1, "eval_loss"), score(tuned, 0, "eval_loss"), 1e-6);
     }
 
     /** A score of an epoch: the first, 0, or the kept one, -1. */
