@@ -1,6 +1,5 @@
 package dev.adapt.train;
 
-import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.jni.JniUtils;
@@ -133,7 +132,7 @@ public final class DetectorTrainer implements AutoCloseable {
      */
     private double learn(List<Scene> batch) {
         try (NDManager step = manager.newSubManager();
-                GradientCollector collector = Engine.getEngine("PyTorch").newGradientCollector()) {
+                GradientCollector collector = Torch.engine().newGradientCollector()) {
             NDArrayOps ops = new NDArrayOps(step, Optional.empty());
             Map<String, NDArray> inputs = new LinkedHashMap<>();
             for (Map.Entry<String, Tensor> input : Scene.inputs(batch).entrySet()) {

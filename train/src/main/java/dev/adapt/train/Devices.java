@@ -17,7 +17,7 @@ public enum Devices {
      * @throws UsageException if CUDA was asked for and is not there
      */
     Device resolve() {
-        Engine engine = Engine.getEngine("PyTorch");
+        Engine engine = Torch.engine();
         boolean cuda = this != CPU && engine.getGpuCount() > 0;
         if (this == CUDA && !cuda) {
             throw new UsageException(

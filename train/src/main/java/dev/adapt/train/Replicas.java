@@ -1,7 +1,6 @@
 package dev.adapt.train;
 
 import ai.djl.Device;
-import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.jni.JniUtils;
@@ -87,7 +86,7 @@ final class Replicas implements AutoCloseable {
     double learn(Task task, Examples examples, List<Integer> indices) {
         List<List<Integer>> hands = dealt(indices);
         try (NDManager step = newStep();
-                GradientCollector collector = Engine.getEngine("PyTorch").newGradientCollector()) {
+                GradientCollector collector = Torch.engine().newGradientCollector()) {
             List<Batch> batches = inParallel(hands.size(), hand -> examples.batch(hands.get(hand)));
             double units = batches.stream().mapToLong(Batch::units).sum();
             double loss = 0;

@@ -1,6 +1,5 @@
 package dev.adapt.train;
 
-import ai.djl.engine.Engine;
 import ai.djl.engine.EngineException;
 import ai.djl.ndarray.NDManager;
 import dev.adapt.formats.FormatException;
@@ -70,7 +69,7 @@ public final class Trainer implements AutoCloseable {
     private static TrainResult train(
             TrainConfig config, Setup setup, PendingOutput out, Progress progress, BooleanSupplier stop)
             throws IOException {
-        Engine.getEngine("PyTorch").setRandomSeed((int) config.seed());
+        Torch.engine().setRandomSeed((int) config.seed());
         try (Trainer trainer = new Trainer(config, setup, progress, stop)) {
             boolean stopped = trainer.run();
             TrainResult result = trainer.write(out, stopped);
