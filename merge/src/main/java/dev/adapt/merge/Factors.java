@@ -149,20 +149,38 @@ record Factors(FactorMemory.Slot memory, int rows, int columns, int rank, Panels
      * @return the sums, in the lane's buffer, as {@link Panels} lays them out
      */
     float[] multiply(Kernels kernels, int firstRow, int count, Lane lane) {
+        return multiply(kernels, left(firstRow, count, lane), count, 0, panels.count(columns), lane);
+    }
+
+    /**
+     * The left factor of some rows, in the lane's buffer: the innermost loop reads an array faster than memory that could be
+     * freed under it.
+     */
+    float[] left(int firstRow, int count, Lane lane) {
+        int size = Panels.padded(count) * rank;
+        float[] left = lane.left(size);
+        MemorySegment.copy(memory.left(), ValueLayout.JAVA_FLOAT, (long) firstRow * rank * Float.BYTES, left, 0, size);
+        return left;
+    }
+
+    /**
+     * Computes the update of some rows in some panels.
+     *
+     * @param left of these rows
+     * @param end the first panel that is not computed
+     * @return the sums, in the lane's buffer, as {@link Panels} lays them out, beginning with the first panel
+     */
+    float[] multiply(Kernels kernels, float[] left, int count, int first, int end, Lane lane) {
         int width = panels.width();
         int padded = Panels.padded(count);
-        float[] sums = lane.sums(panels.size(count, columns));
-        // the innermost loop reads an array faster than memory that could be freed under it
-        float[] left = lane.left(padded * rank);
-        MemorySegment.copy(
-                memory.left(), ValueLayout.JAVA_FLOAT, (long) firstRow * rank * Float.BYTES, left, 0, padded * rank);
+        float[] sums = lane.sums((end - first) * padded * width);
         for (int k = 0; k < rank; k += DEPTH) {
             int depth = Math.min(DEPTH, rank - k);
-            for (int panel = 0; panel < panels.count(columns); panel++) {
+            for (int panel = first; panel < end; panel++) {
                 int rightAt = (panel * rank + k) * width;
                 for (int row = 0; row < count; row += Panels.ROWS) {
                     int leftAt = row * rank + k * Panels.ROWS;
-                    int at = (panel * padded + row) * width;
+                    int at = ((panel - first) * padded + row) * width;
                     kernels.multiply(left, leftAt, memory.right(), rightAt, depth, k > 0, sums, at);
                 }
             }

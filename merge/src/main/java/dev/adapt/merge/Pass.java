@@ -17,6 +17,7 @@ import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.ToIntFunction;
 import java.util.stream.Stream;
 
 /**
@@ -34,6 +35,9 @@ final class Pass {
 
     /** The right factors of two neighbouring weights, in floats, that may lie in the heap together. */
     private static final long AHEAD = 1 << 23;
+
+    /** Buffers of a tile for each thread: for the one it computes, and one that waits to be written. */
+    private static final int BUFFERS = 2;
 
     private final Kernels kernels;
     private final LongAdder written;
@@ -58,7 +62,7 @@ final class Pass {
         void tile(Update update, int tile, Lane lane, MemorySegment before, MemorySegment after) throws IOException;
     }
 
-    private record Adapting(MergePlan.Task.Adapt task, Destination destination) {}
+    private record Adapting(MergePlan.Task.Adapt task, Destination destination, QueuedWriter writer) {}
 
     /** Where bytes of the base begin. */
     private record Place(Path file, long position) implements Comparable<Place> {
@@ -76,8 +80,11 @@ final class Pass {
 
     /** Writes all destinations. */
     void run(List<Destination> destinations, int threads) throws IOException {
-        try (FactorMemory memory = memory(destinations)) {
-            plan(destinations, memory);
+        List<Update.Size> sizes = sizes(destinations);
+        try (FactorMemory memory =
+                        new FactorMemory(largest(sizes, Update.Size::left), largest(sizes, Update.Size::right));
+                TileBuffers buffers = new TileBuffers(largest(sizes, Update.Size::tile), BUFFERS * threads)) {
+            plan(destinations, memory, buffers);
             schedule.run(threads);
         } finally {
             for (FileChannel channel : sources.values()) {
@@ -86,22 +93,24 @@ final class Pass {
         }
     }
 
-    private FactorMemory memory(List<Destination> destinations) {
-        List<Update.Size> sizes = destinations.stream()
+    private List<Update.Size> sizes(List<Destination> destinations) {
+        return destinations.stream()
                 .flatMap(destination -> destination.output().tasks().stream())
                 .flatMap(task -> task instanceof MergePlan.Task.Adapt adapt
                         ? Stream.of(Update.size(adapt, kernels))
                         : Stream.empty())
                 .toList();
-        return new FactorMemory(
-                sizes.stream().mapToInt(Update.Size::left).max().orElse(0),
-                sizes.stream().mapToInt(Update.Size::right).max().orElse(0));
     }
 
-    private void plan(List<Destination> destinations, FactorMemory memory) throws IOException {
+    private static int largest(List<Update.Size> sizes, ToIntFunction<Update.Size> of) {
+        return sizes.stream().mapToInt(of).max().orElse(0);
+    }
+
+    private void plan(List<Destination> destinations, FactorMemory memory, TileBuffers buffers) throws IOException {
         Map<Place, List<Runnable>> others = new TreeMap<>();
         Map<Place, List<Adapting>> adapted = new TreeMap<>();
         for (Destination destination : destinations) {
+            QueuedWriter writer = new QueuedWriter(destination.writer(), buffers, written);
             Place place = new Place(Path.of(""), 0);
             for (MergePlan.Task task : destination.output().tasks()) {
                 switch (task) {
@@ -114,7 +123,7 @@ final class Pass {
                     case MergePlan.Task.Adapt adapt -> {
                         TensorView weight = adapt.weight();
                         place = new Place(weight.file(), weight.position());
-                        at(adapted, place).add(new Adapting(adapt, destination));
+                        at(adapted, place).add(new Adapting(adapt, destination, writer));
                     }
                 }
             }
@@ -136,7 +145,7 @@ final class Pass {
                 if (next < groups.size() && isAhead(group, groups.get(next))) {
                     prepare(groups.get(next));
                 }
-                tiles(group);
+                tiles(group, buffers);
             }
         }
     }
@@ -160,14 +169,15 @@ final class Pass {
     }
 
     /** One weight, and all that becomes of it. */
-    private record Group(List<Update> updates, List<Destination> destinations, long floats) {}
+    private record Group(List<Update> updates, List<TileSink> sinks, List<QueuedWriter> writers, long floats) {}
 
     private Group group(List<Adapting> adapting, FactorMemory memory) {
         return new Group(
                 adapting.stream()
                         .map(each -> new Update(each.task(), kernels, memory))
                         .toList(),
-                adapting.stream().map(Adapting::destination).toList(),
+                adapting.stream().map(each -> each.destination().sink()).toList(),
+                adapting.stream().map(Adapting::writer).toList(),
                 adapting.stream()
                         .mapToLong(each -> Update.size(each.task(), kernels).right())
                         .sum());
@@ -179,7 +189,7 @@ final class Pass {
                 (index, lane) -> group.updates().get(index).prepare());
     }
 
-    private void tiles(Group group) {
+    private void tiles(Group group, TileBuffers buffers) {
         Update first = group.updates().getFirst();
         schedule.add(first.tiles(), (tile, lane) -> {
             long bytes = first.bytes(tile);
@@ -187,13 +197,12 @@ final class Pass {
             first.task().weight().copy(first.offset(tile), before);
             for (int i = 0; i < group.updates().size(); i++) {
                 Update update = group.updates().get(i);
-                Destination destination = group.destinations().get(i);
-                MemorySegment after = lane.out(bytes);
+                MemorySegment buffer = buffers.take();
+                MemorySegment after = buffer.asSlice(0, bytes);
                 update.apply(tile, lane, before, after);
-                destination.sink().tile(update, tile, lane, before, after);
-                destination.writer().write(update.task().place(), first.offset(tile), after);
+                group.sinks().get(i).tile(update, tile, lane, before, after);
+                group.writers().get(i).write(update.task().place(), first.offset(tile), buffer, bytes);
                 update.done();
-                written.add(bytes);
             }
         });
     }

@@ -27,20 +27,33 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
-    public void add(Floats dtype, float[] sums, int rows, int columns, MemorySegment weight, MemorySegment out) {
-        Panels panels = panels(dtype);
+    public void add(
+            Floats dtype,
+            float[] sums,
+            int rows,
+            int columns,
+            int first,
+            int end,
+            MemorySegment weight,
+            MemorySegment out) {
+        int to = Math.min(columns, end * WIDTH);
         for (int row = 0; row < rows; row++) {
-            add(dtype, panels, sums, row, rows, 0, columns, columns, weight, out);
+            add(dtype, panels(dtype), sums, row, rows, first, first * WIDTH, to, columns, weight, out);
         }
     }
 
-    /** Adds the columns {@code from} to {@code to} of a row; the vector kernels end their rows with it. */
+    /**
+     * Adds the columns {@code from} to {@code to} of a row; the vector kernels end their rows with it.
+     *
+     * @param first the panel that the sums begin with
+     */
     static void add(
             Floats dtype,
             Panels panels,
             float[] sums,
             int row,
             int rows,
+            int first,
             int from,
             int to,
             int columns,
@@ -48,7 +61,7 @@ final class ScalarKernels implements Kernels {
             MemorySegment out) {
         for (int column = from; column < to; column++) {
             long index = (long) row * columns + column;
-            dtype.add(weight, index, sums[panels.at(row, column, rows)], out);
+            dtype.add(weight, index, sums[panels.at(row, column - first * panels.width(), rows)], out);
         }
     }
 }

@@ -45,6 +45,7 @@ public final class Statistics {
         long changes = 0;
         long lost = 0;
         Floats dtype = update.dtype();
+        update.sum(tile, lane);
         int rows = update.rows(tile);
         int columns = update.columns();
         for (int row = 0; row < rows; row++) {

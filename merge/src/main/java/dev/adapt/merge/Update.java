@@ -25,6 +25,9 @@ final class Update {
      */
     private static final int TILE = 1 << 17;
 
+    /** Sums computed before they are added: few enough to stay in the nearest cache that holds a tile too. */
+    private static final int SUMS = 1 << 13;
+
     /** Rows whose squares are summed before they are added to the others': a constant, for results that repeat to the bit. */
     private static final int NORM_ROWS = 64;
 
@@ -47,8 +50,14 @@ final class Update {
     @SuppressWarnings("ArrayRecordComponent")
     private record Prepared(Factors factors, Optional<double[]> scale) {}
 
-    /** What a weight's factors take, in floats. */
-    record Size(int left, int right) {}
+    /**
+     * What a weight takes of memory.
+     *
+     * @param left its left factor, in floats
+     * @param right its right factor, in floats
+     * @param tile a tile, in bytes
+     */
+    record Size(int left, int right, int tile) {}
 
     /**
      * The update of a weight.
@@ -63,7 +72,7 @@ final class Update {
         this.target = task.target();
         this.rows = rows(target);
         this.columns = columns(target);
-        this.tileRows = Panels.padded(Math.clamp(TILE / Math.max(1, columns), 1, rows));
+        this.tileRows = tileRows(rows, columns);
         this.left = new AtomicInteger(tiles());
         this.prepared = new FutureTask<>(this::made);
     }
@@ -76,12 +85,19 @@ final class Update {
         return target.transposed() ? target.out() : target.in();
     }
 
-    /** What the factors of a weight will take. */
+    private static int tileRows(int rows, int columns) {
+        return Panels.padded(Math.clamp(TILE / Math.max(1, columns), 1, rows));
+    }
+
+    /** What a weight will take of memory. */
     static Size size(MergePlan.Task.Adapt task, Kernels kernels) {
-        Panels panels = kernels.panels(Floats.of(task.place().dtype()));
-        int rank = task.rank();
+        Floats dtype = Floats.of(task.place().dtype());
+        int rows = rows(task.target());
+        int columns = columns(task.target());
         return new Size(
-                Factors.leftSize(rows(task.target()), rank), Factors.rightSize(columns(task.target()), rank, panels));
+                Factors.leftSize(rows, task.rank()),
+                Factors.rightSize(columns, task.rank(), kernels.panels(dtype)),
+                Math.multiplyExact(Math.multiplyExact(tileRows(rows, columns), columns), dtype.bytes()));
     }
 
     /** How many tiles the weight has. */
@@ -131,11 +147,19 @@ final class Update {
      */
     void apply(int tile, Lane lane, MemorySegment weight, MemorySegment out) throws IOException {
         Prepared own = Schedule.await(making());
-        float[] sums = own.factors().multiply(kernels, tile * tileRows, rows(tile), lane);
+        Factors factors = own.factors();
+        int count = rows(tile);
         if (own.scale().isPresent()) {
-            rescale(own, tile, sums, weight, out);
-        } else {
-            kernels.add(dtype, sums, rows(tile), columns, weight, out);
+            rescale(own, tile, factors.multiply(kernels, tile * tileRows, count, lane), weight, out);
+            return;
+        }
+        float[] left = factors.left(tile * tileRows, count, lane);
+        int all = factors.panels().count(columns);
+        int some = Math.max(1, SUMS / factors.panels().size(count, 1));
+        for (int panel = 0; panel < all; panel += some) {
+            int end = Math.min(all, panel + some);
+            float[] sums = factors.multiply(kernels, left, count, panel, end, lane);
+            kernels.add(dtype, sums, count, columns, panel, end, weight, out);
         }
     }
 
@@ -146,8 +170,13 @@ final class Update {
         }
     }
 
+    /** Computes what the update of a tile adds, for {@link #change}. */
+    void sum(int tile, Lane lane) throws IOException {
+        Schedule.await(making()).factors().multiply(kernels, tile * tileRows, rows(tile), lane);
+    }
+
     /**
-     * What the update of the tile that was computed last adds to an element, before rounding.
+     * What the update of the tile that was summed last adds to an element, before rounding.
      *
      * @param old the base's element
      */

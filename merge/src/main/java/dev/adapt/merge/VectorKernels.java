@@ -102,13 +102,24 @@ final class VectorKernels implements Kernels {
 
     /** @throws IllegalArgumentException if a segment is in the heap */
     @Override
-    public void add(Floats dtype, float[] sums, int rows, int columns, MemorySegment weight, MemorySegment out) {
+    public void add(
+            Floats dtype,
+            float[] sums,
+            int rows,
+            int columns,
+            int first,
+            int end,
+            MemorySegment weight,
+            MemorySegment out) {
         long bytes = (long) rows * columns * dtype.bytes();
-        int whole = dtype == Floats.F64 ? 0 : columns / WIDTH;
+        int whole = dtype == Floats.F64 ? first : Math.clamp(columns / WIDTH, first, end);
+        int to = Math.min(columns, end * WIDTH);
         try {
-            addPanels(dtype, sums, rows, columns, whole, address(weight, bytes), address(out, bytes), weight, out);
-            for (int row = 0; row < rows; row++) {
-                ScalarKernels.add(dtype, panels(dtype), sums, row, rows, whole * WIDTH, columns, columns, weight, out);
+            addPanels(
+                    dtype, sums, rows, columns, first, whole, address(weight, bytes), address(out, bytes), weight, out);
+            for (int row = 0; row < rows && whole * WIDTH < to; row++) {
+                ScalarKernels.add(
+                        dtype, panels(dtype), sums, row, rows, first, whole * WIDTH, to, columns, weight, out);
             }
         } finally {
             Reference.reachabilityFence(weight);
@@ -122,17 +133,18 @@ final class VectorKernels implements Kernels {
             float[] sums,
             int rows,
             int columns,
-            int whole,
+            int first,
+            int end,
             long from,
             long to,
             MemorySegment weight,
             MemorySegment out) {
         long width = (long) columns * dtype.bytes();
         int step = Panels.padded(rows) * WIDTH;
-        for (int panel = 0; panel < whole; panel++) {
+        for (int panel = first; panel < end; panel++) {
             int column = panel * WIDTH;
             long offset = (long) column * dtype.bytes();
-            int at = panel * step;
+            int at = (panel - first) * step;
             for (int row = 0; row < rows; row++) {
                 boolean done = switch (dtype) {
                     case BF16 -> addBfloat16(sums, at, from + offset, to + offset);
@@ -141,7 +153,7 @@ final class VectorKernels implements Kernels {
                 };
                 if (!done) {
                     ScalarKernels.add(
-                            dtype, panels(dtype), sums, row, rows, column, column + WIDTH, columns, weight, out);
+                            dtype, panels(dtype), sums, row, rows, first, column, column + WIDTH, columns, weight, out);
                 }
                 at += WIDTH;
                 offset += width;

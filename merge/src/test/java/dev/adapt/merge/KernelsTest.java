@@ -82,6 +82,13 @@ class KernelsTest {
             Factors factors = Factors.pack(
                     List.of(new Factors.Part(product, 1)), first + rows, columns, transposed, panels, memory.take());
             kernels.add(dtype, factors.multiply(kernels, first, rows, lane), rows, columns, weight, out);
+            float[] left = factors.left(first, rows, lane);
+            MemorySegment byPanel = Arena.ofAuto().allocate(weight.byteSize());
+            for (int panel = 0; panel < panels.count(columns); panel++) {
+                float[] sums = factors.multiply(kernels, left, rows, panel, panel + 1, lane);
+                kernels.add(dtype, sums, rows, columns, panel, panel + 1, weight, byPanel);
+            }
+            assertEquals(-1, out.mismatch(byPanel), "one panel after the other");
         }
         return out;
     }
