@@ -31,7 +31,7 @@ final class MethodOptions {
     @Option(
             names = "--alpha",
             paramLabel = "X",
-            description = "LoRA's and CondLoRA's: the update is scaled by alpha/rank (2 × rank)")
+            description = "LoRA's and CondLoRA's: the update is scaled by alpha/rank (2 × rank; condlora: 8 × rank)")
     private Optional<Double> alpha = Optional.empty();
 
     @Option(names = "--rslora", description = "scale by alpha/√rank instead")
@@ -72,7 +72,14 @@ final class MethodOptions {
         return switch (method) {
             case LORA -> {
                 int r = rank(8);
-                yield new Lora(r, alpha.orElse(2.0 * r), rankStabilised, dora, dropout, Map.of(), Map.of());
+                yield new Lora(
+                        r,
+                        alpha.orElse(TrainCommand.LORA_ALPHA * r),
+                        rankStabilised,
+                        dora,
+                        dropout,
+                        Map.of(),
+                        Map.of());
             }
             case VERA -> {
                 if (alpha.isPresent() || rankStabilised || dora) {
@@ -91,7 +98,7 @@ final class MethodOptions {
                     throw new UsageException("--rslora and --dora are LoRA's: CondLoRA has nothing like them");
                 }
                 int r = rank(8);
-                yield new CondLora(r, alpha.orElse(2.0 * r), dropout);
+                yield new CondLora(r, alpha.orElse(TrainCommand.CONDLORA_ALPHA * r), dropout);
             }
             case LORS, FULL -> throw new IllegalArgumentException(method + " adapts no base");
         };

@@ -57,6 +57,12 @@ final class TrainCommand implements Callable<Integer> {
     /** The head begins at random, and learns faster than LoRA's factors need to. */
     static final double HEAD_LEARNING_RATE = 2e-3;
 
+    /** LoRA's alpha for each rank. */
+    static final double LORA_ALPHA = 2;
+
+    /** CondLoRA's: it makes up for the small steps that its pair bears. */
+    static final double CONDLORA_ALPHA = 8;
+
     /** What VeRA's d starts at. */
     static final double D_INITIAL = 0.1;
 
@@ -74,9 +80,9 @@ final class TrainCommand implements Callable<Integer> {
         /** The method with its usual settings. */
         AdapterMethod ofRank(int rank) {
             return switch (this) {
-                case LORA -> new Lora(rank, 2.0 * rank, 0);
+                case LORA -> new Lora(rank, LORA_ALPHA * rank, 0);
                 case VERA -> new Vera(rank, D_INITIAL, 0, 0, false, Projection.Rounding.FMA);
-                case CONDLORA -> new CondLora(rank, 2.0 * rank, 0);
+                case CONDLORA -> new CondLora(rank, CONDLORA_ALPHA * rank, 0);
                 case LORS -> new Lors(rank);
                 case FULL -> throw new UsageException("full is all parameters of a model, and has no rank");
             };
@@ -185,7 +191,7 @@ final class TrainCommand implements Callable<Integer> {
             names = "--lr",
             paramLabel = "X",
             description =
-                    "peak learning rate of the adapter (lora: 1e-3, for causal-lm 5e-4; vera: 1e-2; condlora: 1e-3), or of"
+                    "peak learning rate of the adapter (lora: 1e-3, for causal-lm 5e-4; vera: 1e-2; condlora: 4e-4), or of"
                             + " a whole model, its head included (lors, full: 1e-3 from scratch, else 1e-4)")
     private Optional<Double> learningRate = Optional.empty();
 
@@ -322,13 +328,15 @@ final class TrainCommand implements Callable<Integer> {
 
     /**
      * VeRA trains scales of a frozen product, and needs steps an order of magnitude larger than LoRA's; twice as large, its
-     * results scatter. A language model, which has no new head to train, needs smaller ones.
+     * results scatter. CondLoRA's pair is at work in every layer, multiplied with its weight, and needs smaller ones than LoRA. So
+     * does a language model, which has no new head to train.
      */
     static double defaultLearningRate(Method method, Kind kind) {
         return switch (method) {
             case LORA -> kind == Kind.CAUSAL_LM ? 5e-4 : 1e-3;
             case VERA -> 1e-2;
-            case CONDLORA, LORS, FULL -> 1e-3;
+            case CONDLORA -> 4e-4;
+            case LORS, FULL -> 1e-3;
         };
     }
 

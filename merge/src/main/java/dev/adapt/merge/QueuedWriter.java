@@ -59,11 +59,12 @@ final class QueuedWriter {
         for (Tile tile = waiting.poll(); tile != null; tile = waiting.poll()) {
             try {
                 if (!failed) {
-                    failed = true;
                     writer.write(tile.place(), tile.offset(), tile.buffer().asSlice(0, tile.bytes()));
                     written.add(tile.bytes());
-                    failed = false;
                 }
+            } catch (IOException | RuntimeException e) {
+                failed = true;
+                throw e;
             } finally {
                 buffers.giveBack(tile.buffer());
             }
