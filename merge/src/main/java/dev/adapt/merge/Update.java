@@ -20,10 +20,10 @@ import org.jspecify.annotations.Nullable;
  */
 final class Update {
     /**
-     * Elements of a tile: enough rows for each pass over a right factor that no cache holds, and written in pieces of 256 KiB,
-     * for which Linux makes a quarter fewer pages of the cache than for 64 KiB at a place of no alignment.
+     * Elements of a tile: enough rows for each pass over a right factor that no cache holds, and written in pieces of 1 MiB, for
+     * which Linux takes a tenth less time than for 256 KiB, and a third less than for 64 KiB.
      */
-    private static final int TILE = 1 << 17;
+    private static final int TILE = 1 << 19;
 
     /** Sums computed before they are added: few enough to stay in the nearest cache that holds a tile too. */
     private static final int SUMS = 1 << 13;
