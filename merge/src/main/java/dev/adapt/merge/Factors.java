@@ -173,7 +173,7 @@ record Factors(FactorMemory.Slot memory, int rows, int columns, int rank, Panels
     float[] multiply(Kernels kernels, float[] left, int count, int first, int end, Lane lane) {
         int width = panels.width();
         int padded = Panels.padded(count);
-        float[] sums = lane.sums((end - first) * padded * width);
+        float[] sums = lane.sums(panels.size(count, (end - first) * width));
         for (int k = 0; k < rank; k += DEPTH) {
             int depth = Math.min(DEPTH, rank - k);
             for (int panel = first; panel < end; panel++) {

@@ -22,7 +22,7 @@ import java.util.stream.Stream;
 
 /**
  * One reading of what one merged file is made of, or several that are made of the same. Untouched runs go through the kernel; a
- * tile of a touched weight is read into a buffer that stays in a core's cache, gets its update there and is written.
+ * tile of a touched weight is read into a buffer that stays in the cache, gets its update there and is written.
  *
  * <p>Reading and writing copy through the kernel and not through mappings: a page fault for every 4 KiB of a new file costs
  * more than the copy, and a mapping's pages would count as this process's memory.

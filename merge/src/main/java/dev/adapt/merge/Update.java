@@ -21,11 +21,11 @@ import org.jspecify.annotations.Nullable;
 final class Update {
     /**
      * Elements of a tile: enough rows for each pass over a right factor that no cache holds, and written in pieces of 1 MiB, for
-     * which Linux takes a tenth less time than for 256 KiB, and a third less than for 64 KiB.
+     * which Linux takes an eighth less time than for 256 KiB, and a quarter less than for 64 KiB.
      */
     private static final int TILE = 1 << 19;
 
-    /** Sums computed before they are added: few enough to stay in the nearest cache that holds a tile too. */
+    /** Sums computed before they are added: few enough to stay in a core's own cache beside the factors. */
     private static final int SUMS = 1 << 13;
 
     /** Rows whose squares are summed before they are added to the others': a constant, for results that repeat to the bit. */

@@ -42,18 +42,26 @@ final class Torch {
     private static Engine load() {
         boolean x86Linux = System.getProperty("os.arch").equals("amd64")
                 && System.getProperty("os.name").equals("Linux");
-        if (x86Linux) {
-            putEnvironment("ONEDNN_MAX_CPU_ISA", "AVX512_CORE");
-        }
         Engine engine = Engine.getEngine("PyTorch");
         // on a GPU the same setting would compute in TF32
         if (x86Linux && engine.getGpuCount() == 0) {
-            setMatmulPrecision(MEDIUM);
-            if (!multipliesInFloat32()) {
-                setMatmulPrecision(HIGHEST);
+            try {
+                multiplyByOneDnn();
+            } catch (RuntimeException | Error e) {
+                throw e;
+            } catch (Throwable e) {
+                throw new IllegalStateException(e);
             }
         }
         return engine;
+    }
+
+    private static void multiplyByOneDnn() throws Throwable {
+        putEnvironment("ONEDNN_MAX_CPU_ISA", "AVX512_CORE");
+        setMatmulPrecision(MEDIUM);
+        if (!multipliesInFloat32()) {
+            setMatmulPrecision(HIGHEST);
+        }
     }
 
     /** Whether a product shows a bit that bfloat16 and TF32 lack. */
@@ -68,7 +76,7 @@ final class Torch {
     }
 
     @SuppressWarnings("restricted") // the C standard's signature
-    private static void putEnvironment(String name, String value) {
+    private static void putEnvironment(String name, String value) throws Throwable {
         Linker linker = Linker.nativeLinker();
         try (Arena arena = Arena.ofConfined()) {
             int failed = (int) linker.downcallHandle(
@@ -82,16 +90,12 @@ final class Torch {
             if (failed != 0) {
                 throw new IllegalStateException("setenv " + name);
             }
-        } catch (RuntimeException | Error e) {
-            throw e;
-        } catch (Throwable e) {
-            throw new IllegalStateException(e);
         }
     }
 
     /** Does nothing where libtorch has no such function, and so multiplies as it always does. */
     @SuppressWarnings("restricted") // a mangled name holds the types of the parameters: what it finds takes these
-    private static void setMatmulPrecision(int precision) {
+    private static void setMatmulPrecision(int precision) throws Throwable {
         SymbolLookup libtorch = SymbolLookup.loaderLookup();
         Linker linker = Linker.nativeLinker();
         MemorySegment context = libtorch.find("_ZN2at13globalContextEv").orElse(MemorySegment.NULL);
@@ -100,16 +104,10 @@ final class Torch {
         if (context.equals(MemorySegment.NULL) || set.equals(MemorySegment.NULL)) {
             return;
         }
-        try {
-            MemorySegment global =
-                    (MemorySegment) linker.downcallHandle(context, FunctionDescriptor.of(ValueLayout.ADDRESS))
-                            .invokeExact();
-            linker.downcallHandle(set, FunctionDescriptor.ofVoid(ValueLayout.ADDRESS, ValueLayout.JAVA_INT))
-                    .invokeExact(global, precision);
-        } catch (RuntimeException | Error e) {
-            throw e;
-        } catch (Throwable e) {
-            throw new IllegalStateException(e);
-        }
+        MemorySegment global =
+                (MemorySegment) linker.downcallHandle(context, FunctionDescriptor.of(ValueLayout.ADDRESS))
+                        .invokeExact();
+        linker.downcallHandle(set, FunctionDescriptor.ofVoid(ValueLayout.ADDRESS, ValueLayout.JAVA_INT))
+                .invokeExact(global, precision);
     }
 }
