@@ -2,33 +2,33 @@ package dev.adapt.merge;
 
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.tensor.Tensor;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The update of one weight, ΔW = L·R in the layout the weight is stored in, packed for {@link Kernels#multiply}: the
- * diagonals and the scale are folded in float64 and rounded once to float32.
+ * The update of one weight, ΔW = L·R in the layout the weight is stored in, for {@link Kernels#multiply}: the diagonals and
+ * the scale are folded in float64 and rounded once to float32. The right factor, all of which each tile reads, is packed
+ * whole; of the left one, only what a tile needs.
  *
- * @param memory holds left [blocks of rows, rank, ROWS] and right [panels, rank, panel]
+ * @param left what the rows of the update are made of, one side of each product
+ * @param right [panels, rank, panel]
  */
-record Factors(FactorMemory.Slot memory, int rows, int columns, int rank, Panels panels) {
-    /** Values of k that are summed before the next panel: that much of a panel, 16 KiB, stays in the first-level cache. */
-    private static final int DEPTH = 256;
+@SuppressWarnings("ArrayRecordComponent")
+record Factors(List<Side> left, float[] right, int columns, int rank, Panels panels) {
+    /** Floats of a panel that are multiplied before the next panel: 16 KiB, that stay in the first-level cache. */
+    private static final int DEPTH = 1 << 12;
 
     /** Elements of a stored factor that are read at a time. */
     private static final int CHUNK = 1 << 14;
+
+    /** A block of rows is packed as a panel of so many columns would be. */
+    private static final Panels BLOCKS = new Panels(Panels.ROWS / 2, false);
 
     /** One of the products that make up an update, and what it counts. */
     record Part(LowRank<Tensor> product, double weight) {
         int rank() {
             return Math.toIntExact(product.left().shape().dim(1));
         }
-    }
-
-    /** How many floats the left factor takes. */
-    static int leftSize(int rows, int rank) {
-        return Math.multiplyExact(Panels.padded(rows), rank);
     }
 
     /** How many floats the right factor takes. */
@@ -40,80 +40,121 @@ record Factors(FactorMemory.Slot memory, int rows, int columns, int rank, Panels
      * Packs a sum of products, which is the product of the factors side by side.
      *
      * @param transposed whether the weight is stored [in, out]
-     * @param memory where to
+     * @param right where the right factor goes
      */
-    static Factors pack(
-            List<Part> parts, int rows, int columns, boolean transposed, Panels panels, FactorMemory.Slot memory) {
+    static Factors pack(List<Part> parts, int columns, boolean transposed, Panels panels, float[] right) {
         int rank = parts.stream().mapToInt(Part::rank).sum();
-        Factors packed = new Factors(memory, rows, columns, rank, panels);
-        int[] places = packed.places();
-        int from = 0;
-        for (Part part : parts) {
-            packed.packOutputs(part, from, transposed, places);
-            packed.packInputs(part, from, transposed, places);
-            from += part.rank();
+        List<Side> rows = transposed ? Side.inputs(parts) : Side.outputs(parts);
+        List<Side> across = transposed ? Side.outputs(parts) : Side.inputs(parts);
+        Packed packed = new Packed(right, panels, rank);
+        for (Side side : across) {
+            side.pack(0, columns, new double[side.room(columns)], packed);
         }
-        return packed;
+        return new Factors(rows, right, columns, rank, panels);
     }
 
-    /** weight · scale · diag(rows) · left: rows of the update, or its columns where the weight is stored transposed. */
-    private void packOutputs(Part part, int from, boolean transposed, int[] places) {
-        LowRank<Tensor> product = part.product();
-        double[] gains = product.rows().map(Factors::values).orElse(new double[0]);
-        double scale = product.scale() * part.weight();
-        int own = part.rank();
-        int out = 0;
-        int k = 0;
-        for (Chunks chunks = new Chunks(product.left()); chunks.next(); ) {
-            for (int i = 0; i < chunks.count; i++) {
-                double value = chunks.values[i];
+    /** One side of a product, whose index numbers rows or columns of the update. */
+    private sealed interface Side {
+        /** How many elements to make room for, to read that many indices, or a part of them at a time. */
+        int room(int count);
+
+        /**
+         * Packs some of its indices.
+         *
+         * @param values {@link #room} to read in
+         * @param into gets the indices from {@code first} on, as its own from 0 on
+         */
+        void pack(int first, int count, double[] values, Packed into);
+
+        static List<Side> outputs(List<Part> parts) {
+            List<Side> sides = new ArrayList<>();
+            int from = 0;
+            for (Part part : parts) {
+                LowRank<Tensor> product = part.product();
+                double[] gains = product.rows().map(Factors::values).orElse(new double[0]);
+                sides.add(new Outputs(product.left(), gains, product.scale() * part.weight(), part.rank(), from));
+                from += part.rank();
+            }
+            return sides;
+        }
+
+        static List<Side> inputs(List<Part> parts) {
+            List<Side> sides = new ArrayList<>();
+            int from = 0;
+            for (Part part : parts) {
+                LowRank<Tensor> product = part.product();
+                double[] gains = product.inner().map(Factors::values).orElse(new double[0]);
+                sides.add(new Inputs(product.right(), gains, part.rank(), from));
+                from += part.rank();
+            }
+            return sides;
+        }
+    }
+
+    /**
+     * weight · scale · diag(rows) · left, whose index is an output.
+     *
+     * @param stored [index, k]
+     * @param gains of each output; none are there where all are 1
+     * @param from the place of its first k among those of all products
+     */
+    @SuppressWarnings("ArrayRecordComponent")
+    private record Outputs(Tensor stored, double[] gains, double scale, int rank, int from) implements Side {
+        @Override
+        public int room(int count) {
+            return Math.max(rank, (int) Math.min(CHUNK, (long) rank * count));
+        }
+
+        @Override
+        public void pack(int first, int count, double[] values, Packed into) {
+            int step = values.length / rank;
+            for (int done = 0; done < count; done += step) {
+                int some = Math.min(step, count - done);
+                stored.read((long) (first + done) * rank, values, 0, some * rank);
                 if (gains.length > 0) {
-                    value *= gains[out];
+                    scaleRows(values, some, rank, gains, first + done);
                 }
-                set(transposed, out, from + k, (float) (value * scale), places);
-                if (++k == own) {
-                    k = 0;
-                    out++;
-                }
+                into.putRows(values, done, some, from, rank, scale);
             }
         }
     }
 
-    /** diag(inner) · right: columns of the update, or its rows where the weight is stored transposed. */
-    private void packInputs(Part part, int from, boolean transposed, int[] places) {
-        LowRank<Tensor> product = part.product();
-        double[] gains = product.inner().map(Factors::values).orElse(new double[0]);
-        int width = Math.toIntExact(product.right().shape().dim(1));
-        int in = 0;
-        int k = 0;
-        for (Chunks chunks = new Chunks(product.right()); chunks.next(); ) {
-            for (int i = 0; i < chunks.count; i++) {
-                double value = gains.length > 0 ? chunks.values[i] * gains[k] : chunks.values[i];
-                set(!transposed, in, from + k, (float) value, places);
-                if (++in == width) {
-                    in = 0;
-                    k++;
+    /**
+     * diag(inner) · right, whose index is an input.
+     *
+     * @param stored [k, index]
+     * @param gains of each k; none are there where all are 1
+     * @param from the place of its first k among those of all products
+     */
+    @SuppressWarnings("ArrayRecordComponent")
+    private record Inputs(Tensor stored, double[] gains, int rank, int from) implements Side {
+        @Override
+        public int room(int count) {
+            return Math.max(count, (int) Math.min(CHUNK, (long) rank * count));
+        }
+
+        @Override
+        public void pack(int first, int count, double[] values, Packed into) {
+            int step = values.length / count;
+            for (int k = 0; k < rank; k += step) {
+                int some = Math.min(step, rank - k);
+                read(first, count, k, some, values);
+                if (gains.length > 0) {
+                    scaleRows(values, some, count, gains, k);
                 }
+                into.putColumns(values, count, from + k, some);
             }
         }
-    }
 
-    /** Where the right factor has the first element of each column: three divisions, which each element would repeat. */
-    private int[] places() {
-        int width = panels.width();
-        int[] places = new int[columns];
-        for (int column = 0; column < columns; column++) {
-            places[column] = column / width * rank * width + panels.lane(column);
-        }
-        return places;
-    }
-
-    private void set(boolean column, int index, int k, float value, int[] places) {
-        if (column) {
-            memory.right()[places[index] + k * panels.width()] = value;
-        } else {
-            long block = (long) (index / Panels.ROWS) * Panels.ROWS * rank + index % Panels.ROWS;
-            memory.left().setAtIndex(ValueLayout.JAVA_FLOAT, block + (long) k * Panels.ROWS, value);
+        private void read(int first, int count, int k, int some, double[] values) {
+            long width = stored.shape().dim(1);
+            if (count == width) {
+                stored.read(k * width, values, 0, some * count);
+                return;
+            }
+            for (int i = 0; i < some; i++) {
+                stored.read((k + i) * width + first, values, i * count, count);
+            }
         }
     }
 
@@ -123,65 +164,86 @@ record Factors(FactorMemory.Slot memory, int rows, int columns, int rank, Panels
         return values;
     }
 
-    /** A tensor's elements, one run after the other. */
-    private static final class Chunks {
-        private final Tensor tensor;
-        private final double[] values;
-        private long from;
-        private int count;
-
-        Chunks(Tensor tensor) {
-            this.tensor = tensor;
-            this.values = new double[(int) Math.min(CHUNK, tensor.shape().elements())];
-        }
-
-        boolean next() {
-            from += count;
-            count = (int) Math.min(values.length, tensor.shape().elements() - from);
-            tensor.read(from, values, 0, count);
-            return count > 0;
+    private static void scaleRows(double[] values, int rows, int width, double[] gains, int first) {
+        for (int row = 0; row < rows; row++) {
+            for (int i = 0; i < width; i++) {
+                values[row * width + i] *= gains[first + row];
+            }
         }
     }
 
     /**
-     * Computes the update of some rows, of which the first begins a block.
+     * A factor as the kernels read it, [panels, rank, panel]. Its loops are methods of their own, as are all of a merge that are
+     * not kernels: C2 compiles them in a tenth of the time that it takes where the reading is in the same method.
+     */
+    @SuppressWarnings("ArrayRecordComponent")
+    private record Packed(float[] values, Panels panels, int rank) {
+        private int at(int index, int k) {
+            int width = panels.width();
+            return (index / width * rank + k) * width + panels.lane(index);
+        }
+
+        /** Rounds what is stored [index, k] to its place. */
+        void putRows(double[] stored, int first, int count, int k, int depth, double scale) {
+            int width = panels.width();
+            for (int i = 0; i < count; i++) {
+                int to = at(first + i, k);
+                for (int from = i * depth; from < (i + 1) * depth; from++) {
+                    values[to] = (float) (stored[from] * scale);
+                    to += width;
+                }
+            }
+        }
+
+        /** Rounds what is stored [k, index] to its place. */
+        void putColumns(double[] stored, int count, int k, int depth) {
+            int width = panels.width();
+            for (int i = 0; i < count; i++) {
+                int to = at(i, k);
+                for (int from = i; from < depth * count; from += count) {
+                    values[to] = (float) stored[from];
+                    to += width;
+                }
+            }
+        }
+    }
+
+    /**
+     * Computes the update of some rows.
      *
-     * @return the sums, in the lane's buffer, as {@link Panels} lays them out
+     * @return the sums, in the lane's buffer
      */
-    float[] multiply(Kernels kernels, int firstRow, int count, Lane lane) {
-        return multiply(kernels, left(firstRow, count, lane), count, 0, panels.count(columns), lane);
+    Product multiply(Kernels kernels, int firstRow, int count, Lane lane) {
+        return multiply(kernels, left(firstRow, count, lane), 0, count, 0, panels.count(columns), lane);
     }
 
-    /**
-     * The left factor of some rows, in the lane's buffer: the innermost loop reads an array faster than memory that could be
-     * freed under it.
-     */
+    /** Packs the left factor of some rows, [blocks of rows, rank, ROWS], in the lane's buffer. */
     float[] left(int firstRow, int count, Lane lane) {
-        int size = Panels.padded(count) * rank;
-        float[] left = lane.left(size);
-        MemorySegment.copy(memory.left(), ValueLayout.JAVA_FLOAT, (long) firstRow * rank * Float.BYTES, left, 0, size);
-        return left;
+        Packed packed = new Packed(lane.left(Panels.padded(count) * rank), BLOCKS, rank);
+        for (Side side : left) {
+            side.pack(firstRow, count, lane.values(side.room(count)), packed);
+        }
+        return packed.values();
     }
 
     /**
      * Computes the update of some rows in some panels.
      *
-     * @param left of these rows
+     * @param left of rows, of which it takes {@code count} from {@code row} on, which begins a block
      * @param end the first panel that is not computed
-     * @return the sums, in the lane's buffer, as {@link Panels} lays them out, beginning with the first panel
+     * @return the sums, in the lane's buffer
      */
-    float[] multiply(Kernels kernels, float[] left, int count, int first, int end, Lane lane) {
+    Product multiply(Kernels kernels, float[] left, int row, int count, int first, int end, Lane lane) {
         int width = panels.width();
-        int padded = Panels.padded(count);
-        float[] sums = lane.sums(panels.size(count, (end - first) * width));
-        for (int k = 0; k < rank; k += DEPTH) {
-            int depth = Math.min(DEPTH, rank - k);
+        Product sums = new Product(lane.sums(Product.size(count, end - first, width)), panels, first, end);
+        int step = DEPTH / width;
+        for (int k = 0; k < rank; k += step) {
+            int depth = Math.min(step, rank - k);
             for (int panel = first; panel < end; panel++) {
                 int rightAt = (panel * rank + k) * width;
-                for (int row = 0; row < count; row += Panels.ROWS) {
-                    int leftAt = row * rank + k * Panels.ROWS;
-                    int at = ((panel - first) * padded + row) * width;
-                    kernels.multiply(left, leftAt, memory.right(), rightAt, depth, k > 0, sums, at);
+                for (int block = 0; block < count; block += Panels.ROWS) {
+                    int leftAt = (row + block) * rank + k * Panels.ROWS;
+                    kernels.multiply(left, leftAt, right, rightAt, depth, k > 0, sums.values(), sums.at(block, panel));
                 }
             }
         }

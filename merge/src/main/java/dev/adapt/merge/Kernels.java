@@ -24,25 +24,11 @@ public sealed interface Kernels permits ScalarKernels, VectorKernels {
     /**
      * Adds some panels of a product to a weight.
      *
-     * @param sums the product, as {@link Panels} lays it out, beginning with the first panel
+     * @param sums the product of {@code rows}
      * @param weight [rows, columns], of the dtype, outside of the heap
-     * @param end the first panel that is not added
      * @param out where the sum goes, [rows, columns] of the same dtype; may be {@code weight}
      */
-    void add(
-            Floats dtype,
-            float[] sums,
-            int rows,
-            int columns,
-            int first,
-            int end,
-            MemorySegment weight,
-            MemorySegment out);
-
-    /** Adds a product to a weight. */
-    default void add(Floats dtype, float[] sums, int rows, int columns, MemorySegment weight, MemorySegment out) {
-        add(dtype, sums, rows, columns, 0, panels(dtype).count(columns), weight, out);
-    }
+    void add(Floats dtype, Product sums, int rows, int columns, MemorySegment weight, MemorySegment out);
 
     /** The vector kernels where the JVM was started with the Vector API's module, else the scalar ones. */
     static Kernels best() {

@@ -156,7 +156,7 @@ public final class Merger {
      * @throws IOException if something cannot be read or written; the base is then as it was
      */
     public void mergeInPlace() throws IOException {
-        Patch.of(base, plan, change).run(settings, sink(Optional.empty()));
+        Patch.of(base, plan, change).run(settings, sinks(Optional.empty()));
     }
 
     /** How many bytes {@link #mergeInPlace} writes. */
@@ -249,7 +249,7 @@ public final class Merger {
                 destinations.add(new Pass.Destination(
                         settings.shared() ? Patch.touched(output) : output,
                         writer,
-                        result.merger().sink(undo)));
+                        result.merger().sinks(undo)));
             }
             try (WriteBehind _ = settings.flush() ? WriteBehind.of(writers, settings.written()) : () -> {}) {
                 new Pass(settings.kernels(), settings.written()).run(destinations, settings.threads());
@@ -276,15 +276,11 @@ public final class Merger {
         return SafetensorsWriter.patch(result.file(output), source.header());
     }
 
-    private Pass.TileSink sink(Optional<UndoWriter> undo) {
+    private List<Pass.TileSink> sinks(Optional<UndoWriter> undo) {
         List<Pass.TileSink> sinks = new ArrayList<>();
         undo.ifPresent(sinks::add);
         settings.statistics().ifPresent(gathered -> sinks.add(gathered::tile));
-        return (update, tile, lane, before, after) -> {
-            for (Pass.TileSink sink : sinks) {
-                sink.tile(update, tile, lane, before, after);
-            }
-        };
+        return sinks;
     }
 
     /** What a folder's base has beside its weights and the merge changes. */

@@ -2,7 +2,7 @@ package dev.adapt.merge;
 
 /**
  * How the factors and the product of a tile lie in memory: columns in panels of two vectors, rows in blocks, so that the
- * innermost loop reads both factors from first to last. What is missing at an edge is zero.
+ * innermost loop reads both factors from first to last.
  *
  * <p>Weights of 16 bits are read two at a time, as one integer. So that their halves need no shuffling, a panel then holds
  * its even columns first and its odd ones after them.
@@ -33,15 +33,5 @@ record Panels(int lanes, boolean split) {
     int lane(int column) {
         int at = column % width();
         return split ? (at & 1) * lanes + (at >> 1) : at;
-    }
-
-    /** Where the product of a tile has an element: panel by panel, each row by row. */
-    int at(int row, int column, int rows) {
-        return (column / width() * padded(rows) + row) * width() + lane(column);
-    }
-
-    /** How many floats the product of a tile takes. */
-    int size(int rows, int columns) {
-        return Math.multiplyExact(count(columns) * width(), padded(rows));
     }
 }

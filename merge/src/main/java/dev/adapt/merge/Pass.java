@@ -22,7 +22,7 @@ import java.util.stream.Stream;
 
 /**
  * One reading of what one merged file is made of, or several that are made of the same. Untouched runs go through the kernel; a
- * tile of a touched weight is read into a buffer that stays in the cache, gets its update there and is written.
+ * tile of a touched weight is read into a buffer, gets its update there and is written.
  *
  * <p>Reading and writing copy through the kernel and not through mappings: a page fault for every 4 KiB of a new file costs
  * more than the copy, and a mapping's pages would count as this process's memory.
@@ -47,9 +47,9 @@ final class Pass {
     /**
      * A file to write.
      *
-     * @param sink sees each adapted tile before it is written
+     * @param sinks see each adapted tile before it is written
      */
-    record Destination(MergePlan.Output output, SafetensorsWriter writer, TileSink sink) {}
+    record Destination(MergePlan.Output output, SafetensorsWriter writer, List<TileSink> sinks) {}
 
     /** Who wants to see tiles. */
     interface TileSink {
@@ -81,9 +81,8 @@ final class Pass {
     /** Writes all destinations. */
     void run(List<Destination> destinations, int threads) throws IOException {
         List<Update.Size> sizes = sizes(destinations);
-        try (FactorMemory memory =
-                        new FactorMemory(largest(sizes, Update.Size::left), largest(sizes, Update.Size::right));
-                TileBuffers buffers = new TileBuffers(largest(sizes, Update.Size::tile), BUFFERS * threads)) {
+        FactorMemory memory = new FactorMemory(largest(sizes, Update.Size::right));
+        try (TileBuffers buffers = new TileBuffers(largest(sizes, Update.Size::tile), BUFFERS * threads)) {
             plan(destinations, memory, buffers);
             schedule.run(threads);
         } finally {
@@ -169,14 +168,14 @@ final class Pass {
     }
 
     /** One weight, and all that becomes of it. */
-    private record Group(List<Update> updates, List<TileSink> sinks, List<QueuedWriter> writers, long floats) {}
+    private record Group(List<Update> updates, List<List<TileSink>> sinks, List<QueuedWriter> writers, long floats) {}
 
     private Group group(List<Adapting> adapting, FactorMemory memory) {
         return new Group(
                 adapting.stream()
                         .map(each -> new Update(each.task(), kernels, memory))
                         .toList(),
-                adapting.stream().map(each -> each.destination().sink()).toList(),
+                adapting.stream().map(each -> each.destination().sinks()).toList(),
                 adapting.stream().map(Adapting::writer).toList(),
                 adapting.stream()
                         .mapToLong(each -> Update.size(each.task(), kernels).right())
@@ -191,16 +190,24 @@ final class Pass {
 
     private void tiles(Group group, TileBuffers buffers) {
         Update first = group.updates().getFirst();
+        // where nobody looks at the base's bytes again, their buffer becomes the result's: half as much to keep in the
+        // cache
+        boolean once = group.updates().size() == 1 && group.sinks().getFirst().isEmpty();
         schedule.add(first.tiles(), (tile, lane) -> {
             long bytes = first.bytes(tile);
-            MemorySegment before = lane.weight(bytes);
-            first.task().weight().copy(first.offset(tile), before);
+            MemorySegment before = MemorySegment.NULL;
             for (int i = 0; i < group.updates().size(); i++) {
                 Update update = group.updates().get(i);
                 MemorySegment buffer = buffers.take();
                 MemorySegment after = buffer.asSlice(0, bytes);
+                if (i == 0) {
+                    before = once ? after : lane.weight(bytes);
+                    first.task().weight().copy(first.offset(tile), before);
+                }
                 update.apply(tile, lane, before, after);
-                group.sinks().get(i).tile(update, tile, lane, before, after);
+                for (TileSink sink : group.sinks().get(i)) {
+                    sink.tile(update, tile, lane, before, after);
+                }
                 group.writers().get(i).write(update.task().place(), first.offset(tile), buffer, bytes);
                 update.done();
             }

@@ -27,41 +27,24 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
-    public void add(
-            Floats dtype,
-            float[] sums,
-            int rows,
-            int columns,
-            int first,
-            int end,
-            MemorySegment weight,
-            MemorySegment out) {
-        int to = Math.min(columns, end * WIDTH);
+    public void add(Floats dtype, Product sums, int rows, int columns, MemorySegment weight, MemorySegment out) {
         for (int row = 0; row < rows; row++) {
-            add(dtype, panels(dtype), sums, row, rows, first, first * WIDTH, to, columns, weight, out);
+            add(dtype, sums, row, sums.first() * WIDTH, Math.min(columns, sums.end() * WIDTH), columns, weight, out);
         }
     }
 
-    /**
-     * Adds the columns {@code from} to {@code to} of a row; the vector kernels end their rows with it.
-     *
-     * @param first the panel that the sums begin with
-     */
+    /** Adds the columns {@code from} to {@code to} of a row; the vector kernels end their rows with it. */
     static void add(
             Floats dtype,
-            Panels panels,
-            float[] sums,
+            Product sums,
             int row,
-            int rows,
-            int first,
             int from,
             int to,
             int columns,
             MemorySegment weight,
             MemorySegment out) {
         for (int column = from; column < to; column++) {
-            long index = (long) row * columns + column;
-            dtype.add(weight, index, sums[panels.at(row, column - first * panels.width(), rows)], out);
+            dtype.add(weight, (long) row * columns + column, sums.get(row, column), out);
         }
     }
 }

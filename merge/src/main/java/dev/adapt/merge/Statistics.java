@@ -45,7 +45,7 @@ public final class Statistics {
         long changes = 0;
         long lost = 0;
         Floats dtype = update.dtype();
-        update.sum(tile, lane);
+        Product sums = update.sum(tile, lane);
         int rows = update.rows(tile);
         int columns = update.columns();
         for (int row = 0; row < rows; row++) {
@@ -53,7 +53,7 @@ public final class Statistics {
                 long index = (long) row * columns + column;
                 double old = dtype.get(before, index);
                 double merged = dtype.get(after, index);
-                double change = update.change(tile, lane, row, column, old);
+                double change = update.change(tile, sums, row, column, old);
                 delta += change * change;
                 weight += old * old;
                 rounding = Math.max(rounding, Math.abs(old + change - merged));

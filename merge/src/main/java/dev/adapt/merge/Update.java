@@ -25,8 +25,11 @@ final class Update {
      */
     private static final int TILE = 1 << 19;
 
-    /** Sums computed before they are added: few enough to stay in a core's own cache beside the factors. */
-    private static final int SUMS = 1 << 13;
+    /** Rows that are computed before the next ones. */
+    private static final int ROWS = 32;
+
+    /** Product computed before they are added: few enough to stay in the first-level cache beside the factors. */
+    private static final int SUMS = 1 << 12;
 
     /** Rows whose squares are summed before they are added to the others': a constant, for results that repeat to the bit. */
     private static final int NORM_ROWS = 64;
@@ -53,11 +56,10 @@ final class Update {
     /**
      * What a weight takes of memory.
      *
-     * @param left its left factor, in floats
      * @param right its right factor, in floats
      * @param tile a tile, in bytes
      */
-    record Size(int left, int right, int tile) {}
+    record Size(int right, int tile) {}
 
     /**
      * The update of a weight.
@@ -95,7 +97,6 @@ final class Update {
         int rows = rows(task.target());
         int columns = columns(task.target());
         return new Size(
-                Factors.leftSize(rows, task.rank()),
                 Factors.rightSize(columns, task.rank(), kernels.panels(dtype)),
                 Math.multiplyExact(Math.multiplyExact(tileRows(rows, columns), columns), dtype.bytes()));
     }
@@ -135,7 +136,7 @@ final class Update {
     }
 
     private synchronized void drop() throws IOException {
-        memory.giveBack(Schedule.await(making()).factors().memory());
+        memory.giveBack(Schedule.await(making()).factors().right());
         prepared = null;
     }
 
@@ -143,7 +144,7 @@ final class Update {
      * Computes a tile.
      *
      * @param weight the base's bytes
-     * @param out where the result goes
+     * @param out where the result goes; may be {@code weight}
      */
     void apply(int tile, Lane lane, MemorySegment weight, MemorySegment out) throws IOException {
         Prepared own = Schedule.await(making());
@@ -154,12 +155,23 @@ final class Update {
             return;
         }
         float[] left = factors.left(tile * tileRows, count, lane);
+        for (int row = 0; row < count; row += ROWS) {
+            addRows(factors, left, row, Math.min(ROWS, count - row), lane, weight, out);
+        }
+    }
+
+    private void addRows(
+            Factors factors, float[] left, int row, int count, Lane lane, MemorySegment weight, MemorySegment out) {
+        long from = (long) row * columns * dtype.bytes();
+        long bytes = (long) count * columns * dtype.bytes();
+        MemorySegment before = weight.asSlice(from, bytes);
+        MemorySegment after = out.asSlice(from, bytes);
         int all = factors.panels().count(columns);
-        int some = Math.max(1, SUMS / factors.panels().size(count, 1));
+        int some = Math.max(1, SUMS / Product.size(count, 1, factors.panels().width()));
         for (int panel = 0; panel < all; panel += some) {
             int end = Math.min(all, panel + some);
-            float[] sums = factors.multiply(kernels, left, count, panel, end, lane);
-            kernels.add(dtype, sums, count, columns, panel, end, weight, out);
+            Product sums = factors.multiply(kernels, left, row, count, panel, end, lane);
+            kernels.add(dtype, sums, count, columns, before, after);
         }
     }
 
@@ -171,18 +183,19 @@ final class Update {
     }
 
     /** Computes what the update of a tile adds, for {@link #change}. */
-    void sum(int tile, Lane lane) throws IOException {
-        Schedule.await(making()).factors().multiply(kernels, tile * tileRows, rows(tile), lane);
+    Product sum(int tile, Lane lane) throws IOException {
+        return Schedule.await(making()).factors().multiply(kernels, tile * tileRows, rows(tile), lane);
     }
 
     /**
-     * What the update of the tile that was summed last adds to an element, before rounding.
+     * What the update of a tile adds to an element, before rounding.
      *
+     * @param sums of that tile
      * @param old the base's element
      */
-    double change(int tile, Lane lane, int row, int column, double old) throws IOException {
+    double change(int tile, Product sums, int row, int column, double old) throws IOException {
         Optional<double[]> scale = Schedule.await(making()).scale();
-        float delta = lane.sums(0)[kernels.panels(dtype).at(row, column, rows(tile))];
+        float delta = sums.get(row, column);
         if (scale.isEmpty()) {
             return delta;
         }
@@ -202,13 +215,12 @@ final class Update {
         return task;
     }
 
-    private void rescale(Prepared own, int tile, float[] sums, MemorySegment weight, MemorySegment out) {
+    private void rescale(Prepared own, int tile, Product sums, MemorySegment weight, MemorySegment out) {
         double[] scale = own.scale().orElseThrow();
-        Panels panels = own.factors().panels();
         for (int row = 0; row < rows(tile); row++) {
             for (int column = 0; column < columns; column++) {
                 long index = (long) row * columns + column;
-                float whole = dtype.getFloat(weight, index) + sums[panels.at(row, column, rows(tile))];
+                float whole = dtype.getFloat(weight, index) + sums.get(row, column);
                 int output = target.transposed() ? column : tile * tileRows + row;
                 dtype.setFloat(out, index, (float) (whole * scale[output]));
             }
@@ -223,7 +235,7 @@ final class Update {
             parts.add(new Factors.Part(product, part.weight()));
             magnitude = product.magnitude();
         }
-        Factors factors = Factors.pack(parts, rows, columns, target.transposed(), kernels.panels(dtype), memory.take());
+        Factors factors = Factors.pack(parts, columns, target.transposed(), kernels.panels(dtype), memory.take());
         return new Prepared(
                 factors, magnitude.isPresent() ? Optional.of(scale(factors, magnitude.get())) : Optional.empty());
     }
@@ -267,12 +279,11 @@ final class Update {
         long width = (long) columns * dtype.bytes();
         MemorySegment weight = lane.weight(count * width);
         task.weight().copy(first * width, weight);
-        float[] sums = factors.multiply(kernels, first, count, lane);
+        Product sums = factors.multiply(kernels, first, count, lane);
         double[] own = target.transposed() ? new double[squares.length] : squares;
         for (int row = 0; row < count; row++) {
             for (int column = 0; column < columns; column++) {
-                float whole = dtype.getFloat(weight, (long) row * columns + column)
-                        + sums[factors.panels().at(row, column, count)];
+                float whole = dtype.getFloat(weight, (long) row * columns + column) + sums.get(row, column);
                 own[target.transposed() ? column : first + row] += (double) whole * whole;
             }
         }

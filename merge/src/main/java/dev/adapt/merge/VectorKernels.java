@@ -48,7 +48,7 @@ final class VectorKernels implements Kernels {
             multiply(factor, 0, factor, 0, 2, i % 2 == 0, sums, 0);
             for (Floats dtype : List.of(Floats.BF16, Floats.F32)) { // F16 takes longest to compile, and is the rarest
                 MemorySegment weight = Arena.ofAuto().allocate((long) columns * dtype.bytes());
-                add(dtype, sums, 1, columns, weight, weight);
+                add(dtype, new Product(sums, panels(dtype), 0, 2), 1, columns, weight, weight);
             }
         }
     }
@@ -102,24 +102,19 @@ final class VectorKernels implements Kernels {
 
     /** @throws IllegalArgumentException if a segment is in the heap */
     @Override
-    public void add(
-            Floats dtype,
-            float[] sums,
-            int rows,
-            int columns,
-            int first,
-            int end,
-            MemorySegment weight,
-            MemorySegment out) {
+    public void add(Floats dtype, Product sums, int rows, int columns, MemorySegment weight, MemorySegment out) {
         long bytes = (long) rows * columns * dtype.bytes();
-        int whole = dtype == Floats.F64 ? first : Math.clamp(columns / WIDTH, first, end);
-        int to = Math.min(columns, end * WIDTH);
+        int whole = dtype == Floats.F64 ? sums.first() : Math.clamp(columns / WIDTH, sums.first(), sums.end());
+        int to = Math.min(columns, sums.end() * WIDTH);
         try {
-            addPanels(
-                    dtype, sums, rows, columns, first, whole, address(weight, bytes), address(out, bytes), weight, out);
-            for (int row = 0; row < rows && whole * WIDTH < to; row++) {
-                ScalarKernels.add(
-                        dtype, panels(dtype), sums, row, rows, first, whole * WIDTH, to, columns, weight, out);
+            long from = address(weight, bytes);
+            long into = address(out, bytes);
+            long width = (long) columns * dtype.bytes();
+            for (int row = 0; row < rows; row++) {
+                addPanels(dtype, sums, row, whole, columns, from + row * width, into + row * width, weight, out);
+                if (whole * WIDTH < to) {
+                    ScalarKernels.add(dtype, sums, row, whole * WIDTH, to, columns, weight, out);
+                }
             }
         } finally {
             Reference.reachabilityFence(weight);
@@ -127,37 +122,30 @@ final class VectorKernels implements Kernels {
         }
     }
 
-    /** By panel, so that the sums are read from first to last; of a weight of 16 bits, each row of a panel is a cache line. */
-    private void addPanels(
+    /** Of a weight of 16 bits, each panel's part of a row is a cache line. */
+    private static void addPanels(
             Floats dtype,
-            float[] sums,
-            int rows,
-            int columns,
-            int first,
+            Product sums,
+            int row,
             int end,
+            int columns,
             long from,
-            long to,
+            long into,
             MemorySegment weight,
             MemorySegment out) {
-        long width = (long) columns * dtype.bytes();
-        int step = Panels.padded(rows) * WIDTH;
-        for (int panel = first; panel < end; panel++) {
+        int at = sums.at(row, sums.first());
+        for (int panel = sums.first(); panel < end; panel++) {
             int column = panel * WIDTH;
             long offset = (long) column * dtype.bytes();
-            int at = (panel - first) * step;
-            for (int row = 0; row < rows; row++) {
-                boolean done = switch (dtype) {
-                    case BF16 -> addBfloat16(sums, at, from + offset, to + offset);
-                    case F16 -> addFloat16(sums, at, from + offset, to + offset);
-                    default -> addFloat32(sums, at, from + offset, to + offset);
-                };
-                if (!done) {
-                    ScalarKernels.add(
-                            dtype, panels(dtype), sums, row, rows, first, column, column + WIDTH, columns, weight, out);
-                }
-                at += WIDTH;
-                offset += width;
+            boolean done = switch (dtype) {
+                case BF16 -> addBfloat16(sums.values(), at, from + offset, into + offset);
+                case F16 -> addFloat16(sums.values(), at, from + offset, into + offset);
+                default -> addFloat32(sums.values(), at, from + offset, into + offset);
+            };
+            if (!done) {
+                ScalarKernels.add(dtype, sums, row, column, column + WIDTH, columns, weight, out);
             }
+            at += Panels.ROWS * WIDTH;
         }
     }
 

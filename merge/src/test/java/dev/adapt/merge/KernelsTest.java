@@ -76,17 +76,15 @@ class KernelsTest {
         Panels panels = kernels.panels(dtype);
         int rank = Math.toIntExact(product.left().shape().dim(1));
         MemorySegment out = Arena.ofAuto().allocate(weight.byteSize());
-        try (FactorMemory memory = new FactorMemory(
-                        Factors.leftSize(first + rows, rank), Factors.rightSize(columns, rank, panels));
-                Lane lane = new Lane()) {
-            Factors factors = Factors.pack(
-                    List.of(new Factors.Part(product, 1)), first + rows, columns, transposed, panels, memory.take());
+        float[] packed = new float[Factors.rightSize(columns, rank, panels)];
+        try (Lane lane = new Lane()) {
+            Factors factors = Factors.pack(List.of(new Factors.Part(product, 1)), columns, transposed, panels, packed);
             kernels.add(dtype, factors.multiply(kernels, first, rows, lane), rows, columns, weight, out);
             float[] left = factors.left(first, rows, lane);
             MemorySegment byPanel = Arena.ofAuto().allocate(weight.byteSize());
             for (int panel = 0; panel < panels.count(columns); panel++) {
-                float[] sums = factors.multiply(kernels, left, rows, panel, panel + 1, lane);
-                kernels.add(dtype, sums, rows, columns, panel, panel + 1, weight, byPanel);
+                Product sums = factors.multiply(kernels, left, 0, rows, panel, panel + 1, lane);
+                kernels.add(dtype, sums, rows, columns, weight, byPanel);
             }
             assertEquals(-1, out.mismatch(byPanel), "one panel after the other");
         }
@@ -120,9 +118,10 @@ class KernelsTest {
             List<MemorySegment> results = new ArrayList<>();
             for (int i = 0; i < 2; i++) {
                 Panels panels = BOTH.get(i).panels(dtype);
-                float[] sums = new float[panels.size(1, columns)];
+                int all = panels.count(columns);
+                Product sums = new Product(new float[Product.size(1, all, panels.width())], panels, 0, all);
                 for (int column = 0; column < columns; column++) {
-                    sums[panels.at(0, column, 1)] = changes[column];
+                    sums.values()[sums.at(0, column / panels.width()) + panels.lane(column)] = changes[column];
                 }
                 results.add(Arena.ofAuto().allocate(weight.byteSize()));
                 BOTH.get(i).add(dtype, sums, 1, columns, weight, results.getLast());

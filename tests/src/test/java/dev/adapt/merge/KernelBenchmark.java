@@ -52,6 +52,7 @@ public class KernelBenchmark {
     private Factors factors;
     private final Lane lane = new Lane();
     private MemorySegment tile = MemorySegment.NULL;
+    private Product sums = new Product(new float[0], new Panels(1, false), 0, 0);
 
     /** Prints the machine's peak and runs JMH. */
     public static void main(String[] args) throws Exception {
@@ -73,10 +74,10 @@ public class KernelBenchmark {
         Random random = new Random(1);
         LowRank<Tensor> product = new LowRank<>(random(random, ROWS, rank), random(random, rank, COLUMNS), 1);
         Panels panels = kernels.panels(floats);
-        FactorMemory.Slot memory =
-                new FactorMemory(Factors.leftSize(ROWS, rank), Factors.rightSize(COLUMNS, rank, panels)).take();
-        factors = Factors.pack(List.of(new Factors.Part(product, 1)), ROWS, COLUMNS, false, panels, memory);
+        float[] right = new float[Factors.rightSize(COLUMNS, rank, panels)];
+        factors = Factors.pack(List.of(new Factors.Part(product, 1)), COLUMNS, false, panels, right);
         tile = Arena.ofAuto().allocate((long) ROWS * COLUMNS * floats.bytes(), 64);
+        sums = new Product(new float[ROWS * COLUMNS], panels, 0, panels.count(COLUMNS));
     }
 
     private static Tensor random(Random random, int rows, int columns) {
@@ -90,7 +91,7 @@ public class KernelBenchmark {
     /** The product alone. */
     @Benchmark
     @OperationsPerInvocation(ROWS * COLUMNS)
-    public float[] multiply() {
+    public Product multiply() {
         return factors.multiply(kernels, 0, ROWS, lane);
     }
 
@@ -98,7 +99,7 @@ public class KernelBenchmark {
     @Benchmark
     @OperationsPerInvocation(ROWS * COLUMNS)
     public MemorySegment add() {
-        kernels.add(floats, lane.sums(ROWS * COLUMNS), ROWS, COLUMNS, tile, tile);
+        kernels.add(floats, sums, ROWS, COLUMNS, tile, tile);
         return tile;
     }
 }
