@@ -1,12 +1,16 @@
 package dev.adapt.formats;
 
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadFeature;
-import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
@@ -22,9 +26,10 @@ import java.util.Optional;
  * @param path the file, for messages
  */
 public record JsonDocument(Path path, ObjectNode json) {
-    private static final JsonMapper JSON = JsonMapper.builder()
+    // the tree is built here and not by an ObjectMapper, the making of which takes longer than most commands have to
+    // wait for
+    private static final JsonFactory JSON = JsonFactory.builder()
             .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .build();
 
     /**
@@ -42,20 +47,61 @@ public record JsonDocument(Path path, ObjectNode json) {
      * @throws FormatException if it is not one JSON object in UTF-8, with each key once
      */
     public static JsonDocument parse(Path path, byte[] bytes) {
-        try {
-            String text = StandardCharsets.UTF_8
-                    .newDecoder()
-                    .decode(ByteBuffer.wrap(bytes))
-                    .toString();
-            if (JSON.readTree(text) instanceof ObjectNode object) {
-                return new JsonDocument(path, object);
+        try (JsonParser parser = JSON.createParser(StandardCharsets.UTF_8
+                .newDecoder()
+                .decode(ByteBuffer.wrap(bytes))
+                .toString())) {
+            if (parser.nextToken() != JsonToken.START_OBJECT) {
+                throw new FormatException(path, "must hold one JSON object");
             }
-            throw new FormatException(path, "must hold one JSON object");
+            ObjectNode json = object(parser);
+            if (parser.nextToken() != null) {
+                throw new FormatException(path, "is not valid JSON: something follows the object");
+            }
+            return new JsonDocument(path, json);
         } catch (CharacterCodingException e) {
             throw new FormatException(path, "is not valid UTF-8", e);
         } catch (JsonProcessingException e) {
             throw new FormatException(path, "is not valid JSON: " + e.getOriginalMessage(), e);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e); // text in memory is always readable
         }
+    }
+
+    private static ObjectNode object(JsonParser parser) throws IOException {
+        ObjectNode object = JsonNodeFactory.instance.objectNode();
+        for (String field = parser.nextFieldName(); field != null; field = parser.nextFieldName()) {
+            object.set(field, value(parser, parser.nextToken()));
+        }
+        return object;
+    }
+
+    private static ArrayNode array(JsonParser parser) throws IOException {
+        ArrayNode array = JsonNodeFactory.instance.arrayNode();
+        for (JsonToken token = parser.nextToken(); token != JsonToken.END_ARRAY; token = parser.nextToken()) {
+            array.add(value(parser, token));
+        }
+        return array;
+    }
+
+    private static JsonNode value(JsonParser parser, JsonToken token) throws IOException {
+        JsonNodeFactory nodes = JsonNodeFactory.instance;
+        return switch (token) {
+            case START_OBJECT -> object(parser);
+            case START_ARRAY -> array(parser);
+            case VALUE_STRING -> nodes.textNode(parser.getText());
+            case VALUE_TRUE -> nodes.booleanNode(true);
+            case VALUE_FALSE -> nodes.booleanNode(false);
+            case VALUE_NULL -> nodes.nullNode();
+            case VALUE_NUMBER_FLOAT -> nodes.numberNode(parser.getDoubleValue());
+            case VALUE_NUMBER_INT ->
+                switch (parser.getNumberType()) {
+                    case INT -> nodes.numberNode(parser.getIntValue());
+                    case LONG -> nodes.numberNode(parser.getLongValue());
+                    default -> nodes.numberNode(parser.getBigIntegerValue());
+                };
+            default -> throw new IllegalStateException("a parser of text gave " + token);
+        };
     }
 
     /** The object as indented text. */

@@ -1,6 +1,6 @@
 package dev.adapt.merge;
 
-import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
@@ -331,7 +331,7 @@ public final class Merger {
                 total += tensor.bytes();
             }
         }
-        ObjectNode metadata = base.index().map(ShardIndex::metadata).orElseGet(new JsonMapper()::createObjectNode);
+        ObjectNode metadata = base.index().map(ShardIndex::metadata).orElseGet(JsonNodeFactory.instance::objectNode);
         return ShardIndex.of(files, total, metadata);
     }
 }
