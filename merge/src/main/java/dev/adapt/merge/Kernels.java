@@ -30,10 +30,13 @@ public sealed interface Kernels permits ScalarKernels, VectorKernels {
      */
     void add(Floats dtype, Product sums, int rows, int columns, MemorySegment weight, MemorySegment out);
 
+    /** Has their code compiled ahead of the first use; for a thread beside the one that plans what they will do. */
+    default void compile() {}
+
     /** The vector kernels where the JVM was started with the Vector API's module, else the scalar ones. */
     static Kernels best() {
         return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()
-                ? VectorKernels.compiling()
+                ? new VectorKernels()
                 : new ScalarKernels();
     }
 }

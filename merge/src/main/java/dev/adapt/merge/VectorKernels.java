@@ -30,17 +30,11 @@ final class VectorKernels implements Kernels {
     private static final int CALLS = 50;
 
     /**
-     * The kernels, whose code a thread of its own makes ready while the caller plans what to do with them. The Vector API is
-     * a thousand times slower until C2 has compiled it: for a second, no tile would be done. The launcher tells Java to
-     * compile these methods at once.
+     * The Vector API is a thousand times slower until C2 has compiled it: for a second, no tile would be done. The launcher tells
+     * Java to compile these methods at once.
      */
-    static VectorKernels compiling() {
-        VectorKernels kernels = new VectorKernels();
-        Thread.ofPlatform().daemon().name("compile-kernels").start(kernels::compile);
-        return kernels;
-    }
-
-    private void compile() {
+    @Override
+    public void compile() {
         int columns = WIDTH + 1;
         float[] factor = new float[2 * WIDTH];
         for (int i = 0; i < CALLS; i++) {

@@ -31,11 +31,11 @@ public sealed interface AdapterMethod permits Lora, Vera, CondLora, Lors {
             case Vera.PEFT_TYPE -> Vera.of(config, metadata);
             case CondLora.PEFT_TYPE -> CondLora.of(config);
             case Lors.PEFT_TYPE -> Lors.of(config);
-            case String other ->
+            default ->
                 throw new FormatException(
                         config.path(),
                         "peft_type",
-                        "\"" + other + "\" is not supported, expected one of: "
+                        "\"" + config.peftType() + "\" is not supported, expected one of: "
                                 + String.join(
                                         ", ", Lora.PEFT_TYPE, Vera.PEFT_TYPE, CondLora.PEFT_TYPE, Lors.PEFT_TYPE));
         };
