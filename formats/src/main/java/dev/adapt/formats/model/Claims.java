@@ -31,6 +31,9 @@ record Claims(Adapter adapter, Set<String> body, UnaryOperator<String> canonical
         TargetModules targets = adapter.config().targetModules();
         Set<String> held = new LinkedHashSet<>();
         adapter.modules().forEach(module -> held.add(canonical.apply(module)));
+        if (held.containsAll(body)) {
+            return List.of();
+        }
         Map<String, String> missing = new LinkedHashMap<>();
         for (String name : candidates()) {
             String own = canonical.apply(name);
