@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
 /**
@@ -16,6 +17,7 @@ import java.util.stream.Stream;
  */
 record Measured(double seconds, double cpuSeconds, long peakResident, long peakAnonymous) {
     private static final int TICKS_PER_SECOND = 100;
+    private static final int POLL_MILLIS = 20;
 
     /**
      * Runs a process to its end.
@@ -34,12 +36,12 @@ record Measured(double seconds, double cpuSeconds, long peakResident, long peakA
             Path status = Path.of("/proc", Long.toString(process.pid()), "status");
             long resident = 0;
             long anonymous = 0;
-            while (process.isAlive()) {
+            // rarely: on few cores, who watches takes from what he measures
+            do {
                 resident = Math.max(resident, kilobytes(status, "VmHWM:"));
                 anonymous = Math.max(anonymous, kilobytes(status, "RssAnon:"));
-                Thread.sleep(2);
-            }
-            int exitCode = process.waitFor();
+            } while (!process.waitFor(POLL_MILLIS, TimeUnit.MILLISECONDS));
+            int exitCode = process.exitValue();
             double seconds = (System.nanoTime() - start) / 1e9;
             if (exitCode != 0) {
                 throw new IllegalStateException(

@@ -160,10 +160,15 @@ final class MergeBenchmark implements Callable<Integer> {
         List<Measured> merges = new ArrayList<>();
         List<Measured> syncedMerges = new ArrayList<>();
         Path copy = work.resolve("copy.safetensors");
+        // the file system is busy for a while with what was synced and is deleted: what is not synced comes first
+        Measured.run(List.of("sync"));
         for (int run = 0; run < runs; run++) {
-            copies.add(deleting(copy, List.of("cp", base.toString(), copy.toString())));
+            copies.add(measured(base, copy, List.of("cp", base.toString(), copy.toString())));
             merges.add(merge(work, base, adapter, count, "--no-fsync"));
-            synced.add(deleting(copy, List.of("sh", "-c", "cp '" + base + "' '" + copy + "' && sync '" + copy + "'")));
+        }
+        for (int run = 0; run < runs; run++) {
+            synced.add(measured(
+                    base, copy, List.of("sh", "-c", "cp '" + base + "' '" + copy + "' && sync '" + copy + "'")));
             syncedMerges.add(merge(work, base, adapter, count));
         }
         double read = bytes / machine.readBytes();
@@ -232,7 +237,7 @@ final class MergeBenchmark implements Callable<Integer> {
     private static Measured merge(Path work, Path base, Path adapter, int count, String... options)
             throws IOException, InterruptedException {
         Path out = work.resolve("merged.safetensors");
-        return deleting(out, mergeCommand(base, adapter, out, count, options));
+        return measured(base, out, mergeCommand(base, adapter, out, count, options));
     }
 
     private static List<String> mergeCommand(Path base, Path adapter, Path out, int count, String... options) {
@@ -243,8 +248,15 @@ final class MergeBenchmark implements Callable<Integer> {
         return command;
     }
 
-    private static Measured deleting(Path out, List<String> command) throws IOException, InterruptedException {
+    /**
+     * Runs a command that writes a file, and deletes it. Virtual machines give freed memory back to their host within seconds, and
+     * to get it anew costs more than the copy: before each command, a copy that is deleted at once leaves what it will need.
+     */
+    private static Measured measured(Path base, Path out, List<String> command)
+            throws IOException, InterruptedException {
         Files.deleteIfExists(out);
+        Measured.run(List.of("cp", base.toString(), out.toString()));
+        Files.delete(out);
         Measured measured = Measured.run(command);
         Files.delete(out);
         return measured;
