@@ -238,14 +238,7 @@ record Factors(List<Side> left, float[] right, int columns, int rank, Panels pan
         Product sums = new Product(lane.sums(Product.size(count, end - first, width)), panels, first, end);
         int step = DEPTH / width;
         for (int k = 0; k < rank; k += step) {
-            int depth = Math.min(step, rank - k);
-            for (int panel = first; panel < end; panel++) {
-                int rightAt = (panel * rank + k) * width;
-                for (int block = 0; block < count; block += Panels.ROWS) {
-                    int leftAt = (row + block) * rank + k * Panels.ROWS;
-                    kernels.multiply(left, leftAt, right, rightAt, depth, k > 0, sums.values(), sums.at(block, panel));
-                }
-            }
+            kernels.multiply(this, left, row, count, k, Math.min(step, rank - k), sums);
         }
         return sums;
     }

@@ -12,14 +12,14 @@ public sealed interface Kernels permits ScalarKernels, VectorKernels {
     Panels panels(Floats dtype);
 
     /**
-     * The product of {@link Panels#ROWS} rows and one panel, over {@code depth} values of k.
+     * The product of some rows and panels, over some values of k.
      *
-     * @param left from {@code leftAt} on, [depth, ROWS]
-     * @param right from {@code rightAt} on, [depth, panel]
-     * @param more whether the sums go on from those of smaller k
-     * @param sums from {@code at} on, [ROWS, panel]
+     * @param left as {@link Factors#left} packs it, of rows of which it takes {@code rows} from {@code row} on
+     * @param row begins a block
+     * @param k the first of {@code depth} values; if it is not 0, the sums go on from those of smaller k
+     * @param sums the panels to compute
      */
-    void multiply(float[] left, int leftAt, float[] right, int rightAt, int depth, boolean more, float[] sums, int at);
+    void multiply(Factors factors, float[] left, int row, int rows, int k, int depth, Product sums);
 
     /**
      * Adds some panels of a product to a weight.

@@ -13,16 +13,26 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
-    public void multiply(
-            float[] left, int leftAt, float[] right, int rightAt, int depth, boolean more, float[] sums, int at) {
-        for (int row = 0; row < Panels.ROWS; row++) {
-            for (int lane = 0; lane < WIDTH; lane++) {
-                float sum = more ? sums[at + row * WIDTH + lane] : 0;
-                for (int k = 0; k < depth; k++) {
-                    sum = Math.fma(left[leftAt + k * Panels.ROWS + row], right[rightAt + k * WIDTH + lane], sum);
-                }
-                sums[at + row * WIDTH + lane] = sum;
+    public void multiply(Factors factors, float[] left, int row, int rows, int k, int depth, Product sums) {
+        int rank = factors.rank();
+        for (int panel = sums.first(); panel < sums.end(); panel++) {
+            int rightAt = (panel * rank + k) * WIDTH;
+            for (int i = 0; i < rows; i++) {
+                int leftAt = (row + i) / Panels.ROWS * Panels.ROWS * rank + k * Panels.ROWS + i % Panels.ROWS;
+                multiply(left, leftAt, factors.right(), rightAt, depth, k > 0, sums.values(), sums.at(i, panel));
             }
+        }
+    }
+
+    /** One row of a block, whose elements are {@link Panels#ROWS} apart in the left factor. */
+    private static void multiply(
+            float[] left, int leftAt, float[] right, int rightAt, int depth, boolean more, float[] sums, int at) {
+        for (int lane = 0; lane < WIDTH; lane++) {
+            float sum = more ? sums[at + lane] : 0;
+            for (int k = 0; k < depth; k++) {
+                sum = Math.fma(left[leftAt + k * Panels.ROWS], right[rightAt + k * WIDTH + lane], sum);
+            }
+            sums[at + lane] = sum;
         }
     }
 

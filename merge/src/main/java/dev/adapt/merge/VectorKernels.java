@@ -31,19 +31,21 @@ final class VectorKernels implements Kernels {
 
     /**
      * The Vector API is a thousand times slower until C2 has compiled it: for a second, no tile would be done. The launcher tells
-     * Java to compile these methods at once.
+     * Java to compile these methods at once. Of the dtypes, only that of most large models is compiled: the others' code waits for its first use.
      */
     @Override
     public void compile() {
         int columns = WIDTH + 1;
-        float[] factor = new float[2 * WIDTH];
+        float[] factor = new float[4 * WIDTH];
+        Panels panels = panels(Floats.BF16);
+        Factors factors = new Factors(List.of(), factor, columns, 2, panels);
+        Product sums = new Product(new float[2 * Panels.ROWS * WIDTH], panels, 0, 2);
+        MemorySegment weight = Arena.ofAuto().allocate((long) columns * Floats.BF16.bytes());
         for (int i = 0; i < CALLS; i++) {
-            float[] sums = new float[2 * Panels.ROWS * WIDTH];
-            multiply(factor, 0, factor, 0, 2, i % 2 == 0, sums, 0);
-            for (Floats dtype : List.of(Floats.BF16, Floats.F32)) { // F16 takes longest to compile, and is the rarest
-                MemorySegment weight = Arena.ofAuto().allocate((long) columns * dtype.bytes());
-                add(dtype, new Product(sums, panels(dtype), 0, 2), 1, columns, weight, weight);
-            }
+            multiply(factors, factor, 0, 1, i % 2, 1, sums);
+            add(Floats.BF16, sums, 1, columns, weight, weight);
+            // called twice as often as what it calls, it is compiled before, with all of that in it
+            add(Floats.BF16, sums, 0, columns, weight, weight);
         }
     }
 
@@ -52,9 +54,23 @@ final class VectorKernels implements Kernels {
         return new Panels(LANES, dtype.bytes() == Short.BYTES);
     }
 
-    /** Eight sums stay in registers: on AVX2 they, two vectors of the right factor and a broadcast take 11 of 16. */
     @Override
-    public void multiply(
+    public void multiply(Factors factors, float[] left, int row, int rows, int k, int depth, Product sums) {
+        int rank = factors.rank();
+        for (int panel = sums.first(); panel < sums.end(); panel++) {
+            int rightAt = (panel * rank + k) * WIDTH;
+            for (int block = 0; block < rows; block += Panels.ROWS) {
+                int leftAt = (row + block) * rank + k * Panels.ROWS;
+                multiply(left, leftAt, factors.right(), rightAt, depth, k > 0, sums.values(), sums.at(block, panel));
+            }
+        }
+    }
+
+    /**
+     * One block and one panel. Eight sums stay in registers: on AVX2 they, two vectors of the right factor and a broadcast take 11
+     * of 16.
+     */
+    private static void multiply(
             float[] left, int leftAt, float[] right, int rightAt, int depth, boolean more, float[] sums, int at) {
         FloatVector s00 = start(more, sums, at);
         FloatVector s01 = start(more, sums, at + LANES);
