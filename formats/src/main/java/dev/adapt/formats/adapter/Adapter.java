@@ -155,8 +155,8 @@ public record Adapter(
         if (!Files.exists(folder)) {
             throw new NoSuchFileException(folder.toString());
         }
-        List<Path> inside = within(folder);
-        if (!Files.exists(folder.resolve(AdapterConfig.FILE)) && !inside.isEmpty()) {
+        List<Path> inside = Files.exists(folder.resolve(AdapterConfig.FILE)) ? List.of() : within(folder);
+        if (!inside.isEmpty()) {
             throw new NoSuchFileException(
                     folder.toString(),
                     null,

@@ -193,16 +193,18 @@ final class HeaderReader {
                     name,
                     "data_offsets must be [begin, end], found " + Arrays.toString(offsets));
         }
-        String what = "shape " + shape + " of " + dtype;
         long bits;
         try {
             bits = Math.multiplyExact(shape.elements(), dtype.bits());
         } catch (ArithmeticException e) {
-            throw fault(SafetensorsRule.OVERFLOW, entry, name, what + " overflows");
+            throw fault(SafetensorsRule.OVERFLOW, entry, name, what(dtype, shape) + " overflows");
         }
         if (bits % 8 != 0) {
             throw fault(
-                    SafetensorsRule.MISALIGNED, entry, name, "is misaligned: " + what + " does not fill whole bytes");
+                    SafetensorsRule.MISALIGNED,
+                    entry,
+                    name,
+                    "is misaligned: " + what(dtype, shape) + " does not fill whole bytes");
         }
         long given = offsets[1] - offsets[0];
         if (bits / 8 != given) {
@@ -210,9 +212,13 @@ final class HeaderReader {
                     SafetensorsRule.SIZE,
                     entry,
                     name,
-                    what + " needs " + bits / 8 + " bytes, the header gives " + given);
+                    what(dtype, shape) + " needs " + bits / 8 + " bytes, the header gives " + given);
         }
         return new TensorInfo(name, dtype, shape, offsets[0], offsets[1]);
+    }
+
+    private static String what(Dtype dtype, Shape shape) {
+        return "shape " + shape + " of " + dtype;
     }
 
     /** The tensors in the order of their data, which must cover the data section exactly. */
