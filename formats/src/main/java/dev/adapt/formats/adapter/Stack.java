@@ -8,6 +8,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The layers of a model that have one place in it at all depths.
@@ -39,6 +40,17 @@ public record Stack(String name) {
         Iterator<String> numbers =
                 NUMBER.matcher(like).results().map(MatchResult::group).iterator();
         return PLACE.matcher(name).replaceAll(place -> numbers.hasNext() ? numbers.next() : place.group());
+    }
+
+    // the methods that a record has of itself are made where they are first called: 10 ms of each start of a merge
+    @Override
+    public boolean equals(@Nullable Object other) {
+        return other instanceof Stack stack && name.equals(stack.name);
+    }
+
+    @Override
+    public int hashCode() {
+        return name.hashCode();
     }
 
     /** Targets by their stack, in the order they come. */

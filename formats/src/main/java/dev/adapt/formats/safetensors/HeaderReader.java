@@ -23,10 +23,10 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
@@ -159,8 +159,11 @@ final class HeaderReader {
 
     private Dtype readDtype(String name) throws IOException {
         String text = parser.getText();
-        return Dtype.named(text)
-                .orElseThrow(() -> fault(SafetensorsRule.UNKNOWN_DTYPE, name, "has the unknown dtype " + text));
+        Optional<Dtype> dtype = Dtype.named(text);
+        if (dtype.isEmpty()) {
+            throw fault(SafetensorsRule.UNKNOWN_DTYPE, name, "has the unknown dtype " + text);
+        }
+        return dtype.get();
     }
 
     private long[] readNumbers(SafetensorsRule rule, String name, String field) throws IOException {
@@ -221,10 +224,15 @@ final class HeaderReader {
         return "shape " + shape + " of " + dtype;
     }
 
+    private static int byPlace(TensorInfo left, TensorInfo right) {
+        int begins = Long.compare(left.begin(), right.begin());
+        return begins != 0 ? begins : Long.compare(left.end(), right.end());
+    }
+
     /** The tensors in the order of their data, which must cover the data section exactly. */
     private List<TensorInfo> placed(long dataOffset, long fileBytes) {
         // empty tensors lie between others: ordering by end too keeps them before what starts where they do
-        tensors.sort(Comparator.comparingLong(TensorInfo::begin).thenComparingLong(TensorInfo::end));
+        tensors.sort(HeaderReader::byPlace);
         long found = fileBytes - dataOffset;
         long at = 0;
         for (TensorInfo tensor : tensors) {

@@ -59,7 +59,10 @@ final class MergeBenchmark implements Callable<Integer> {
     @Option(names = "--threads", split = ",", paramLabel = "N", description = "threads to merge with")
     private List<Integer> threads = List.of(1, 2);
 
-    @Option(names = "--runs", paramLabel = "N", description = "pairs of cp and merge; medians are printed")
+    @Option(
+            names = "--runs",
+            paramLabel = "N",
+            description = "pairs of cp and merge, each run once before; medians are printed")
     private int runs = 5;
 
     @Option(
@@ -163,12 +166,11 @@ final class MergeBenchmark implements Callable<Integer> {
         // the file system is busy for a while with what was synced and is deleted: what is not synced comes first
         Measured.run(List.of("sync"));
         for (int run = 0; run < runs; run++) {
-            copies.add(measured(base, copy, List.of("cp", base.toString(), copy.toString())));
+            copies.add(measured(copy, List.of("cp", base.toString(), copy.toString())));
             merges.add(merge(work, base, adapter, count, "--no-fsync"));
         }
         for (int run = 0; run < runs; run++) {
-            synced.add(measured(
-                    base, copy, List.of("sh", "-c", "cp '" + base + "' '" + copy + "' && sync '" + copy + "'")));
+            synced.add(measured(copy, List.of("sh", "-c", "cp '" + base + "' '" + copy + "' && sync '" + copy + "'")));
             syncedMerges.add(merge(work, base, adapter, count));
         }
         double read = bytes / machine.readBytes();
@@ -237,7 +239,7 @@ final class MergeBenchmark implements Callable<Integer> {
     private static Measured merge(Path work, Path base, Path adapter, int count, String... options)
             throws IOException, InterruptedException {
         Path out = work.resolve("merged.safetensors");
-        return measured(base, out, mergeCommand(base, adapter, out, count, options));
+        return measured(out, mergeCommand(base, adapter, out, count, options));
     }
 
     private static List<String> mergeCommand(Path base, Path adapter, Path out, int count, String... options) {
@@ -250,12 +252,12 @@ final class MergeBenchmark implements Callable<Integer> {
 
     /**
      * Runs a command that writes a file, and deletes it. Virtual machines give freed memory back to their host within seconds, and
-     * to get it anew costs more than the copy: before each command, a copy that is deleted at once leaves what it will need.
+     * to get it anew costs more than the copy: the command is run before, and what it wrote deleted at once, so that it finds the
+     * memory it needs.
      */
-    private static Measured measured(Path base, Path out, List<String> command)
-            throws IOException, InterruptedException {
+    private static Measured measured(Path out, List<String> command) throws IOException, InterruptedException {
         Files.deleteIfExists(out);
-        Measured.run(List.of("cp", base.toString(), out.toString()));
+        Measured.run(command);
         Files.delete(out);
         Measured measured = Measured.run(command);
         Files.delete(out);
