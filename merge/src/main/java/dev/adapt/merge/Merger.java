@@ -234,6 +234,7 @@ public final class Merger {
     private static void write(List<Result> results, int file, Optional<UndoWriter> undo) throws IOException {
         Settings settings = results.getFirst().merger().settings;
         List<SafetensorsWriter> writers = new ArrayList<>();
+        List<Reservation> reserved = new ArrayList<>();
         List<Pass.Destination> destinations = new ArrayList<>();
         try {
             for (Result result : results) {
@@ -246,6 +247,10 @@ public final class Merger {
                         ? share(result, file)
                         : SafetensorsWriter.create(result.file(output), output.header());
                 writers.add(writer);
+                if (!settings.shared()) {
+                    reserved.add(Reservation.begin(
+                            result.file(output), output.header().fileBytes()));
+                }
                 destinations.add(new Pass.Destination(
                         settings.shared() ? Patch.touched(output) : output,
                         writer,
@@ -255,6 +260,7 @@ public final class Merger {
                 new Pass(settings.kernels(), settings.written()).run(destinations, settings.threads());
             }
         } finally {
+            reserved.forEach(Reservation::close);
             for (SafetensorsWriter writer : writers) {
                 writer.close();
             }
