@@ -116,7 +116,7 @@ final class Pass {
                     case MergePlan.Task.Copy copy -> {
                         place = new Place(copy.file(), copy.position());
                         FileChannel channel = source(copy.file());
-                        at(others, place).add(() -> copy(copy, destination, channel));
+                        at(others, place).add(() -> copy(copy, writer, channel));
                     }
                     case MergePlan.Task.Replace replace -> at(others, place).add(() -> replace(replace, destination));
                     case MergePlan.Task.Adapt adapt -> {
@@ -214,12 +214,11 @@ final class Pass {
         });
     }
 
-    private void copy(MergePlan.Task.Copy copy, Destination destination, FileChannel channel) {
+    private void copy(MergePlan.Task.Copy copy, QueuedWriter writer, FileChannel channel) {
         schedule.add(Math.toIntExact(Math.ceilDiv(copy.bytes(), (long) PIECE)), (piece, lane) -> {
             long from = (long) piece * PIECE;
             long bytes = Math.min(PIECE, copy.bytes() - from);
-            destination.writer().transfer(channel, copy.position() + from, bytes, copy.offset() + from);
-            written.add(bytes);
+            writer.copy(channel, copy.position() + from, bytes, copy.offset() + from);
         });
     }
 

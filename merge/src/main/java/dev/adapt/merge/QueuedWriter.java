@@ -4,24 +4,56 @@ import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
-import java.util.Queue;
-import java.util.concurrent.ConcurrentLinkedQueue;
+import java.nio.channels.FileChannel;
+import java.util.Deque;
+import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * One file, written by several threads. Linux lets one thread at a time write to a file, and the others spin until it is
- * done: here a thread that would have to leaves its tile to the one that writes, and goes on with the next.
+ * done: here a thread that would have to leaves what it has to the one that writes, and goes on with the next.
  */
 final class QueuedWriter {
     private final SafetensorsWriter writer;
     private final TileBuffers buffers;
     private final LongAdder written;
-    private final Queue<Tile> waiting = new ConcurrentLinkedQueue<>();
+    private final Deque<Job> waiting = new ConcurrentLinkedDeque<>();
     private final ReentrantLock writing = new ReentrantLock();
     private boolean failed;
 
-    private record Tile(TensorInfo place, long offset, MemorySegment buffer, long bytes) {}
+    /** What is to be written. */
+    private interface Job {
+        void run() throws IOException;
+
+        /** What follows, whether it was run or not. */
+        void end();
+    }
+
+    private record Tile(QueuedWriter to, TensorInfo place, long offset, MemorySegment buffer, long bytes)
+            implements Job {
+        @Override
+        public void run() throws IOException {
+            to.writer.write(place, offset, buffer.asSlice(0, bytes));
+            to.written.add(bytes);
+        }
+
+        @Override
+        public void end() {
+            to.buffers.giveBack(buffer);
+        }
+    }
+
+    private record Copy(QueuedWriter to, FileChannel source, long position, long bytes, long offset) implements Job {
+        @Override
+        public void run() throws IOException {
+            to.writer.transfer(source, position, bytes, offset);
+            to.written.add(bytes);
+        }
+
+        @Override
+        public void end() {}
+    }
 
     /**
      * A queue before a file.
@@ -43,30 +75,43 @@ final class QueuedWriter {
      * @throws IOException if this or another's tile cannot be written; none is after that
      */
     void write(TensorInfo place, long offset, MemorySegment buffer, long bytes) throws IOException {
-        waiting.add(new Tile(place, offset, buffer, bytes));
+        waiting.addFirst(new Tile(this, place, offset, buffer, bytes)); // before copies, which hold no buffer
+        writeWaiting();
+    }
+
+    /**
+     * Copies bytes of another file, or has another thread do so, as {@link #write} does.
+     *
+     * @param offset where they belong, in bytes from the start of the data section
+     */
+    void copy(FileChannel source, long position, long bytes, long offset) throws IOException {
+        waiting.addLast(new Copy(this, source, position, bytes, offset));
+        writeWaiting();
+    }
+
+    private void writeWaiting() throws IOException {
         // again after the lock is free: one may have come when the queue had been found empty and the lock was still
         // held
         while (!waiting.isEmpty() && writing.tryLock()) {
             try {
-                writeWaiting();
+                writeAll();
             } finally {
                 writing.unlock();
             }
         }
     }
 
-    private void writeWaiting() throws IOException {
-        for (Tile tile = waiting.poll(); tile != null; tile = waiting.poll()) {
+    private void writeAll() throws IOException {
+        for (Job job = waiting.poll(); job != null; job = waiting.poll()) {
             try {
                 if (!failed) {
-                    writer.write(tile.place(), tile.offset(), tile.buffer().asSlice(0, tile.bytes()));
-                    written.add(tile.bytes());
+                    job.run();
                 }
             } catch (IOException | RuntimeException e) {
                 failed = true;
                 throw e;
             } finally {
-                buffers.giveBack(tile.buffer());
+                job.end();
             }
         }
     }
