@@ -5,7 +5,10 @@ import dev.adapt.formats.safetensors.TensorInfo;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
+import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.ReentrantLock;
@@ -90,18 +93,28 @@ final class QueuedWriter {
     }
 
     private void writeWaiting() throws IOException {
+        List<Exception> failures = new ArrayList<>();
         // again after the lock is free: one may have come when the queue had been found empty and the lock was still
         // held
         while (!waiting.isEmpty() && writing.tryLock()) {
             try {
-                writeAll();
+                writeAll().ifPresent(failures::add);
             } finally {
                 writing.unlock();
             }
         }
+        for (Exception failure : failures) {
+            switch (failure) {
+                case IOException io -> throw io;
+                case RuntimeException runtime -> throw runtime;
+                default -> throw new IllegalStateException(failure);
+            }
+        }
     }
 
-    private void writeAll() throws IOException {
+    /** Ends all jobs that wait, also after a failure: their buffers are what other threads wait for. */
+    private Optional<Exception> writeAll() {
+        Optional<Exception> failure = Optional.empty();
         for (Job job = waiting.poll(); job != null; job = waiting.poll()) {
             try {
                 if (!failed) {
@@ -109,10 +122,11 @@ final class QueuedWriter {
                 }
             } catch (IOException | RuntimeException e) {
                 failed = true;
-                throw e;
+                failure = Optional.of(e);
             } finally {
                 job.end();
             }
         }
+        return failure;
     }
 }
