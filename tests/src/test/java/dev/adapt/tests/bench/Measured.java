@@ -5,7 +5,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
-import java.util.stream.Stream;
 
 /**
  * What a process cost, as Linux accounts for it.
@@ -17,7 +16,7 @@ import java.util.stream.Stream;
  */
 record Measured(double seconds, double cpuSeconds, long peakResident, long peakAnonymous) {
     private static final int TICKS_PER_SECOND = 100;
-    private static final int POLL_MILLIS = 20;
+    private static final int POLL_MILLIS = 100;
 
     /**
      * Runs a process to its end.
@@ -38,8 +37,9 @@ record Measured(double seconds, double cpuSeconds, long peakResident, long peakA
             long anonymous = 0;
             // rarely: on few cores, who watches takes from what he measures
             do {
-                resident = Math.max(resident, kilobytes(status, "VmHWM:"));
-                anonymous = Math.max(anonymous, kilobytes(status, "RssAnon:"));
+                String text = read(status);
+                resident = Math.max(resident, kilobytes(text, "VmHWM:"));
+                anonymous = Math.max(anonymous, kilobytes(text, "RssAnon:"));
             } while (!process.waitFor(POLL_MILLIS, TimeUnit.MILLISECONDS));
             int exitCode = process.exitValue();
             double seconds = (System.nanoTime() - start) / 1e9;
@@ -53,16 +53,20 @@ record Measured(double seconds, double cpuSeconds, long peakResident, long peakA
         }
     }
 
-    private static long kilobytes(Path status, String field) {
-        try (Stream<String> lines = Files.lines(status)) {
-            return lines.filter(line -> line.startsWith(field))
-                    .map(line -> line.replaceAll("[^0-9]", ""))
-                    .mapToLong(Long::parseLong)
-                    .findFirst()
-                    .orElse(0);
-        } catch (IOException | java.io.UncheckedIOException e) {
-            return 0; // the process is gone
+    private static String read(Path status) {
+        try {
+            return Files.readString(status);
+        } catch (IOException e) {
+            return ""; // the process is gone
         }
+    }
+
+    private static long kilobytes(String status, String field) {
+        int at = status.indexOf(field);
+        return at < 0
+                ? 0
+                : Long.parseLong(status.substring(at + field.length(), status.indexOf("kB", at))
+                        .strip());
     }
 
     /** Fields 16 and 17 of stat, in ticks: the CPU time of children that have ended. */
