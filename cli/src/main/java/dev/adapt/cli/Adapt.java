@@ -71,8 +71,9 @@ public final class Adapt implements Runnable {
 
     /** What a merge begins with, made ready on another core while this one reads the command line: a tenth of a second. */
     private static void prepareToMerge() {
-        JsonDocument.parse(
-                Path.of(""), "{}".getBytes(StandardCharsets.UTF_8)); // Jackson's classes raise 5 to the 65536th power
+        // to read one document is to initialize Jackson's classes, and by them BigDecimal's, which raises 5 to the
+        // 65536th power
+        JsonDocument.parse(Path.of(""), "{}".getBytes(StandardCharsets.UTF_8));
         Kernels.best().compile();
     }
 

@@ -27,7 +27,7 @@ import java.util.jar.JarOutputStream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What the launcher does to its copy of picocli before it makes the ahead-of-time caches; without, each command would take
+ * What the launcher does to its copy of picocli before it makes Java's caches; without, each command would take
  * a quarter of a second longer. Picocli's classes are of a format older than Java 6's, which has no stack maps: no cache
  * keeps such, and every start would load and verify them anew. And picocli asks for a class of Groovy's at every start: Java
  * opens all libraries to find that there is none, so here is an empty one. Then it looks for commands among the methods of

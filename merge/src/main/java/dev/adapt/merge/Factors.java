@@ -4,6 +4,7 @@ import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The update of one weight, ΔW = L·R in the layout the weight is stored in, for {@link Kernels#multiply}: the diagonals and
@@ -44,8 +45,8 @@ record Factors(List<Side> left, float[] right, int columns, int rank, Panels pan
      */
     static Factors pack(List<Part> parts, int columns, boolean transposed, Panels panels, float[] right) {
         int rank = parts.stream().mapToInt(Part::rank).sum();
-        List<Side> rows = transposed ? Side.inputs(parts) : Side.outputs(parts);
-        List<Side> across = transposed ? Side.outputs(parts) : Side.inputs(parts);
+        List<Side> rows = Side.of(parts, !transposed);
+        List<Side> across = Side.of(parts, transposed);
         Packed packed = new Packed(right, panels, rank);
         for (Side side : across) {
             side.pack(0, columns, new double[side.room(columns)], packed);
@@ -55,8 +56,15 @@ record Factors(List<Side> left, float[] right, int columns, int rank, Panels pan
 
     /** One side of a product, whose index numbers rows or columns of the update. */
     private sealed interface Side {
+        int rank();
+
+        /** How many elements lie in a row of what is stored, if so many indices are read. */
+        int width(int count);
+
         /** How many elements to make room for, to read that many indices, or a part of them at a time. */
-        int room(int count);
+        default int room(int count) {
+            return Math.max(width(count), (int) Math.min(CHUNK, (long) rank() * count));
+        }
 
         /**
          * Packs some of its indices.
@@ -66,25 +74,11 @@ record Factors(List<Side> left, float[] right, int columns, int rank, Panels pan
          */
         void pack(int first, int count, double[] values, Packed into);
 
-        static List<Side> outputs(List<Part> parts) {
+        static List<Side> of(List<Part> parts, boolean outputs) {
             List<Side> sides = new ArrayList<>();
             int from = 0;
             for (Part part : parts) {
-                LowRank<Tensor> product = part.product();
-                double[] gains = product.rows().map(Factors::values).orElse(new double[0]);
-                sides.add(new Outputs(product.left(), gains, product.scale() * part.weight(), part.rank(), from));
-                from += part.rank();
-            }
-            return sides;
-        }
-
-        static List<Side> inputs(List<Part> parts) {
-            List<Side> sides = new ArrayList<>();
-            int from = 0;
-            for (Part part : parts) {
-                LowRank<Tensor> product = part.product();
-                double[] gains = product.inner().map(Factors::values).orElse(new double[0]);
-                sides.add(new Inputs(product.right(), gains, part.rank(), from));
+                sides.add(outputs ? Outputs.of(part, from) : Inputs.of(part, from));
                 from += part.rank();
             }
             return sides;
@@ -100,9 +94,15 @@ record Factors(List<Side> left, float[] right, int columns, int rank, Panels pan
      */
     @SuppressWarnings("ArrayRecordComponent")
     private record Outputs(Tensor stored, double[] gains, double scale, int rank, int from) implements Side {
+        static Outputs of(Part part, int from) {
+            LowRank<Tensor> product = part.product();
+            double scale = product.scale() * part.weight();
+            return new Outputs(product.left(), elements(product.rows()), scale, part.rank(), from);
+        }
+
         @Override
-        public int room(int count) {
-            return Math.max(rank, (int) Math.min(CHUNK, (long) rank * count));
+        public int width(int count) {
+            return rank;
         }
 
         @Override
@@ -128,9 +128,14 @@ record Factors(List<Side> left, float[] right, int columns, int rank, Panels pan
      */
     @SuppressWarnings("ArrayRecordComponent")
     private record Inputs(Tensor stored, double[] gains, int rank, int from) implements Side {
+        static Inputs of(Part part, int from) {
+            LowRank<Tensor> product = part.product();
+            return new Inputs(product.right(), elements(product.inner()), part.rank(), from);
+        }
+
         @Override
-        public int room(int count) {
-            return Math.max(count, (int) Math.min(CHUNK, (long) rank * count));
+        public int width(int count) {
+            return count;
         }
 
         @Override
@@ -158,10 +163,14 @@ record Factors(List<Side> left, float[] right, int columns, int rank, Panels pan
         }
     }
 
-    private static double[] values(Tensor vector) {
-        double[] values = new double[Math.toIntExact(vector.shape().elements())];
-        vector.read(0, values, 0, values.length);
-        return values;
+    private static double[] elements(Optional<Tensor> diagonal) {
+        if (diagonal.isEmpty()) {
+            return new double[0];
+        }
+        Tensor vector = diagonal.get();
+        double[] elements = new double[Math.toIntExact(vector.shape().elements())];
+        vector.read(0, elements, 0, elements.length);
+        return elements;
     }
 
     private static void scaleRows(double[] values, int rows, int width, double[] gains, int first) {

@@ -5,10 +5,7 @@ import dev.adapt.formats.safetensors.TensorInfo;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
-import java.util.ArrayList;
 import java.util.Deque;
-import java.util.List;
-import java.util.Optional;
 import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.ReentrantLock;
@@ -25,38 +22,16 @@ final class QueuedWriter {
     private final ReentrantLock writing = new ReentrantLock();
     private boolean failed;
 
-    /** What is to be written. */
-    private interface Job {
+    private interface Work {
         void run() throws IOException;
-
-        /** What follows, whether it was run or not. */
-        void end();
     }
 
-    private record Tile(QueuedWriter to, TensorInfo place, long offset, MemorySegment buffer, long bytes)
-            implements Job {
-        @Override
-        public void run() throws IOException {
-            to.writer.write(place, offset, buffer.asSlice(0, bytes));
-            to.written.add(bytes);
-        }
-
-        @Override
-        public void end() {
-            to.buffers.giveBack(buffer);
-        }
-    }
-
-    private record Copy(QueuedWriter to, FileChannel source, long position, long bytes, long offset) implements Job {
-        @Override
-        public void run() throws IOException {
-            to.writer.transfer(source, position, bytes, offset);
-            to.written.add(bytes);
-        }
-
-        @Override
-        public void end() {}
-    }
+    /**
+     * What is to be written.
+     *
+     * @param end what follows, whether it was written or not
+     */
+    private record Job(Work work, Runnable end) {}
 
     /**
      * A queue before a file.
@@ -78,7 +53,11 @@ final class QueuedWriter {
      * @throws IOException if this or another's tile cannot be written; none is after that
      */
     void write(TensorInfo place, long offset, MemorySegment buffer, long bytes) throws IOException {
-        waiting.addFirst(new Tile(this, place, offset, buffer, bytes)); // before copies, which hold no buffer
+        Work work = () -> {
+            writer.write(place, offset, buffer.asSlice(0, bytes));
+            written.add(bytes);
+        };
+        waiting.addFirst(new Job(work, () -> buffers.giveBack(buffer))); // before copies, which hold no buffer
         writeWaiting();
     }
 
@@ -88,45 +67,47 @@ final class QueuedWriter {
      * @param offset where they belong, in bytes from the start of the data section
      */
     void copy(FileChannel source, long position, long bytes, long offset) throws IOException {
-        waiting.addLast(new Copy(this, source, position, bytes, offset));
+        Work work = () -> {
+            writer.transfer(source, position, bytes, offset);
+            written.add(bytes);
+        };
+        waiting.addLast(new Job(work, () -> {}));
         writeWaiting();
     }
 
     private void writeWaiting() throws IOException {
-        List<Exception> failures = new ArrayList<>();
+        try {
+            writeUntilEmpty();
+        } catch (IOException | RuntimeException e) {
+            writeUntilEmpty(); // nothing any more, but other threads wait for the buffers
+            throw e;
+        }
+    }
+
+    private void writeUntilEmpty() throws IOException {
         // again after the lock is free: one may have come when the queue had been found empty and the lock was still
         // held
         while (!waiting.isEmpty() && writing.tryLock()) {
             try {
-                writeAll().ifPresent(failures::add);
+                writeAll();
             } finally {
                 writing.unlock();
             }
         }
-        for (Exception failure : failures) {
-            switch (failure) {
-                case IOException io -> throw io;
-                case RuntimeException runtime -> throw runtime;
-                default -> throw new IllegalStateException(failure);
-            }
-        }
     }
 
-    /** Ends all jobs that wait, also after a failure: their buffers are what other threads wait for. */
-    private Optional<Exception> writeAll() {
-        Optional<Exception> failure = Optional.empty();
+    private void writeAll() throws IOException {
         for (Job job = waiting.poll(); job != null; job = waiting.poll()) {
             try {
                 if (!failed) {
-                    job.run();
+                    job.work().run();
                 }
             } catch (IOException | RuntimeException e) {
                 failed = true;
-                failure = Optional.of(e);
+                throw e;
             } finally {
-                job.end();
+                job.end().run();
             }
         }
-        return failure;
     }
 }

@@ -7,7 +7,7 @@ import java.util.List;
 
 /**
  * Room on the disk for all of a file before its bytes come. Without, ext4 keeps an account of each page that has no block yet,
- * which takes a third of the time of writing it. Java has no call for it; Linux systems have the command {@code fallocate}.
+ * which takes a third of the time of writing it. Linux systems have the command {@code fallocate}.
  */
 interface Reservation extends AutoCloseable {
     /** Less than this is written before a process has begun. */
@@ -24,27 +24,14 @@ interface Reservation extends AutoCloseable {
         Thread thread = Thread.ofPlatform().daemon().name("reserve").start(() -> {
             try {
                 if (Files.getFileStore(file).type().equals("ext4")) {
-                    run(
-                            "fallocate",
-                            "--length",
-                            Long.toString(bytes),
-                            file.toAbsolutePath().toString());
+                    String path = file.toAbsolutePath().toString();
+                    SystemCommand.run(List.of("fallocate", "--length", Long.toString(bytes), path));
                 }
             } catch (IOException e) {
                 // no such command
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
             }
         });
         return () -> WriteBehind.join(thread);
-    }
-
-    private static void run(String... command) throws IOException, InterruptedException {
-        new ProcessBuilder(List.of(command))
-                .redirectErrorStream(true)
-                .redirectOutput(ProcessBuilder.Redirect.DISCARD)
-                .start()
-                .waitFor();
     }
 
     /** Waits until nothing is reserved any more: the command would make a file anew that was deleted meanwhile. */

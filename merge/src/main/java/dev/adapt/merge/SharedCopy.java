@@ -9,7 +9,7 @@ import java.util.Locale;
 
 /**
  * A copy of a file that shares its blocks with it until one of them is written, on file systems that can do that (Btrfs,
- * XFS, APFS and others). Java has no call for it; the system's {@code cp} has.
+ * XFS, APFS and others). The system's {@code cp} can make it.
  */
 interface SharedCopy {
     /**
@@ -23,18 +23,8 @@ interface SharedCopy {
         List<String> command = new ArrayList<>(apple ? List.of("cp", "-c") : List.of("cp", "--reflink=always"));
         command.add(source.toAbsolutePath().toString());
         command.add(target.toAbsolutePath().toString());
-        Process process = new ProcessBuilder(command)
-                .redirectErrorStream(true)
-                .redirectOutput(ProcessBuilder.Redirect.DISCARD)
-                .start();
-        try {
-            if (process.waitFor() == 0) {
-                return;
-            }
-        } catch (InterruptedException e) {
-            process.destroyForcibly();
-            Thread.currentThread().interrupt();
-            throw new IOException("the merge was interrupted", e);
+        if (SystemCommand.run(command) == 0) {
+            return;
         }
         throw new UsageException("--in-place with --out: the file system of "
                 + target.toAbsolutePath().getParent() + " cannot share blocks with " + source

@@ -25,10 +25,10 @@ final class Update {
      */
     private static final int TILE = 1 << 19;
 
-    /** Rows that are computed before the next ones. */
+    /** Rows that are computed before the next ones: whole blocks. */
     private static final int ROWS = 32;
 
-    /** Product computed before they are added: few enough to stay in the first-level cache beside the factors. */
+    /** Sums that are computed before they are added: few enough to stay in the first-level cache beside the factors. */
     private static final int SUMS = 1 << 12;
 
     /** Rows whose squares are summed before they are added to the others': a constant, for results that repeat to the bit. */

@@ -46,6 +46,7 @@ interface WriteBehind extends AutoCloseable {
         }
     }
 
+    /** Waits until a thread ends, or this one is interrupted. */
     static void join(Thread thread) {
         try {
             thread.join();
