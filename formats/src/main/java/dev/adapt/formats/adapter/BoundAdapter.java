@@ -212,8 +212,7 @@ public record BoundAdapter(
                     layer.module(),
                     layer.out(),
                     layer.in(),
-                    transposed || embedding,
-                    embedding)));
+                    embedding ? new Storage.Embedding() : new Storage.Linear(transposed))));
         }
         BaseChange change = BaseChange.of(Optional.empty());
         return of(adapter, targets, adapter.saved(), Map.of(), change, Map.of(), true);

@@ -6,6 +6,7 @@ import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Part;
 import dev.adapt.formats.adapter.Stack;
+import dev.adapt.formats.adapter.Storage;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.adapter.TargetModules;
 import dev.adapt.formats.checkpoint.Checkpoint;
@@ -276,8 +277,7 @@ public final class Binding {
                 find(own + ".weight").map(TensorView::name).orElse(own + ".weight"),
                 turned ? columns : rows,
                 turned ? rows : columns,
-                turned,
-                embedding);
+                embedding ? new Storage.Embedding() : new Storage.Linear(transposed));
     }
 
     private TensorView tensor(String canonicalModule) {
