@@ -18,12 +18,15 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.SequencedMap;
 import java.util.SequencedSet;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
 
 /** {@code adapt count}: what an adapter would cost, before there are weights. */
 @Command(
@@ -32,14 +35,17 @@ import picocli.CommandLine.Option;
         description = {
             "Counts the trained parameters of an adapter on a model of which only the config.json is needed, and the bytes"
                     + " of the tensors it would store in float32.",
-            "It counts the tensors that adapt train would begin with."
+            "It counts the tensors that adapt train would begin with.",
+            "Of adapter folders it counts what they hold, whatever they adapt."
         },
         footer = {"", "Example: adapt count --method lora,vera,condlora --rank 8,256 --config roberta-base/config.json"
         })
 final class CountCommand implements Callable<Integer> {
+    @Parameters(paramLabel = "ADAPTER", arity = "0..*", description = "adapter folders to count, without the options")
+    private List<Path> adapters = List.of();
+
     @Option(
             names = "--method",
-            required = true,
             split = ",",
             paramLabel = "METHOD",
             description = "one or several of ${COMPLETION-CANDIDATES}")
@@ -47,12 +53,11 @@ final class CountCommand implements Callable<Integer> {
 
     @Option(
             names = "--config",
-            required = true,
             paramLabel = "FILE|DIR",
             description = "the model's config.json, or the folder that holds it")
-    private Path config = Path.of("");
+    private Optional<Path> config = Optional.empty();
 
-    @Option(names = "--rank", required = true, split = ",", paramLabel = "N", description = "one rank or several")
+    @Option(names = "--rank", split = ",", paramLabel = "N", description = "one rank or several")
     private List<Integer> ranks = new ArrayList<>();
 
     @Mixin
@@ -70,12 +75,29 @@ final class CountCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        boolean planned = !methods.isEmpty() || config.isPresent() || !ranks.isEmpty();
+        if (planned ? methods.isEmpty() || config.isEmpty() || ranks.isEmpty() : adapters.isEmpty()) {
+            throw new UsageException("give adapter folders, or --method, --rank and --config");
+        }
+        return planned ? countPlanned(config.get()) : countAdapters();
+    }
+
+    private int countAdapters() throws IOException {
+        List<AdapterSize> sizes = new ArrayList<>();
+        for (Path adapter : adapters) {
+            sizes.add(AdapterSize.of(Adapters.read(adapter)));
+        }
+        System.out.print(json ? asJson(sizes) : asText(sizes));
+        return 0;
+    }
+
+    private int countPlanned(Path path) throws IOException {
         for (int rank : ranks) {
             if (rank < 1) {
                 throw new UsageException("--rank: expected at least 1, found " + rank);
             }
         }
-        ModelConfig model = ModelConfig.read(Files.isDirectory(config) ? config.resolve(ModelConfig.FILE) : config);
+        ModelConfig model = ModelConfig.read(Files.isDirectory(path) ? path.resolve(ModelConfig.FILE) : path);
         List<AdapterSize> sizes = new ArrayList<>();
         SequencedMap<String, SequencedSet<String>> methodsOn = new LinkedHashMap<>();
         for (TrainCommand.Method method : methods) {
@@ -136,7 +158,11 @@ final class CountCommand implements Callable<Integer> {
 
     private static String compared(AdapterSize size) {
         boolean stacks = size.plainParameters().isPresent();
-        double share = 100.0 * size.trained() / (stacks ? size.plainParameters() : size.loraParameters()).orElseThrow();
+        OptionalLong compared = stacks ? size.plainParameters() : size.loraParameters();
+        if (compared.isEmpty()) {
+            return "-"; // the adapter does not tell its layers' widths
+        }
+        double share = 100.0 * size.trained() / compared.getAsLong();
         return String.format(
                 Locale.ROOT,
                 (share < 10 ? "%.2f %%" : "%.1f %%") + (stacks ? " of the plain layers'" : " of LoRA's"),
@@ -156,7 +182,7 @@ final class CountCommand implements Callable<Integer> {
             node.put("layers", size.modules());
             node.put("trained_parameters", size.trained());
             node.put("stored_bytes", size.bytes());
-            node.put("lora_parameters_of_that_rank", size.loraParameters().orElseThrow());
+            size.loraParameters().ifPresent(lora -> node.put("lora_parameters_of_that_rank", lora));
             size.plainParameters().ifPresent(plain -> node.put("plain_parameters", plain));
         }
         return nodes.toPrettyString() + "\n";

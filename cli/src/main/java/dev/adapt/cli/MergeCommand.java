@@ -3,7 +3,9 @@ package dev.adapt.cli;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
+import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Projection;
+import dev.adapt.formats.adapter.Untrained;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.model.Binding;
@@ -125,6 +127,8 @@ final class MergeCommand implements Callable<Integer> {
                     "how VeRA's projection was rounded where the adapter was trained: ${COMPLETION-CANDIDATES} (as the adapter says, else fma)")
     private Optional<Projection.Rounding> rounding = Optional.empty();
 
+    private boolean untrained;
+
     @Override
     public Integer call() throws IOException {
         Optional<Path> whole = whole();
@@ -205,6 +209,7 @@ final class MergeCommand implements Callable<Integer> {
         }
         if (intoBase()) {
             mergeInPlace(mergers.getFirst(), settings, start);
+            warnOfLoss(mergers.getFirst());
             return report(settings);
         }
         long bytes = mergers.stream().mapToLong(merger -> merger.plan().bytes()).sum();
@@ -215,6 +220,7 @@ final class MergeCommand implements Callable<Integer> {
         double seconds = (System.nanoTime() - start) / 1e9;
         for (int i = 0; i < mergers.size(); i++) {
             mergers.get(i).change().ifPresent(MergeCommand::print);
+            warnOfLoss(mergers.get(i));
             print(outs().get(i), mergers.get(i).plan(), bytes, seconds);
         }
         undone.ifPresent(this::print);
@@ -316,6 +322,7 @@ final class MergeCommand implements Callable<Integer> {
 
     private List<MergePlan.Weighted> adapters(Checkpoint base, OpenAdapters opened) throws IOException {
         List<MergePlan.Weighted> adapters = new ArrayList<>();
+        Binding binding = new Binding(base);
         for (int i = 0; i < folders.size(); i++) {
             Adapter adapter = rounded(opened.get(i));
             if (!force && !adapter.recordsBase()) {
@@ -323,16 +330,42 @@ final class MergeCommand implements Callable<Integer> {
                         + base.path() + " is taken on trust");
             }
             double weight = weights.isEmpty() ? 1 : weights.get(i);
-            adapters.add(new MergePlan.Weighted(new Binding(base).bind(adapter, force), weight));
+            BoundAdapter bound = binding.bind(adapter, force);
+            if (Untrained.is(bound)) {
+                untrained = true;
+                System.err.println("adapt: note: the update of " + folders.get(i)
+                        + " is zero everywhere, as before training: the adapted weights stay the base's");
+            }
+            adapters.add(new MergePlan.Weighted(bound, weight));
         }
         return adapters;
     }
 
     private static void print(BaseChange change) {
-        change.vocabulary().ifPresent(words -> System.out.println("config.json: vocab_size is now " + words));
+        change.vocabulary().ifPresent(words -> {
+            System.out.println("config.json: vocab_size is now " + words
+                    + (change.tokenizer().isPresent() ? ", and the tokenizer is the adapter's" : ""));
+            if (change.tokenizer().isEmpty()) {
+                System.err.println(
+                        "adapt: note: the adapter's folder holds no tokenizer; the base's is copied, which does"
+                                + " not know a vocabulary of " + words);
+            }
+        });
         if (change.unties()) {
-            System.out.println("the head is no longer the table of words: both are written, and config.json says"
+            System.out.println("output head untied from the input embeddings: both are written, and config.json says"
                     + " tie_word_embeddings false");
+        }
+    }
+
+    /** Most changes lost: the user should know without asking. */
+    private void warnOfLoss(Merger merger) {
+        double share = merger.lost().share();
+        if (share > 0.5 && !untrained) {
+            System.err.printf(
+                    Locale.ROOT,
+                    "adapt: note: about %.0f %% of the elements of adapted weights did not change: the update is zero there"
+                            + " or too small for the base's dtype; --report tells which (a base in f32 keeps them)%n",
+                    100 * share);
         }
     }
 

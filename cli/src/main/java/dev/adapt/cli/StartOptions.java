@@ -168,7 +168,7 @@ final class StartOptions {
 
     private static Start decomposed(Path folder, Lors method, List<String> targets) throws IOException {
         try (Checkpoint checkpoint = Checkpoints.open(folder)) {
-            ModelConfig model = checkpoint.requireConfig();
+            ModelConfig model = ModelConfig.of(checkpoint);
             List<String> names = names(model, targets);
             GroupsOption.requireFit(method, Binding.targets(model, names));
             Decomposition decomposition = Decomposition.of(checkpoint, method, names);

@@ -32,6 +32,8 @@ public record JsonDocument(Path path, ObjectNode json) {
             .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
             .build();
 
+    private static final String BYTE_ORDER_MARK = "\uFEFF";
+
     /**
      * Reads a file.
      *
@@ -47,10 +49,7 @@ public record JsonDocument(Path path, ObjectNode json) {
      * @throws FormatException if it is not one JSON object in UTF-8, with each key once
      */
     public static JsonDocument parse(Path path, byte[] bytes) {
-        try (JsonParser parser = JSON.createParser(StandardCharsets.UTF_8
-                .newDecoder()
-                .decode(ByteBuffer.wrap(bytes))
-                .toString())) {
+        try (JsonParser parser = JSON.createParser(decoded(bytes))) {
             if (parser.nextToken() != JsonToken.START_OBJECT) {
                 throw new FormatException(path, "must hold one JSON object");
             }
@@ -66,6 +65,15 @@ public record JsonDocument(Path path, ObjectNode json) {
         } catch (IOException e) {
             throw new UncheckedIOException(e); // text in memory is always readable
         }
+    }
+
+    /** The text, without the byte order mark that editors on Windows put before it. */
+    private static String decoded(byte[] bytes) throws CharacterCodingException {
+        String text = StandardCharsets.UTF_8
+                .newDecoder()
+                .decode(ByteBuffer.wrap(bytes))
+                .toString();
+        return text.startsWith(BYTE_ORDER_MARK) ? text.substring(1) : text;
     }
 
     private static ObjectNode object(JsonParser parser) throws IOException {

@@ -4,10 +4,10 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Lora;
+import dev.adapt.formats.adapter.Storage;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
-import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorView;
@@ -96,6 +96,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
             });
             Set<String> seen = new LinkedHashSet<>();
             for (Target target : each.adapter().targets()) {
+                requireWhole(base, target);
                 if (!seen.add(target.tensor())) {
                     throw new FormatException(base.path(), target.tensor(), "is adapted twice by one adapter");
                 }
@@ -112,6 +113,16 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
             }
         }
         return of(base, targets, saved, copies, maxShardBytes);
+    }
+
+    // until the engine adapts a part of a tensor
+    private static void requireWhole(Checkpoint base, Target target) {
+        if (target.storage() instanceof Storage.Expert || target.storage() instanceof Storage.Kernel) {
+            throw new FormatException(
+                    base.path(),
+                    target.tensor(),
+                    "holds several matrices or a convolution's kernel, into which adapt cannot merge yet");
+        }
     }
 
     private static FormatException contended(Checkpoint base, String name) {
@@ -155,11 +166,14 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     /** The adapter's saved tensors by the names the base gives them, or would; its updates are added where it adapts them too. */
     private static Map<String, Tensor> savedByTensor(Checkpoint base, Weighted each) {
         BoundAdapter adapter = each.adapter();
-        Binding binding = new Binding(base);
+        if (adapter.saved().isEmpty()) {
+            return Map.of();
+        }
+        TensorNames names = TensorNames.of(base);
         Map<String, Tensor> saved = new LinkedHashMap<>();
         adapter.saved()
                 .forEach((canonical, tensor) ->
-                        saved.put(binding.find(canonical).map(TensorView::name).orElse(canonical), tensor));
+                        saved.put(names.find(canonical).orElseGet(() -> names.spelled(canonical)), tensor));
         for (Target target : adapter.targets()) {
             if (saved.containsKey(target.tensor()) && each.weight() != 1) {
                 throw new UsageException("an adapter both holds " + target.tensor()
@@ -174,12 +188,11 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     private static Map<String, String> copies(Checkpoint base, BoundAdapter adapter) {
         Map<String, String> copies = new LinkedHashMap<>();
         if (adapter.change().unties()) {
-            Binding binding = new Binding(base);
-            Architecture architecture = Architecture.of(base.config().orElseThrow());
-            String head = architecture.tiedHead().orElseThrow() + ".weight";
-            String table = architecture.wordTable().orElseThrow() + ".weight";
-            if (binding.find(head).isEmpty()) {
-                copies.put(head, binding.find(table).orElseThrow().name());
+            TensorNames names = TensorNames.of(base);
+            String head = names.head().orElseThrow() + ".weight";
+            String table = names.table().orElseThrow() + ".weight";
+            if (names.find(head).isEmpty()) {
+                copies.put(names.spelled(head), names.find(table).orElseThrow());
             }
         }
         return copies;

@@ -107,7 +107,7 @@ final class Patch {
      *
      * @throws IOException if something cannot be read or written; the files are then as they were
      */
-    void run(Merger.Settings settings, List<Pass.TileSink> sinks) throws IOException {
+    void run(Merger.Settings settings, List<Pass.TileSink> sinks, LostChanges lost) throws IOException {
         Path folder = Files.isDirectory(base.path())
                 ? base.path()
                 : base.path().toAbsolutePath().resolveSibling(".").normalize();
@@ -121,18 +121,19 @@ final class Patch {
             }
             journal.ready();
             for (Part part : parts) {
-                write(part, settings, sinks);
+                write(part, settings, sinks, lost);
             }
             journal.commit();
         }
     }
 
-    private static void write(Part part, Merger.Settings settings, List<Pass.TileSink> sinks) throws IOException {
+    private static void write(Part part, Merger.Settings settings, List<Pass.TileSink> sinks, LostChanges lost)
+            throws IOException {
         try (SafetensorsWriter writer =
                         SafetensorsWriter.patch(part.file().path(), part.file().header());
                 WriteBehind _ = WriteBehind.of(List.of(writer), settings.written())) {
             new Pass(settings.kernels(), settings.written())
-                    .run(List.of(new Pass.Destination(part.output(), writer, sinks)), settings.threads());
+                    .run(List.of(new Pass.Destination(part.output(), writer, sinks, lost)), settings.threads());
         }
     }
 }

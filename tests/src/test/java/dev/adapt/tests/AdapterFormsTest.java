@@ -14,6 +14,7 @@ import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
@@ -274,7 +275,7 @@ class AdapterFormsTest {
         Path written = Files.createDirectories(folder.resolve(name));
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            Architecture architecture = Architecture.of(checkpoint.requireConfig());
+            Architecture architecture = Architecture.of(ModelConfig.of(checkpoint));
             List<Target> targets = binding.targets(architecture.linearModules(), architecture);
             Random random = new Random(name.hashCode());
             BoundAdapter fresh = BoundAdapter.fresh(

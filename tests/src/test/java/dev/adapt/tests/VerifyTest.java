@@ -13,6 +13,7 @@ import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.SafetensorsFile;
@@ -158,8 +159,8 @@ class VerifyTest {
         Random random = new Random(4);
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            List<Target> targets =
-                    binding.targets(NAMES, Architecture.of(checkpoint.config().orElseThrow()));
+            List<Target> targets = binding.targets(
+                    NAMES, Architecture.of(new ModelConfig(checkpoint.config().orElseThrow())));
             Map<String, FloatTensor> head = Map.of(
                     "classifier.weight", random(Shape.of(2, TinyBert.HIDDEN), random),
                     "classifier.bias", random(Shape.of(2), random));

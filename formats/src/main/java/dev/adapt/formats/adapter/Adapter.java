@@ -4,12 +4,14 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -18,6 +20,7 @@ import java.util.SequencedSet;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
+import java.util.function.UnaryOperator;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -47,6 +50,9 @@ public record Adapter(
 
     /** The same as pickles, which PEFT wrote once. */
     private static final String PICKLED = "adapter_model.bin";
+
+    /** The tensors of an adapter of mlx-lm. */
+    private static final String MLX = "adapters.safetensors";
 
     private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors)_");
 
@@ -109,7 +115,7 @@ public record Adapter(
         SequencedSet<String> modules = new LinkedHashSet<>();
         Map<String, Tensor> parts = new TreeMap<>();
         Map<String, Tensor> saved = new TreeMap<>();
-        for (TensorView tensor : tensors.tensors()) {
+        for (TensorView tensor : AdapterKeys.of(method, tensors).in(tensors)) {
             String key = tensor.name();
             Tensor own = values.apply(tensor);
             Optional<String> module = moduleOf(method, key);
@@ -168,6 +174,13 @@ public record Adapter(
                     null,
                     "holds " + PICKLED + ", a pickle, which can run code when it is read; save the adapter as " + FILE);
         }
+        if (!Files.exists(folder.resolve(FILE)) && Files.exists(folder.resolve(MLX))) {
+            throw new NoSuchFileException(
+                    folder.toString(),
+                    null,
+                    "holds " + MLX + ", an adapter of mlx-lm, and no " + FILE
+                            + ": its factors are transposed and its config differs; convert it to PEFT's layout");
+        }
         for (String name : List.of(AdapterConfig.FILE, FILE)) {
             if (!Files.exists(folder.resolve(name))) {
                 throw new NoSuchFileException(folder.toString(), null, "holds no " + name + ": not an adapter folder");
@@ -201,10 +214,7 @@ public record Adapter(
 
     /** {@code base_model.model.classifier.weight} is {@code classifier.weight}. */
     private static String savedName(TensorView tensor, AdapterConfig config) {
-        String name = tensor.name()
-                .substring(MODULE_PREFIX.length())
-                .replace(".modules_to_save.", ".")
-                .replace(BASE_LAYER, ".");
+        String name = tensor.name().substring(MODULE_PREFIX.length()).replace(BASE_LAYER, ".");
         if (METHOD_TENSOR.matcher(name).find()) {
             throw new FormatException(
                     tensor.file(),
@@ -218,12 +228,17 @@ public record Adapter(
     private static void requireAsConfigured(
             Path file, AdapterConfig config, SequencedSet<String> modules, Map<String, Tensor> saved) {
         if (modules.isEmpty()) {
-            throw new FormatException(file, "holds no tensor of " + config.peftType() + ", the config's peft_type");
+            throw new FormatException(
+                    file,
+                    "holds no tensor of " + config.peftType() + ", the config's peft_type, and "
+                            + (saved.isEmpty() ? "nothing else" : "only " + String.join(", ", saved.keySet())));
         }
         TargetModules targets = config.targetModules();
         List<String> unclaimed = modules.stream()
                 // which layers of a stack are adapted is for the config to say
                 .filter(module -> !new Stack(module).isNumbered() && !targets.claims(module))
+                // PEFT adapts the head that is tied to an adapted table, which the config does not name
+                .filter(module -> !config.keepsTies() || Stack.number(module).isPresent())
                 .toList();
         if (!unclaimed.isEmpty()) {
             throw new FormatException(
@@ -239,15 +254,65 @@ public record Adapter(
         }
     }
 
+    /** The tensors of an adapter's file under PEFT's keys, however they were saved. */
+    public List<TensorView> stored(SafetensorsFile tensors) {
+        return AdapterKeys.of(method, tensors).in(tensors);
+    }
+
+    /** The same adapter, what it records of its base under the names that the base at hand gives its modules. */
+    public Adapter recording(UnaryOperator<String> canonical) {
+        Map<String, String> renamed = new TreeMap<>();
+        metadata.forEach((key, value) -> renamed.put(
+                key.startsWith(BoundAdapter.BASE_SHA256)
+                        ? BoundAdapter.BASE_SHA256 + canonical.apply(key.substring(BoundAdapter.BASE_SHA256.length()))
+                        : key,
+                value));
+        return new Adapter(file, config, method, modules, parts, saved, renamed, notes);
+    }
+
+    /** The same adapter without some of its modules. */
+    public Adapter without(Set<String> others) {
+        SequencedSet<String> kept = new LinkedHashSet<>(modules);
+        kept.removeAll(others);
+        Map<String, Tensor> rest = new TreeMap<>(parts);
+        others.forEach(module -> method.partNames().forEach(part -> rest.remove(MODULE_PREFIX + module + "." + part)));
+        return new Adapter(file, config, method, kept, rest, saved, metadata, notes);
+    }
+
     /** Whether a tensor belongs to one of the modules named, or to a module inside it. */
     public static boolean isOf(List<String> modules, String tensor) {
         return modules.stream()
                 .anyMatch(module -> tensor.startsWith(module + ".") || tensor.contains("." + module + "."));
     }
 
+    /** The shape [out, in] of a module's matrix, if its tensors tell it. */
+    public Optional<Shape> layerShape(String module) {
+        return method.layerShape(part -> part(module, part).orElse(null));
+    }
+
     /** The stored tensor of a part of a module. */
     Optional<Tensor> part(String module, String part) {
         return Optional.ofNullable(parts.get(MODULE_PREFIX + module + "." + part));
+    }
+
+    /** Whether each of one module's tensors is one of another's, transposed: the two then have one update, transposed. */
+    public boolean haveTransposedParts(String module, String other) {
+        List<FloatTensor> own = partsOf(module);
+        List<FloatTensor> others = partsOf(other);
+        return own.size() == others.size()
+                && own.stream()
+                        .allMatch(part -> others.stream()
+                                .map(FloatTensor::transposed)
+                                .anyMatch(turned -> turned.shape().equals(part.shape())
+                                        && Arrays.equals(turned.values(), part.values())));
+    }
+
+    private List<FloatTensor> partsOf(String module) {
+        return method.partNames().stream()
+                .flatMap(name -> part(module, name).stream())
+                .filter(part -> part.shape().rank() == 2)
+                .map(FloatTensor::of)
+                .toList();
     }
 
     /** Whether a module is an embedding. */

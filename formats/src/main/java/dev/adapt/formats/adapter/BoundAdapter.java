@@ -185,7 +185,7 @@ public record BoundAdapter(
             throw new FormatException(
                     adapter.file(), "holds tensors that no adapted module uses: " + String.join(", ", unused));
         }
-        BaseChange whole = new BaseChange(headOf(adapter).or(change::head), change.vocabulary(), change.unties());
+        BaseChange whole = headOf(adapter).map(change::with).orElse(change);
         return new BoundAdapter(adapter.method(), targets, tensors, saved, savedNames, whole, baseDigests);
     }
 

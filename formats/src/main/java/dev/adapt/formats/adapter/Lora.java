@@ -233,7 +233,7 @@ public record Lora(
         boolean embedding = adaptsEmbedding(part);
         Tensor a = part.apply(embedding ? EMBEDDING_A : A);
         Tensor b = part.apply(embedding ? EMBEDDING_B : B);
-        return a == null || b == null
+        return a == null || b == null || a.shape().rank() != 2 || b.shape().rank() != 2
                 ? Optional.empty()
                 : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));
     }

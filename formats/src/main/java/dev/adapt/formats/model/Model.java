@@ -9,6 +9,8 @@ import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.names.ChangedConfig;
+import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -41,11 +43,11 @@ public final class Model {
 
     private Model(ModelConfig config, Architecture architecture, Checkpoint base, Optional<BoundAdapter> adapter) {
         this(config, architecture, adapter);
+        TensorNames names = TensorNames.of(base);
         for (TensorView tensor : base.tensors().values()) {
-            weights.put(architecture.canonical(tensor.name()), tensor);
+            weights.put(names.canonical(tensor.name()), tensor);
         }
-        adapter.filter(own -> own.change().unties())
-                .ifPresent(own -> untie(Architecture.of(base.config().orElseThrow())));
+        adapter.filter(own -> own.change().unties()).ifPresent(own -> untie(names));
         adapter.ifPresent(own -> weights.putAll(own.saved()));
         requireTensors(base.path());
     }
@@ -65,14 +67,14 @@ public final class Model {
      * @throws FormatException if its architecture is not supported or a tensor is missing
      */
     public static Model of(Checkpoint base) throws IOException {
-        ModelConfig config = base.requireConfig();
+        ModelConfig config = ModelConfig.of(base);
         return new Model(config, Architecture.of(config), base, Optional.empty());
     }
 
     /** A base with an adapter beside it, unmerged. */
     public static Model of(Checkpoint base, BoundAdapter adapter) throws IOException {
-        ModelConfig config = base.requireConfig();
-        ModelConfig adapted = adapter.change().of(config);
+        ModelConfig config = ModelConfig.of(base);
+        ModelConfig adapted = new ModelConfig(ChangedConfig.of(config.document(), adapter.change()));
         return new Model(adapted, Architecture.of(adapted), base, Optional.of(adapter));
     }
 
@@ -95,10 +97,10 @@ public final class Model {
     }
 
     /** The head that was the table of words begins as a copy of it. */
-    private void untie(Architecture tied) {
-        Tensor table = weights.get(tied.wordTable().orElseThrow() + ".weight");
+    private void untie(TensorNames tied) {
+        Tensor table = weights.get(tied.table().orElseThrow() + ".weight");
         if (table != null) {
-            weights.put(tied.tiedHead().orElseThrow() + ".weight", table);
+            weights.put(tied.head().orElseThrow() + ".weight", table);
         }
     }
 

@@ -103,7 +103,11 @@ final class HeaderReader {
     }
 
     private void readMetadata() throws IOException {
-        if (parser.nextToken() != JsonToken.START_OBJECT) {
+        JsonToken first = parser.nextToken();
+        if (first == JsonToken.VALUE_NULL) {
+            return; // the reference reads it as if it were absent
+        }
+        if (first != JsonToken.START_OBJECT) {
             throw fault(SafetensorsRule.METADATA, METADATA, "must be an object of strings, found " + found());
         }
         while (parser.nextToken() == JsonToken.FIELD_NAME) {

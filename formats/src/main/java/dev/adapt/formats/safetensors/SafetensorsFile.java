@@ -7,6 +7,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -18,6 +19,11 @@ import java.util.Optional;
 /** An open safetensors file: its header, checked, and its data, mapped and never loaded. */
 public final class SafetensorsFile implements AutoCloseable {
     private static final int PIECE = 1 << 16;
+
+    /** What a pointer of Git LFS begins with, and more bytes than one has. */
+    private static final String POINTER = "version ";
+
+    private static final int LARGEST_POINTER = 1024;
 
     private final Path path;
     private final SafetensorsHeader header;
@@ -77,6 +83,12 @@ public final class SafetensorsFile implements AutoCloseable {
         long size = channel.size();
         ByteBuffer prefix = ByteBuffer.allocate(SafetensorsHeader.PREFIX);
         readFully(channel, prefix, 0);
+        if (size < LARGEST_POINTER && new String(prefix.array(), StandardCharsets.US_ASCII).equals(POINTER)) {
+            throw new FormatException(
+                    path,
+                    "is a pointer of Git LFS and not the file itself: the repository was cloned without LFS; fetch the file"
+                            + " with `git lfs pull`");
+        }
         ByteBuffer json = ByteBuffer.allocate(SafetensorsHeader.length(path, prefix, size));
         readFully(channel, json, SafetensorsHeader.PREFIX);
         return SafetensorsHeader.parse(path, json.array(), size);

@@ -17,6 +17,7 @@ import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
@@ -80,8 +81,8 @@ class AdapterContractTest {
         Path base = TinyBert.write(folder.resolve("base"), 1);
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            List<Target> targets =
-                    binding.targets(NAMES, Architecture.of(checkpoint.config().orElseThrow()));
+            List<Target> targets = binding.targets(
+                    NAMES, Architecture.of(new ModelConfig(checkpoint.config().orElseThrow())));
             BoundAdapter fresh = BoundAdapter.fresh(
                     method, targets, binding::weight, Map.of(), Optional.empty(), Map.of(), new Random(1));
             // DoRA's magnitudes are float32 and divided by norms in float64: one rounding apart
@@ -220,8 +221,8 @@ class AdapterContractTest {
     private BoundAdapter write(AdapterMethod method, Path base) throws IOException {
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            List<Target> targets =
-                    binding.targets(NAMES, Architecture.of(checkpoint.config().orElseThrow()));
+            List<Target> targets = binding.targets(
+                    NAMES, Architecture.of(new ModelConfig(checkpoint.config().orElseThrow())));
             Random random = new Random(5);
             BoundAdapter fresh = BoundAdapter.fresh(
                     method,

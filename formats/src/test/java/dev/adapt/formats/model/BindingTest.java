@@ -7,6 +7,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -69,6 +70,8 @@ class BindingTest {
 
     private static List<Target> targets(Checkpoint base, String... names) {
         return new Binding(base)
-                .targets(List.of(names), Architecture.of(base.config().orElseThrow()));
+                .targets(
+                        List.of(names),
+                        Architecture.of(new ModelConfig(base.config().orElseThrow())));
     }
 }

@@ -113,7 +113,7 @@ public record AdapterLayers(
 
     private static Dtype dtype(Adapter adapter) throws IOException {
         try (SafetensorsFile file = SafetensorsFile.open(adapter.file())) {
-            return file.tensors().stream()
+            return adapter.stored(file).stream()
                     .filter(tensor -> adapter.parts().containsKey(tensor.name()))
                     .findFirst()
                     .orElseThrow()
