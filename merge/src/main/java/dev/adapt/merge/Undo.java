@@ -118,9 +118,9 @@ record Undo(int version, List<BaseFile> files, Map<String, String> texts) {
         return undo;
     }
 
-    private static Undo parse(Path path, byte[] json) throws IOException {
+    private static Undo parse(Path path, byte[] bytes) {
         try {
-            Undo undo = MAPPER.readValue(json, Undo.class);
+            Undo undo = MAPPER.readValue(bytes, Undo.class);
             if (undo == null) {
                 throw new FormatException(path, "is a broken undo file: it describes nothing");
             }
@@ -129,8 +129,10 @@ record Undo(int version, List<BaseFile> files, Map<String, String> texts) {
                         path, "is an undo file of version " + undo.version() + ", this adapt reads " + VERSION);
             }
             return undo;
-        } catch (JsonProcessingException e) {
-            throw new FormatException(path, "is a broken undo file: " + printable(e.getOriginalMessage()));
+        } catch (IOException e) {
+            // of what was read already: besides Jackson's own, the one for text that is no Unicode
+            String reason = e instanceof JsonProcessingException json ? json.getOriginalMessage() : e.getMessage();
+            throw new FormatException(path, "is a broken undo file: " + printable(String.valueOf(reason)));
         }
     }
 

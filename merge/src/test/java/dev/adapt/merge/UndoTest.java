@@ -76,7 +76,11 @@ class UndoTest {
                     new MergePlan.Weighted(new Binding(opened).bind(Adapter.read(adapter), false), 1);
             // only now: the adapter would be bound to an architecture
             Files.writeString(base.resolve("config.json"), "{\"model_type\": \"unheard-of\"}");
-            new Merger(opened, List.of(weighted), Merger.Settings.of(1).undo(undo)).merge(merged);
+            new Merger(
+                            opened,
+                            List.of(weighted),
+                            Merger.Settings.of(1).flush(false).undo(undo))
+                    .merge(merged);
         }
         Files.writeString(outside.resolve("key"), "secret");
     }
@@ -196,6 +200,7 @@ class UndoTest {
                 "",
                 "{",
                 "{}",
+                "{\"ue in UTF-32",
                 "{\"version\":1,\"version\":1}",
                 "{\"version\":1,\"files\":[],\"texts\":{\"config.json\":\"{}\",\"config.json\":\"{}\"}}"
             })

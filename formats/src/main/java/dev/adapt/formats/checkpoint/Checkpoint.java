@@ -83,6 +83,9 @@ public final class Checkpoint implements AutoCloseable {
     private static Checkpoint open(Path path, boolean locked) throws IOException {
         boolean folder = Files.isDirectory(path);
         requireExists(path);
+        if (!locked) {
+            PatchJournal.requireNone(path, folder ? path.resolve(SINGLE) : path);
+        }
         Path home = folder ? path : path.resolveSibling(".").normalize();
         Path configFile = home.resolve(ModelConfig.FILE);
         Optional<ModelConfig> config =
