@@ -114,6 +114,7 @@ public final class Adapt implements Runnable {
         commands.put("train", TrainCommand.class);
         commands.put("merge", MergeCommand.class);
         commands.put("unmerge", UnmergeCommand.class);
+        commands.put("recover", RecoverCommand.class);
         commands.put("convert", ConvertCommand.class);
         commands.put("extract", ExtractCommand.class);
         commands.put("combine", CombineCommand.class);

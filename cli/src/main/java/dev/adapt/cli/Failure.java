@@ -2,6 +2,7 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.checkpoint.UnfinishedChangeException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
@@ -36,6 +37,12 @@ record Failure(String sentence, int exitCode, boolean ours) {
             case UncheckedIOException e when e.getCause() != null -> of(e.getCause());
             case NoSuchFileException e ->
                 new Failure(e.getFile() + ": " + or(e.getReason(), "no such file"), BAD_INPUT, false);
+            case UnfinishedChangeException e ->
+                new Failure(
+                        e.getFile() + ": " + e.getReason() + "; wait if that merge still runs, else undo it with `adapt"
+                                + " recover " + e.getFile() + "` or start `adapt merge --in-place` again",
+                        BAD_INPUT,
+                        false);
             case DirectoryNotEmptyException e ->
                 new Failure(
                         e.getFile() + ": the output folder is not empty; give a new one, or empty it",

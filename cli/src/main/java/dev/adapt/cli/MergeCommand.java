@@ -6,6 +6,7 @@ import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Expansion;
 import dev.adapt.formats.model.WholeModel;
@@ -83,8 +84,8 @@ final class MergeCommand implements Callable<Integer> {
             names = "--in-place",
             description =
                     "write only the tensors that change: into BASE's own files, or, with --out, into a copy that shares"
-                            + " BASE's blocks, where the file system can do that. A merge into BASE that is killed is taken back by"
-                            + " the next adapt that opens BASE")
+                            + " BASE's blocks, where the file system can do that. A merge into BASE that is killed is undone by"
+                            + " `adapt recover BASE`, or by the next merge into it")
     private boolean inPlace;
 
     @Option(
@@ -140,6 +141,15 @@ final class MergeCommand implements Callable<Integer> {
     }
 
     private int mergeInto(Path folder, Merger.Settings settings, long start) throws IOException {
+        if (intoBase() && !dryRun) {
+            // locked before anything of it is read: what is checked is what is changed
+            try (PatchJournal journal = PatchJournal.begin(folder);
+                    Checkpoint base = Checkpoints.open(journal);
+                    OpenAdapters opened = OpenAdapters.open(folders)) {
+                mergeInPlace(journal, new Merger(base, adapters(base, opened), settings), settings, start);
+                return report(settings);
+            }
+        }
         try (Checkpoint base = Checkpoints.open(folder);
                 OpenAdapters opened = OpenAdapters.open(folders)) {
             return merge(base, adapters(base, opened), settings, start);
@@ -203,10 +213,6 @@ final class MergeCommand implements Callable<Integer> {
                     base.files().getFirst(), mergers.stream().map(Merger::plan).toList(), threads));
             return 0;
         }
-        if (intoBase()) {
-            mergeInPlace(mergers.getFirst(), settings, start);
-            return report(settings);
-        }
         long bytes = mergers.stream().mapToLong(merger -> merger.plan().bytes()).sum();
         Optional<Merger.UndoSize> undone;
         try (MergeProgress _ = MergeProgress.show(settings.written(), bytes)) {
@@ -225,10 +231,11 @@ final class MergeCommand implements Callable<Integer> {
         return inPlace && out.isEmpty();
     }
 
-    private void mergeInPlace(Merger merger, Merger.Settings settings, long start) throws IOException {
+    private void mergeInPlace(PatchJournal journal, Merger merger, Merger.Settings settings, long start)
+            throws IOException {
         long bytes = merger.bytesInPlace();
         try (MergeProgress _ = MergeProgress.show(settings.written(), bytes)) {
-            merger.mergeInPlace();
+            merger.mergeInPlace(journal);
         }
         double seconds = (System.nanoTime() - start) / 1e9;
         System.out.printf(

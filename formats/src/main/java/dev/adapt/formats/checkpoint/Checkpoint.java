@@ -15,6 +15,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
+import java.util.SortedSet;
+import java.util.TreeSet;
 import java.util.stream.Stream;
 
 /**
@@ -39,6 +41,7 @@ public final class Checkpoint implements AutoCloseable {
     private final Optional<ShardIndex> index;
     private final Optional<ModelConfig> config;
     private final SequencedMap<String, TensorView> tensors;
+    private final List<FileStamp> stamps;
     private final List<String> notes = new ArrayList<>();
 
     private Checkpoint(
@@ -46,46 +49,67 @@ public final class Checkpoint implements AutoCloseable {
             List<SafetensorsFile> files,
             SequencedMap<String, TensorView> tensors,
             Optional<ShardIndex> index,
-            Optional<ModelConfig> config) {
+            Optional<ModelConfig> config,
+            List<FileStamp> stamps) {
         this.path = path;
         this.files = List.copyOf(files);
         this.tensors = tensors;
         this.index = index;
         this.config = config;
+        this.stamps = List.copyOf(stamps);
         index.ifPresent(this::requireMatch);
     }
 
     /**
-     * Opens a folder or a file. Where a process died while it changed the checkpoint in place, that is taken back first.
+     * Opens a folder or a file, to be read.
      *
      * @throws NoSuchFileException if there is none, or the folder holds no weights
      * @throws FormatException if a file in it is broken, or the shards and their index say different things
+     * @throws UnfinishedChangeException if a change of it in place has not ended
      */
     public static Checkpoint open(Path path) throws IOException {
+        return open(path, false);
+    }
+
+    /** Opens the checkpoint that a journal has locked, to be changed. */
+    public static Checkpoint open(PatchJournal journal) throws IOException {
+        Checkpoint checkpoint = open(journal.checkpoint(), true);
+        if (journal.recovered()) {
+            checkpoint.notes.add("a change of " + journal.checkpoint() + " in place had been stopped; it was undone");
+        }
+        return checkpoint;
+    }
+
+    private static Checkpoint open(Path path, boolean locked) throws IOException {
         boolean folder = Files.isDirectory(path);
-        if (!folder && !Files.exists(path)) {
-            throw new NoSuchFileException(path.toString());
+        requireExists(path);
+        if (!locked) {
+            PatchJournal.requireNone(path, folder ? path.resolve(SINGLE) : path);
         }
         Path home = folder ? path : path.resolveSibling(".").normalize();
-        boolean undone = PatchJournal.recover(home.toAbsolutePath());
         Path configFile = home.resolve(ModelConfig.FILE);
         Optional<ModelConfig> config =
                 Files.exists(configFile) ? Optional.of(ModelConfig.read(configFile)) : Optional.empty();
         boolean sharded = folder && !Files.exists(path.resolve(SINGLE));
         Optional<ShardIndex> index = sharded ? Optional.of(readIndex(path)) : Optional.empty();
+        List<Path> paths = new ArrayList<>();
+        if (index.isPresent()) {
+            for (String name : index.get().files()) {
+                paths.add(shard(path, name));
+            }
+        } else {
+            paths.add(folder ? path.resolve(SINGLE) : path);
+        }
+        List<FileStamp> stamps = stamps(paths);
+        if (!locked) {
+            requireNoChange(path, paths);
+        }
         List<SafetensorsFile> files = new ArrayList<>();
         try {
-            if (index.isPresent()) {
-                for (String name : index.get().files()) {
-                    files.add(SafetensorsFile.open(shard(path, name)));
-                }
-            } else {
-                files.add(SafetensorsFile.open(folder ? path.resolve(SINGLE) : path));
+            for (Path file : paths) {
+                files.add(SafetensorsFile.open(file));
             }
-            Checkpoint checkpoint = new Checkpoint(path, files, tensors(files), index, config);
-            if (undone) {
-                checkpoint.notes.add("a change of " + path + " in place had not come to its end; it was taken back");
-            }
+            Checkpoint checkpoint = new Checkpoint(path, files, tensors(files), index, config, stamps);
             if (folder && !sharded && Files.exists(path.resolve(INDEX))) {
                 checkpoint.notes.add(path + " holds both " + SINGLE + " and " + INDEX + ": the single file is read, as "
                         + "transformers does, and the shards are not");
@@ -94,6 +118,53 @@ public final class Checkpoint implements AutoCloseable {
         } catch (IOException | RuntimeException e) {
             files.forEach(SafetensorsFile::close);
             throw e;
+        }
+    }
+
+    private static void requireExists(Path path) throws NoSuchFileException {
+        if (!Files.exists(path)) {
+            throw new NoSuchFileException(path.toString());
+        }
+    }
+
+    /** The names of a checkpoint's weights' files, which all lie in one folder. */
+    static SortedSet<String> shards(Path path) throws IOException {
+        requireExists(path);
+        if (!Files.isDirectory(path)) {
+            return new TreeSet<>(Set.of(String.valueOf(path.getFileName())));
+        }
+        return Files.exists(path.resolve(SINGLE))
+                ? new TreeSet<>(Set.of(SINGLE))
+                : readIndex(path).files();
+    }
+
+    /** Taken before it is known that no change is at work: one that works then shows in a second look. */
+    private static List<FileStamp> stamps(List<Path> files) throws IOException {
+        List<FileStamp> stamps = new ArrayList<>();
+        for (Path file : files) {
+            stamps.add(FileStamp.of(file));
+        }
+        return stamps;
+    }
+
+    /** Through links, files of another folder are read, where the journal of a change would be. */
+    private static void requireNoChange(Path path, List<Path> files) throws IOException {
+        for (Path file : files) {
+            PatchJournal.requireNone(path, file);
+            PatchJournal.requireNone(path, file.toRealPath());
+        }
+    }
+
+    /**
+     * Checks that nobody has changed the weights since they were opened, so that what was read is one checkpoint.
+     *
+     * @throws UnfinishedChangeException if a change in place is at work
+     * @throws FormatException if there was a change
+     */
+    public void requireUnchanged() throws IOException {
+        requireNoChange(path, files.stream().map(SafetensorsFile::path).toList());
+        for (FileStamp stamp : stamps) {
+            stamp.requireUnchanged();
         }
     }
 
@@ -111,7 +182,7 @@ public final class Checkpoint implements AutoCloseable {
                 tensors.put(name, tensor.named(name));
             }
         }
-        return new Checkpoint(folder, List.of(file), tensors, Optional.empty(), Optional.of(config));
+        return new Checkpoint(folder, List.of(file), tensors, Optional.empty(), Optional.of(config), List.of());
     }
 
     private static SequencedMap<String, TensorView> tensors(List<SafetensorsFile> files) {

@@ -10,11 +10,14 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.formats.FormatException;
+import dev.adapt.merge.Unmerger;
+import io.airlift.compress.v3.zstd.ZstdJavaDecompressor;
 import java.io.File;
 import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Objects;
 import java.util.regex.Matcher;
@@ -38,13 +41,17 @@ class FuzzTest {
     private static final int EXECUTIONS_BY_DEFAULT = 2000;
     private static final Pattern EXECUTIONS = Pattern.compile("stat::number_of_executed_units:\\s*(\\d+)");
 
+    private static final Pattern COVERAGE = Pattern.compile("( cov: \\d+ ft: \\d+)");
+
     @TempDir
     private Path work;
 
     enum Reader {
         HEADER(HeaderHarness.class, "header"),
         INDEX(IndexHarness.class, "index"),
-        ADAPTER_CONFIG(AdapterConfigHarness.class, "adapter-config");
+        ADAPTER_CONFIG(AdapterConfigHarness.class, "adapter-config"),
+        JOURNAL(JournalHarness.class, "journal"),
+        UNDO(UndoHarness.class, "undo");
 
         private final Class<?> harness;
         private final String corpus;
@@ -62,22 +69,54 @@ class FuzzTest {
                 .toURI());
         Path corpus = Files.createDirectory(work.resolve("corpus"));
         Path output = work.resolve("output.txt");
-        Process process = new ProcessBuilder(command(reader, corpus, seeds))
-                .directory(work.toFile())
-                .redirectErrorStream(true)
-                .redirectOutput(output.toFile())
-                .start();
-        int exitCode = process.waitFor();
+        Path scratch = scratch();
+        int exitCode;
+        try {
+            Process process = new ProcessBuilder(command(reader, scratch, corpus, seeds))
+                    .directory(work.toFile())
+                    .redirectErrorStream(true)
+                    .redirectOutput(output.toFile())
+                    .start();
+            exitCode = process.waitFor();
+        } finally {
+            delete(scratch);
+        }
         String text = Files.readString(output);
         Matcher executions = EXECUTIONS.matcher(text);
         assertTrue(executions.find(), text);
-        System.out.printf("%s: %s executions, %d inputs kept%n", reader, executions.group(1), kept(corpus));
+        System.out.printf(
+                "%s: %s executions, %d inputs kept, covered%s%n",
+                reader, executions.group(1), kept(corpus), coverage(text));
         assertEquals(0, exitCode, text);
         assertFalse(text.contains("== Java Exception"), text);
         assertTrue(kept(corpus) > kept(seeds), () -> "the coverage did not guide it: " + text);
     }
 
-    private static List<String> command(Reader reader, Path corpus, Path seeds) {
+    /** The last that the fuzzer says of the edges and features it has seen. */
+    private static String coverage(String text) {
+        Matcher matcher = COVERAGE.matcher(text);
+        String last = " nothing";
+        while (matcher.find()) {
+            last = matcher.group(1);
+        }
+        return last;
+    }
+
+    /** Where harnesses write files: in memory where there is such a folder, since all of it is flushed. */
+    private Path scratch() throws IOException {
+        Path memory = Path.of("/dev/shm");
+        return Files.createTempDirectory(Files.isWritable(memory) ? memory : work, "adapt-fuzz-");
+    }
+
+    private static void delete(Path tree) throws IOException {
+        try (Stream<Path> all = Files.walk(tree)) {
+            for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(path);
+            }
+        }
+    }
+
+    private static List<String> command(Reader reader, Path scratch, Path corpus, Path seeds) {
         return List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Xmx512m",
@@ -87,11 +126,13 @@ class FuzzTest {
                 "-XX:+EnableDynamicAgentLoading",
                 "--enable-native-access=ALL-UNNAMED",
                 "--sun-misc-unsafe-memory-access=allow",
+                "-Djava.io.tmpdir=" + scratch,
                 "-cp",
                 classPath(),
                 Jazzer.class.getName(),
                 "--target_class=" + reader.harness.getName(),
-                "--instrumentation_includes=dev.adapt.formats.**:com.fasterxml.jackson.core.**",
+                "--instrumentation_includes=dev.adapt.formats.**:dev.adapt.merge.**:com.fasterxml.jackson.core.**"
+                        + ":io.airlift.compress.v3.zstd.**",
                 // an adapter's config does hold regular expressions, as PEFT's do; ModulePattern bounds their matching
                 "--disabled_hooks=com.code_intelligence.jazzer.sanitizers.RegexInjection",
                 "--reproducer_path=.",
@@ -112,6 +153,8 @@ class FuzzTest {
                         JsonParser.class,
                         JsonNode.class,
                         JsonProperty.class,
+                        Unmerger.class,
+                        ZstdJavaDecompressor.class,
                         Jazzer.class,
                         FuzzedDataProvider.class)
                 .map(FuzzTest::placeOf)
