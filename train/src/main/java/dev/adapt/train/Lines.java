@@ -1,10 +1,14 @@
 package dev.adapt.train;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.FormatException;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
@@ -22,6 +26,19 @@ final class Lines {
             cells = List.copyOf(cells);
         }
     }
+
+    /** The longest line: a book is shorter, and parsers and tokenizers take many times a line's memory. */
+    static final int MOST_BYTES = 4 << 20;
+
+    private static final int MOST_DOCUMENT_BYTES = 256 << 20;
+
+    /** U+FEFF, by which some editors say that a file is UTF-8. */
+    private static final String MARK = "\uFEFF";
+
+    private static final JsonMapper JSON = JsonMapper.builder()
+            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .build();
 
     private Lines() {}
 
@@ -54,41 +71,99 @@ final class Lines {
         return lines;
     }
 
-    private static FormatException blank(Path file, int line) {
+    static FormatException blank(Path file, int line) {
         return fault(file, line, "is empty, expected an example; remove the line");
     }
 
     private static List<String> split(Path file) throws IOException {
-        byte[] bytes = Files.readAllBytes(file);
+        try (InputStream in = Files.newInputStream(file)) {
+            return split(file, in);
+        }
+    }
+
+    /** The lines of a stream, without the byte order mark that some editors put before the first. */
+    private static List<String> split(Path file, InputStream in) throws IOException {
         List<String> lines = new ArrayList<>();
-        for (int start = 0; start < bytes.length; ) {
-            int end = start;
-            while (end < bytes.length && bytes[end] != '\n') {
-                end++;
+        ByteArrayOutputStream line = new ByteArrayOutputStream();
+        byte[] chunk = new byte[1 << 16];
+        for (int read = in.read(chunk); read >= 0; read = in.read(chunk)) {
+            int start = 0;
+            for (int i = 0; i < read; i++) {
+                if (chunk[i] == '\n') {
+                    append(file, lines, line, chunk, start, i);
+                    lines.add(decoded(file, lines.size() + 1, line));
+                    start = i + 1;
+                }
             }
-            int length = end > start && bytes[end - 1] == '\r' ? end - 1 - start : end - start;
-            try {
-                lines.add(StandardCharsets.UTF_8
-                        .newDecoder()
-                        .decode(ByteBuffer.wrap(bytes, start, length))
-                        .toString());
-            } catch (CharacterCodingException e) {
-                throw fault(file, lines.size() + 1, "is not valid UTF-8");
-            }
-            start = end + 1;
+            append(file, lines, line, chunk, start, read);
+        }
+        if (line.size() > 0) {
+            lines.add(decoded(file, lines.size() + 1, line));
         }
         return lines;
     }
 
+    private static void append(
+            Path file, List<String> lines, ByteArrayOutputStream line, byte[] chunk, int from, int to) {
+        if (line.size() + to - from > MOST_BYTES) {
+            throw fault(file, lines.size() + 1, "is longer than " + (MOST_BYTES >> 20) + " MiB; break it up");
+        }
+        line.write(chunk, from, to - from);
+    }
+
+    private static String decoded(Path file, int number, ByteArrayOutputStream line) {
+        byte[] bytes = line.toByteArray();
+        line.reset();
+        int length = bytes.length > 0 && bytes[bytes.length - 1] == '\r' ? bytes.length - 1 : bytes.length;
+        String text = text(file, "line " + number, bytes, length);
+        return number == 1 && text.startsWith(MARK) ? text.substring(1) : text;
+    }
+
+    private static String text(Path file, String place, byte[] bytes, int length) {
+        try {
+            String text = StandardCharsets.UTF_8
+                    .newDecoder()
+                    .decode(ByteBuffer.wrap(bytes, 0, length))
+                    .toString();
+            if (text.indexOf('\0') >= 0) {
+                throw new FormatException(
+                        file, place, "holds a NUL character; if the file is UTF-16, save it as UTF-8");
+            }
+            return text;
+        } catch (CharacterCodingException e) {
+            boolean wide = bytes.length > 1 && (bytes[0] & 0xff) + (bytes[1] & 0xff) == 0xff + 0xfe;
+            throw new FormatException(
+                    file, place, "is not valid UTF-8" + (wide ? " but UTF-16: save it as UTF-8" : ""));
+        }
+    }
+
+    /**
+     * A whole file as one text.
+     *
+     * @throws FormatException if it is not UTF-8, or longer than a text may be
+     */
+    static String document(Path file) throws IOException {
+        try (InputStream in = Files.newInputStream(file)) {
+            byte[] bytes = in.readNBytes(MOST_DOCUMENT_BYTES + 1);
+            if (bytes.length > MOST_DOCUMENT_BYTES) {
+                throw new FormatException(
+                        file,
+                        "is longer than " + (MOST_DOCUMENT_BYTES >> 20)
+                                + " MiB; give documents on lines of JSON, as \"text\"");
+            }
+            String text = text(file, "text", bytes, bytes.length);
+            return text.startsWith(MARK) ? text.substring(1) : text;
+        }
+    }
+
     /** The JSON value on each line. */
     static List<JsonNode> json(Path file) throws IOException {
-        JsonMapper mapper = new JsonMapper();
         List<JsonNode> values = new ArrayList<>();
         for (String line : of(file)) {
             try {
-                values.add(mapper.readTree(line));
+                values.add(JSON.readTree(line));
             } catch (JsonProcessingException e) {
-                throw fault(file, values.size() + 1, "is not valid JSON: " + e.getOriginalMessage());
+                throw fault(file, values.size() + 1, "is not valid JSON: " + Shown.of(e.getOriginalMessage()));
             }
         }
         return values;
@@ -101,61 +176,12 @@ final class Lines {
      */
     static List<Row> rows(Path file) throws IOException {
         if (named(file, ".csv")) {
-            return csv(file);
+            return Csv.rows(file, split(file));
         }
         List<String> lines = of(file);
         List<Row> rows = new ArrayList<>();
         for (int i = 0; i < lines.size(); i++) {
             rows.add(new Row(List.of(lines.get(i).split("\t", -1)), i + 1));
-        }
-        return rows;
-    }
-
-    private static List<Row> csv(Path file) throws IOException {
-        String text = String.join("\n", split(file));
-        if (text.isEmpty()) {
-            throw new FormatException(file, "holds no examples");
-        }
-        List<Row> rows = new ArrayList<>();
-        List<String> cells = new ArrayList<>();
-        int line = 1;
-        int begun = 1;
-        for (int at = 0; at <= text.length(); at++) {
-            StringBuilder cell = new StringBuilder();
-            if (at < text.length() && text.charAt(at) == '"') {
-                int opened = line;
-                for (at++; ; at++) {
-                    if (at == text.length()) {
-                        throw fault(file, opened, "opens a quote that nothing closes");
-                    }
-                    char c = text.charAt(at);
-                    if (c == '"') {
-                        if (at + 1 == text.length() || text.charAt(at + 1) != '"') {
-                            at++;
-                            break;
-                        }
-                        at++;
-                    }
-                    line += c == '\n' ? 1 : 0;
-                    cell.append(c);
-                }
-                if (at < text.length() && text.charAt(at) != ',' && text.charAt(at) != '\n') {
-                    throw fault(file, line, "has text after a closing quote; a quote inside a cell is written twice");
-                }
-            } else {
-                while (at < text.length() && text.charAt(at) != ',' && text.charAt(at) != '\n') {
-                    cell.append(text.charAt(at++));
-                }
-            }
-            cells.add(cell.toString());
-            if (at == text.length() || text.charAt(at) == '\n') {
-                if (cells.size() == 1 && cell.toString().isBlank()) {
-                    throw blank(file, begun);
-                }
-                rows.add(new Row(cells, begun));
-                cells.clear();
-                begun = ++line;
-            }
         }
         return rows;
     }
