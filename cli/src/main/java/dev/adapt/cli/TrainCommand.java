@@ -278,9 +278,8 @@ final class TrainCommand implements Callable<Integer> {
             TrainResult result = trained.get();
             report(config, result);
             if (result.diverged().isPresent()) {
-                throw new UsageException(
-                        result.diverged().get().text() + "; the best epoch so far, " + result.best() + ", is in "
-                                + result.out() + "; to train on, lower --lr (now " + config.learningRate() + ")");
+                throw new UsageException(result.diverged().get().text() + "; the best epoch so far, " + result.best()
+                        + ", is in " + result.out() + "; to train on, lower --lr (now " + config.learningRate() + ")");
             }
             return result.stopped() ? INTERRUPTED : 0;
         } finally {

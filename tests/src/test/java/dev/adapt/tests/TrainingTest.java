@@ -118,7 +118,9 @@ class TrainingTest {
     void divergence() throws IOException {
         UsageException thrown = assertThrows(
                 UsageException.class, () -> train(config(new Lora(3, 6, 0), "diverged", 1e30, 7), () -> false));
-        assertTrue(thrown.getMessage().matches("training diverged: .* of step \\d+ is .*lower --lr.*"), thrown::getMessage);
+        assertTrue(
+                thrown.getMessage().matches("training diverged: .* of step \\d+ is .*lower --lr.*"),
+                thrown::getMessage);
         try (Stream<Path> left = Files.list(folder)) {
             assertEquals(2, left.count(), "base and data only");
         }
@@ -156,8 +158,7 @@ class TrainingTest {
         return config(method, out, learningRate, 0.01, seed);
     }
 
-    private TrainConfig config(
-            AdapterMethod method, String out, double learningRate, double weightDecay, long seed) {
+    private TrainConfig config(AdapterMethod method, String out, double learningRate, double weightDecay, long seed) {
         return new TrainConfig(
                 base,
                 Optional.empty(),

@@ -32,6 +32,8 @@ final class Lines {
 
     private static final int MOST_DOCUMENT_BYTES = 256 << 20;
 
+    private static final int MOST_BLANKS = 1_000_000;
+
     /** U+FEFF, by which some editors say that a file is UTF-8. */
     private static final String MARK = "\uFEFF";
 
@@ -152,7 +154,20 @@ final class Lines {
                                 + " MiB; give documents on lines of JSON, as \"text\"");
             }
             String text = text(file, "text", bytes, bytes.length);
+            requireWords(file, text);
             return text.startsWith(MARK) ? text.substring(1) : text;
+        }
+    }
+
+    /** Hugging Face's tokenizers end the process when a pattern as usual as GPT-2's meets some million blanks in a row. */
+    private static void requireWords(Path file, String text) {
+        int begun = 0;
+        for (int i = 0; i < text.length(); i++) {
+            if (!Character.isWhitespace(text.charAt(i))) {
+                begun = i + 1;
+            } else if (i - begun >= MOST_BLANKS) {
+                throw new FormatException(file, "holds more than " + MOST_BLANKS + " blanks in a row; remove them");
+            }
         }
     }
 

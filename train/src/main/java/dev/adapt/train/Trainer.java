@@ -65,7 +65,8 @@ public final class Trainer implements AutoCloseable {
      * @throws UsageException if an option cannot be, the device runs out of memory, or training diverges in its first epoch
      * @throws IOException if a file cannot be read or written
      */
-    public static Optional<TrainResult> train(TrainConfig config, Progress progress, BooleanSupplier stop) throws IOException {
+    public static Optional<TrainResult> train(TrainConfig config, Progress progress, BooleanSupplier stop)
+            throws IOException {
         try (PendingOutput out = PendingOutput.folder(config.out())) {
             if (config.whole().isPresent()) {
                 return train(config, Setup.whole(config, config.whole().get()), out, progress, stop);
@@ -203,7 +204,8 @@ public final class Trainer implements AutoCloseable {
             if (epoch == 0) {
                 throw new FormatException(
                         config.base(),
-                        "gives the loss " + loss + " on " + config.eval() + " before training; its weights, or the data,"
+                        "gives the loss " + loss + " on " + config.eval()
+                                + " before training; its weights, or the data,"
                                 + " hold values that are not finite or far too large");
             }
             return loss;
