@@ -4,19 +4,20 @@ import static dev.adapt.train.Lines.fault;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.train.Lines.Row;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /** A table by RFC 4180: commas, double quotes around a cell where it needs them, two for one inside. */
 final class Csv {
     private final Path file;
-    private final List<String> lines;
-    private final List<Row> rows = new ArrayList<>();
-    private int line;
+    private final LineReader lines;
+    private String text = "";
     private int at;
 
-    private Csv(Path file, List<String> lines) {
+    private Csv(Path file, LineReader lines) {
         this.file = file;
         this.lines = lines;
     }
@@ -27,63 +28,68 @@ final class Csv {
      * @throws FormatException naming the line of a quote that is open to the end or for longer than a line may be, of text
      *     after a closing quote, or of a blank row
      */
-    static List<Row> rows(Path file, List<String> lines) {
-        if (lines.isEmpty() || (lines.size() == 1 && lines.getFirst().isEmpty())) {
+    static List<Row> rows(Path file, LineReader lines) throws IOException {
+        Csv csv = new Csv(file, lines);
+        List<Row> rows = new ArrayList<>();
+        while (csv.nextLine()) {
+            rows.add(csv.row());
+        }
+        if (rows.isEmpty()) {
             throw new FormatException(file, "holds no examples");
         }
-        Csv csv = new Csv(file, lines);
-        while (csv.line < lines.size()) {
-            csv.row();
-        }
-        return csv.rows;
+        return rows;
     }
 
-    private void row() {
-        int begun = line;
-        List<String> cells = new ArrayList<>();
+    private boolean nextLine() throws IOException {
+        Optional<String> next = lines.next();
+        text = next.orElse("");
         at = 0;
+        return next.isPresent();
+    }
+
+    private Row row() throws IOException {
+        int begun = lines.number();
+        List<String> cells = new ArrayList<>();
         while (true) {
-            cells.add(at < text().length() && text().charAt(at) == '"' ? quoted() : plain());
-            if (at == text().length()) {
+            cells.add(at < text.length() && text.charAt(at) == '"' ? quoted() : plain());
+            if (at == text.length()) {
                 break;
             }
             at++; // the comma
         }
         if (cells.size() == 1 && cells.getFirst().isBlank()) {
-            throw Lines.blank(file, begun + 1);
+            throw Lines.blank(file, begun);
         }
-        rows.add(new Row(cells, begun + 1));
-        line++;
-    }
-
-    private String text() {
-        return lines.get(line);
+        return new Row(cells, begun);
     }
 
     private String plain() {
-        int comma = text().indexOf(',', at);
-        int end = comma < 0 ? text().length() : comma;
-        String cell = text().substring(at, end);
+        int comma = text.indexOf(',', at);
+        int end = comma < 0 ? text.length() : comma;
+        String cell = text.substring(at, end);
         at = end;
         return cell;
     }
 
-    private String quoted() {
-        int opened = line + 1;
+    private String quoted() throws IOException {
+        int opened = lines.number();
         StringBuilder cell = new StringBuilder();
         at++;
         while (true) {
-            int quote = text().indexOf('"', at);
-            cell.append(text(), at, quote < 0 ? text().length() : quote);
+            int quote = text.indexOf('"', at);
+            cell.append(text, at, quote < 0 ? text.length() : quote);
             if (quote < 0) {
-                if (line + 1 == lines.size() || cell.length() > Lines.MOST_BYTES) {
-                    String within = line + 1 == lines.size() ? "" : " within " + (Lines.MOST_BYTES >> 20) + " MiB";
-                    throw fault(file, opened, "opens a quote that nothing closes" + within);
+                if (cell.length() > Lines.MOST_BYTES) {
+                    throw fault(
+                            file,
+                            opened,
+                            "opens a quote that nothing closes within " + (Lines.MOST_BYTES >> 20) + " MiB");
+                }
+                if (!nextLine()) {
+                    throw fault(file, opened, "opens a quote that nothing closes");
                 }
                 cell.append('\n');
-                line++;
-                at = 0;
-            } else if (quote + 1 < text().length() && text().charAt(quote + 1) == '"') {
+            } else if (quote + 1 < text.length() && text.charAt(quote + 1) == '"') {
                 cell.append('"');
                 at = quote + 2;
             } else {
@@ -91,8 +97,8 @@ final class Csv {
                 break;
             }
         }
-        if (at < text().length() && text().charAt(at) != ',') {
-            throw fault(file, line + 1, "has text after a closing quote; a quote inside a cell is written twice");
+        if (at < text.length() && text.charAt(at) != ',') {
+            throw fault(file, lines.number(), "has text after a closing quote; a quote inside a cell is written twice");
         }
         return cell.toString();
     }

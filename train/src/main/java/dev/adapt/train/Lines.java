@@ -6,7 +6,6 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.FormatException;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
@@ -17,6 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 
 /** A data file's lines: rows of cells, or JSON values. */
 final class Lines {
@@ -35,7 +35,7 @@ final class Lines {
     private static final int MOST_BLANKS = 1_000_000;
 
     /** U+FEFF, by which some editors say that a file is UTF-8. */
-    private static final String MARK = "\uFEFF";
+    static final String MARK = "\uFEFF";
 
     private static final JsonMapper JSON = JsonMapper.builder()
             .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
@@ -78,50 +78,17 @@ final class Lines {
     }
 
     private static List<String> split(Path file) throws IOException {
-        try (InputStream in = Files.newInputStream(file)) {
-            return split(file, in);
-        }
-    }
-
-    /** The lines of a stream, without the byte order mark that some editors put before the first. */
-    private static List<String> split(Path file, InputStream in) throws IOException {
-        List<String> lines = new ArrayList<>();
-        ByteArrayOutputStream line = new ByteArrayOutputStream();
-        byte[] chunk = new byte[1 << 16];
-        for (int read = in.read(chunk); read >= 0; read = in.read(chunk)) {
-            int start = 0;
-            for (int i = 0; i < read; i++) {
-                if (chunk[i] == '\n') {
-                    append(file, lines, line, chunk, start, i);
-                    lines.add(decoded(file, lines.size() + 1, line));
-                    start = i + 1;
-                }
+        try (LineReader reader = new LineReader(file)) {
+            List<String> lines = new ArrayList<>();
+            for (Optional<String> line = reader.next(); line.isPresent(); line = reader.next()) {
+                lines.add(line.get());
             }
-            append(file, lines, line, chunk, start, read);
+            return lines;
         }
-        if (line.size() > 0) {
-            lines.add(decoded(file, lines.size() + 1, line));
-        }
-        return lines;
     }
 
-    private static void append(
-            Path file, List<String> lines, ByteArrayOutputStream line, byte[] chunk, int from, int to) {
-        if (line.size() + to - from > MOST_BYTES) {
-            throw fault(file, lines.size() + 1, "is longer than " + (MOST_BYTES >> 20) + " MiB; break it up");
-        }
-        line.write(chunk, from, to - from);
-    }
-
-    private static String decoded(Path file, int number, ByteArrayOutputStream line) {
-        byte[] bytes = line.toByteArray();
-        line.reset();
-        int length = bytes.length > 0 && bytes[bytes.length - 1] == '\r' ? bytes.length - 1 : bytes.length;
-        String text = text(file, "line " + number, bytes, length);
-        return number == 1 && text.startsWith(MARK) ? text.substring(1) : text;
-    }
-
-    private static String text(Path file, String place, byte[] bytes, int length) {
+    /** Decodes UTF-8 without NUL. */
+    static String text(Path file, String place, byte[] bytes, int length) {
         try {
             String text = StandardCharsets.UTF_8
                     .newDecoder()
@@ -191,7 +158,9 @@ final class Lines {
      */
     static List<Row> rows(Path file) throws IOException {
         if (named(file, ".csv")) {
-            return Csv.rows(file, split(file));
+            try (LineReader lines = new LineReader(file)) {
+                return Csv.rows(file, lines);
+            }
         }
         List<String> lines = of(file);
         List<Row> rows = new ArrayList<>();

@@ -24,6 +24,9 @@ record Picture(int width, int height, byte[] pixels) {
     /** As many as a camera of 48 megapixels takes; decoding needs 7 bytes for each. */
     static final int MOST_PIXELS = 50_000_000;
 
+    /** Zlib makes a byte of 1032, which are 8256 pixels of black and white. */
+    private static final long MOST_PER_BYTE = 10_000;
+
     /**
      * Decodes a file; transparency is dropped, as PIL's {@code convert("RGB")} drops it.
      *
@@ -44,6 +47,10 @@ record Picture(int width, int height, byte[] pixels) {
             int height = reader.getHeight(0);
             if ((long) width * height > MOST_PIXELS) {
                 throw new FormatException(file, tooLarge(width, height));
+            }
+            if ((long) width * height > MOST_PER_BYTE * in.length()) {
+                throw new FormatException(
+                        file, "is too short for its " + width + " × " + height + " pixels: it is cut off, or a bomb");
             }
             return of(reader.read(0));
         } catch (FormatException e) {

@@ -33,7 +33,9 @@ record Preprocessor(
     private static final String FILE = "preprocessor_config.json";
 
     /** The longest edge of a resized picture; models take hundreds of pixels. */
-    private static final int MOST_EDGE = 16_384;
+    private static final int MOST_EDGE = 4096;
+
+    private static final int MOST_RESIZED = MOST_EDGE * MOST_EDGE;
 
     /** The largest pixel value; usual ones are within ±3, unnormalised ones up to 255. */
     private static final double MOST_VALUE = 1e6;
@@ -172,7 +174,7 @@ record Preprocessor(
             int newWidth = shortest && wide ? other(width, picture.width(), picture.height()) : width;
             int newHeight = shortest && !wide ? other(height, picture.height(), picture.width()) : height;
             long largest = (long) newWidth * Math.max(newHeight, picture.height());
-            if (newWidth < 1 || newHeight < 1 || largest > Picture.MOST_PIXELS) {
+            if (newWidth < 1 || newHeight < 1 || largest > MOST_RESIZED) {
                 throw new FormatException(
                         file,
                         "resizes an image of " + picture.width() + " × " + picture.height() + " pixels to " + newWidth
