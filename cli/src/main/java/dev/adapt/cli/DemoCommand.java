@@ -165,8 +165,8 @@ final class DemoCommand implements Callable<Integer> {
     private static DemoResult show(Show show, Path folder, Path base, Path train, Path dev) throws IOException {
         Path adapter = folder.resolve(show.folder() + "-adapter");
         TrainProgress progress = new TrainProgress(System.err);
-        TrainResult trained =
-                Trainer.train(config(show, base, train, dev, adapter), progress, Thread.currentThread()::isInterrupted);
+        TrainResult trained = Trainer.train(config(show, base, train, dev, adapter), progress, () -> false)
+                .orElseThrow();
         progress.endLine();
         Path merged = folder.resolve(show.folder() + "-merged");
         Path onnx = merged.resolve("model.onnx");

@@ -41,7 +41,7 @@ import picocli.CommandLine.Option;
                     + " and summary.json.",
             "--method lors trains a whole model whose layers share weights, --method full a plain one: --from-scratch, from"
                     + " --base, or, for lors, from a checkpoint that it decomposes (--into).",
-            "Ctrl-C keeps the best epoch so far."
+            "Ctrl-C keeps the best epoch so far (exit code 130), and so does a run that diverges (exit code 2)."
         },
         footer = {
             "",
@@ -269,9 +269,18 @@ final class TrainCommand implements Callable<Integer> {
         Runtime.getRuntime().addShutdownHook(onInterrupt);
         TrainProgress progress = new TrainProgress(System.err);
         try {
-            TrainResult result = Trainer.train(config, progress, stop::get);
+            Optional<TrainResult> trained = Trainer.train(config, progress, stop::get);
             progress.endLine();
+            if (trained.isEmpty()) {
+                System.out.println("Stopped before the first step; nothing was written.");
+                return INTERRUPTED;
+            }
+            TrainResult result = trained.get();
             report(config, result);
+            if (result.diverged().isPresent()) {
+                throw new UsageException(result.diverged().get().text() + "; the best epoch so far, " + result.best()
+                        + ", is in " + result.out() + "; to train on, lower --lr (now " + config.learningRate() + ")");
+            }
             return result.stopped() ? INTERRUPTED : 0;
         } finally {
             progress.endLine();

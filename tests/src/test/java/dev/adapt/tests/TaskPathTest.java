@@ -125,7 +125,7 @@ class TaskPathTest {
                 Optional.empty(),
                 7,
                 Devices.CPU);
-        return Trainer.train(config, Progress.SILENT, () -> false);
+        return Trainer.train(config, Progress.SILENT, () -> false).orElseThrow();
     }
 
     private static Path data(Task task, String name) throws IOException {

@@ -10,8 +10,10 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
@@ -175,7 +177,7 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
                 file,
                 1,
                 "has no column \"" + given + "\": its " + width + " columns are "
-                        + (names.isEmpty() ? "not named; give a number from 1" : String.join(", ", names)));
+                        + (names.isEmpty() ? "not named; give a number from 1" : Shown.of(names)));
     }
 
     private static Dataset fromJson(Path file, List<JsonNode> lines, Columns columns) {
@@ -239,16 +241,20 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
      * @throws FormatException naming the line of a label that is not among those given
      */
     public List<Integer> classes(List<String> labels) {
+        Map<String, Integer> byLabel = new HashMap<>();
+        for (int i = 0; i < labels.size(); i++) {
+            byLabel.putIfAbsent(labels.get(i), i);
+        }
         List<Integer> classes = new ArrayList<>();
         for (Example example : examples) {
-            int index = labels.indexOf(example.label());
-            if (index < 0) {
+            Integer index = byLabel.get(example.label());
+            if (index == null) {
                 throw fault(
                         file,
                         example.line(),
-                        "has the label \"" + example.label()
+                        "has the label \"" + Shown.of(example.label())
                                 + "\", which the training data does not have; its labels are "
-                                + String.join(", ", labels));
+                                + Shown.of(labels));
             }
             classes.add(index);
         }
