@@ -11,7 +11,7 @@ final class Checkpoints {
     /** Opens a folder or a file. */
     static Checkpoint open(Path path) throws IOException {
         Checkpoint checkpoint = Checkpoint.open(path);
-        checkpoint.notes().forEach(note -> System.err.println("adapt: note: " + note));
+        checkpoint.notes().forEach(Terminal::note);
         return checkpoint;
     }
 }

@@ -114,7 +114,7 @@ final class DemoCommand implements Callable<Integer> {
             results.add(show(show, folder, base, train, dev));
         }
         say("");
-        System.out.print(table(results));
+        Terminal.lines(table(results).toString());
         String commands = commands(folder);
         Path report = folder.resolve("report.html");
         Files.writeString(report, report(results, train, dev, commands).html());
@@ -125,7 +125,7 @@ final class DemoCommand implements Callable<Integer> {
 
     @SuppressWarnings("AnnotateFormatMethod") // would cost a dependency on annotations for one private method
     private static void say(String format, Object... arguments) {
-        System.out.println(String.format(Locale.ROOT, format, arguments));
+        Terminal.lines(String.format(Locale.ROOT, format, arguments) + "\n");
     }
 
     /** Paths that can be typed: from the working directory where the folder lies below it. */
@@ -170,7 +170,7 @@ final class DemoCommand implements Callable<Integer> {
 
     private static DemoResult show(Show show, Path folder, Path base, Path train, Path dev) throws IOException {
         Path adapter = folder.resolve(show.folder() + "-adapter");
-        TrainProgress progress = new TrainProgress(System.err);
+        TrainProgress progress = new TrainProgress();
         TrainResult trained =
                 Trainer.train(config(show, base, train, dev, adapter), progress, Thread.currentThread()::isInterrupted);
         progress.endLine();
@@ -189,7 +189,7 @@ final class DemoCommand implements Callable<Integer> {
                         Optional.empty()),
                 Verification.Settings.DEFAULT,
                 line -> {});
-        System.out.print(report.text());
+        Terminal.report(report);
         return new DemoResult(
                 show.label(),
                 show.folder(),
