@@ -91,13 +91,21 @@ final class DemoCommand implements Callable<Integer> {
             return run(encoder, folder, start);
         } finally {
             owned.record();
-            Runtime.getRuntime().removeShutdownHook(interrupted);
+            remove(interrupted);
+        }
+    }
+
+    private static void remove(Thread hook) {
+        try {
+            Runtime.getRuntime().removeShutdownHook(hook);
+        } catch (IllegalStateException e) {
+            // a signal has come, and the hook runs
         }
     }
 
     private static void recordQuietly(DemoFolder owned) {
         try {
-            owned.record();
+            owned.recordWhenStill();
         } catch (IOException | UncheckedIOException e) {
             // files that are not recorded are not deleted
         }

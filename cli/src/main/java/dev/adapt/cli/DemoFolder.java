@@ -91,13 +91,33 @@ final class DemoFolder {
      * @throws IOException if a file cannot be read, or the record not be written
      */
     void record() throws IOException {
+        write(entries());
+    }
+
+    /**
+     * Records all that the folder holds while a demo that a signal ends may still be writing: again until nothing
+     * changes, ten times at most.
+     */
+    void recordWhenStill() throws IOException {
+        Map<String, String> entries = entries();
+        for (int i = 0; i < 10; i++) {
+            write(entries);
+            Map<String, String> since = entries();
+            if (since.equals(entries)) {
+                return;
+            }
+            entries = since;
+        }
+    }
+
+    private Map<String, String> entries() throws IOException {
         Map<String, String> entries = new TreeMap<>();
         for (Path each : tree()) {
             if (!each.equals(path.resolve(RECORD))) {
                 identity(each).ifPresent(identity -> entries.put(key(each), identity));
             }
         }
-        write(entries);
+        return entries;
     }
 
     private void write(Map<String, String> entries) throws IOException {
