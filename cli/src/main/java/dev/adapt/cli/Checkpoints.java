@@ -20,7 +20,7 @@ final class Checkpoints {
     }
 
     private static Checkpoint noted(Checkpoint checkpoint) {
-        checkpoint.notes().forEach(note -> System.err.println("adapt: note: " + note));
+        checkpoint.notes().forEach(Terminal::note);
         return checkpoint;
     }
 }

@@ -23,7 +23,9 @@ import java.util.SequencedSet;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt count}: what an adapter would cost, before there are weights. */
 @Command(
@@ -68,8 +70,15 @@ final class CountCommand implements Callable<Integer> {
     @Option(names = "--json", description = "print JSON")
     private boolean json;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
+        if (!methods.contains(TrainCommand.Method.LORS)) {
+            new GivenOptions(spec).refuse("only lors has groups", "--groups");
+        }
         for (int rank : ranks) {
             if (rank < 1) {
                 throw new UsageException("--rank: expected at least 1, found " + rank);
@@ -88,7 +97,11 @@ final class CountCommand implements Callable<Integer> {
                         .add(size.method());
             }
         }
-        System.out.print(json ? asJson(sizes) : on(methodsOn) + asText(sizes));
+        if (json) {
+            Terminal.json(asJson(sizes));
+        } else {
+            Terminal.lines(on(methodsOn) + asText(sizes));
+        }
         return 0;
     }
 
@@ -110,12 +123,12 @@ final class CountCommand implements Callable<Integer> {
 
     private static String on(SequencedMap<String, SequencedSet<String>> methodsOn) {
         if (methodsOn.size() == 1) {
-            return "On " + methodsOn.firstEntry().getKey() + ":\n";
+            return "On " + Printable.message(methodsOn.firstEntry().getKey()) + ":\n";
         }
         StringBuilder text = new StringBuilder();
         methodsOn.forEach((modules, methods) -> text.append(String.join(", ", methods))
                 .append(" on ")
-                .append(modules)
+                .append(Printable.message(modules))
                 .append('\n'));
         return text.toString();
     }
@@ -143,7 +156,7 @@ final class CountCommand implements Callable<Integer> {
                 share);
     }
 
-    private static String asJson(List<AdapterSize> sizes) {
+    private static ArrayNode asJson(List<AdapterSize> sizes) {
         ArrayNode nodes = new JsonMapper().createArrayNode();
         for (AdapterSize size : sizes) {
             ObjectNode node = nodes.addObject();
@@ -159,6 +172,6 @@ final class CountCommand implements Callable<Integer> {
             node.put("lora_parameters_of_that_rank", size.loraParameters().orElseThrow());
             size.plainParameters().ifPresent(plain -> node.put("plain_parameters", plain));
         }
-        return nodes.toPrettyString() + "\n";
+        return nodes;
     }
 }

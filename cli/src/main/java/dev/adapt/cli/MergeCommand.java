@@ -21,13 +21,14 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt merge}: a base with the updates of adapters in its weights. */
 @Command(
@@ -49,6 +50,9 @@ import picocli.CommandLine.Parameters;
             "          adapt merge one two three --into base --each --out-dir merged"
         })
 final class MergeCommand implements Callable<Integer> {
+    /** Below this a model becomes a file for each tensor. */
+    private static final Bytes SMALLEST_SHARD = new Bytes(1_000_000);
+
     @Parameters(paramLabel = "ADAPTER", arity = "1..*", description = "adapter folder, ours or PEFT's")
     private List<Path> folders = List.of();
 
@@ -126,6 +130,10 @@ final class MergeCommand implements Callable<Integer> {
                     "how VeRA's projection was rounded where the adapter was trained: ${COMPLETION-CANDIDATES} (as the adapter says, else fma)")
     private Optional<Projection.Rounding> rounding = Optional.empty();
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
         Optional<Path> whole = whole();
@@ -168,8 +176,9 @@ final class MergeCommand implements Callable<Integer> {
                     + " is a decoder of queries, which is folded and not added to; leave out --report, --max-shard-size"
                     + " and --dry-run");
         }
+        new GivenOptions(spec).refuse("a decoder is folded in one thread, and flushed", "--threads", "--no-fsync");
         LorsMerge merged = LorsMerge.run(folder, plain);
-        System.out.printf(Locale.ROOT, "%s: %,d parameters of %,d with LORS%n", plain, merged.after(), merged.before());
+        Terminal.line("%s: %,d parameters of %,d with LORS", plain, merged.after(), merged.before());
         return 0;
     }
 
@@ -238,14 +247,9 @@ final class MergeCommand implements Callable<Integer> {
             merger.mergeInPlace(journal);
         }
         double seconds = (System.nanoTime() - start) / 1e9;
-        System.out.printf(
-                Locale.ROOT,
-                "%s: changed in place, %d tensors adapted, %d from the adapter, %s in %.2f s%n",
-                into.orElseThrow(),
-                merger.plan().adapted(),
-                merger.plan().replaced(),
-                new Bytes(bytes),
-                seconds);
+        Terminal.line(
+                "%s: changed in place, %d tensors adapted, %d from the adapter, %s in %.2f s",
+                into.orElseThrow(), merger.plan().adapted(), merger.plan().replaced(), new Bytes(bytes), seconds);
     }
 
     private int report(Merger.Settings settings) throws IOException {
@@ -253,7 +257,7 @@ final class MergeCommand implements Callable<Integer> {
             MergeReport written =
                     new MergeReport(settings.statistics().orElseThrow().tensors());
             written.write(report.get());
-            System.out.println(report.get() + ": " + written.summary());
+            Terminal.lines(Printable.message(report.get().toString()) + ": " + written.summary() + "\n");
         }
         return 0;
     }
@@ -312,8 +316,7 @@ final class MergeCommand implements Callable<Integer> {
             settings = settings.undo(undo.get());
         }
         if (maxShardSize.isPresent()) {
-            settings = settings.maxShardBytes(
-                    Bytes.parse("--max-shard-size", maxShardSize.get()).count());
+            settings = settings.maxShardBytes(maxShardBytes(maxShardSize.get()));
         }
         if (inPlace && out.isPresent()) {
             settings = settings.sharingBlocks();
@@ -321,13 +324,22 @@ final class MergeCommand implements Callable<Integer> {
         return report.isPresent() ? settings.statistics(new Statistics()) : settings;
     }
 
+    private static long maxShardBytes(String text) {
+        Bytes size = Bytes.parse("--max-shard-size", text);
+        if (size.count() < SMALLEST_SHARD.count()) {
+            throw new UsageException(
+                    "--max-shard-size: expected at least " + SMALLEST_SHARD + ", such as 5GB or 500MB, found " + text);
+        }
+        return size.count();
+    }
+
     private List<MergePlan.Weighted> adapters(Checkpoint base, OpenAdapters opened) throws IOException {
         List<MergePlan.Weighted> adapters = new ArrayList<>();
         for (int i = 0; i < folders.size(); i++) {
             Adapter adapter = rounded(opened.get(i));
             if (!force && !adapter.recordsBase()) {
-                System.err.println("adapt: note: " + folders.get(i) + " does not record the base it was trained on; "
-                        + base.path() + " is taken on trust");
+                Terminal.note(folders.get(i) + " does not record the base it was trained on; " + base.path()
+                        + " is taken on trust");
             }
             double weight = weights.isEmpty() ? 1 : weights.get(i);
             adapters.add(new MergePlan.Weighted(new Binding(base).bind(adapter, force), weight));
@@ -336,9 +348,9 @@ final class MergeCommand implements Callable<Integer> {
     }
 
     private static void print(BaseChange change) {
-        change.vocabulary().ifPresent(words -> System.out.println("config.json: vocab_size is now " + words));
+        change.vocabulary().ifPresent(words -> Terminal.line("config.json: vocab_size is now " + words));
         if (change.unties()) {
-            System.out.println("the head is no longer the table of words: both are written, and config.json says"
+            Terminal.line("the head is no longer the table of words: both are written, and config.json says"
                     + " tie_word_embeddings false");
         }
     }
@@ -355,22 +367,15 @@ final class MergeCommand implements Callable<Integer> {
     }
 
     private static void print(Path out, MergePlan plan, long bytes, double seconds) {
-        System.out.printf(
-                Locale.ROOT,
-                "%s: %d tensors adapted, %d from the adapter, %d copied, %s in %.2f s (%s/s)%n",
-                out,
-                plan.adapted(),
-                plan.replaced(),
-                plan.copied(),
-                new Bytes(plan.bytes()),
-                seconds,
-                new Bytes((long) (bytes / seconds)));
+        Terminal.line(
+                "%s: %d tensors adapted, %d from the adapter, %d copied, %s in %.2f s (%s/s)",
+                out, plan.adapted(), plan.replaced(), plan.copied(), new Bytes(plan.bytes()), seconds, new Bytes((long)
+                        (bytes / seconds)));
     }
 
     private void print(Merger.UndoSize size) {
-        System.out.printf(
-                Locale.ROOT,
-                "%s: %s, %.1f%% of the %s of the touched tensors%n",
+        Terminal.line(
+                "%s: %s, %.1f%% of the %s of the touched tensors",
                 undo.orElseThrow(),
                 new Bytes(size.file()),
                 100.0 * size.file() / Math.max(1, size.tensors()),
@@ -378,10 +383,9 @@ final class MergeCommand implements Callable<Integer> {
     }
 
     private void print(Estimate estimate) {
-        System.out.printf(
-                Locale.ROOT,
+        Terminal.line(
                 "expected: about %.1f s on %d threads (measured: %s reads at %s/s; taken for granted: it writes as fast, and"
-                        + " %.0f G multiply-adds a second on each)%n",
+                        + " %.0f G multiply-adds a second on each)",
                 estimate.seconds(),
                 threads,
                 into.orElse(folders.getFirst()),
@@ -391,9 +395,9 @@ final class MergeCommand implements Callable<Integer> {
 
     private static void print(MergePlan plan) {
         for (MergePlan.Output output : plan.outputs()) {
-            System.out.println(output.name() + ", " + new Bytes(output.header().fileBytes()));
+            Terminal.line(output.name() + ", " + new Bytes(output.header().fileBytes()));
             for (MergePlan.Task task : output.tasks()) {
-                System.out.println("  "
+                Terminal.line("  "
                         + switch (task) {
                             case MergePlan.Task.Copy copy ->
                                 "copy    " + copy.tensors() + " tensors, " + new Bytes(copy.bytes());

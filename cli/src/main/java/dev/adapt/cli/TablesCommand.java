@@ -61,9 +61,9 @@ final class TablesCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        System.out.println(vera());
-        System.out.println(condLora());
-        System.out.println(LorsTable.table());
+        Terminal.lines(vera() + "\n");
+        Terminal.lines(condLora() + "\n");
+        Terminal.lines(LorsTable.table() + "\n");
         return 0;
     }
 
