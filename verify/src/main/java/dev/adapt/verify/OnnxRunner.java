@@ -12,6 +12,7 @@ import ai.onnxruntime.providers.OrtCUDAProviderOptions;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.generate.Decoder;
+import dev.adapt.formats.onnx.OnnxAdapter;
 import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
@@ -95,6 +96,8 @@ public final class OnnxRunner implements AutoCloseable {
         if (!Files.isRegularFile(path)) {
             throw new NoSuchFileException(path.toString());
         }
+        // before native code reads the file
+        OnnxPrecision precision = OnnxPrecision.of(path);
         boolean offered = OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA);
         if (device == Device.CUDA && !offered) {
             throw new UsageException("--device cuda: this ONNX Runtime offers only " + offered()
@@ -102,7 +105,7 @@ public final class OnnxRunner implements AutoCloseable {
         }
         if (device != Device.CPU && offered) {
             try {
-                return load(path, output, OrtProvider.CUDA);
+                return load(path, output, precision, OrtProvider.CUDA);
             } catch (OrtException e) {
                 if (device == Device.CUDA) {
                     throw withoutCuda(path, e);
@@ -110,7 +113,7 @@ public final class OnnxRunner implements AutoCloseable {
             }
         }
         try {
-            return load(path, output, OrtProvider.CPU);
+            return load(path, output, precision, OrtProvider.CPU);
         } catch (OrtException e) {
             throw new FormatException(path, "ONNX Runtime cannot load it: " + reason(e), e);
         }
@@ -126,7 +129,8 @@ public final class OnnxRunner implements AutoCloseable {
     }
 
     @SuppressWarnings("MustBeClosedChecker") // the runner closes them
-    private static OnnxRunner load(Path path, String output, OrtProvider provider) throws OrtException, IOException {
+    private static OnnxRunner load(Path path, String output, OnnxPrecision precision, OrtProvider provider)
+            throws OrtException {
         OrtEnvironment environment = OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL);
         OrtSession.SessionOptions options = new OrtSession.SessionOptions();
         try {
@@ -142,12 +146,12 @@ public final class OnnxRunner implements AutoCloseable {
             OrtSession session = environment.createSession(path.toString(), options);
             try {
                 requireOutput(path, session, output);
-                return new OnnxRunner(path, output, OnnxPrecision.of(path), provider, options, session);
-            } catch (OrtException | IOException | RuntimeException e) {
+                return new OnnxRunner(path, output, precision, provider, options, session);
+            } catch (OrtException | RuntimeException e) {
                 session.close();
                 throw e;
             }
-        } catch (OrtException | IOException | RuntimeException e) {
+        } catch (OrtException | RuntimeException e) {
             options.close();
             throw e;
         }
@@ -246,6 +250,8 @@ public final class OnnxRunner implements AutoCloseable {
             throw new NoSuchFileException(file.toString());
         }
         try {
+            // before native code reads the file
+            OnnxAdapter.require(file);
             OrtLoraAdapter adapter = OrtLoraAdapter.create(file.toString());
             adapters.add(adapter);
             return adapter;
