@@ -54,7 +54,7 @@ class Float16ExportTest {
     private static Comparison compare(Model model, Path exported) throws IOException {
         assertEquals(OnnxPrecision.FP16, OnnxPrecision.of(exported));
         try (OnnxRunner session = OnnxRunner.open(exported, model.architecture().outputName(), Device.CPU)) {
-            Runner reference = new Runner("reference", new ReferenceRunner(model)::run);
+            Runner reference = new Runner("reference", model.outputNames(), new ReferenceRunner(model)::outputs);
             List<Runner> runners = List.of(reference, session.runner());
             return Equivalence.compare(
                             runners, Inputs.random(model.config(), 12, 7, true).batches(), Tolerance.DEFAULT)

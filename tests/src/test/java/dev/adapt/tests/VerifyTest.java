@@ -79,6 +79,20 @@ class VerifyTest {
         assertExit(0, "--merged", merged, "--onnx", onnx, "--data", texts, "--device", "cpu");
     }
 
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "text\na good movie\na bad book\n",
+                "a good movie\na bad book\n",
+                "id\ttext\tother\n1\ta good movie\tx\n2\ta bad book\ty\n"
+            })
+    void textsNeedNoLabels(String table) throws IOException {
+        mergeAndExport(new Lora(4, 8, 0));
+        Path texts = Files.writeString(folder.resolve("texts.tsv"), table);
+        Cli result = assertExit(0, "--merged", merged, "--onnx", onnx, "--data", texts, "--device", "cpu");
+        assertTrue(result.output().contains("the first 2 texts of "), result.output());
+    }
+
     @Test
     void aNudgeToOneWeightIsFound() throws IOException {
         mergeAndExport(new Lora(4, 8, 0));

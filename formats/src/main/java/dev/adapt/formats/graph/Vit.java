@@ -175,6 +175,11 @@ public record Vit(
     }
 
     @Override
+    public SequencedMap<String, Shape> pooler() {
+        return (head.isPresent() ? new Tensors() : new Tensors().linear(Tensors.POOLER, hidden(), hidden())).shapes();
+    }
+
+    @Override
     public String outputName() {
         return head.isPresent() ? "logits" : "last_hidden_state";
     }

@@ -12,6 +12,7 @@ import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
@@ -80,13 +81,30 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
      * @throws FormatException if it is not such a file, or holds anything but whole float32 tensors
      */
     public static OnnxAdapter read(Path path) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            return new OnnxAdapter(OnnxAdapterTable.read(path, map(path, arena)));
+        }
+    }
+
+    /**
+     * Checks a file without reading its values, before an engine in native code does: all offsets lead into it, and each
+     * tensor has as many bytes as its shape and type need.
+     *
+     * @throws FormatException if one of it does not hold
+     */
+    public static void require(Path path) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            OnnxAdapterTable.require(path, map(path, arena));
+        }
+    }
+
+    private static ByteBuffer map(Path path, Arena arena) throws IOException {
         try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
             if (channel.size() > Integer.MAX_VALUE) {
                 throw new FormatException(path, "has " + channel.size() + " bytes: such a file has at most 2 GB");
             }
-            ByteBuffer bytes = ByteBuffer.allocate((int) channel.size());
-            while (bytes.hasRemaining() && channel.read(bytes) >= 0) {}
-            return new OnnxAdapter(OnnxAdapterTable.read(path, bytes.flip()));
+            return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena)
+                    .asByteBuffer();
         }
     }
 

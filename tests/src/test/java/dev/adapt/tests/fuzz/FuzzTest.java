@@ -9,6 +9,8 @@ import com.code_intelligence.jazzer.api.FuzzedDataProvider;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.databind.JsonNode;
+import com.google.flatbuffers.Table;
+import com.google.protobuf.ByteString;
 import dev.adapt.formats.FormatException;
 import dev.adapt.merge.Unmerger;
 import io.airlift.compress.v3.zstd.ZstdJavaDecompressor;
@@ -47,18 +49,23 @@ class FuzzTest {
     private Path work;
 
     enum Reader {
-        HEADER(HeaderHarness.class, "header"),
-        INDEX(IndexHarness.class, "index"),
-        ADAPTER_CONFIG(AdapterConfigHarness.class, "adapter-config"),
-        JOURNAL(JournalHarness.class, "journal"),
-        UNDO(UndoHarness.class, "undo");
+        HEADER(HeaderHarness.class, "header", 2048),
+        INDEX(IndexHarness.class, "index", 2048),
+        ADAPTER_CONFIG(AdapterConfigHarness.class, "adapter-config", 2048),
+        JOURNAL(JournalHarness.class, "journal", 4096),
+        UNDO(UndoHarness.class, "undo", 4096),
+        /** The smallest model that is imported takes 12 KB. */
+        ONNX(OnnxImportHarness.class, "onnx", 16384),
+        ONNX_ADAPTER(OnnxAdapterHarness.class, "onnx-adapter", 2048);
 
         private final Class<?> harness;
         private final String corpus;
+        private final int longest;
 
-        Reader(Class<?> harness, String corpus) {
+        Reader(Class<?> harness, String corpus, int longest) {
             this.harness = harness;
             this.corpus = corpus;
+            this.longest = longest;
         }
     }
 
@@ -138,7 +145,7 @@ class FuzzTest {
                 "--reproducer_path=.",
                 SECONDS > 0 ? "-max_total_time=" + SECONDS : "-runs=" + EXECUTIONS_BY_DEFAULT,
                 "-seed=1",
-                "-max_len=2048",
+                "-max_len=" + reader.longest,
                 "-print_final_stats=1",
                 "-rss_limit_mb=0",
                 corpus.toString(),
@@ -155,6 +162,8 @@ class FuzzTest {
                         JsonProperty.class,
                         Unmerger.class,
                         ZstdJavaDecompressor.class,
+                        ByteString.class,
+                        Table.class,
                         Jazzer.class,
                         FuzzedDataProvider.class)
                 .map(FuzzTest::placeOf)
