@@ -66,8 +66,12 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
             }
         }
 
-        /** A tensor that the adapter holds whole, in the place of the base's or new. */
-        record Replace(Tensor values, TensorInfo place) implements Task {}
+        /**
+         * A tensor that the adapter holds whole, in the place of the base's or new.
+         *
+         * @param base the checkpoint it comes into, for messages
+         */
+        record Replace(Tensor values, TensorInfo place, Path base) implements Task {}
     }
 
     /** An adapter, and what its update is multiplied with. */
@@ -198,7 +202,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
             TensorView source = base.tensors().get(copies.getOrDefault(place.name(), place.name()));
             if (replacement != null) {
                 requireWritable(base, place);
-                tasks.add(new Task.Replace(replacement, place));
+                tasks.add(new Task.Replace(replacement, place, source == null ? base.path() : source.file()));
             } else if (source == null) {
                 throw new IllegalStateException("nothing to make " + place.name() + " of");
             } else if (parts != null) {

@@ -1,0 +1,47 @@
+package dev.adapt.formats.tensor;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * How many elements of a tensor are NaN, and how many are infinite. Prints as {@code 3 NaN and 1 infinite of 64 values}.
+ *
+ * @param all the number of elements looked at
+ */
+public record ValueCount(long nan, long infinite, long all) {
+    private static final int CHUNK = 1 << 14;
+
+    /** Counts all elements, a piece of the tensor at a time. */
+    public static ValueCount nonFinite(Tensor tensor) {
+        long elements = tensor.shape().elements();
+        double[] values = new double[(int) Math.min(CHUNK, elements)];
+        long nan = 0;
+        long infinite = 0;
+        for (long from = 0; from < elements; from += CHUNK) {
+            int count = (int) Math.min(CHUNK, elements - from);
+            tensor.read(from, values, 0, count);
+            for (int i = 0; i < count; i++) {
+                nan += Double.isNaN(values[i]) ? 1 : 0;
+                infinite += Double.isInfinite(values[i]) ? 1 : 0;
+            }
+        }
+        return new ValueCount(nan, infinite, elements);
+    }
+
+    /** Whether there is one. */
+    public boolean any() {
+        return nan + infinite > 0;
+    }
+
+    @Override
+    public String toString() {
+        List<String> found = new ArrayList<>();
+        if (nan > 0) {
+            found.add(nan + " NaN");
+        }
+        if (infinite > 0) {
+            found.add(infinite + " infinite");
+        }
+        return (found.isEmpty() ? "only finite" : String.join(" and ", found)) + " of " + all + " values";
+    }
+}
