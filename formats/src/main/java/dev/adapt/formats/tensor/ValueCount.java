@@ -1,5 +1,7 @@
 package dev.adapt.formats.tensor;
 
+import dev.adapt.formats.FormatException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -26,6 +28,23 @@ public record ValueCount(long nan, long infinite, long all) {
             }
         }
         return new ValueCount(nan, infinite, elements);
+    }
+
+    /**
+     * A tensor that something is computed from, once all of its elements are known to be finite.
+     *
+     * @param file the file it comes from
+     * @throws FormatException if one is NaN or infinite
+     */
+    public static <T extends Tensor> T requireFinite(Path file, String name, T tensor) {
+        ValueCount count = nonFinite(tensor);
+        if (count.any()) {
+            throw new FormatException(
+                    file,
+                    name,
+                    "holds " + count + ", which would spread into the result; get an undamaged copy of the file");
+        }
+        return tensor;
     }
 
     /** Whether there is one. */

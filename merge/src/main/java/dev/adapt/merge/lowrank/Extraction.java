@@ -12,6 +12,7 @@ import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -219,6 +220,8 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
                 unchanged++;
                 return Optional.empty();
             }
+            ValueCount.requireFinite(before.file(), before.name(), before);
+            ValueCount.requireFinite(after.file(), after.name(), after);
             try {
                 Factors factors = cut.of(difference).balancedFactors();
                 differences.put(target.module(), difference);
@@ -247,6 +250,7 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
                     .forEach((module, digest) -> output.metadata().put(BoundAdapter.BASE_SHA256 + module, digest));
             for (String name : whole) {
                 TensorView tensor = Objects.requireNonNull(tunedTensors.get(name));
+                ValueCount.requireFinite(tensor.file(), tensor.name(), tensor);
                 output.put(
                         tuned.path(), Adapter.MODULE_PREFIX + tensor.name(), DoubleTensor.of(tensor), tensor.dtype());
             }
