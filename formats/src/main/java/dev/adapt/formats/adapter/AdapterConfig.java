@@ -1,6 +1,7 @@
 package dev.adapt.formats.adapter;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -15,6 +16,9 @@ import java.util.regex.PatternSyntaxException;
 public record AdapterConfig(JsonDocument document) {
     /** The file's name in an adapter folder. */
     public static final String FILE = "adapter_config.json";
+
+    /** The largest rank that is believed: the width of the largest models' layers. */
+    static final int MOST_RANK = 1 << 16;
 
     /** The fields that all of PEFT's methods have. */
     private static final Set<String> COMMON = Set.of(
@@ -83,6 +87,15 @@ public record AdapterConfig(JsonDocument document) {
         return document.says("ensure_weight_tying");
     }
 
+    /**
+     * The rank, {@code r}.
+     *
+     * @throws dev.adapt.formats.FormatException if it is no positive integer, or larger than any layer's width
+     */
+    int rank() {
+        return document.positive("r", MOST_RANK);
+    }
+
     /** The modules it says are adapted. */
     public TargetModules targetModules() {
         return TargetModules.of(this);
@@ -96,8 +109,13 @@ public record AdapterConfig(JsonDocument document) {
             throw document.wrong(field, "a number for each module pattern");
         }
         node.properties().forEach(entry -> {
-            if (!entry.getValue().isNumber()) {
-                throw document.wrong(field, "a number for each module pattern");
+            if (!entry.getValue().isNumber()
+                    || !(Math.abs(entry.getValue().doubleValue()) <= Float.MAX_VALUE)) {
+                throw new FormatException(
+                        document.path(),
+                        field,
+                        "expected a number of at most 3.4e38 for each module pattern, found " + entry.getValue()
+                                + " for \"" + entry.getKey() + "\"");
             }
             try {
                 ModulePattern.ofEnd(field, entry.getKey());

@@ -65,6 +65,9 @@ public record BoundAdapter(
     /** What metadata keys begin with that record the digest of a regenerated part, before its name. */
     public static final String PART_SHA256 = "adapt.sha256.";
 
+    /** Elements of a tensor that is drawn from a seed: 8 GiB, ten times those of the largest published adapter. */
+    private static final long MOST_REGENERATED = 1L << 31;
+
     private static final String POOLING = "adapt.head.pooling";
     private static final String LABELS = "adapt.head.labels";
 
@@ -171,6 +174,13 @@ public record BoundAdapter(
                 }
                 Tensor found = adapter.parts().get(key);
                 if (found == null && part.initial() instanceof Initial.Regenerated && !part.stored()) {
+                    if (part.shape().elements() > MOST_REGENERATED) {
+                        throw new FormatException(
+                                adapter.file(),
+                                part.name(),
+                                "is not stored, and regenerated would have shape " + part.shape() + ", more than "
+                                        + MOST_REGENERATED + " elements; correct r in " + AdapterConfig.FILE);
+                    }
                     if (regenerated.isEmpty()) {
                         regenerated.putAll(regenerate(adapter, targets));
                     }

@@ -126,7 +126,7 @@ public record Lora(
                                     + " path_initial_model_for_weight_conversion");
         }
         return new Lora(
-                config.document().positive("r"),
+                config.rank(),
                 config.document().number("lora_alpha", 8),
                 config.document().says("use_rslora"),
                 config.document().says("use_dora"),
@@ -138,8 +138,9 @@ public record Lora(
     private static Map<String, Double> ranks(AdapterConfig config) {
         Map<String, Double> ranks = config.pattern("rank_pattern");
         for (double rank : ranks.values()) {
-            if (rank < 1 || rank != (int) rank) {
-                throw config.document().wrong("rank_pattern", "positive integers");
+            if (rank < 1 || rank > AdapterConfig.MOST_RANK || rank != (int) rank) {
+                throw config.document()
+                        .wrong("rank_pattern", "positive integers of at most " + AdapterConfig.MOST_RANK);
             }
         }
         return ranks;

@@ -83,6 +83,10 @@ public final class Checkpoint implements AutoCloseable {
                 files.add(SafetensorsFile.open(folder ? path.resolve(SINGLE) : path));
             }
             Checkpoint checkpoint = new Checkpoint(path, files, tensors(files), index, config);
+            if (folder) {
+                // a file alone may be one shard of many
+                config.ifPresent(checkpoint::requireSizes);
+            }
             if (undone) {
                 checkpoint.notes.add("a change of " + path + " in place had not come to its end; it was taken back");
             }
@@ -124,6 +128,15 @@ public final class Checkpoint implements AutoCloseable {
             }
         }
         return tensors;
+    }
+
+    private void requireSizes(ModelConfig own) {
+        DeclaredSizes.check(
+                own.document(),
+                tensors.size(),
+                tensors.values().stream()
+                        .mapToLong(tensor -> tensor.shape().elements())
+                        .sum());
     }
 
     private static ShardIndex readIndex(Path folder) throws IOException {

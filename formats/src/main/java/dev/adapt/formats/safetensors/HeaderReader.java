@@ -103,7 +103,10 @@ final class HeaderReader {
     }
 
     private void readMetadata() throws IOException {
-        if (parser.nextToken() != JsonToken.START_OBJECT) {
+        if (parser.nextToken() == JsonToken.VALUE_NULL) {
+            return; // the reference implementation reads null as absent
+        }
+        if (parser.currentToken() != JsonToken.START_OBJECT) {
             throw fault(SafetensorsRule.METADATA, METADATA, "must be an object of strings, found " + found());
         }
         while (parser.nextToken() == JsonToken.FIELD_NAME) {
