@@ -206,7 +206,7 @@ public record JsonDocument(Path path, ObjectNode json) {
         if (!json.path(field).isArray()
                 || numbers.size() != count
                 || numbers.stream().anyMatch(each -> each <= 0 || each > most)) {
-            throw wrong(field, "a list of " + count + " positive integers, each at most " + most);
+            throw wrong(field, "a list of " + count + " positive integers" + (most == Integer.MAX_VALUE ? "" : " of at most " + most));
         }
         return numbers;
     }

@@ -101,30 +101,36 @@ public record AdapterConfig(JsonDocument document) {
         return TargetModules.of(this);
     }
 
-    /** A map from module patterns to positive numbers, in the file's order; empty where the field is missing. */
-    Map<String, Double> pattern(String field) {
-        Map<String, Double> pattern = new LinkedHashMap<>();
+    /**
+     * The numbers that a field gives for module patterns; none where it is missing.
+     *
+     * @throws FormatException if a key is no regular expression or a number is none that float32 can hold
+     */
+    ModulePatterns pattern(String field) {
+        Map<String, Double> numbers = new LinkedHashMap<>();
         JsonNode node = document.json().path(field);
         if (document.says(field) && !node.isObject()) {
             throw document.wrong(field, "a number for each module pattern");
         }
         node.properties().forEach(entry -> {
-            if (!entry.getValue().isNumber()
-                    || !(Math.abs(entry.getValue().doubleValue()) <= Float.MAX_VALUE)) {
+            JsonNode number = entry.getValue();
+            if (!number.isNumber() || !(Math.abs(number.doubleValue()) <= Float.MAX_VALUE)) {
                 throw new FormatException(
                         document.path(),
                         field,
-                        "expected a number of at most 3.4e38 for each module pattern, found " + entry.getValue()
-                                + " for \"" + entry.getKey() + "\"");
+                        "expected a number of at most 3.4e38 for each module pattern, found " + number + " for \""
+                                + entry.getKey() + "\"");
             }
-            try {
-                ModulePattern.ofEnd(field, entry.getKey());
-            } catch (PatternSyntaxException e) {
-                throw document.wrong(field, "regular expressions as keys (" + e.getDescription() + ")");
-            }
-            pattern.put(entry.getKey(), entry.getValue().doubleValue());
+            numbers.put(entry.getKey(), number.doubleValue());
         });
-        return pattern;
+        try {
+            return new ModulePatterns(document.path(), field, numbers);
+        } catch (PatternSyntaxException e) {
+            throw new FormatException(
+                    document.path(),
+                    field,
+                    "expected regular expressions as keys, found \"" + e.getPattern() + "\" (" + e.getDescription() + ")");
+        }
     }
 
     /**

@@ -65,7 +65,7 @@ public record BoundAdapter(
     /** What metadata keys begin with that record the digest of a regenerated part, before its name. */
     public static final String PART_SHA256 = "adapt.sha256.";
 
-    /** Elements of a tensor that is drawn from a seed: 8 GiB, ten times those of the largest published adapter. */
+    /** Elements of a tensor that is drawn from a seed: 8 GiB. */
     private static final long MOST_REGENERATED = 1L << 31;
 
     private static final String POOLING = "adapt.head.pooling";
