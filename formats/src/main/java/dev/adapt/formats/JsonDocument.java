@@ -54,6 +54,7 @@ public record JsonDocument(Path path, ObjectNode json) {
      * @throws FormatException if it is not one JSON object in UTF-8, with each key once and only finite numbers
      */
     public static JsonDocument parse(Path path, byte[] bytes) {
+        GitLfs.refusePointer(path, bytes);
         try (JsonParser parser = JSON.createParser(StandardCharsets.UTF_8
                 .newDecoder()
                 .decode(ByteBuffer.wrap(withoutMark(bytes)))
@@ -205,8 +206,11 @@ public record JsonDocument(Path path, ObjectNode json) {
         }
         if (!json.path(field).isArray()
                 || numbers.size() != count
-                || numbers.stream().anyMatch(each -> each <= 0 || each > most)) {
-            throw wrong(field, "a list of " + count + " positive integers" + (most == Integer.MAX_VALUE ? "" : " of at most " + most));
+                || numbers.stream().anyMatch(each -> each <= 0)) {
+            throw wrong(field, "a list of " + count + " positive integers");
+        }
+        if (numbers.stream().anyMatch(each -> each > most)) {
+            throw wrong(field, "integers of at most " + most);
         }
         return numbers;
     }

@@ -150,12 +150,15 @@ public final class Checkpoint implements AutoCloseable {
                     ", but that of an adapter; if that is a model in stacks (LORS), adapt merge makes a checkpoint of it";
         }
         try (Stream<Path> inside = Files.list(folder)) {
-            boolean pickled =
-                    inside.anyMatch(file -> isPickled(file.getFileName().toString()));
-            throw new NoSuchFileException(
-                    folder.toString(),
-                    null,
-                    pickled ? reason + " that adapt reads; convert its pickled weights to safetensors" : reason);
+            String pickled = inside.map(file -> file.getFileName().toString())
+                    .filter(Checkpoint::isPickled)
+                    .sorted()
+                    .findFirst()
+                    .map(name -> "holds its weights as " + name + ", a pickle, which can run code when it is read, and no "
+                            + SINGLE + "; save them as safetensors (with transformers: load the model where you trust"
+                            + " it, and save_pretrained)")
+                    .orElse(reason);
+            throw new NoSuchFileException(folder.toString(), null, pickled);
         }
     }
 

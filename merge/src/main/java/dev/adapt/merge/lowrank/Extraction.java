@@ -6,6 +6,7 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
@@ -215,6 +216,8 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
                         "has shape " + after.shape() + ", in " + base.path() + " " + before.shape()
                                 + ": these are not two versions of one model");
             }
+            requireUnquantized(base, before);
+            requireUnquantized(tuned, after);
             Difference difference = Difference.of(after, before);
             if (difference.isZero()) {
                 unchanged++;
@@ -230,6 +233,14 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
             } catch (ArithmeticException e) {
                 throw new FormatException(after.file(), after.name(), "cannot be extracted: " + e.getMessage());
             }
+        }
+
+        private static void requireUnquantized(Checkpoint checkpoint, TensorView weight) {
+            Quantization.of(checkpoint.tensors(), weight.name())
+                    .filter(Quantization::scaled)
+                    .ifPresent(quantization -> {
+                        throw quantization.refusal(weight.file(), weight.name());
+                    });
         }
 
         private AdapterOutput output(List<AdapterLayers.Layer> found, Set<String> whole) {
