@@ -94,7 +94,7 @@ class StrictReadingTest {
     void padding(String padding) throws IOException {
         assertRefused(
                 SafetensorsRule.PADDING,
-                "padding spaces",
+                "only spaces as padding",
                 write(("{}" + padding).getBytes(StandardCharsets.UTF_8), new byte[0]));
     }
 
