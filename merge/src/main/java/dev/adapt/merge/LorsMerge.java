@@ -120,8 +120,7 @@ public record LorsMerge(long before, long after) {
     }
 
     private static FloatTensor finite(Checkpoint base, TensorInfo tensor, DoubleTensor values) {
-        return ValueCount.requireFinite(
-                base.path(), tensor.name(), new FloatTensor(values.shape(), values.toFloats()));
+        return ValueCount.requireFinite(base.path(), tensor.name(), new FloatTensor(values.shape(), values.toFloats()));
     }
 
     private static long elements(Map<String, Shape> tensors) {

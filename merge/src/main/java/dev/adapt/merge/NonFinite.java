@@ -92,8 +92,9 @@ final class NonFinite {
         return new FormatException(
                 base,
                 place.name(),
-                share(ofDtype, place) + " merged elements are finite but larger than " + place.dtype() + " holds (about "
-                        + largest(place) + "); convert the base to BF16 or F32, and merge into that");
+                share(ofDtype, place) + " merged elements are finite but larger than " + place.dtype()
+                        + " holds (about " + largest(place)
+                        + "); convert the base to BF16 or F32, and merge into that");
     }
 
     private static String largest(TensorInfo place) {

@@ -79,7 +79,8 @@ class KernelsTest {
         float[] packed = new float[Factors.rightSize(columns, rank, panels)];
         try (Lane lane = new Lane()) {
             Factors factors = Factors.pack(List.of(new Factors.Part(product, 1)), columns, transposed, panels, packed);
-            kernels.add(dtype, factors.multiply(kernels, first, rows, lane), rows, columns, weight, out, new NonFinite());
+            kernels.add(
+                    dtype, factors.multiply(kernels, first, rows, lane), rows, columns, weight, out, new NonFinite());
             float[] left = factors.left(first, rows, lane);
             MemorySegment byPanel = Arena.ofAuto().allocate(weight.byteSize());
             for (int panel = 0; panel < panels.count(columns); panel++) {

@@ -59,7 +59,7 @@ class NonFiniteTest {
     private Path folder;
 
     /** One value of one tensor, and how what is made of it is refused. */
-    private record Fault(String tensor, float value, String message) {}
+    record Fault(String tensor, float value, String message) {}
 
     static Stream<Arguments> merges() {
         List<Arguments> cases = new ArrayList<>();
@@ -75,8 +75,8 @@ class NonFiniteTest {
                             .map(fault -> Arguments.of(kernels, dtype, dora, fault))
                             .toList());
                 }
-                cases.add(Arguments.of(
-                        kernels, dtype, true, new Fault(M, Float.NaN, M + ": holds 1 NaN of 70 values")));
+                cases.add(
+                        Arguments.of(kernels, dtype, true, new Fault(M, Float.NaN, M + ": holds 1 NaN of 70 values")));
                 // 0.5·3e38 in B times 4 in A: finite factors, an infinite product
                 cases.add(Arguments.of(
                         kernels, dtype, false, new Fault(B, 1.5e38f, "elements of its update overflow float32")));
@@ -105,7 +105,9 @@ class NonFiniteTest {
         assertTrue(thrown.getMessage().startsWith(folder.toString()), thrown.getMessage());
         assertFalse(Files.exists(out));
         try (Stream<Path> left = Files.list(folder)) {
-            assertEquals(List.of("adapter", "base"), left.map(each -> each.getFileName().toString()).sorted().toList());
+            assertEquals(
+                    List.of("adapter", "base"),
+                    left.map(each -> each.getFileName().toString()).sorted().toList());
         }
     }
 
@@ -148,12 +150,19 @@ class NonFiniteTest {
         Path large = adapter("large", false, Optional.of(new Fault(B, 1e6f, "")));
         Path base = base("base", Dtype.F32, Optional.empty());
         Path tuned = base("tuned", Dtype.F32, Optional.of(new Fault("q.weight", Float.NaN, "")));
-        refused("nan/adapter_model.safetensors: " + A + ": holds 1 NaN of 135", out -> convert(nan, Dtype.F16, false, out));
-        refused("nan/adapter_model.safetensors: " + A + ": holds 1 NaN of 135", out -> convert(nan, Dtype.F32, true, out));
-        refused(B + ": 1 of its 210 values, such as 1000000.0, are larger than F16 holds; take bf16 or f32",
+        refused(
+                "nan/adapter_model.safetensors: " + A + ": holds 1 NaN of 135",
+                out -> convert(nan, Dtype.F16, false, out));
+        refused(
+                "nan/adapter_model.safetensors: " + A + ": holds 1 NaN of 135",
+                out -> convert(nan, Dtype.F32, true, out));
+        refused(
+                B + ": 1 of its 210 values, such as 1000000.0, are larger than F16 holds; take bf16 or f32",
                 out -> convert(large, Dtype.F16, false, out));
         for (CombinationType type : List.of(CombinationType.LINEAR, CombinationType.CAT, CombinationType.SVD)) {
-            refused("nan/adapter_model.safetensors: " + A + ": holds 1 NaN", out -> combine(type, List.of(good, nan), out));
+            refused(
+                    "nan/adapter_model.safetensors: " + A + ": holds 1 NaN",
+                    out -> combine(type, List.of(good, nan), out));
         }
         refused("tuned/model.safetensors: q.weight: holds 1 NaN of 3150", out -> extract(tuned, base, out));
         refused("tuned/model.safetensors: q.weight: holds 1 NaN of 3150", out -> extract(base, tuned, out));
@@ -207,18 +216,8 @@ class NonFiniteTest {
 
     private static Merger merger(Checkpoint base, Adapter adapter, Kernels kernels) {
         Merger.Settings settings = new Merger.Settings(
-                kernels,
-                2,
-                false,
-                new LongAdder(),
-                Optional.empty(),
-                Optional.empty(),
-                false,
-                OptionalLong.empty());
-        return new Merger(
-                base,
-                List.of(new MergePlan.Weighted(new Binding(base).bind(adapter, true), 1)),
-                settings);
+                kernels, 2, false, new LongAdder(), Optional.empty(), Optional.empty(), false, OptionalLong.empty());
+        return new Merger(base, List.of(new MergePlan.Weighted(new Binding(base).bind(adapter, true), 1)), settings);
     }
 
     private Path base(String name, Dtype dtype, Optional<Fault> fault) throws IOException {
@@ -246,8 +245,8 @@ class NonFiniteTest {
         write(out.resolve(Adapter.FILE), shapes, Dtype.F32, 4, fault);
         Files.writeString(
                 out.resolve("adapter_config.json"),
-                "{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 3, \"target_modules\": [\"q\"], \"use_dora\": " + dora
-                        + ", \"modules_to_save\": " + (saves ? "[\"head\"]" : "null") + "}");
+                "{\"peft_type\": \"LORA\", \"r\": 3, \"lora_alpha\": 3, \"target_modules\": [\"q\"], \"use_dora\": "
+                        + dora + ", \"modules_to_save\": " + (saves ? "[\"head\"]" : "null") + "}");
         return out;
     }
 

@@ -78,9 +78,14 @@ class NumbersCasesTest {
     })
     void merged(String name, int others) throws IOException {
         Path out = folder.resolve("out");
-        Cli.succeeds("merge", cases("reports/" + name, "adapter"), "--into", cases("reports/" + name, "base"), "--out", out);
+        Cli.succeeds(
+                "merge", cases("reports/" + name, "adapter"), "--into", cases("reports/" + name, "base"), "--out", out);
         Cli diff = Cli.run(
-                "diff", out.resolve("model.safetensors"), cases("reports/" + name, "expected.safetensors"), "--tolerance", "1e-6");
+                "diff",
+                out.resolve("model.safetensors"),
+                cases("reports/" + name, "expected.safetensors"),
+                "--tolerance",
+                "1e-6");
         String expected = others == 0 ? "the same: " : others + " missing in B";
         assertTrue(diff.output().contains(expected) && !diff.output().contains("differ by"), diff.output());
         String config = Files.readString(out.resolve("config.json"));
@@ -106,8 +111,9 @@ class NumbersCasesTest {
             })
     @DisplayName("a config.json alone is counted in no time, or refused by field")
     void config(String right, String wrong, String sentence) throws IOException {
-        String config = "{\"model_type\": \"bert\", \"hidden_size\": 8, \"num_hidden_layers\": 1, \"num_attention_heads\": 2,"
-                + " \"intermediate_size\": 16, \"vocab_size\": 60, \"max_position_embeddings\": 64, \"layer_norm_eps\": 1e-12}";
+        String config =
+                "{\"model_type\": \"bert\", \"hidden_size\": 8, \"num_hidden_layers\": 1, \"num_attention_heads\": 2,"
+                        + " \"intermediate_size\": 16, \"vocab_size\": 60, \"max_position_embeddings\": 64, \"layer_norm_eps\": 1e-12}";
         Path file = folder.resolve("config.json");
         Files.writeString(file, config.replace(right, wrong), StandardCharsets.UTF_8);
         assertTimeoutPreemptively(Duration.ofSeconds(20), () -> {
@@ -116,7 +122,6 @@ class NumbersCasesTest {
             assertTrue(result.errors().contains("config.json: " + sentence), result.errors());
         });
     }
-
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(

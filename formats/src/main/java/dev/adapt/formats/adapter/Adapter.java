@@ -184,8 +184,8 @@ public record Adapter(
     /** Its keys tell whether only the name is mlx-lm's. */
     private static String mlx(Path file) throws IOException {
         try (SafetensorsFile tensors = SafetensorsFile.open(file)) {
-            boolean peft = tensors.tensors().stream()
-                    .allMatch(tensor -> tensor.name().startsWith(SHARED_PREFIX));
+            boolean peft =
+                    tensors.tensors().stream().allMatch(tensor -> tensor.name().startsWith(SHARED_PREFIX));
             return peft
                     ? "holds " + MLX + ", mlx-lm's name of a file with PEFT's keys; rename it to " + FILE
                     : "holds " + MLX + ", an adapter of mlx-lm (lora_a [in, r], lora_b [r, out]), which adapt does not"

@@ -129,7 +129,8 @@ public record AdapterConfig(JsonDocument document) {
             throw new FormatException(
                     document.path(),
                     field,
-                    "expected regular expressions as keys, found \"" + e.getPattern() + "\" (" + e.getDescription() + ")");
+                    "expected regular expressions as keys, found \"" + e.getPattern() + "\" (" + e.getDescription()
+                            + ")");
         }
     }
 

@@ -19,6 +19,7 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.TensorDigest;
+import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -436,6 +437,7 @@ public record BoundAdapter(
         Map<String, FloatTensor> stored = new LinkedHashMap<>();
         keys(Part::stored).forEach(key -> stored.put(key, FloatTensor.of(require(tensors, key))));
         saved.forEach((name, tensor) -> stored.put(savedKey(name), FloatTensor.of(tensor)));
+        ValueCount.requireFiniteResults(folder.resolve(Adapter.FILE), stored);
         SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, dtype, metadata());
         JsonDocument config = config(folder.resolve(AdapterConfig.FILE), targetNames, base);
         try (PendingOutput pending = PendingOutput.file(config.path())) {

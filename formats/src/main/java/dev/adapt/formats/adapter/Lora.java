@@ -161,8 +161,7 @@ public record Lora(
         ModulePatterns ranks = config.pattern(RANK_PATTERN);
         for (double rank : ranks.numbers().values()) {
             if (rank < 1 || rank > AdapterConfig.MOST_RANK || rank != (int) rank) {
-                throw config.document()
-                        .wrong(RANK_PATTERN, "positive integers of at most " + AdapterConfig.MOST_RANK);
+                throw config.document().wrong(RANK_PATTERN, "positive integers of at most " + AdapterConfig.MOST_RANK);
             }
         }
         return ranks;

@@ -106,7 +106,8 @@ public final class ModulePatterns {
             Map<String, Map<String, Entry>> ofLength = plain.getOrDefault(end.length(), Map.of());
             for (Map.Entry<String, Map<String, Entry>> names : ofLength.entrySet()) {
                 Entry entry = names.getValue().get(masked(end, names.getKey()));
-                if (entry != null && (first.isEmpty() || entry.order() < first.get().order())) {
+                if (entry != null
+                        && (first.isEmpty() || entry.order() < first.get().order())) {
                     first = Optional.of(entry);
                 }
             }

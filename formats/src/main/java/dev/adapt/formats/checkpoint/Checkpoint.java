@@ -154,7 +154,8 @@ public final class Checkpoint implements AutoCloseable {
                     .filter(Checkpoint::isPickled)
                     .sorted()
                     .findFirst()
-                    .map(name -> "holds its weights as " + name + ", a pickle, which can run code when it is read, and no "
+                    .map(name -> "holds its weights as " + name
+                            + ", a pickle, which can run code when it is read, and no "
                             + SINGLE + "; save them as safetensors (with transformers: load the model where you trust"
                             + " it, and save_pretrained)")
                     .orElse(reason);

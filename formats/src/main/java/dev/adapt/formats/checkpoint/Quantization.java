@@ -26,7 +26,8 @@ public record Quantization(String scheme, boolean packed, boolean scaled) {
     private static final Set<Dtype> PLAIN = Set.of(Dtype.F64, Dtype.F32, Dtype.F16, Dtype.BF16);
 
     /** Endings of tensors that stand in the place of a layer's {@code weight}. */
-    private static final List<String> INSTEAD = List.of(".qweight", ".weight_packed", ".W_q", ".weight._data", "_blocks");
+    private static final List<String> INSTEAD =
+            List.of(".qweight", ".weight_packed", ".W_q", ".weight._data", "_blocks");
 
     /**
      * A tensor that lies beside a quantized weight.
@@ -51,7 +52,8 @@ public record Quantization(String scheme, boolean packed, boolean scaled) {
             new Sign(".scales", "MLX's groups with scales", true));
 
     /**
-     * How a weight that the checkpoint holds is quantized; empty where its dtype is one that weights have as they are.
+     * How a weight that the checkpoint holds is quantized; empty where its dtype is one that weights have as they are, and for
+     * integers with nothing beside them that would tell.
      *
      * @param tensors of the checkpoint, by name
      * @param weight the name of the stored tensor
@@ -69,11 +71,9 @@ public record Quantization(String scheme, boolean packed, boolean scaled) {
                 return Optional.of(new Quantization(sign.scheme() + ": " + where, sign.packed(), true));
             }
         }
-        boolean float8 = stored.dtype().name().startsWith("F8_");
-        return Optional.of(new Quantization(
-                float8 ? "FP8 without a scale: " + stored.dtype() : "without scales beside it: " + stored.dtype(),
-                false,
-                !float8));
+        return stored.dtype().name().startsWith("F8_")
+                ? Optional.of(new Quantization("FP8 without a scale: " + stored.dtype(), false, false))
+                : Optional.empty();
     }
 
     /**

@@ -69,7 +69,10 @@ public record Llama(
                 heads,
                 count / shared,
                 config.positive("intermediate_size", Limits.WIDTH),
-                new Tokens(config.positive("vocab_size", Limits.ROWS), config.positive("max_position_embeddings", Limits.SEQUENCE), 1),
+                new Tokens(
+                        config.positive("vocab_size", Limits.ROWS),
+                        config.positive("max_position_embeddings", Limits.SEQUENCE),
+                        1),
                 Activation.of(config, "hidden_act", "silu"),
                 config.number("rms_norm_eps", 1e-6),
                 Rope.of(config, heads.width()),

@@ -67,7 +67,8 @@ record Claims(Adapter adapter, Set<String> body, UnaryOperator<String> canonical
             prefixes.forEach(prefix -> candidates.add(prefix + own));
         }
         // an entry of the list that no held module bears may name the neighbour of one
-        Set<String> entries = new LinkedHashSet<>(adapter.config().targetModules().names());
+        Set<String> entries =
+                new LinkedHashSet<>(adapter.config().targetModules().names());
         Set<String> parents = new LinkedHashSet<>();
         adapter.modules().forEach(module -> parents.add(module.substring(0, module.lastIndexOf('.') + 1)));
         if ((long) entries.size() * parents.size() > MOST_CANDIDATES) {

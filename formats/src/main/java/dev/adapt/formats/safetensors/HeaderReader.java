@@ -259,7 +259,8 @@ final class HeaderReader {
                         tensor.name(),
                         fileBytes,
                         "is truncated: the file lacks "
-                                + (tensors.getLast().end() - found) + " of the " + tensors.getLast().end()
+                                + (tensors.getLast().end() - found) + " of the "
+                                + tensors.getLast().end()
                                 + " bytes that its tensors have; download it again");
             }
         }

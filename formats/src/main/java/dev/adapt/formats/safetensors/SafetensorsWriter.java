@@ -1,10 +1,8 @@
 package dev.adapt.formats.safetensors;
 
-import dev.adapt.formats.FormatException;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.FloatTensor;
-import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -72,11 +70,9 @@ public final class SafetensorsWriter implements AutoCloseable {
      * Writes a whole file atomically, each value rounded once to {@code dtype}, in the order the format prefers.
      *
      * @throws IllegalArgumentException if {@code dtype} is none of F64, F32, F16 and BF16
-     * @throws FormatException if a value is NaN or infinite; nothing is written then
      */
     public static void write(Path path, Map<String, FloatTensor> tensors, Dtype dtype, Map<String, String> metadata)
             throws IOException {
-        tensors.forEach((name, tensor) -> requireFinite(path, name, tensor));
         List<TensorSpec> specs = tensors.entrySet().stream()
                 .map(entry ->
                         new TensorSpec(entry.getKey(), dtype, entry.getValue().shape()))
@@ -91,16 +87,6 @@ public final class SafetensorsWriter implements AutoCloseable {
                 }
             }
             pending.commit();
-        }
-    }
-
-    private static void requireFinite(Path path, String name, FloatTensor tensor) {
-        ValueCount count = ValueCount.nonFinite(tensor);
-        if (count.any()) {
-            throw new FormatException(
-                    path,
-                    name,
-                    "is not written: it would hold " + count + "; what it is computed from holds them, or overflows");
         }
     }
 

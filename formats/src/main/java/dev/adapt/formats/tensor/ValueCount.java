@@ -4,6 +4,7 @@ import dev.adapt.formats.FormatException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /**
  * How many elements of a tensor are NaN, and how many are infinite. Prints as {@code 3 NaN and 1 infinite of 64 values}.
@@ -45,6 +46,25 @@ public record ValueCount(long nan, long infinite, long all) {
                     "holds " + count + ", which would spread into the result; get an undamaged copy of the file");
         }
         return tensor;
+    }
+
+    /**
+     * Makes sure that what was computed can be written.
+     *
+     * @param file that it is for
+     * @throws FormatException if an element is NaN or infinite
+     */
+    public static void requireFiniteResults(Path file, Map<String, FloatTensor> tensors) {
+        tensors.forEach((name, tensor) -> {
+            ValueCount count = nonFinite(tensor);
+            if (count.any()) {
+                throw new FormatException(
+                        file,
+                        name,
+                        "is not written: it would hold " + count
+                                + "; what it is computed from holds them, or overflows");
+            }
+        });
     }
 
     /** Whether there is one. */

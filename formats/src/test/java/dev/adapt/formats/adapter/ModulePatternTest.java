@@ -42,7 +42,9 @@ class ModulePatternTest {
 
     @Test
     void lastGroup() {
-        assertEquals(Optional.of("12"), pattern(".*\\.layers\\.(\\d+)\\.").lastGroup("model.layers.12.mlp.up_proj", plenty()));
+        assertEquals(
+                Optional.of("12"),
+                pattern(".*\\.layers\\.(\\d+)\\.").lastGroup("model.layers.12.mlp.up_proj", plenty()));
         assertEquals(Optional.empty(), pattern(".*\\.layers\\.(\\d+)\\.").lastGroup("model.norm", plenty()));
     }
 

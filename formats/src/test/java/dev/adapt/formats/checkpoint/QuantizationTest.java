@@ -42,7 +42,6 @@ class QuantizationTest {
                 "q.weight F8_E4M3 4,4; q.weight_scale F32                   | stored with a scale                         | false | true",
                 "q.weight F8_E5M2 4,4                                       | FP8 without a scale: F8_E5M2                | false | false",
                 "q.weight U32 4,1; q.scales F16 4,1; q.biases F16 4,1       | MLX's groups with scales: U32 beside q.scales | true | true",
-                "q.weight I32 4,4                                           | without scales beside it: I32               | false | true",
             })
     @DisplayName("by the tensors beside a weight")
     void beside(String tensors, String scheme, boolean packed, boolean scaled) throws IOException {
@@ -72,7 +71,9 @@ class QuantizationTest {
         try (Checkpoint checkpoint = checkpoint(tensors)) {
             Map<String, Quantization> packed = Quantization.packed(checkpoint.tensors());
             assertEquals(List.of("m.q"), List.copyOf(packed.keySet()));
-            assertTrue(packed.get("m.q").scheme().startsWith(scheme), packed.get("m.q").scheme());
+            assertTrue(
+                    packed.get("m.q").scheme().startsWith(scheme),
+                    packed.get("m.q").scheme());
         }
     }
 
@@ -81,6 +82,7 @@ class QuantizationTest {
     void plain() throws IOException {
         try (Checkpoint checkpoint = checkpoint("q.weight BF16 4,4; q.weight_scale F32 1; x.weight I8 2,2")) {
             assertTrue(Quantization.of(checkpoint.tensors(), "q.weight").isEmpty());
+            assertTrue(Quantization.of(checkpoint.tensors(), "x.weight").isEmpty());
             assertTrue(Quantization.of(checkpoint.tensors(), "y.weight").isEmpty());
             assertTrue(Quantization.packed(checkpoint.tensors()).isEmpty());
         }
@@ -101,8 +103,8 @@ class QuantizationTest {
             checkpoint("q.weight F32 2").close();
         }
         Files.writeString(folder.resolve(name), text);
-        Exception thrown = assertThrows(
-                Exception.class, () -> Checkpoint.open(folder).close(), "opened");
+        Exception thrown =
+                assertThrows(Exception.class, () -> Checkpoint.open(folder).close(), "opened");
         assertTrue(thrown.getMessage().contains(message), thrown.getMessage());
     }
 
@@ -125,7 +127,8 @@ class QuantizationTest {
     void impossibleNumbers(String config, String message) throws IOException {
         Files.writeString(folder.resolve("config.json"), config);
         FormatException thrown = assertThrows(
-                FormatException.class, () -> checkpoint("q.weight F32 4,4; k.weight F32 2,4").close());
+                FormatException.class,
+                () -> checkpoint("q.weight F32 4,4; k.weight F32 2,4").close());
         assertTrue(thrown.getMessage().contains("config.json: " + message), thrown.getMessage());
     }
 

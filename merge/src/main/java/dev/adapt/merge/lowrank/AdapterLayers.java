@@ -101,7 +101,8 @@ public record AdapterLayers(
                 dtype(adapter),
                 bound.targets(),
                 Optional.of(adapter),
-                target -> layer(adapter.file(), bound, target, shared, () -> finite(adapter, weight.apply(target), target)));
+                target -> layer(
+                        adapter.file(), bound, target, shared, () -> finite(adapter, weight.apply(target), target)));
     }
 
     private static Tensor finite(Adapter adapter, Tensor weight, Target target) {

@@ -151,15 +151,14 @@ final class AdapterOutput {
         tensors.put(key, new Stored(stored, dtype));
     }
 
-    private static FormatException overflow(
-            Path source, String key, FloatTensor stored, double wanted, Dtype dtype) {
+    private static FormatException overflow(Path source, String key, FloatTensor stored, double wanted, Dtype dtype) {
         ValueCount count = ValueCount.nonFinite(stored);
         String wider = dtype == Dtype.F16 ? "; take bf16 or f32" : "; scale the adapter down";
         return new FormatException(
                 source,
                 key,
-                count.infinite() + " of its " + count.all() + " values, such as " + wanted + ", are larger than " + dtype
-                        + " holds" + wider);
+                count.infinite() + " of its " + count.all() + " values, such as " + wanted + ", are larger than "
+                        + dtype + " holds" + wider);
     }
 
     /** The same tensors, all floating-point ones in one dtype. */
