@@ -6,6 +6,7 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -19,6 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 
@@ -66,8 +68,12 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
             }
         }
 
-        /** A tensor that the adapter holds whole, in the place of the base's or new. */
-        record Replace(Tensor values, TensorInfo place) implements Task {}
+        /**
+         * A tensor that the adapter holds whole, in the place of the base's or new.
+         *
+         * @param base the checkpoint it comes into, for messages
+         */
+        record Replace(Tensor values, TensorInfo place, Path base) implements Task {}
     }
 
     /** An adapter, and what its update is multiplied with. */
@@ -198,7 +204,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
             TensorView source = base.tensors().get(copies.getOrDefault(place.name(), place.name()));
             if (replacement != null) {
                 requireWritable(base, place);
-                tasks.add(new Task.Replace(replacement, place));
+                tasks.add(new Task.Replace(replacement, place, source == null ? base.path() : source.file()));
             } else if (source == null) {
                 throw new IllegalStateException("nothing to make " + place.name() + " of");
             } else if (parts != null) {
@@ -226,6 +232,10 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     private static void requireWritable(Checkpoint base, TensorInfo place) {
         if (!Floats.has(place.dtype())) {
             TensorView tensor = base.tensors().get(place.name());
+            Optional<Quantization> quantized = Quantization.of(base.tensors(), place.name());
+            if (tensor != null && quantized.isPresent()) {
+                throw quantized.get().refusal(tensor.file(), place.name());
+            }
             throw new FormatException(
                     tensor == null ? base.path() : tensor.file(),
                     place.name(),

@@ -2,6 +2,7 @@ package dev.adapt.merge;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BaseChange;
@@ -325,7 +326,10 @@ public final class Merger {
             if (change.isPresent()) {
                 Files.writeString(target, change.get().of(config).document().text());
             } else {
-                Files.copy(config.document().path(), target);
+                Files.write(
+                        target,
+                        JsonDocument.withoutMark(
+                                Files.readAllBytes(config.document().path())));
             }
         }
         boolean sharded = settings.maxShardBytes().isEmpty() && base.index().isPresent();

@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.ToIntFunction;
 import java.util.stream.Stream;
@@ -227,7 +228,10 @@ final class Pass {
         TensorInfo place = replace.place();
         Floats dtype = Floats.of(place.dtype());
         long elements = values.shape().elements();
-        schedule.add(Math.toIntExact(Math.ceilDiv(elements, (long) VALUES)), (piece, lane) -> {
+        int pieces = Math.toIntExact(Math.ceilDiv(elements, (long) VALUES));
+        NonFinite found = new NonFinite();
+        AtomicInteger left = new AtomicInteger(pieces);
+        schedule.add(pieces, (piece, lane) -> {
             long from = (long) piece * VALUES;
             int count = (int) Math.min(VALUES, elements - from);
             double[] wide = lane.values(VALUES);
@@ -235,11 +239,17 @@ final class Pass {
             float[] floats = lane.sums(VALUES);
             for (int i = 0; i < count; i++) {
                 floats[i] = (float) wide[i];
+                if (!dtype.holds(floats[i])) {
+                    found.add(0, wide[i]);
+                }
             }
             MemorySegment bytes = lane.out((long) count * dtype.bytes());
             dtype.encode(floats, 0, count, bytes);
             destination.writer().write(place, from * dtype.bytes(), bytes);
             written.add(bytes.byteSize());
+            if (left.decrementAndGet() == 0 && found.any()) {
+                throw found.inReplacement(replace.base(), place, values);
+            }
         });
     }
 }

@@ -8,7 +8,9 @@ import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -43,6 +45,7 @@ final class Update {
     private final int tileRows;
     private final AtomicInteger left;
     private final FactorMemory memory;
+    private final NonFinite nonFinite = new NonFinite();
     private @Nullable FutureTask<Prepared> prepared;
 
     /**
@@ -171,15 +174,35 @@ final class Update {
         for (int panel = 0; panel < all; panel += some) {
             int end = Math.min(all, panel + some);
             Product sums = factors.multiply(kernels, left, row, count, panel, end, lane);
-            kernels.add(dtype, sums, count, columns, before, after);
+            kernels.add(dtype, sums, count, columns, before, after, nonFinite);
         }
     }
 
-    /** Says that a tile is written; after the last, the factors are dropped. */
+    /**
+     * Says that a tile is computed; after the last, the factors are dropped.
+     *
+     * @throws FormatException after the last tile, if an element of the merged weight is NaN or infinite
+     */
     void done() throws IOException {
         if (left.decrementAndGet() == 0) {
             drop();
+            requireFinite();
         }
+    }
+
+    private void requireFinite() {
+        if (!nonFinite.any()) {
+            return;
+        }
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        for (MergePlan.Contribution part : task.parts()) {
+            part.adapter().update(new FactorOps(), part.target(), key -> {
+                Tensor tensor = tensor(part, key);
+                tensors.put(key, tensor);
+                return tensor;
+            });
+        }
+        throw nonFinite.inUpdate(task.weight(), task.place(), tensors);
     }
 
     /** Computes what the update of a tile adds, for {@link #change}. */
@@ -222,7 +245,11 @@ final class Update {
                 long index = (long) row * columns + column;
                 float whole = dtype.getFloat(weight, index) + sums.get(row, column);
                 int output = target.transposed() ? column : tile * tileRows + row;
-                dtype.setFloat(out, index, (float) (whole * scale[output]));
+                float rescaled = (float) (whole * scale[output]);
+                dtype.setFloat(out, index, rescaled);
+                if (!dtype.holds(rescaled)) {
+                    nonFinite.add(whole, scale[output]);
+                }
             }
         }
     }
@@ -258,6 +285,7 @@ final class Update {
                 addSquares(factors, first, lane, scale);
             }
         }
+        requireFinite();
         double[] norms = new double[scale.length];
         magnitude.read(0, norms, 0, norms.length);
         TensorView weight = task.weight();
@@ -283,7 +311,11 @@ final class Update {
         double[] own = target.transposed() ? new double[squares.length] : squares;
         for (int row = 0; row < count; row++) {
             for (int column = 0; column < columns; column++) {
-                float whole = dtype.getFloat(weight, (long) row * columns + column) + sums.get(row, column);
+                float before = dtype.getFloat(weight, (long) row * columns + column);
+                float whole = before + sums.get(row, column);
+                if (!Float.isFinite(whole)) {
+                    nonFinite.add(before, sums.get(row, column));
+                }
                 own[target.transposed() ? column : first + row] += (double) whole * whole;
             }
         }

@@ -48,6 +48,9 @@ public record Adapter(
     /** The same as pickles, which PEFT wrote once. */
     private static final String PICKLED = "adapter_model.bin";
 
+    /** The tensors' file of mlx-lm. */
+    private static final String MLX = "adapters.safetensors";
+
     private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors)_");
 
     /** How deep {@link #within} looks. */
@@ -168,10 +171,25 @@ public record Adapter(
                     null,
                     "holds " + PICKLED + ", a pickle, which can run code when it is read; save the adapter as " + FILE);
         }
+        if (!Files.exists(folder.resolve(FILE)) && Files.exists(folder.resolve(MLX))) {
+            throw new NoSuchFileException(folder.toString(), null, mlx(folder.resolve(MLX)));
+        }
         for (String name : List.of(AdapterConfig.FILE, FILE)) {
             if (!Files.exists(folder.resolve(name))) {
                 throw new NoSuchFileException(folder.toString(), null, "holds no " + name + ": not an adapter folder");
             }
+        }
+    }
+
+    /** Its keys tell whether only the name is mlx-lm's. */
+    private static String mlx(Path file) throws IOException {
+        try (SafetensorsFile tensors = SafetensorsFile.open(file)) {
+            boolean peft =
+                    tensors.tensors().stream().allMatch(tensor -> tensor.name().startsWith(SHARED_PREFIX));
+            return peft
+                    ? "holds " + MLX + ", mlx-lm's name of a file with PEFT's keys; rename it to " + FILE
+                    : "holds " + MLX + ", an adapter of mlx-lm (lora_a [in, r], lora_b [r, out]), which adapt does not"
+                            + " read; convert it to PEFT's layout, or merge it with mlx_lm.fuse";
         }
     }
 

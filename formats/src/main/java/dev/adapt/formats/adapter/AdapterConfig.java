@@ -1,6 +1,7 @@
 package dev.adapt.formats.adapter;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -15,6 +16,9 @@ import java.util.regex.PatternSyntaxException;
 public record AdapterConfig(JsonDocument document) {
     /** The file's name in an adapter folder. */
     public static final String FILE = "adapter_config.json";
+
+    /** The largest rank that is believed: the width of the largest models' layers. */
+    static final int MOST_RANK = 1 << 16;
 
     /** The fields that all of PEFT's methods have. */
     private static final Set<String> COMMON = Set.of(
@@ -83,30 +87,51 @@ public record AdapterConfig(JsonDocument document) {
         return document.says("ensure_weight_tying");
     }
 
+    /**
+     * The rank, {@code r}.
+     *
+     * @throws dev.adapt.formats.FormatException if it is no positive integer, or larger than any layer's width
+     */
+    int rank() {
+        return document.positive("r", MOST_RANK);
+    }
+
     /** The modules it says are adapted. */
     public TargetModules targetModules() {
         return TargetModules.of(this);
     }
 
-    /** A map from module patterns to positive numbers, in the file's order; empty where the field is missing. */
-    Map<String, Double> pattern(String field) {
-        Map<String, Double> pattern = new LinkedHashMap<>();
+    /**
+     * The numbers that a field gives for module patterns; none where it is missing.
+     *
+     * @throws FormatException if a key is no regular expression or a number is none that float32 can hold
+     */
+    ModulePatterns pattern(String field) {
+        Map<String, Double> numbers = new LinkedHashMap<>();
         JsonNode node = document.json().path(field);
         if (document.says(field) && !node.isObject()) {
             throw document.wrong(field, "a number for each module pattern");
         }
         node.properties().forEach(entry -> {
-            if (!entry.getValue().isNumber()) {
-                throw document.wrong(field, "a number for each module pattern");
+            JsonNode number = entry.getValue();
+            if (!number.isNumber() || !(Math.abs(number.doubleValue()) <= Float.MAX_VALUE)) {
+                throw new FormatException(
+                        document.path(),
+                        field,
+                        "expected a number of at most 3.4e38 for each module pattern, found " + number + " for \""
+                                + entry.getKey() + "\"");
             }
-            try {
-                ModulePattern.ofEnd(field, entry.getKey());
-            } catch (PatternSyntaxException e) {
-                throw document.wrong(field, "regular expressions as keys (" + e.getDescription() + ")");
-            }
-            pattern.put(entry.getKey(), entry.getValue().doubleValue());
+            numbers.put(entry.getKey(), number.doubleValue());
         });
-        return pattern;
+        try {
+            return new ModulePatterns(document.path(), field, numbers);
+        } catch (PatternSyntaxException e) {
+            throw new FormatException(
+                    document.path(),
+                    field,
+                    "expected regular expressions as keys, found \"" + e.getPattern() + "\" (" + e.getDescription()
+                            + ")");
+        }
     }
 
     /**

@@ -29,6 +29,9 @@ final class BaseRecord {
     /** [out, in] of a layer, [layers, out, in] of a stack. */
     private static final Pattern SHAPE = Pattern.compile("\\[(?:(\\d{1,9}), )?(\\d{1,9}), (\\d{1,9})]");
 
+    /** The most layers that are believed without a base to count them in. */
+    private static final int MOST_LAYERS = 4096;
+
     private BaseRecord() {}
 
     /**
@@ -100,6 +103,12 @@ final class BaseRecord {
         int numbered = shape.filter(own -> own.rank() == 3)
                 .map(own -> (int) own.dim(0))
                 .orElse(0);
+        if (stack.isNumbered() && numbered > MOST_LAYERS) {
+            throw new FormatException(
+                    adapter.file(),
+                    BoundAdapter.BASE_SHAPE + module,
+                    "expected at most " + MOST_LAYERS + " layers, found " + numbered);
+        }
         return shape.stream()
                 .flatMap(own -> IntStream.range(0, stack.isNumbered() ? numbered : 1)
                         .mapToObj(layer -> target(stack.layer(String.valueOf(layer)), own)))

@@ -19,6 +19,7 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.TensorDigest;
+import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -64,6 +65,9 @@ public record BoundAdapter(
     public static final String BASE_SHAPE = "adapt.base.shape.";
     /** What metadata keys begin with that record the digest of a regenerated part, before its name. */
     public static final String PART_SHA256 = "adapt.sha256.";
+
+    /** Elements of a tensor that is drawn from a seed: 8 GiB. */
+    private static final long MOST_REGENERATED = 1L << 31;
 
     private static final String POOLING = "adapt.head.pooling";
     private static final String LABELS = "adapt.head.labels";
@@ -171,6 +175,13 @@ public record BoundAdapter(
                 }
                 Tensor found = adapter.parts().get(key);
                 if (found == null && part.initial() instanceof Initial.Regenerated && !part.stored()) {
+                    if (part.shape().elements() > MOST_REGENERATED) {
+                        throw new FormatException(
+                                adapter.file(),
+                                part.name(),
+                                "is not stored, and regenerated would have shape " + part.shape() + ", more than "
+                                        + MOST_REGENERATED + " elements; correct r in " + AdapterConfig.FILE);
+                    }
                     if (regenerated.isEmpty()) {
                         regenerated.putAll(regenerate(adapter, targets));
                     }
@@ -425,6 +436,7 @@ public record BoundAdapter(
         Map<String, FloatTensor> stored = new LinkedHashMap<>();
         keys(Part::stored).forEach(key -> stored.put(key, FloatTensor.of(require(tensors, key))));
         saved.forEach((name, tensor) -> stored.put(savedKey(name), FloatTensor.of(tensor)));
+        ValueCount.requireFiniteResults(folder.resolve(Adapter.FILE), stored);
         SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, dtype, metadata());
         JsonDocument config = config(folder.resolve(AdapterConfig.FILE), targetNames, base);
         try (PendingOutput pending = PendingOutput.file(config.path())) {

@@ -31,7 +31,7 @@ public record CondLora(int rank, double alpha, double dropout) implements Adapte
     private static final Set<String> FIELDS = Set.of(ALPHA, DROPOUT, "init_weights");
 
     static CondLora of(AdapterConfig config) {
-        int rank = config.document().positive("r");
+        int rank = config.rank();
         if (!config.bias().equals("none")) {
             throw config.document().wrong("bias", "\"none\": CondLoRA trains no biases");
         }

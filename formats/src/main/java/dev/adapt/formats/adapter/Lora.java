@@ -39,8 +39,8 @@ public record Lora(
         boolean rankStabilised,
         boolean dora,
         double dropout,
-        Map<String, Double> rankPattern,
-        Map<String, Double> alphaPattern)
+        ModulePatterns rankPattern,
+        ModulePatterns alphaPattern)
         implements AdapterMethod {
     static final String PEFT_TYPE = "LORA";
     private static final String A = "lora_A.weight";
@@ -48,6 +48,9 @@ public record Lora(
     private static final String MAGNITUDE = "lora_magnitude_vector";
     private static final String EMBEDDING_A = "lora_embedding_A";
     private static final String EMBEDDING_B = "lora_embedding_B";
+
+    private static final String RANK_PATTERN = "rank_pattern";
+    private static final String ALPHA_PATTERN = "alpha_pattern";
 
     /** Variants of LoRA that are not implemented. */
     private static final List<String> REFUSED = List.of(
@@ -64,7 +67,7 @@ public record Lora(
             "monteclora_config");
 
     private static final Set<String> FIELDS = Set.of(
-            "alpha_pattern",
+            ALPHA_PATTERN,
             "corda_config",
             "ensure_weight_tying",
             "eva_config",
@@ -75,7 +78,7 @@ public record Lora(
             "lora_ga_config",
             "megatron_core",
             "qalora_group_size",
-            "rank_pattern",
+            RANK_PATTERN,
             "runtime_config",
             "use_dora",
             "use_rslora",
@@ -83,6 +86,25 @@ public record Lora(
 
     /** Starts that change the base's weights, so that the trained update does not belong to the base as it is. */
     private static final List<String> REBASED = List.of("pissa", "olora", "corda", "loftq", "lora_ga", "kasa");
+
+    /** LoRA whose patterns are given by name. */
+    public Lora(
+            int rank,
+            double alpha,
+            boolean rankStabilised,
+            boolean dora,
+            double dropout,
+            Map<String, Double> rankPattern,
+            Map<String, Double> alphaPattern) {
+        this(
+                rank,
+                alpha,
+                rankStabilised,
+                dora,
+                dropout,
+                new ModulePatterns(RANK_PATTERN, rankPattern),
+                new ModulePatterns(ALPHA_PATTERN, alphaPattern));
+    }
 
     /** LoRA with one rank and alpha for all layers. */
     public Lora(int rank, double alpha, double dropout) {
@@ -126,20 +148,20 @@ public record Lora(
                                     + " path_initial_model_for_weight_conversion");
         }
         return new Lora(
-                config.document().positive("r"),
+                config.rank(),
                 config.document().number("lora_alpha", 8),
                 config.document().says("use_rslora"),
                 config.document().says("use_dora"),
                 config.document().number("lora_dropout", 0),
                 ranks(config),
-                config.pattern("alpha_pattern"));
+                config.pattern(ALPHA_PATTERN));
     }
 
-    private static Map<String, Double> ranks(AdapterConfig config) {
-        Map<String, Double> ranks = config.pattern("rank_pattern");
-        for (double rank : ranks.values()) {
-            if (rank < 1 || rank != (int) rank) {
-                throw config.document().wrong("rank_pattern", "positive integers");
+    private static ModulePatterns ranks(AdapterConfig config) {
+        ModulePatterns ranks = config.pattern(RANK_PATTERN);
+        for (double rank : ranks.numbers().values()) {
+            if (rank < 1 || rank > AdapterConfig.MOST_RANK || rank != (int) rank) {
+                throw config.document().wrong(RANK_PATTERN, "positive integers of at most " + AdapterConfig.MOST_RANK);
             }
         }
         return ranks;
@@ -179,23 +201,13 @@ public record Lora(
 
     @Override
     public int rank(Target target) {
-        return (int) match("rank_pattern", rankPattern, target, rank);
+        return (int) rankPattern.of(target.module(), rank);
     }
 
     private double scale(Target target) {
-        double own = match("alpha_pattern", alphaPattern, target, alpha);
+        double own = alphaPattern.of(target.module(), alpha);
         int r = rank(target);
         return own / (rankStabilised ? Math.sqrt(r) : r);
-    }
-
-    /** PEFT takes the first pattern that a module's name ends with. */
-    private static double match(String field, Map<String, Double> patterns, Target target, double otherwise) {
-        for (Map.Entry<String, Double> entry : patterns.entrySet()) {
-            if (ModulePattern.ofEnd(field, entry.getKey()).matches(target.module())) {
-                return entry.getValue();
-            }
-        }
-        return otherwise;
     }
 
     @Override
@@ -245,10 +257,10 @@ public record Lora(
         config.put("lora_dropout", dropout);
         config.put("use_rslora", rankStabilised);
         config.put("use_dora", dora);
-        ObjectNode ranks = config.putObject("rank_pattern");
-        rankPattern.forEach((module, value) -> put(ranks, module, value));
-        ObjectNode alphas = config.putObject("alpha_pattern");
-        alphaPattern.forEach((module, value) -> put(alphas, module, value));
+        ObjectNode ranks = config.putObject(RANK_PATTERN);
+        rankPattern.numbers().forEach((module, value) -> put(ranks, module, value));
+        ObjectNode alphas = config.putObject(ALPHA_PATTERN);
+        alphaPattern.numbers().forEach((module, value) -> put(alphas, module, value));
         config.put("init_lora_weights", true);
         config.putNull("exclude_modules");
         config.putObject("loftq_config");

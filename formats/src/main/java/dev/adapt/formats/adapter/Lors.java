@@ -44,6 +44,7 @@ public record Lors(List<Integer> ranks, List<Integer> groups) implements Adapter
     private static final String B = "lors_B";
     private static final String RANKS = "r";
     private static final String GROUPS = "lors_groups";
+    private static final int MOST_GROUPS = 1 << 12;
     private static final Set<String> FIELDS = Set.of(GROUPS);
 
     public Lors {
@@ -62,15 +63,18 @@ public record Lors(List<Integer> ranks, List<Integer> groups) implements Adapter
     }
 
     static Lors of(AdapterConfig config) {
-        return new Lors(perLayer(config, RANKS), perLayer(config, GROUPS));
+        return new Lors(perLayer(config, RANKS, AdapterConfig.MOST_RANK), perLayer(config, GROUPS, MOST_GROUPS));
     }
 
-    private static List<Integer> perLayer(AdapterConfig config, String field) {
+    private static List<Integer> perLayer(AdapterConfig config, String field, int most) {
         JsonNode node = config.document().json().path(field);
         List<Integer> numbers = new ArrayList<>();
         for (JsonNode number : node.isArray() ? node : List.of(node)) {
             if (!number.isIntegralNumber() || !number.canConvertToInt() || number.intValue() < 1) {
                 throw config.document().wrong(field, "a positive integer, or a list of one for each layer");
+            }
+            if (number.intValue() > most) {
+                throw config.document().wrong(field, "numbers of at most " + most);
             }
             numbers.add(number.intValue());
         }

@@ -4,6 +4,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -42,9 +43,9 @@ final class ModulePattern {
     }
 
     /** An expression of the end of a name, as PEFT's rank and alpha patterns are. */
-    static ModulePattern ofEnd(String field, String expression) {
+    static ModulePattern ofEnd(Path file, String field, String expression) {
         String whole = "(.*\\.)?(" + translated(expression) + ")$";
-        return new ModulePattern(Path.of(AdapterConfig.FILE), field, Pattern.compile(whole));
+        return new ModulePattern(file, field, Pattern.compile(whole));
     }
 
     private static String translated(String expression) {
@@ -60,25 +61,52 @@ final class ModulePattern {
      * @throws FormatException if that takes too long to say
      */
     boolean matches(String module) {
-        return bounded(module, Matcher::matches);
+        return bounded(new Bounded(module), Matcher::matches);
+    }
+
+    /**
+     * The same, where many expressions share a budget.
+     *
+     * @param budget the characters that they may look at in all; what this match looks at is taken from it
+     * @throws FormatException if that takes too long to say, or the budget is spent
+     */
+    boolean matches(String module, AtomicLong budget) {
+        Bounded name = new Bounded(module);
+        boolean matches = bounded(name, Matcher::matches);
+        spend(budget, name);
+        return matches;
     }
 
     /**
      * What the last group holds where it matches the beginning of a name.
      *
-     * @throws FormatException if that takes too long to say
+     * @param budget as for {@link #matches(String, AtomicLong)}
+     * @throws FormatException if that takes too long to say, or the budget is spent
      */
-    Optional<String> lastGroup(String module) {
-        return bounded(
-                module,
+    Optional<String> lastGroup(String module, AtomicLong budget) {
+        Bounded name = new Bounded(module);
+        Optional<String> group = bounded(
+                name,
                 matcher -> matcher.lookingAt()
                         ? Optional.ofNullable(matcher.group(matcher.groupCount()))
                         : Optional.empty());
+        spend(budget, name);
+        return group;
     }
 
-    private <T> T bounded(String module, Function<Matcher, T> use) {
+    private void spend(AtomicLong budget, Bounded name) {
+        if (budget.addAndGet(-name.steps) < 0) {
+            throw new FormatException(
+                    file,
+                    field,
+                    "its regular expressions, such as \"" + pattern
+                            + "\", take too long to match in all; write the names of modules instead");
+        }
+    }
+
+    private <T> T bounded(Bounded name, Function<Matcher, T> use) {
         try {
-            return use.apply(pattern.matcher(new Bounded(module)));
+            return use.apply(pattern.matcher(name));
         } catch (TooLong | StackOverflowError e) {
             throw new FormatException(
                     file,

@@ -3,12 +3,12 @@ package dev.adapt.formats.adapter;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.formats.JsonDocument;
 import java.util.ArrayList;
-import java.util.LinkedHashSet;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Predicate;
-import java.util.regex.Pattern;
 
 /**
  * The modules that an adapter_config.json says are adapted, by the rules of PEFT's {@code check_target_module_exists}: a
@@ -23,6 +23,9 @@ import java.util.regex.Pattern;
 public record TargetModules(List<String> names, Predicate<String> included, Predicate<String> excluded) {
     private static final String FIELD = "target_modules";
     private static final String LAYERS = "layers_to_transform";
+
+    /** Characters that the expressions of {@code layers_pattern} may look at in all: a second or two. */
+    private static final long MOST_STEPS = 200_000_000;
 
     /** What numbered layers are listed under, where the config does not say it. */
     private static final String ANY_LIST = "[^.]*";
@@ -41,10 +44,8 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
         JsonNode node = document.json().path(FIELD);
         Predicate<String> excluded =
                 document.says("exclude_modules") ? matcher(document, "exclude_modules") : module -> false;
-        for (String saved : config.modulesToSave()) {
-            Pattern within = Pattern.compile("(^|.*\\.)" + Pattern.quote(saved) + "($|\\..*)");
-            excluded = excluded.or(module -> within.matcher(module).lookingAt());
-        }
+        Set<String> saved = Set.copyOf(config.modulesToSave());
+        excluded = excluded.or(module -> isWithin(saved, module));
         if (node.isMissingNode() || node.isNull() || node.asText().equalsIgnoreCase("all-linear")) {
             return new TargetModules(List.of(), module -> true, excluded);
         }
@@ -70,8 +71,32 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
         if (node.isTextual()) {
             return expression(document, field, node.textValue())::matches;
         }
-        List<String> entries = strings(document, field);
-        return module -> entries.stream().anyMatch(entry -> names(entry, module));
+        Set<String> entries = Set.copyOf(strings(document, field));
+        return module -> ends(module).stream().anyMatch(entries::contains);
+    }
+
+    /** A module's whole name, and each of its ends after a dot. */
+    private static List<String> ends(String module) {
+        List<String> ends = new ArrayList<>(List.of(module));
+        for (int dot = module.indexOf('.'); dot >= 0; dot = module.indexOf('.', dot + 1)) {
+            ends.add(module.substring(dot + 1));
+        }
+        return ends;
+    }
+
+    /** Whether a module is one of those named, or lies in one; names match as in {@link #names}. */
+    private static boolean isWithin(Set<String> named, String module) {
+        if (named.isEmpty()) {
+            return false;
+        }
+        for (String end : ends(module)) {
+            for (int dot = end.length(); dot >= 0; dot = end.lastIndexOf('.', dot - 1)) {
+                if (named.contains(end.substring(0, dot))) {
+                    return true;
+                }
+            }
+        }
+        return false;
     }
 
     private static ModulePattern expression(JsonDocument document, String field, String text) {
@@ -94,7 +119,7 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
     }
 
     private static Predicate<String> layers(JsonDocument document) {
-        Optional<Set<Integer>> kept = kept(document);
+        Optional<Set<String>> kept = kept(document);
         if (kept.isEmpty()) {
             return module -> true;
         }
@@ -109,25 +134,26 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
                 .stream()
                         .map(each -> expression(document, "layers_pattern", ".*\\." + each + "\\.(\\d+)\\."))
                         .toList();
+        AtomicLong budget = new AtomicLong(MOST_STEPS);
         return module -> any.stream()
-                .map(each -> each.lastGroup(module))
+                .map(each -> each.lastGroup(module, budget))
                 .flatMap(Optional::stream)
                 .findFirst()
-                .filter(number -> kept.get().stream().anyMatch(layer -> number.equals(layer.toString())))
+                .filter(kept.get()::contains)
                 .isPresent();
     }
 
-    private static Optional<Set<Integer>> kept(JsonDocument document) {
+    private static Optional<Set<String>> kept(JsonDocument document) {
         JsonNode node = document.json().path(LAYERS);
         if (node.isMissingNode() || node.isNull() || (node.isArray() && node.isEmpty())) {
             return Optional.empty();
         }
-        Set<Integer> layers = new LinkedHashSet<>();
+        Set<String> layers = new HashSet<>();
         for (JsonNode layer : node.isArray() ? node : List.of(node)) {
             if (!layer.isInt() || layer.intValue() < 0) {
                 throw document.wrong(LAYERS, "a layer's number from 0 on, or a list of them");
             }
-            layers.add(layer.intValue());
+            layers.add(layer.asText());
         }
         return Optional.of(layers);
     }

@@ -48,7 +48,7 @@ public record Vera(
             throw config.document().wrong("projection_prng_key", "an integer");
         }
         return new Vera(
-                config.document().positive("r"),
+                config.rank(),
                 config.document().number("d_initial", 0.1),
                 key.longValue(),
                 config.document().number("vera_dropout", 0),

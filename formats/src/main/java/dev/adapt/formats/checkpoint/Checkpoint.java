@@ -110,6 +110,10 @@ public final class Checkpoint implements AutoCloseable {
                 files.add(SafetensorsFile.open(file));
             }
             Checkpoint checkpoint = new Checkpoint(path, files, tensors(files), index, config, stamps);
+            if (folder) {
+                // a file alone may be one shard of many
+                config.ifPresent(checkpoint::requireSizes);
+            }
             if (folder && !sharded && Files.exists(path.resolve(INDEX))) {
                 checkpoint.notes.add(path + " holds both " + SINGLE + " and " + INDEX + ": the single file is read, as "
                         + "transformers does, and the shards are not");
@@ -197,6 +201,15 @@ public final class Checkpoint implements AutoCloseable {
         return tensors;
     }
 
+    private void requireSizes(ModelConfig own) {
+        DeclaredSizes.check(
+                own.document(),
+                tensors.size(),
+                tensors.values().stream()
+                        .mapToLong(tensor -> tensor.shape().elements())
+                        .sum());
+    }
+
     private static ShardIndex readIndex(Path folder) throws IOException {
         Path index = folder.resolve(INDEX);
         if (Files.exists(index)) {
@@ -208,12 +221,16 @@ public final class Checkpoint implements AutoCloseable {
                     ", but that of an adapter; if that is a model in stacks (LORS), adapt merge makes a checkpoint of it";
         }
         try (Stream<Path> inside = Files.list(folder)) {
-            boolean pickled =
-                    inside.anyMatch(file -> isPickled(file.getFileName().toString()));
-            throw new NoSuchFileException(
-                    folder.toString(),
-                    null,
-                    pickled ? reason + " that adapt reads; convert its pickled weights to safetensors" : reason);
+            String pickled = inside.map(file -> file.getFileName().toString())
+                    .filter(Checkpoint::isPickled)
+                    .sorted()
+                    .findFirst()
+                    .map(name -> "holds its weights as " + name
+                            + ", a pickle, which can run code when it is read, and no "
+                            + SINGLE + "; save them as safetensors (with transformers: load the model where you trust"
+                            + " it, and save_pretrained)")
+                    .orElse(reason);
+            throw new NoSuchFileException(folder.toString(), null, pickled);
         }
     }
 

@@ -10,6 +10,7 @@ import dev.adapt.formats.adapter.Storage;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.adapter.TargetModules;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.safetensors.TensorView;
@@ -133,6 +134,7 @@ public final class Binding {
                 .filter(module -> weightOf(canonical.apply(module)).isEmpty())
                 .toList();
         if (!unknown.isEmpty()) {
+            requireUnpacked(unknown);
             throw new FormatException(
                     adapter.file(),
                     unknown.size() + " of its " + adapter.modules().size() + " modules are not in " + base.path() + ": "
@@ -145,6 +147,16 @@ public final class Binding {
                     "lacks " + missing.size() + " modules of the base that its config names in target_modules: "
                             + some(missing) + "; get the whole adapter, or name only what it holds");
         }
+    }
+
+    /** A layer that seems to be missing may be stored under other names. */
+    private void requireUnpacked(List<String> unknown) {
+        Set<String> names = unknown.stream().map(canonical).collect(Collectors.toSet());
+        Quantization.packed(base.tensors()).forEach((module, quantization) -> {
+            if (names.contains(canonical.apply(module))) {
+                throw quantization.refusal(base.path(), module);
+            }
+        });
     }
 
     /** The linear layers of the base that an adapter can adapt; without a config, those like the ones it does adapt. */
@@ -264,6 +276,11 @@ public final class Binding {
         String own = canonical.apply(module);
         TensorView weight = tensor(own);
         Shape shape = saved.shape(own + ".weight").orElse(weight.shape());
+        Quantization.of(base.tensors(), weight.name())
+                .filter(Quantization::packed)
+                .ifPresent(quantization -> {
+                    throw quantization.refusal(weight.file(), weight.name());
+                });
         if (shape.rank() != 2) {
             throw new FormatException(
                     weight.file(), weight.name(), "has shape " + shape + ", expected the matrix of a linear layer");

@@ -3,6 +3,7 @@ package dev.adapt.formats.model;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.CacheSpec;
 import dev.adapt.formats.graph.KeyValueCache;
@@ -45,10 +46,30 @@ public final class Model {
         for (TensorView tensor : base.tensors().values()) {
             weights.put(architecture.canonical(tensor.name()), tensor);
         }
+        requireUnquantized(base);
         adapter.filter(own -> own.change().unties())
                 .ifPresent(own -> untie(Architecture.of(base.config().orElseThrow())));
         adapter.ifPresent(own -> weights.putAll(own.saved()));
         requireTensors(base.path());
+    }
+
+    /** Read as plain numbers, quantized weights would give a model that runs and is another. */
+    private void requireUnquantized(Checkpoint base) {
+        Set<String> required = architecture.requiredTensors().keySet();
+        Quantization.packed(base.tensors()).forEach((module, quantization) -> {
+            if (required.contains(architecture.canonical(module) + ".weight")) {
+                throw quantization.refusal(base.path(), module);
+            }
+        });
+        for (TensorView tensor : base.tensors().values()) {
+            if (required.contains(architecture.canonical(tensor.name()))) {
+                Quantization.of(base.tensors(), tensor.name())
+                        .filter(Quantization::scaled)
+                        .ifPresent(quantization -> {
+                            throw quantization.refusal(tensor.file(), tensor.name());
+                        });
+            }
+        }
     }
 
     private Model(ModelConfig config, Architecture architecture, Optional<BoundAdapter> adapter) {

@@ -16,6 +16,7 @@ import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -286,6 +287,7 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
         adapter.saved()
                 .forEach((name, tensor) ->
                         stored.put(Architecture.checkpointName(config, name), FloatTensor.of(tensor)));
+        ValueCount.requireFiniteResults(folder.resolve(Checkpoint.SINGLE), stored);
         SafetensorsWriter.write(folder.resolve(Checkpoint.SINGLE), stored, Map.of("format", "pt"));
         return folder.resolve(Checkpoint.SINGLE);
     }

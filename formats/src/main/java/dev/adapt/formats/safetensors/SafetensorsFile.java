@@ -1,6 +1,7 @@
 package dev.adapt.formats.safetensors;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.GitLfs;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
@@ -18,6 +19,9 @@ import java.util.Optional;
 /** An open safetensors file: its header, checked, and its data, mapped and never loaded. */
 public final class SafetensorsFile implements AutoCloseable {
     private static final int PIECE = 1 << 16;
+
+    /** Pointers of Git LFS are shorter. */
+    private static final int MOST_POINTER = 1024;
 
     private final Path path;
     private final SafetensorsHeader header;
@@ -77,6 +81,11 @@ public final class SafetensorsFile implements AutoCloseable {
         long size = channel.size();
         ByteBuffer prefix = ByteBuffer.allocate(SafetensorsHeader.PREFIX);
         readFully(channel, prefix, 0);
+        if (size < MOST_POINTER) {
+            ByteBuffer whole = ByteBuffer.allocate((int) size);
+            readFully(channel, whole, 0);
+            GitLfs.refusePointer(path, whole.array());
+        }
         ByteBuffer json = ByteBuffer.allocate(SafetensorsHeader.length(path, prefix, size));
         readFully(channel, json, SafetensorsHeader.PREFIX);
         return SafetensorsHeader.parse(path, json.array(), size);

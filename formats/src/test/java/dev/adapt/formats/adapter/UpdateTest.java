@@ -135,9 +135,7 @@ class UpdateTest {
     }
 
     private static double scale(Lora lora, Target target) {
-        double alpha = target.module().endsWith("query")
-                ? lora.alphaPattern().getOrDefault("query", lora.alpha())
-                : lora.alpha();
+        double alpha = target.module().endsWith("query") ? lora.alphaPattern().of("query", lora.alpha()) : lora.alpha();
         int rank = lora.rank(target);
         return lora.rankStabilised() ? alpha / Math.sqrt(rank) : alpha / rank;
     }

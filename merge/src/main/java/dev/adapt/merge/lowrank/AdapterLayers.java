@@ -12,9 +12,11 @@ import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
+import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -99,7 +101,13 @@ public record AdapterLayers(
                 dtype(adapter),
                 bound.targets(),
                 Optional.of(adapter),
-                target -> layer(bound, target, shared, () -> weight.apply(target)));
+                target -> layer(
+                        adapter.file(), bound, target, shared, () -> finite(adapter, weight.apply(target), target)));
+    }
+
+    private static Tensor finite(Adapter adapter, Tensor weight, Target target) {
+        Path file = weight instanceof TensorView view ? view.file() : adapter.file();
+        return ValueCount.requireFinite(file, target.tensor(), weight);
     }
 
     private static ObjectNode config(Adapter adapter) {
@@ -123,9 +131,13 @@ public record AdapterLayers(
 
     /** @param weight as it is stored, read when it is needed */
     private static Layer layer(
-            BoundAdapter bound, Target target, Map<String, DoubleTensor> shared, Supplier<? extends Tensor> weight) {
+            Path file,
+            BoundAdapter bound,
+            Target target,
+            Map<String, DoubleTensor> shared,
+            Supplier<? extends Tensor> weight) {
         ReferenceOps ops = new ReferenceOps();
-        LowRank<DoubleTensor> update = bound.update(ops, target, key -> leaf(bound, key, shared, weight));
+        LowRank<DoubleTensor> update = bound.update(ops, target, key -> leaf(file, bound, key, shared, weight));
         boolean plain = update.rows().isEmpty() && update.inner().isEmpty();
         Factors factors = plain
                 ? new Factors(update.left(), update.right())
@@ -137,14 +149,18 @@ public record AdapterLayers(
     }
 
     private static DoubleTensor leaf(
-            BoundAdapter bound, String key, Map<String, DoubleTensor> shared, Supplier<? extends Tensor> weight) {
+            Path file,
+            BoundAdapter bound,
+            String key,
+            Map<String, DoubleTensor> shared,
+            Supplier<? extends Tensor> weight) {
         Tensor own = bound.tensors().get(key);
         if (own == null) {
             return DoubleTensor.of(weight.get());
         }
         return key.startsWith(Adapter.MODULE_PREFIX)
-                ? DoubleTensor.of(own)
-                : shared.computeIfAbsent(key, absent -> DoubleTensor.of(own));
+                ? DoubleTensor.of(ValueCount.requireFinite(file, key, own))
+                : shared.computeIfAbsent(key, absent -> DoubleTensor.of(ValueCount.requireFinite(file, key, own)));
     }
 
     /** DoRA's difference: {@code diag(m/‖W + ΔW‖)·(W + ΔW) − W}, row by row. */
