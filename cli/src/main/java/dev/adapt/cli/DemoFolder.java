@@ -13,6 +13,7 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.security.DigestInputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -57,11 +58,10 @@ final class DemoFolder {
             }
         }
         try {
-            Files.createFile(path.resolve(RECORD));
+            Files.writeString(path.resolve(RECORD), folder.text(Map.of()), StandardOpenOption.CREATE_NEW);
         } catch (FileAlreadyExistsException e) {
             throw new UsageException(path + ": another demo has just begun here; give another folder with --out");
         }
-        folder.write(Map.of());
         return folder;
     }
 
@@ -120,16 +120,20 @@ final class DemoFolder {
         return entries;
     }
 
-    private void write(Map<String, String> entries) throws IOException {
+    private String text(Map<String, String> entries) {
         ObjectNode files = JsonNodeFactory.instance.objectNode();
         entries.forEach(files::put);
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         json.put("about", "what adapt demo wrote here, and may delete: SHA-256 digests");
         json.set("files", files);
+        return new JsonDocument(path.resolve(RECORD), json).text();
+    }
+
+    private void write(Map<String, String> entries) throws IOException {
         Path record = path.resolve(RECORD);
         Path next = Files.createTempFile(path, RECORD, ".tmp");
         try {
-            Files.writeString(next, new JsonDocument(record, json).text());
+            Files.writeString(next, text(entries));
             Files.move(next, record, StandardCopyOption.ATOMIC_MOVE);
         } finally {
             Files.deleteIfExists(next);
