@@ -1,7 +1,6 @@
 package dev.adapt.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.adapt.verify.Comparison;
 import dev.adapt.verify.Report;
 import java.io.Console;
 import java.util.Locale;
@@ -47,25 +46,7 @@ final class Terminal {
 
     /** Prints what a verification found. */
     static void report(Report report) {
-        lines(new Report(
-                                Printable.message(report.inputs()),
-                                report.tolerance(),
-                                report.half(),
-                                report.runners(),
-                                report.comparisons().stream()
-                                        .map(Terminal::printable)
-                                        .toList())
-                        .text()
-                        .stripTrailing()
-                + "\n");
-    }
-
-    private static Comparison printable(Comparison comparison) {
-        return new Comparison(
-                Printable.name(comparison.left()),
-                Printable.name(comparison.right()),
-                comparison.errors(),
-                comparison.failure().map(Printable::message));
+        lines(report.map(Printable::message).text().stripTrailing() + "\n");
     }
 
     /** Prints a line on standard error. */

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
@@ -119,10 +120,11 @@ class NonFiniteTest {
         Path file = base.resolve(Checkpoint.SINGLE);
         byte[] before = Files.readAllBytes(file);
         Path adapter = adapter("adapter", false, Optional.of(fault));
-        try (Checkpoint checkpoint = Checkpoint.open(base);
+        try (PatchJournal journal = PatchJournal.begin(base);
+                Checkpoint checkpoint = Checkpoint.open(journal);
                 Adapter.Opened opened = Adapter.open(adapter)) {
             Merger merger = merger(checkpoint, opened.adapter(), Kernels.best());
-            assertThrows(FormatException.class, merger::mergeInPlace);
+            assertThrows(FormatException.class, () -> merger.mergeInPlace(journal));
         }
         assertArrayEquals(before, Files.readAllBytes(file));
         try (Stream<Path> left = Files.list(base)) {

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.function.UnaryOperator;
 
 /**
  * What a verification found.
@@ -49,6 +50,27 @@ public record Report(
                 runners.stream().map(Runner::name).toList(),
                 Equivalence.compare(runners, inputs.batches(), tolerance),
                 Equivalence.uncompared(runners));
+    }
+
+    /** The same report with every text that may come from a file passed through {@code text}. */
+    public Report map(UnaryOperator<String> text) {
+        return new Report(
+                new Summary(text.apply(inputs.description()), inputs.seed(), inputs.lengths()),
+                tolerance,
+                half,
+                runners.stream().map(text).toList(),
+                comparisons.stream()
+                        .map(own -> new Comparison(
+                                text.apply(own.left()),
+                                text.apply(own.right()),
+                                text.apply(own.output()),
+                                own.errors(),
+                                own.worst()
+                                        .map(at -> new Place(
+                                                at.batch(), text.apply(at.output()), at.index(), at.left(), at.right())),
+                                own.failure().map(text)))
+                        .toList(),
+                uncompared.stream().map(text).toList());
     }
 
     /** Whether there was something to compare and all of it is equal within the tolerance. */
