@@ -18,7 +18,9 @@ import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
-import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.OutGain;
+import dev.adapt.formats.graph.Region;
+import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
@@ -535,18 +537,13 @@ class MergerTest {
         BoundAdapter bound = new Binding(base).bind(Adapter.read(adapter), false);
         Map<String, double[]> adapted = new LinkedHashMap<>();
         for (Target target : bound.targets()) {
-            LowRank<DoubleTensor> update = bound.update(
-                    ops,
-                    target,
-                    key -> DoubleTensor.of(
-                            bound.tensors().containsKey(key)
-                                    ? bound.tensors().get(key)
-                                    : base.tensors().get(target.tensor())));
             DoubleTensor stored = DoubleTensor.of(base.tensors().get(target.tensor()));
             DoubleTensor weight = target.transposed() ? ops.transpose(stored, 1, 0) : stored;
-            DoubleTensor whole = ops.add(weight, ops.matMul(update.foldedLeft(ops), update.foldedRight(ops)));
-            if (update.magnitude().isPresent()) {
-                whole = scaled(whole, update.magnitude().get());
+            WeightChange<DoubleTensor> change = bound.change(
+                    ops, target, key -> DoubleTensor.of(bound.tensors().get(key)), () -> weight);
+            DoubleTensor whole = change.beforeOutGain(ops, weight, Region.of(target.out(), target.in()));
+            if (change.outGain() instanceof OutGain.Magnitude<DoubleTensor>(DoubleTensor norms)) {
+                whole = scaled(whole, norms);
             }
             adapted.put(target.tensor(), (target.transposed() ? ops.transpose(whole, 1, 0) : whole).values());
         }

@@ -2,8 +2,9 @@ package dev.adapt.formats.adapter;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.Delta;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
@@ -72,7 +73,7 @@ public sealed interface AdapterMethod permits Lora, Vera, CondLora, Lors {
         return false;
     }
 
-    /** The rank of the update of a layer. */
+    /** The rank of the change of a target; 0 where the method has none. */
     int rank(Target target);
 
     /** On the input of the update, while training. */
@@ -87,12 +88,37 @@ public sealed interface AdapterMethod permits Lora, Vera, CondLora, Lors {
     }
 
     /**
-     * The update of a layer.
+     * The change of a target's weight.
      *
      * @param part the tensor of a part's name
-     * @param weight the layer's frozen weight [out, in], for methods whose factors come from it
+     * @param weight the frozen weight [out, in], for methods whose factors come from it
      */
-    <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight);
+    <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight);
+
+    /** Whether every delta it makes is a {@link dev.adapt.formats.graph.LowRank} product, without a gain of the inputs. */
+    default boolean hasLowRankDelta() {
+        return true;
+    }
+
+    /** Whether every change it makes adds a matrix and does nothing else, so that changes can be weighted and summed. */
+    default boolean isAdditive() {
+        return true;
+    }
+
+    /** Whether every change it makes adds a product of low rank and does nothing else. */
+    default boolean isLowRank() {
+        return hasLowRankDelta() && isAdditive();
+    }
+
+    /** How much of a weight an element of the changed weight depends on. */
+    default Delta.Scope scope() {
+        return Delta.Scope.ELEMENT;
+    }
+
+    /** Whether it changes the biases of the layers it adapts. */
+    default boolean changesBias() {
+        return false;
+    }
 
     /** Writes the method's own fields, all that PEFT 0.21 writes for it. */
     void describe(ObjectNode config);

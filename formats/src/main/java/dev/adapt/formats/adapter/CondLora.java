@@ -2,7 +2,8 @@ package dev.adapt.formats.adapter;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.tensor.Shape;
 import java.util.List;
 import java.util.Set;
@@ -72,12 +73,12 @@ public record CondLora(int rank, double alpha, double dropout) implements Adapte
     }
 
     @Override
-    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
+    public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
         T frozen = weight.get();
-        return new LowRank<>(
+        return WeightChange.of(new LowRank<>(
                 ops.matMul(frozen, part.apply(THETA_B)),
                 ops.matMul(ops.transpose(part.apply(THETA_A), 1, 0), frozen),
-                alpha / rank);
+                alpha / rank));
     }
 
     @Override

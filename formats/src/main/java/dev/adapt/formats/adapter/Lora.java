@@ -1,8 +1,11 @@
 package dev.adapt.formats.adapter;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.graph.Delta;
 import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.OutGain;
+import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
@@ -218,14 +221,22 @@ public record Lora(
     }
 
     @Override
-    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
-        return new LowRank<>(
+    public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
+        WeightChange<T> sum = WeightChange.of(new LowRank<>(
                 part.apply(target.embedding() ? EMBEDDING_B : B),
                 part.apply(target.embedding() ? EMBEDDING_A : A),
-                Optional.empty(),
-                Optional.empty(),
-                scale(target),
-                dora ? Optional.of(part.apply(MAGNITUDE)) : Optional.empty());
+                scale(target)));
+        return dora ? sum.with(new OutGain.Magnitude<>(part.apply(MAGNITUDE))) : sum;
+    }
+
+    @Override
+    public boolean isAdditive() {
+        return !dora;
+    }
+
+    @Override
+    public Delta.Scope scope() {
+        return dora ? Delta.Scope.ROW : Delta.Scope.ELEMENT;
     }
 
     @Override

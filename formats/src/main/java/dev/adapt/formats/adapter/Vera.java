@@ -3,7 +3,8 @@ package dev.adapt.formats.adapter;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
@@ -98,14 +99,13 @@ public record Vera(
     }
 
     @Override
-    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
-        return new LowRank<>(
+    public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
+        return WeightChange.of(new LowRank<>(
                 ops.slice(part.apply(B), 0, 0, target.out()),
                 ops.slice(part.apply(A), 1, 0, target.in()),
                 Optional.of(part.apply(LAMBDA_B)),
                 Optional.of(part.apply(LAMBDA_D)),
-                1,
-                Optional.empty());
+                1));
     }
 
     @Override

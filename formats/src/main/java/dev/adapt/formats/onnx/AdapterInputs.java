@@ -100,10 +100,10 @@ public final class AdapterInputs {
                     "--adapter-inputs: the adapter adapts an embedding, and only linear layers have inputs; merge the"
                             + " adapter instead");
         }
-        if (adapter.method() instanceof Lora lora && lora.dora()) {
-            throw new UsageException(
-                    "a DoRA adapter fits no adapter inputs: it rescales the rows of the whole weight, which two factors of low"
-                            + " rank cannot; merge the adapter instead");
+        if (!adapter.method().isLowRank()) {
+            throw new UsageException("a " + adapter.method().title()
+                    + " adapter fits no adapter inputs: it changes weights by more than a product of low rank; merge the"
+                    + " adapter instead");
         }
     }
 

@@ -40,8 +40,13 @@ class UpdateTest {
         Target other = new Target("encoder.layer.1.value", "encoder.layer.1.value", "any", 14, 209, false);
         BoundAdapter adapter = filled(method, List.of(target, other), random);
         for (Target each : adapter.targets()) {
-            LowRank<DoubleTensor> update = adapter.update(
-                    ops, each, key -> DoubleTensor.of(adapter.tensors().getOrDefault(key, weight(each))));
+            LowRank<DoubleTensor> update = adapter.change(
+                            ops,
+                            each,
+                            key -> DoubleTensor.of(adapter.tensors().get(key)),
+                            () -> DoubleTensor.of(weight(each)))
+                    .lowRank()
+                    .orElseThrow();
             DoubleTensor x = new DoubleTensor(
                     Shape.of(3, each.in()),
                     random.doubles(3L * each.in(), -1, 1).toArray());

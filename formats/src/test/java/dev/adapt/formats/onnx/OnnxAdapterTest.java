@@ -170,13 +170,14 @@ class OnnxAdapterTest {
                 OnnxAdapter.of(adapter, weight).parameters();
         ReferenceOps ops = new ReferenceOps();
         for (Target target : targets) {
-            var update = adapter.update(
-                    ops,
-                    target,
-                    key -> DoubleTensor.of(
-                            adapter.tensors().containsKey(key)
-                                    ? Objects.requireNonNull(adapter.tensors().get(key))
-                                    : weight.apply(key)));
+            var update = adapter.change(
+                            ops,
+                            target,
+                            key -> DoubleTensor.of(
+                                    Objects.requireNonNull(adapter.tensors().get(key))),
+                            () -> DoubleTensor.of(weight.apply(target.canonical() + ".weight")))
+                    .lowRank()
+                    .orElseThrow();
             DoubleTensor expected = ops.matMul(update.foldedLeft(ops), update.foldedRight(ops));
             DoubleTensor found = ops.matMul(
                     wide(parameters, "base_model.model." + target.canonical() + ".lora_B.weight"),

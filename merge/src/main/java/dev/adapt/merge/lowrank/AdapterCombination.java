@@ -96,7 +96,7 @@ public record AdapterCombination(Combination how, List<Double> weights) {
             if (layer.whole().isPresent()) {
                 throw new FormatException(
                         place.of().file(),
-                        "is DoRA, which no sum holds; make it LoRA with `adapt convert --to lora --base BASE --rank N`");
+                        "makes changes that are not of low rank; make it LoRA with `adapt convert --to lora --base BASE --rank N`");
             }
             terms.add(new Combination.Term(
                     place.adapter(), layer.factors(), layer.scale(), weights.get(place.adapter())));
@@ -104,7 +104,7 @@ public record AdapterCombination(Combination how, List<Double> weights) {
         }
         try {
             Factors combined = how.of(module, terms);
-            return new AdapterLayers.Layer(places.getFirst().target(), combined, 1, Optional.empty());
+            return new AdapterLayers.Layer(places.getFirst().target(), combined, 1);
         } catch (ArithmeticException e) {
             throw new FormatException(places.getFirst().of().file(), module, "cannot be combined: " + e.getMessage());
         }

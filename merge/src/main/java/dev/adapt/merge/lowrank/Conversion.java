@@ -133,15 +133,18 @@ public record Conversion(
     }
 
     private AdapterLayers.Layer made(AdapterLayers source, AdapterLayers.Layer layer, List<Change> changes) {
-        Factors factors = layer.factors();
         String module = layer.target().module();
         if (cut.isEmpty()) {
             if (layer.whole().isPresent()) {
+                String title = source.adapter()
+                        .map(adapter -> adapter.method().title())
+                        .orElse("of another method");
                 throw new FormatException(
                         source.file(),
-                        "is DoRA, which rescales the base's own rows: no LoRA adapter is the same; with --rank or --energy"
-                                + " the nearest one is found");
+                        "is " + title + ", whose changes are not of low rank: no LoRA adapter is the same; with --rank or"
+                                + " --energy the nearest one is found");
             }
+            Factors factors = layer.factors();
             changes.add(
                     new Change(module, factors.out(), factors.in(), factors.rank(), factors.rank(), norm(layer), 0));
             return layer;
@@ -172,7 +175,7 @@ public record Conversion(
                 kept.rank(),
                 gain * Math.sqrt(whole.squaredNorm()),
                 gain * Math.sqrt(lost)));
-        return new AdapterLayers.Layer(layer.target(), kept.balancedFactors(), layer.scale(), Optional.empty());
+        return new AdapterLayers.Layer(layer.target(), kept.balancedFactors(), layer.scale());
     }
 
     private static AdapterLayers.Layer cutWhole(
@@ -186,7 +189,7 @@ public record Conversion(
                 kept.rank(),
                 Math.sqrt(difference.squaredNorm()),
                 Math.sqrt(difference.minus(kept.factors().delta()).squaredNorm())));
-        return new AdapterLayers.Layer(layer.target(), kept.balancedFactors(), 1, Optional.empty());
+        return new AdapterLayers.Layer(layer.target(), kept.balancedFactors(), 1);
     }
 
     /** ‖ΔW‖ without forming it: {@code ‖L·R‖² = Σ (LᵀL)∘(RRᵀ)}. */

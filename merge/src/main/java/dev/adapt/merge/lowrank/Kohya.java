@@ -80,7 +80,7 @@ final class Kohya {
             throw new IllegalArgumentException("no layer " + target.module());
         }
         Factors factors = new Factors(entry.up(), entry.down());
-        return new AdapterLayers.Layer(target, factors, entry.alpha() / factors.rank(), Optional.empty());
+        return new AdapterLayers.Layer(target, factors, entry.alpha() / factors.rank());
     }
 
     private static Map<String, String> metadata(SafetensorsFile file, List<Target> targets) {

@@ -14,6 +14,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Optional;
 import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.Collectors;
@@ -46,7 +47,7 @@ record LoraAdapter(List<AdapterLayers.Layer> layers) {
         return new LoraAdapter(layers.stream()
                 .map(layer -> new AdapterLayers.Layer(
                         layer.target(),
-                        padded(layer.factors(), oneScale ? 1 : layer.scale(), rank),
+                        Optional.of(padded(layer.factors(), oneScale ? 1 : layer.scale(), rank)),
                         oneScale ? layer.scale() : 1,
                         layer.whole()))
                 .toList());
