@@ -1,9 +1,9 @@
 package dev.adapt.merge;
 
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;

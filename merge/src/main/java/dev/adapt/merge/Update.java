@@ -1,11 +1,11 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.graph.Delta;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.OutGain;
 import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;

@@ -8,20 +8,22 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
+import com.fasterxml.jackson.databind.node.IntNode;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.adapter.Methods;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.CondLora;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Projection;
-import dev.adapt.formats.adapter.Target;
-import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.graph.OutGain;
+import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
-import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -68,7 +70,14 @@ class MergerTest {
                 new Lora(7, 3, true, false, 0, Map.of(), Map.of()),
                 new Lora(6, 4, false, true, 0, Map.of(), Map.of()),
                 new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA),
-                new CondLora(5, 5, 0));
+                new CondLora(5, 5, 0),
+                sample("loha", "r", 5),
+                sample("ia3", "init_ia3_weights", 1),
+                sample("oft", "oft_block_size", 8));
+    }
+
+    private static AdapterMethod sample(String name, String field, int value) {
+        return Methods.named(name).orElseThrow().fresh(Path.of("settings"), Map.of(field, IntNode.valueOf(value)));
     }
 
     static Stream<Arguments> everyCase() {

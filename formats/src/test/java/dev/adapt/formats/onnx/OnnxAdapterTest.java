@@ -7,13 +7,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.CondLora;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Methods;
-import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.adapter.MethodSamples;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -134,7 +134,7 @@ class OnnxAdapterTest {
     }
 
     static Stream<AdapterMethod> methods() {
-        return Methods.of(2).stream().filter(method -> !(method instanceof Lora lora && lora.dora()));
+        return MethodSamples.of(2).stream().filter(AdapterMethod::isLowRank);
     }
 
     private static Tensor noWeight(Object of) {

@@ -2,8 +2,8 @@ package dev.adapt.merge.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;

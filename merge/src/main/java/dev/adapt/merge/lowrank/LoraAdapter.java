@@ -2,9 +2,9 @@ package dev.adapt.merge.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Part;
-import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -14,8 +14,8 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Optional;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 

@@ -1,4 +1,4 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.Delta;
@@ -6,6 +6,13 @@ import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.OutGain;
 import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Initial;
+import dev.adapt.formats.method.MethodType;
+import dev.adapt.formats.method.ModulePattern;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
@@ -45,7 +52,13 @@ public record Lora(
         Map<String, Double> rankPattern,
         Map<String, Double> alphaPattern)
         implements AdapterMethod {
-    static final String PEFT_TYPE = "LORA";
+    /** This method in the list of methods. */
+    public static final MethodType TYPE = new MethodType(
+            "LORA",
+            "lora",
+            (config, metadata) -> of(config),
+            MethodType.Training.at(1e-3).rank("r", 8).alpha("lora_alpha", 2).dropout("lora_dropout"));
+
     private static final String A = "lora_A.weight";
     private static final String B = "lora_B.weight";
     private static final String MAGNITUDE = "lora_magnitude_vector";
@@ -93,7 +106,7 @@ public record Lora(
     }
 
     /** LoRA of scale 1 with a rank for each module, for factors that hold the whole update. */
-    static Lora unscaled(Map<String, Integer> rankOfModule) {
+    public static Lora unscaled(Map<String, Integer> rankOfModule) {
         int usual = rankOfModule.values().stream()
                 .collect(Collectors.groupingBy(rank -> rank, TreeMap::new, Collectors.counting()))
                 .entrySet()
@@ -111,11 +124,11 @@ public record Lora(
     }
 
     /** Whether a part is the left factor. */
-    static boolean isLeft(String part) {
+    public static boolean isLeft(String part) {
         return part.equals(B) || part.equals(EMBEDDING_B);
     }
 
-    static Lora of(AdapterConfig config) {
+    private static Lora of(AdapterConfig config) {
         config.refuse(REFUSED.toArray(String[]::new));
         if (!List.of("none", "all", "lora_only").contains(config.bias())) {
             throw config.document().wrong("bias", "\"none\", \"all\" or \"lora_only\"");
@@ -150,7 +163,7 @@ public record Lora(
 
     @Override
     public String peftType() {
-        return PEFT_TYPE;
+        return TYPE.peftType();
     }
 
     @Override

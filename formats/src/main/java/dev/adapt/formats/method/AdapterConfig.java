@@ -1,4 +1,4 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.formats.JsonDocument;
@@ -89,7 +89,7 @@ public record AdapterConfig(JsonDocument document) {
     }
 
     /** A map from module patterns to positive numbers, in the file's order; empty where the field is missing. */
-    Map<String, Double> pattern(String field) {
+    public Map<String, Double> pattern(String field) {
         Map<String, Double> pattern = new LinkedHashMap<>();
         JsonNode node = document.json().path(field);
         if (document.says(field) && !node.isObject()) {
@@ -114,11 +114,49 @@ public record AdapterConfig(JsonDocument document) {
      *
      * @throws dev.adapt.formats.FormatException naming the first that is set
      */
-    void refuse(String... fields) {
+    public void refuse(String... fields) {
         for (String field : fields) {
             if (document.says(field)) {
                 throw document.wrong(field, "it unset: adapt does not support this option");
             }
+        }
+    }
+
+    /**
+     * Checks probabilities of dropout.
+     *
+     * @throws dev.adapt.formats.FormatException if one is not a number from 0 to 1
+     */
+    public void requireProbabilities(String... fields) {
+        for (String field : fields) {
+            double probability = document.number(field, 0);
+            if (probability < 0 || probability > 1) {
+                throw document.wrong(field, "a probability from 0 to 1");
+            }
+        }
+    }
+
+    /**
+     * Refuses trained biases.
+     *
+     * @throws dev.adapt.formats.FormatException if the config says that biases are trained
+     */
+    public void requireNoBias() {
+        if (!bias().equals("none")) {
+            throw document.wrong("bias", "\"none\": PEFT does not save the biases that " + peftType() + " trains");
+        }
+    }
+
+    /**
+     * Makes sure that every field that is set is known.
+     *
+     * @param own the fields that the method knows, beside those all methods have
+     * @throws dev.adapt.formats.FormatException naming the first that is not
+     */
+    public void requireKnown(Set<String> own) {
+        List<String> unknown = unknown(own);
+        if (!unknown.isEmpty()) {
+            throw document.wrong(unknown.getFirst(), "it unset: " + peftType() + " has no such setting");
         }
     }
 
@@ -128,7 +166,7 @@ public record AdapterConfig(JsonDocument document) {
      * @param own the fields that the method knows, beside those all methods have
      * @throws dev.adapt.formats.FormatException for a switch: PEFT's are called {@code use_…}, and each changes the result
      */
-    List<String> unknown(Set<String> own) {
+    public List<String> unknown(Set<String> own) {
         List<String> unknown = new ArrayList<>();
         document.json().fieldNames().forEachRemaining(field -> {
             if (!COMMON.contains(field) && !own.contains(field) && document.says(field)) {
