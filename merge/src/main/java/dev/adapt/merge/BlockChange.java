@@ -55,9 +55,7 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
 
     private Tensor stored(int row, int rows, MemorySegment weight) {
         boolean turned = target.transposed();
-        Region region = turned
-                ? new Region(0, target.out(), row, rows)
-                : new Region(row, rows, 0, target.in());
+        Region region = turned ? new Region(0, target.out(), row, rows) : new Region(row, rows, 0, target.in());
         int columns = turned ? target.out() : target.in();
         Tensor block = decoded(weight, rows, columns);
         Tensor upright = turned ? ops.transpose(block, 1, 0) : block;

@@ -24,7 +24,7 @@ final class FactorOps implements MatrixOps<Tensor> {
     private record Slice(Tensor source, int axis, long first, Shape shape) implements Tensor {
         @Override
         public float[] toFloats() {
-            return DoubleTensor.of(this).toFloats();
+            return all(this).toFloats();
         }
 
         @Override
@@ -54,7 +54,7 @@ final class FactorOps implements MatrixOps<Tensor> {
 
         @Override
         public float[] toFloats() {
-            return DoubleTensor.of(this).toFloats();
+            return all(this).toFloats();
         }
 
         @Override
@@ -68,7 +68,13 @@ final class FactorOps implements MatrixOps<Tensor> {
     }
 
     private static DoubleTensor wide(Tensor tensor) {
-        return DoubleTensor.of(tensor);
+        return tensor instanceof Slice || tensor instanceof Transposed ? all(tensor) : DoubleTensor.of(tensor);
+    }
+
+    private static DoubleTensor all(Tensor tensor) {
+        double[] values = new double[Math.toIntExact(tensor.shape().elements())];
+        tensor.read(0, values, 0, values.length);
+        return new DoubleTensor(tensor.shape(), values);
     }
 
     private static int dim(Tensor tensor, int axis) {

@@ -210,18 +210,28 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         TensorView weight = binding.weight(target);
         FactorOps ops = new FactorOps();
         WeightChange<Tensor> change = new Contribution(each.adapter(), target, 1).change(weight);
+        if (change.bias().isEmpty()) {
+            return;
+        }
         Optional<TensorView> stored = binding.find(target.canonical() + ".bias");
-        Optional<Tensor> old = stored.map(TensorView::name)
-                .<Tensor>map(saved::get)
-                .or(() -> stored);
-        change.biasOf(old).filter(changed -> old.filter(changed::equals).isEmpty()).ifPresent(changed -> {
-            TensorView place = stored.orElseThrow(() -> new FormatException(
-                    base.path(),
-                    target.canonical(),
-                    "has no bias, and the adapter adds one: the base's class would not load it; train the adapter on a"
-                            + " base with biases, or without those of this layer"));
-            saved.put(place.name(), ops.reshape(changed, place.shape().toArray()));
+        stored.filter(bias -> bias.shape().elements() != target.out()).ifPresent(bias -> {
+            throw new FormatException(
+                    bias.file(),
+                    bias.name(),
+                    "has shape " + bias.shape() + ", expected [" + target.out() + "], as its layer has outputs");
         });
+        Optional<Tensor> old =
+                stored.map(TensorView::name).<Tensor>map(saved::get).or(() -> stored);
+        change.biasOf(old)
+                .filter(changed -> old.filter(changed::equals).isEmpty())
+                .ifPresent(changed -> {
+                    TensorView place = stored.orElseThrow(() -> new FormatException(
+                            base.path(),
+                            target.canonical(),
+                            "has no bias, and the adapter adds one: the base's class would not load it; train the adapter on a"
+                                    + " base with biases, or without those of this layer"));
+                    saved.put(place.name(), ops.reshape(changed, place.shape().toArray()));
+                });
     }
 
     /** New tensors that begin as one of the base: a head that was the table of words, and no longer is. */
@@ -311,7 +321,9 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     public long adapted() {
         return outputs.stream()
                 .flatMap(output -> output.tasks().stream())
-                .flatMap(task -> task instanceof Task.Adapt adapt ? Stream.of(adapt.place().name()) : Stream.empty())
+                .flatMap(task -> task instanceof Task.Adapt adapt
+                        ? Stream.of(adapt.place().name())
+                        : Stream.empty())
                 .distinct()
                 .count();
     }

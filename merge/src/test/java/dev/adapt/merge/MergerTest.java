@@ -6,12 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.IntNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
-import com.fasterxml.jackson.databind.node.IntNode;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Methods;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Methods;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.graph.OutGain;
@@ -71,13 +73,13 @@ class MergerTest {
                 new Lora(6, 4, false, true, 0, Map.of(), Map.of()),
                 new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA),
                 new CondLora(5, 5, 0),
-                sample("loha", "r", 5),
-                sample("ia3", "init_ia3_weights", 1),
-                sample("oft", "oft_block_size", 8));
+                sample("loha", "r", IntNode.valueOf(5)),
+                sample("ia3", "feedforward_modules", JsonNodeFactory.instance.arrayNode().add("q")),
+                sample("oft", "oft_block_size", IntNode.valueOf(8)));
     }
 
-    private static AdapterMethod sample(String name, String field, int value) {
-        return Methods.named(name).orElseThrow().fresh(Path.of("settings"), Map.of(field, IntNode.valueOf(value)));
+    private static AdapterMethod sample(String name, String field, JsonNode value) {
+        return Methods.named(name).orElseThrow().fresh(Path.of("settings"), Map.of(field, value));
     }
 
     static Stream<Arguments> everyCase() {
@@ -550,10 +552,10 @@ class MergerTest {
             DoubleTensor weight = target.transposed() ? ops.transpose(stored, 1, 0) : stored;
             WeightChange<DoubleTensor> change = bound.change(
                     ops, target, key -> DoubleTensor.of(bound.tensors().get(key)), () -> weight);
-            DoubleTensor whole = change.beforeOutGain(ops, weight, Region.of(target.out(), target.in()));
-            if (change.outGain() instanceof OutGain.Magnitude<DoubleTensor>(DoubleTensor norms)) {
-                whole = scaled(whole, norms);
-            }
+            Region all = Region.of(target.out(), target.in());
+            DoubleTensor whole = change.outGain() instanceof OutGain.Magnitude<DoubleTensor>(DoubleTensor norms)
+                    ? scaled(change.beforeOutGain(ops, weight, all), norms)
+                    : change.changed(ops, weight, all);
             adapted.put(target.tensor(), (target.transposed() ? ops.transpose(whole, 1, 0) : whole).values());
         }
         return adapted;

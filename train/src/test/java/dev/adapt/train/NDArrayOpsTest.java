@@ -11,10 +11,10 @@ import ai.djl.training.GradientCollector;
 import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.OutGain;
-import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.OutGain;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -59,12 +59,7 @@ class NDArrayOpsTest {
                 new Formula() {
                     @Override
                     public <T> T of(Ops<T> ops, List<T> x) {
-                        return new LowRank<>(
-                                        x.get(1),
-                                        x.get(2),
-                                        Optional.of(x.get(3)),
-                                        Optional.of(x.get(4)),
-                                        1)
+                        return new LowRank<>(x.get(1), x.get(2), Optional.of(x.get(3)), Optional.of(x.get(4)), 1)
                                 .apply(ops, x.get(0));
                     }
                 }));

@@ -389,8 +389,7 @@ public record BoundAdapter(
      * @param tensor the tensor of a key of {@link #tensors}
      * @param weight the target's frozen weight [out, in]; asked only by methods whose factors come from it
      */
-    public <T> WeightChange<T> change(
-            MatrixOps<T> ops, Target target, Function<String, T> tensor, Supplier<T> weight) {
+    public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> tensor, Supplier<T> weight) {
         Map<String, String> keys = new LinkedHashMap<>();
         method.parts(target, targets).forEach(part -> keys.put(part.name(), key(part, target)));
         return method.change(ops, target, part -> tensor.apply(require(keys, part)), weight);

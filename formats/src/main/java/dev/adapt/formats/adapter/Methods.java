@@ -18,8 +18,8 @@ import java.util.stream.Collectors;
 /** The list of methods. */
 public final class Methods {
     /** Every method, in the order in which help lists them. */
-    public static final List<MethodType> ALL = List.of(
-            Lora.TYPE, Vera.TYPE, CondLora.TYPE, Loha.TYPE, Ia3.TYPE, Oft.TYPE);
+    public static final List<MethodType> ALL =
+            List.of(Lora.TYPE, Vera.TYPE, CondLora.TYPE, Loha.TYPE, Ia3.TYPE, Oft.TYPE);
 
     private Methods() {}
 

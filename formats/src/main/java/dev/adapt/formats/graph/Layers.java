@@ -101,10 +101,9 @@ public final class Layers<T> {
             case LowRank<T> product
             when change.inGain().isEmpty() && !(change.outGain() instanceof OutGain.Vector) ->
                 lowRank(x, product, change.outGain(), own, weight, layer, changedBias);
-            case Delta.None<T> _ when !(change.outGain() instanceof OutGain.Magnitude) -> {
-                T in = change.inGain().isPresent()
-                        ? ops.mul(x, change.inGain().get())
-                        : x;
+            case Delta.None<T> _
+            when !(change.outGain() instanceof OutGain.Magnitude) -> {
+                T in = change.inGain().isPresent() ? ops.mul(x, change.inGain().get()) : x;
                 yield change.outGain() instanceof OutGain.Vector<T>(T gain)
                         ? biased(ops.mul(layer.apply(in, Optional.empty()), gain), changedBias)
                         : layer.apply(in, changedBias);
@@ -194,7 +193,8 @@ public final class Layers<T> {
             return ops.embedding(table, ids);
         }
         return own.change().lowRank().isPresent()
-                ? ops.add(ops.embedding(table, ids), own.change().lowRank().get().lookUp(ops, ids))
+                ? ops.add(
+                        ops.embedding(table, ids), own.change().lowRank().get().lookUp(ops, ids))
                 : ops.embedding(table(module), ids);
     }
 

@@ -100,8 +100,7 @@ public interface MatrixOps<T> {
             unit[k] = 1;
             T row = slice(augmented, 1, k, k + 1L);
             T scaled = div(row, slice(row, 2, k, k + 1L));
-            T column = subtract(
-                    slice(augmented, 2, k, k + 1L), constant(new FloatTensor(Shape.of(1, n, 1), unit)));
+            T column = subtract(slice(augmented, 2, k, k + 1L), constant(new FloatTensor(Shape.of(1, n, 1), unit)));
             augmented = subtract(augmented, mul(column, scaled));
         }
         return slice(augmented, 2, n, 2L * n);

@@ -117,8 +117,8 @@ public interface AdapterMethod {
         int most = Math.min(target.in(), target.out());
         return rank <= most
                 ? Optional.empty()
-                : Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most + ", not "
-                        + rank);
+                : Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most
+                        + ", not " + rank);
     }
 
     /** The tensors that are computed and not trained, by part name: empty for most methods. */

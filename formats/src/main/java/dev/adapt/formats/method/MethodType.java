@@ -37,8 +37,7 @@ public record MethodType(String peftType, String name, Reader reader, Training t
      * @param alpha the field of its alpha, where it has one, and the usual alpha for each rank
      * @param dropout the field of the dropout on its input, where it has that
      */
-    public record Training(
-            double learningRate, Optional<Usual> rank, Optional<Usual> alpha, Optional<String> dropout) {
+    public record Training(double learningRate, Optional<Usual> rank, Optional<Usual> alpha, Optional<String> dropout) {
         /** A field and its usual value. */
         public record Usual(String field, double value) {}
 

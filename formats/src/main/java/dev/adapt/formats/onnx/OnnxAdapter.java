@@ -63,7 +63,9 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
                     target,
                     // the tensors that layers share are widened once
                     key -> wide.computeIfAbsent(
-                            key, absent -> DoubleTensor.of(Objects.requireNonNull(adapter.tensors().get(absent)))),
+                            key,
+                            absent -> DoubleTensor.of(
+                                    Objects.requireNonNull(adapter.tensors().get(absent)))),
                     () -> DoubleTensor.of(target.upright(weight.apply(target.canonical() + ".weight"))));
             LowRank<DoubleTensor> update = change.lowRank().orElseThrow();
             parameters.put(AdapterInputs.right(target.canonical()), rounded(update.foldedRight(ops)));

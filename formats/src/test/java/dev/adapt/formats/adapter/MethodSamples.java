@@ -1,13 +1,13 @@
 package dev.adapt.formats.adapter;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;

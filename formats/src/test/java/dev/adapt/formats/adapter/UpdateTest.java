@@ -48,10 +48,7 @@ class UpdateTest {
         BoundAdapter adapter = filled(method, List.of(target, other), random);
         for (Target each : adapter.targets()) {
             WeightChange<DoubleTensor> change = adapter.change(
-                    ops,
-                    each,
-                    key -> DoubleTensor.of(adapter.tensors().get(key)),
-                    () -> DoubleTensor.of(weight(each)));
+                    ops, each, key -> DoubleTensor.of(adapter.tensors().get(key)), () -> DoubleTensor.of(weight(each)));
             if (!(change.delta() instanceof LowRank<DoubleTensor> update)) {
                 throw new AssertionError(method + " says that its changes are products of low rank");
             }

@@ -13,7 +13,6 @@ import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
-import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;

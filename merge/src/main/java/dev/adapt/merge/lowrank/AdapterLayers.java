@@ -64,7 +64,8 @@ public record AdapterLayers(
          * @throws IllegalStateException if it is not of low rank
          */
         public Factors factors() {
-            return product.orElseThrow(() -> new IllegalStateException(target.module() + " has no product of low rank"));
+            return product.orElseThrow(
+                    () -> new IllegalStateException(target.module() + " has no product of low rank"));
         }
     }
 
@@ -143,10 +144,7 @@ public record AdapterLayers(
             BoundAdapter bound, Target target, Map<String, DoubleTensor> shared, Supplier<? extends Tensor> weight) {
         ReferenceOps ops = new ReferenceOps();
         WeightChange<DoubleTensor> change = bound.change(
-                ops,
-                target,
-                key -> wide(bound, key, shared),
-                () -> DoubleTensor.of(target.upright(weight.get())));
+                ops, target, key -> wide(bound, key, shared), () -> DoubleTensor.of(target.upright(weight.get())));
         Optional<Rows> whole = change.lowRank().isPresent()
                 ? Optional.empty()
                 : Optional.of(new Difference(target, new Delta.Once<>(() -> difference(change, target, weight))));

@@ -141,7 +141,8 @@ public record Conversion(
                         .orElse("of another method");
                 throw new FormatException(
                         source.file(),
-                        "is " + title + ", whose changes are not of low rank: no LoRA adapter is the same; with --rank or"
+                        "is " + title
+                                + ", whose changes are not of low rank: no LoRA adapter is the same; with --rank or"
                                 + " --energy the nearest one is found");
             }
             Factors factors = layer.factors();

@@ -222,8 +222,8 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
             try {
                 Factors factors = cut.of(difference).balancedFactors();
                 differences.put(target.module(), difference);
-                return Optional.of(new AdapterLayers.Layer(
-                        target, target.transposed() ? factors.transposed() : factors, 1));
+                return Optional.of(
+                        new AdapterLayers.Layer(target, target.transposed() ? factors.transposed() : factors, 1));
             } catch (ArithmeticException e) {
                 throw new FormatException(after.file(), after.name(), "cannot be extracted: " + e.getMessage());
             }

@@ -16,7 +16,6 @@ import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
@@ -55,9 +54,11 @@ public record Loha(
 
     private static Loha of(AdapterConfig config) {
         config.requireProbabilities("rank_dropout", "module_dropout");
-        boolean abba = config.document().string("init_weights").filter("abba"::equals).isPresent();
-        boolean auto = config.document().string(KHATRI_RAO).filter("auto"::equals).isPresent()
-                || !config.document().has(KHATRI_RAO);
+        boolean abba =
+                config.document().string("init_weights").filter("abba"::equals).isPresent();
+        boolean auto =
+                config.document().string(KHATRI_RAO).filter("auto"::equals).isPresent()
+                        || !config.document().has(KHATRI_RAO);
         return new Loha(
                 ModuleNumbers.ranks(config, "r", "rank_pattern"),
                 ModuleNumbers.of(config, "alpha", 8, "alpha_pattern"),
@@ -140,8 +141,8 @@ public record Loha(
         Product<T> one = product(ops, target, part, A1, B1, T1);
         Product<T> other = product(ops, target, part, A2, B2, T2);
         double scale = scale(target);
-        return WeightChange.of(new Delta.Dense<>((tile, region) ->
-                tile.affine(tile.mul(one.of(tile, region), other.of(tile, region)), scale, 0)));
+        return WeightChange.of(new Delta.Dense<>(
+                (tile, region) -> tile.affine(tile.mul(one.of(tile, region), other.of(tile, region)), scale, 0)));
     }
 
     /** One of the two products, left [out, r] times right [r, in]. */
@@ -165,9 +166,7 @@ public record Loha(
     private double scale(Target target) {
         int r = rank(target);
         double own = alpha.of(target.module());
-        return khatriRao && !isTucker(target)
-                ? own * own / Math.sqrt((double) r * secondRank.orElse(r))
-                : own / r;
+        return khatriRao && !isTucker(target) ? own * own / Math.sqrt((double) r * secondRank.orElse(r)) : own / r;
     }
 
     @Override

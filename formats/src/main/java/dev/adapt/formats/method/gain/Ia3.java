@@ -107,8 +107,7 @@ public record Ia3(ModuleMatcher feedforward) implements AdapterMethod {
         T gain = ops.reshape(part.apply(VECTOR), -1);
         if (scalesInputs(target)) {
             T in = target.storage() instanceof Storage.Kernel kernel ? repeated(ops, gain, kernel.size()) : gain;
-            return new WeightChange<>(
-                    Optional.of(in), new Delta.None<>(), new OutGain.None<>(), Optional.empty());
+            return new WeightChange<>(Optional.of(in), new Delta.None<>(), new OutGain.None<>(), Optional.empty());
         }
         return WeightChange.of(new Delta.None<T>())
                 .with(new OutGain.Vector<>(gain))

@@ -126,8 +126,8 @@ public record Vera(
         int most = Math.max(target.in(), target.out());
         return rank <= most
                 ? Optional.empty()
-                : Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most + ", not "
-                        + rank);
+                : Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most
+                        + ", not " + rank);
     }
 
     @Override

@@ -179,8 +179,7 @@ public record Oft(int rank, int blockSize, boolean constrained, double epsilon, 
         }
         T zero = ops.constant(new FloatTensor(Shape.of(1, blocks), new float[blocks]));
         T table = ops.concat(0, List.of(ops.transpose(upper, 1, 0), zero));
-        T above = ops.reshape(
-                ops.transpose(ops.embedding(table, ops.integers(from)), 1, 0), blocks, size, size);
+        T above = ops.reshape(ops.transpose(ops.embedding(table, ops.integers(from)), 1, 0), blocks, size, size);
         T q = ops.subtract(above, ops.transpose(above, 0, 2, 1));
         return constrained ? bounded(ops, q, blocks) : q;
     }
