@@ -2,11 +2,11 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.FromScratch;
 import dev.adapt.formats.model.WholeModel;

@@ -194,6 +194,22 @@ public record JsonDocument(Path path, ObjectNode json) {
     }
 
     /**
+     * A whole number, or what its absence means.
+     *
+     * @throws FormatException if it is something else, below {@code least} or above {@code most}
+     */
+    public int integer(String field, int otherwise, int least, int most) {
+        JsonNode node = json.get(field);
+        if (node == null || node.isNull()) {
+            return otherwise;
+        }
+        if (!node.isIntegralNumber() || !node.canConvertToInt() || node.intValue() < least || node.intValue() > most) {
+            throw wrong(field, "an integer from " + least + " to " + most);
+        }
+        return node.intValue();
+    }
+
+    /**
      * A list of positive whole numbers.
      *
      * @param most the largest that is believed

@@ -70,6 +70,15 @@ enum Floats {
     }
 
     /** Writes element {@code index}, rounded. */
+    void set(MemorySegment target, long index, double value) {
+        if (this == F64) {
+            target.set(DOUBLE, index * Double.BYTES, value);
+        } else {
+            setFloat(target, index, (float) value);
+        }
+    }
+
+    /** Writes element {@code index}, rounded. */
     void setFloat(MemorySegment target, long index, float value) {
         switch (this) {
             case F64 -> target.set(DOUBLE, index * Double.BYTES, value);

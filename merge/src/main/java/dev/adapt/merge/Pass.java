@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SortedSet;
@@ -19,6 +20,7 @@ import java.util.TreeSet;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.ToIntFunction;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -96,9 +98,14 @@ final class Pass {
     private List<Update.Size> sizes(List<Destination> destinations) {
         return destinations.stream()
                 .flatMap(destination -> destination.output().tasks().stream())
-                .flatMap(task -> task instanceof MergePlan.Task.Adapt adapt
-                        ? Stream.of(Update.size(adapt, kernels))
-                        : Stream.empty())
+                .flatMap(task -> task instanceof MergePlan.Task.Adapt adapt ? Stream.of(adapt) : Stream.empty())
+                .collect(Collectors.groupingBy(Pass::place, LinkedHashMap::new, Collectors.toList()))
+                .values()
+                .stream()
+                .flatMap(tasks -> {
+                    int tileRows = Update.tileRows(tasks);
+                    return tasks.stream().map(task -> Update.size(task, tileRows, kernels));
+                })
                 .toList();
     }
 
@@ -121,8 +128,7 @@ final class Pass {
                     }
                     case MergePlan.Task.Replace replace -> at(others, place).add(() -> replace(replace, destination));
                     case MergePlan.Task.Adapt adapt -> {
-                        TensorView weight = adapt.weight();
-                        place = new Place(weight.file(), weight.position());
+                        place = place(adapt);
                         at(adapted, place).add(new Adapting(adapt, destination, writer));
                     }
                 }
@@ -155,6 +161,12 @@ final class Pass {
         return before.floats() + group.floats() <= AHEAD;
     }
 
+    private static Place place(MergePlan.Task.Adapt adapt) {
+        TensorView weight = adapt.weight();
+        long offset = adapt.target().offset() * Floats.of(adapt.place().dtype()).bytes();
+        return new Place(weight.file(), weight.position() + offset);
+    }
+
     private FileChannel source(Path file) throws IOException {
         FileChannel open = sources.get(file);
         if (open == null) {
@@ -172,14 +184,16 @@ final class Pass {
     private record Group(List<Update> updates, List<List<TileSink>> sinks, List<QueuedWriter> writers, long floats) {}
 
     private Group group(List<Adapting> adapting, FactorMemory memory) {
+        int tileRows = Update.tileRows(adapting.stream().map(Adapting::task).toList());
         return new Group(
                 adapting.stream()
-                        .map(each -> new Update(each.task(), kernels, memory))
+                        .map(each -> new Update(each.task(), tileRows, kernels, memory))
                         .toList(),
                 adapting.stream().map(each -> each.destination().sinks()).toList(),
                 adapting.stream().map(Adapting::writer).toList(),
                 adapting.stream()
-                        .mapToLong(each -> Update.size(each.task(), kernels).right())
+                        .mapToLong(each ->
+                                Update.size(each.task(), tileRows, kernels).right())
                         .sum());
     }
 

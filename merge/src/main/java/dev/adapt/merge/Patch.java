@@ -86,9 +86,14 @@ final class Patch {
     /** How many bytes will be written. */
     long bytes() {
         return parts.stream()
-                .flatMap(part -> part.output().tasks().stream())
-                .mapToLong(task -> place(task).bytes())
+                .flatMap(part -> places(part.output()).stream())
+                .mapToLong(TensorInfo::bytes)
                 .sum();
+    }
+
+    /** The touched tensors, each once. */
+    private static List<TensorInfo> places(MergePlan.Output output) {
+        return output.tasks().stream().map(Patch::place).distinct().toList();
     }
 
     private static TensorInfo place(MergePlan.Task task) {
@@ -107,8 +112,7 @@ final class Patch {
      */
     void run(PatchJournal journal, Merger.Settings settings, List<Pass.TileSink> sinks) throws IOException {
         for (Part part : parts) {
-            for (MergePlan.Task task : part.output().tasks()) {
-                TensorInfo place = place(task);
+            for (TensorInfo place : places(part.output())) {
                 long position = part.file().tensor(place.name()).position();
                 journal.keep(part.file().path(), position, place.bytes());
             }

@@ -6,20 +6,26 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.IntNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.CondLora;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Projection;
-import dev.adapt.formats.adapter.Target;
-import dev.adapt.formats.adapter.Vera;
+import dev.adapt.formats.adapter.Methods;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
-import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.OutGain;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.graph.Region;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -65,7 +71,14 @@ class MergerTest {
                 new Lora(7, 3, true, false, 0, Map.of(), Map.of()),
                 new Lora(6, 4, false, true, 0, Map.of(), Map.of()),
                 new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA),
-                new CondLora(5, 5, 0));
+                new CondLora(5, 5, 0),
+                sample("loha", "r", IntNode.valueOf(5)),
+                sample("ia3", "feedforward_modules", JsonNodeFactory.instance.arrayNode().add("q")),
+                sample("oft", "oft_block_size", IntNode.valueOf(8)));
+    }
+
+    private static AdapterMethod sample(String name, String field, JsonNode value) {
+        return Methods.named(name).orElseThrow().fresh(Path.of("settings"), Map.of(field, value));
     }
 
     static Stream<Arguments> everyCase() {
@@ -510,19 +523,14 @@ class MergerTest {
         BoundAdapter bound = new Binding(base).bind(Adapter.read(adapter), false);
         Map<String, double[]> adapted = new LinkedHashMap<>();
         for (Target target : bound.targets()) {
-            LowRank<DoubleTensor> update = bound.update(
-                    ops,
-                    target,
-                    key -> DoubleTensor.of(
-                            bound.tensors().containsKey(key)
-                                    ? bound.tensors().get(key)
-                                    : base.tensors().get(target.tensor())));
             DoubleTensor stored = DoubleTensor.of(base.tensors().get(target.tensor()));
             DoubleTensor weight = target.transposed() ? ops.transpose(stored, 1, 0) : stored;
-            DoubleTensor whole = ops.add(weight, ops.matMul(update.foldedLeft(ops), update.foldedRight(ops)));
-            if (update.magnitude().isPresent()) {
-                whole = scaled(whole, update.magnitude().get());
-            }
+            WeightChange<DoubleTensor> change = bound.change(
+                    ops, target, key -> DoubleTensor.of(bound.tensors().get(key)), () -> weight);
+            Region all = Region.of(target.out(), target.in());
+            DoubleTensor whole = change.outGain() instanceof OutGain.Magnitude<DoubleTensor>(DoubleTensor norms)
+                    ? scaled(change.beforeOutGain(ops, weight, all), norms)
+                    : change.changed(ops, weight, all);
             adapted.put(target.tensor(), (target.transposed() ? ops.transpose(whole, 1, 0) : whole).values());
         }
         return adapted;

@@ -1,8 +1,8 @@
 package dev.adapt.train;
 
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.model.WholeModel;
 import java.nio.file.Path;
 import java.util.List;

@@ -1,6 +1,10 @@
 package dev.adapt.formats.adapter;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Stack;
+import dev.adapt.formats.method.TargetModules;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -51,7 +55,7 @@ public record Adapter(
     /** The tensors' file of mlx-lm. */
     private static final String MLX = "adapters.safetensors";
 
-    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors)_");
+    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft)_");
 
     /** How deep {@link #within} looks. */
     private static final int DEPTH = 3;
@@ -107,7 +111,7 @@ public record Adapter(
     private static Adapter read(Path folder, SafetensorsFile tensors, Function<TensorView, Tensor> values)
             throws IOException {
         AdapterConfig config = AdapterConfig.read(folder.resolve(AdapterConfig.FILE));
-        AdapterMethod method = AdapterMethod.of(config, tensors.metadata());
+        AdapterMethod method = method(config, tensors.metadata());
         List<String> unknown = config.unknown(method.configFields());
         SequencedSet<String> modules = new LinkedHashSet<>();
         Map<String, Tensor> parts = new TreeMap<>();
@@ -140,6 +144,10 @@ public record Adapter(
                     + " those of the layers it wraps, and the base's are used");
         }
         return new Adapter(tensors.path(), config, method, modules, parts, saved, tensors.metadata(), notes);
+    }
+
+    private static AdapterMethod method(AdapterConfig config, Map<String, String> metadata) {
+        return config.peftType().equals(Lors.PEFT_TYPE) ? Lors.of(config) : Methods.of(config, metadata);
     }
 
     /** A stack whose layers have keys of their own is those layers. */

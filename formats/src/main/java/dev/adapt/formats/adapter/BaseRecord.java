@@ -1,6 +1,9 @@
 package dev.adapt.formats.adapter;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Stack;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;

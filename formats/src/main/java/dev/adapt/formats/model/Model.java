@@ -8,7 +8,6 @@ import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.CacheSpec;
 import dev.adapt.formats.graph.KeyValueCache;
 import dev.adapt.formats.graph.Layers;
-import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.safetensors.TensorView;
@@ -252,11 +251,11 @@ public final class Model {
     }
 
     private <T> Layers<T> layers(Ops<T> ops, Function<String, T> leaf, Optional<KeyValueCache<T>> cache) {
-        Map<String, LowRank<T>> updates =
-                adapter.map(own -> own.updates(ops, leaf)).orElse(Map.of());
+        Map<String, Layers.Adapted<T>> changes =
+                adapter.map(own -> own.changes(ops, leaf)).orElse(Map.of());
         double dropout = adapter.map(own -> own.method().dropout()).orElse(0.0);
         // layers that share a weight ask for one leaf: a gradient is then the sum of theirs, and a graph holds it once
         Function<String, T> weight = name -> leaf.apply(weightKeys.getOrDefault(name, name));
-        return new Layers<>(ops, weight, weights::containsKey, updates, dropout, cache);
+        return new Layers<>(ops, weight, weights::containsKey, changes, dropout, cache);
     }
 }

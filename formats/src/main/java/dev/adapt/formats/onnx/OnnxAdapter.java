@@ -5,9 +5,10 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
@@ -19,6 +20,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SequencedMap;
 import java.util.function.Function;
 
@@ -57,13 +59,16 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
         SequencedMap<String, FloatTensor> parameters = new LinkedHashMap<>();
         Map<String, DoubleTensor> wide = new LinkedHashMap<>();
         for (Target target : adapter.targets()) {
-            LowRank<DoubleTensor> update = adapter.update(ops, target, key -> {
-                Tensor own = adapter.tensors().get(key);
-                // the parts that layers share are widened once
-                return own == null
-                        ? DoubleTensor.of(weight.apply(key))
-                        : wide.computeIfAbsent(key, absent -> DoubleTensor.of(own));
-            });
+            WeightChange<DoubleTensor> change = adapter.change(
+                    ops,
+                    target,
+                    // the tensors that layers share are widened once
+                    key -> wide.computeIfAbsent(
+                            key,
+                            absent -> DoubleTensor.of(
+                                    Objects.requireNonNull(adapter.tensors().get(absent)))),
+                    () -> DoubleTensor.of(target.upright(weight.apply(target.canonical() + ".weight"))));
+            LowRank<DoubleTensor> update = change.lowRank().orElseThrow();
             parameters.put(AdapterInputs.right(target.canonical()), rounded(update.foldedRight(ops)));
             parameters.put(AdapterInputs.left(target.canonical()), rounded(update.foldedLeft(ops)));
         }

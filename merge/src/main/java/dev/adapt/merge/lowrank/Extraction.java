@@ -4,10 +4,10 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
@@ -228,8 +228,8 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
             try {
                 Factors factors = cut.of(difference).balancedFactors();
                 differences.put(target.module(), difference);
-                return Optional.of(new AdapterLayers.Layer(
-                        target, target.transposed() ? factors.transposed() : factors, 1, Optional.empty()));
+                return Optional.of(
+                        new AdapterLayers.Layer(target, target.transposed() ? factors.transposed() : factors, 1));
             } catch (ArithmeticException e) {
                 throw new FormatException(after.file(), after.name(), "cannot be extracted: " + e.getMessage());
             }

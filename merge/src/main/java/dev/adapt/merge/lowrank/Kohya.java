@@ -2,8 +2,8 @@ package dev.adapt.merge.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
@@ -81,7 +81,7 @@ final class Kohya {
             throw new IllegalArgumentException("no layer " + target.module());
         }
         Factors factors = new Factors(entry.up(), entry.down());
-        return new AdapterLayers.Layer(target, factors, entry.alpha() / factors.rank(), Optional.empty());
+        return new AdapterLayers.Layer(target, factors, entry.alpha() / factors.rank());
     }
 
     private static Map<String, String> metadata(SafetensorsFile file, List<Target> targets) {

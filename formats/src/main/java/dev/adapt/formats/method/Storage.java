@@ -1,5 +1,6 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method;
 
+import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.tensor.Shape;
 
 /** How a matrix [out, in] lies in the tensor that holds it. */
@@ -37,6 +38,27 @@ public sealed interface Storage {
         @Override
         public boolean transposed() {
             return false;
+        }
+
+        /** A core of Tucker form for this kernel, [rank, rank, …]. */
+        public Shape core(int rank) {
+            long[] dims = shape.toArray();
+            dims[0] = rank;
+            dims[1] = rank;
+            // a one-dimensional kernel's core has a second, empty axis
+            return shape.rank() == 3 ? Shape.of(rank, rank, dims[2], 1) : Shape.of(dims);
+        }
+
+        /**
+         * {@code Σⱼ core[i, j, …]·in[j, channel]}, as [rank, in].
+         *
+         * @param core [rank, rank, …]
+         * @param in [rank, channels]
+         */
+        public <T> T contract(MatrixOps<T> ops, T core, T in) {
+            long channels = shape.dim(1);
+            T byElement = ops.transpose(ops.reshape(core, 0, 0, size()), 0, 2, 1);
+            return ops.reshape(ops.transpose(ops.matMul(byElement, in), 0, 2, 1), 0, channels * size());
         }
 
         /** The elements of the kernel for one pair of channels. */

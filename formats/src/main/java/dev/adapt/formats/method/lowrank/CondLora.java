@@ -1,8 +1,15 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Initial;
+import dev.adapt.formats.method.MethodType;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import java.util.List;
 import java.util.Set;
@@ -23,14 +30,22 @@ import java.util.function.Supplier;
  * follows the paper.
  */
 public record CondLora(int rank, double alpha, double dropout) implements AdapterMethod {
-    static final String PEFT_TYPE = "CONDLORA";
+
     private static final String THETA_A = "condlora_theta_A";
     private static final String THETA_B = "condlora_theta_B";
     private static final String ALPHA = "condlora_alpha";
     private static final String DROPOUT = "condlora_dropout";
+
+    /** This method in the list of methods. Its alpha makes up for the small steps that its shared pair bears. */
+    public static final MethodType TYPE = new MethodType(
+            "CONDLORA",
+            "condlora",
+            (config, metadata) -> of(config),
+            MethodType.Training.at(4e-4).rank("r", 8).alpha(ALPHA, 8).dropout(DROPOUT));
+
     private static final Set<String> FIELDS = Set.of(ALPHA, DROPOUT, "init_weights");
 
-    static CondLora of(AdapterConfig config) {
+    private static CondLora of(AdapterConfig config) {
         int rank = config.rank();
         if (!config.bias().equals("none")) {
             throw config.document().wrong("bias", "\"none\": CondLoRA trains no biases");
@@ -41,7 +56,7 @@ public record CondLora(int rank, double alpha, double dropout) implements Adapte
 
     @Override
     public String peftType() {
-        return PEFT_TYPE;
+        return TYPE.peftType();
     }
 
     @Override
@@ -72,12 +87,12 @@ public record CondLora(int rank, double alpha, double dropout) implements Adapte
     }
 
     @Override
-    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
+    public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
         T frozen = weight.get();
-        return new LowRank<>(
+        return WeightChange.of(new LowRank<>(
                 ops.matMul(frozen, part.apply(THETA_B)),
                 ops.matMul(ops.transpose(part.apply(THETA_A), 1, 0), frozen),
-                alpha / rank);
+                alpha / rank));
     }
 
     @Override

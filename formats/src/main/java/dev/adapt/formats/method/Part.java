@@ -1,4 +1,4 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method;
 
 import dev.adapt.formats.tensor.Shape;
 
@@ -22,17 +22,17 @@ public record Part(String name, Shape shape, Initial initial, Scope scope, boole
     }
 
     /** A part that belongs to one layer and is trained and stored. */
-    static Part trained(String name, Shape shape, Initial initial) {
+    public static Part trained(String name, Shape shape, Initial initial) {
         return new Part(name, shape, initial, Scope.LAYER, true, true);
     }
 
     /** A part that the layers of a stack share and that is trained and stored. */
-    static Part ofStack(String name, Shape shape, Initial initial) {
+    public static Part ofStack(String name, Shape shape, Initial initial) {
         return new Part(name, shape, initial, Scope.STACK, true, true);
     }
 
     /** A part that all layers share and the method regenerates. */
-    static Part regenerated(String name, Shape shape, boolean stored) {
+    public static Part regenerated(String name, Shape shape, boolean stored) {
         return new Part(name, shape, new Initial.Regenerated(), Scope.ALL, false, stored);
     }
 }

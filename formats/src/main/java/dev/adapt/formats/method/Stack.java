@@ -1,4 +1,4 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method;
 
 import java.util.ArrayList;
 import java.util.Iterator;

@@ -1,4 +1,4 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method;
 
 import dev.adapt.formats.FormatException;
 import java.nio.file.Path;

@@ -1,9 +1,16 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method.lowrank;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Initial;
+import dev.adapt.formats.method.MethodType;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
@@ -29,7 +36,13 @@ import java.util.function.Supplier;
 public record Vera(
         int rank, double dInitial, long key, double dropout, boolean saveProjection, Projection.Rounding rounding)
         implements AdapterMethod {
-    static final String PEFT_TYPE = "VERA";
+    /** This method in the list of methods. */
+    public static final MethodType TYPE = new MethodType(
+            "VERA",
+            "vera",
+            Vera::of,
+            MethodType.Training.at(1e-2).rank("r", 256).dropout("vera_dropout"));
+
     private static final String LAMBDA_B = "vera_lambda_b";
     private static final String LAMBDA_D = "vera_lambda_d";
     private static final String A = "vera_A";
@@ -38,7 +51,7 @@ public record Vera(
     private static final Set<String> FIELDS = Set.of(
             "d_initial", "init_weights", "init_vera_weights", "projection_prng_key", "save_projection", "vera_dropout");
 
-    static Vera of(AdapterConfig config, Map<String, String> metadata) {
+    private static Vera of(AdapterConfig config, Map<String, String> metadata) {
         if (!config.bias().equals("none")) {
             throw config.document().wrong("bias", "\"none\": PEFT does not save the biases that VeRA trains");
         }
@@ -63,7 +76,7 @@ public record Vera(
 
     @Override
     public String peftType() {
-        return PEFT_TYPE;
+        return TYPE.peftType();
     }
 
     @Override
@@ -98,14 +111,23 @@ public record Vera(
     }
 
     @Override
-    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
-        return new LowRank<>(
+    public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
+        return WeightChange.of(new LowRank<>(
                 ops.slice(part.apply(B), 0, 0, target.out()),
                 ops.slice(part.apply(A), 1, 0, target.in()),
                 Optional.of(part.apply(LAMBDA_B)),
                 Optional.of(part.apply(LAMBDA_D)),
-                1,
-                Optional.empty());
+                1));
+    }
+
+    /** The projection is frozen: a rank over the narrower side still buys trained scales. */
+    @Override
+    public Optional<String> misfit(Target target) {
+        int most = Math.max(target.in(), target.out());
+        return rank <= most
+                ? Optional.empty()
+                : Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most
+                        + ", not " + rank);
     }
 
     @Override

@@ -1,4 +1,4 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
@@ -9,12 +9,13 @@ import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A regular expression of module names that a config holds, in the syntax of Python's {@code re}. It comes from whoever
  * made the adapter, so matching is bounded: an expression that backtracks without end is refused, not waited for.
  */
-final class ModulePattern {
+public final class ModulePattern {
     /** Characters looked at for one name: a thousand times what a plain expression needs. */
     private static final int MOST_STEPS = 1_000_000;
 
@@ -34,7 +35,7 @@ final class ModulePattern {
      * @param expected what the field must hold, for the message
      * @throws FormatException if it is no regular expression
      */
-    static ModulePattern of(JsonDocument document, String field, String expression, String expected) {
+    public static ModulePattern of(JsonDocument document, String field, String expression, String expected) {
         try {
             return new ModulePattern(document.path(), field, Pattern.compile(translated(expression)));
         } catch (PatternSyntaxException e) {
@@ -43,7 +44,7 @@ final class ModulePattern {
     }
 
     /** An expression of the end of a name, as PEFT's rank and alpha patterns are. */
-    static ModulePattern ofEnd(Path file, String field, String expression) {
+    public static ModulePattern ofEnd(Path file, String field, String expression) {
         String whole = "(.*\\.)?(" + translated(expression) + ")$";
         return new ModulePattern(file, field, Pattern.compile(whole));
     }
@@ -60,7 +61,7 @@ final class ModulePattern {
      *
      * @throws FormatException if that takes too long to say
      */
-    boolean matches(String module) {
+    public boolean matches(String module) {
         return bounded(new Bounded(module), Matcher::matches);
     }
 
@@ -113,6 +114,18 @@ final class ModulePattern {
                     field + ": the regular expression \"" + pattern
                             + "\" takes too long to match; write it without nested repetition");
         }
+    }
+
+    @Override
+    public boolean equals(@Nullable Object other) {
+        return other instanceof ModulePattern same
+                && field.equals(same.field)
+                && pattern.pattern().equals(same.pattern.pattern());
+    }
+
+    @Override
+    public int hashCode() {
+        return pattern.pattern().hashCode();
     }
 
     @Override

@@ -1,4 +1,4 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.formats.JsonDocument;
@@ -39,7 +39,7 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
      *
      * @throws dev.adapt.formats.FormatException if a field has another type, or is no regular expression
      */
-    static TargetModules of(AdapterConfig config) {
+    public static TargetModules of(AdapterConfig config) {
         JsonDocument document = config.document();
         JsonNode node = document.json().path(FIELD);
         Predicate<String> excluded =

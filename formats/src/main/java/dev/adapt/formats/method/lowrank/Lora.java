@@ -1,8 +1,18 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.graph.Delta;
 import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.OutGain;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Initial;
+import dev.adapt.formats.method.MethodType;
+import dev.adapt.formats.method.ModulePatterns;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
@@ -42,7 +52,13 @@ public record Lora(
         ModulePatterns rankPattern,
         ModulePatterns alphaPattern)
         implements AdapterMethod {
-    static final String PEFT_TYPE = "LORA";
+    /** This method in the list of methods. */
+    public static final MethodType TYPE = new MethodType(
+            "LORA",
+            "lora",
+            (config, metadata) -> of(config),
+            MethodType.Training.at(1e-3).rank("r", 8).alpha("lora_alpha", 2).dropout("lora_dropout"));
+
     private static final String A = "lora_A.weight";
     private static final String B = "lora_B.weight";
     private static final String MAGNITUDE = "lora_magnitude_vector";
@@ -112,7 +128,7 @@ public record Lora(
     }
 
     /** LoRA of scale 1 with a rank for each module, for factors that hold the whole update. */
-    static Lora unscaled(Map<String, Integer> rankOfModule) {
+    public static Lora unscaled(Map<String, Integer> rankOfModule) {
         int usual = rankOfModule.values().stream()
                 .collect(Collectors.groupingBy(rank -> rank, TreeMap::new, Collectors.counting()))
                 .entrySet()
@@ -130,11 +146,11 @@ public record Lora(
     }
 
     /** Whether a part is the left factor. */
-    static boolean isLeft(String part) {
+    public static boolean isLeft(String part) {
         return part.equals(B) || part.equals(EMBEDDING_B);
     }
 
-    static Lora of(AdapterConfig config) {
+    private static Lora of(AdapterConfig config) {
         config.refuse(REFUSED.toArray(String[]::new));
         if (!List.of("none", "all", "lora_only").contains(config.bias())) {
             throw config.document().wrong("bias", "\"none\", \"all\" or \"lora_only\"");
@@ -153,23 +169,13 @@ public record Lora(
                 config.document().says("use_rslora"),
                 config.document().says("use_dora"),
                 config.document().number("lora_dropout", 0),
-                ranks(config),
+                config.ranks(RANK_PATTERN),
                 config.pattern(ALPHA_PATTERN));
-    }
-
-    private static ModulePatterns ranks(AdapterConfig config) {
-        ModulePatterns ranks = config.pattern(RANK_PATTERN);
-        for (double rank : ranks.numbers().values()) {
-            if (rank < 1 || rank > AdapterConfig.MOST_RANK || rank != (int) rank) {
-                throw config.document().wrong(RANK_PATTERN, "positive integers of at most " + AdapterConfig.MOST_RANK);
-            }
-        }
-        return ranks;
     }
 
     @Override
     public String peftType() {
-        return PEFT_TYPE;
+        return TYPE.peftType();
     }
 
     @Override
@@ -230,14 +236,22 @@ public record Lora(
     }
 
     @Override
-    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
-        return new LowRank<>(
+    public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
+        WeightChange<T> sum = WeightChange.of(new LowRank<>(
                 part.apply(target.embedding() ? EMBEDDING_B : B),
                 part.apply(target.embedding() ? EMBEDDING_A : A),
-                Optional.empty(),
-                Optional.empty(),
-                scale(target),
-                dora ? Optional.of(part.apply(MAGNITUDE)) : Optional.empty());
+                scale(target)));
+        return dora ? sum.with(new OutGain.Magnitude<>(part.apply(MAGNITUDE))) : sum;
+    }
+
+    @Override
+    public boolean isAdditive() {
+        return !dora;
+    }
+
+    @Override
+    public Delta.Scope scope() {
+        return dora ? Delta.Scope.ROW : Delta.Scope.ELEMENT;
     }
 
     @Override

@@ -1,9 +1,9 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.FormatException;
-import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.Delta;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
@@ -15,32 +15,12 @@ import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A method of adapting linear layers: its hyperparameters, the tensors it needs, and the update it makes of them.
+ * A method of changing the weights of a base: its hyperparameters, the tensors it needs, and the change it makes of them.
  * Training, storage, merging and export all follow from these three.
+ *
+ * <p>A method is one file, and one entry in {@code Methods.ALL}.
  */
-public sealed interface AdapterMethod permits Lora, Vera, CondLora, Lors {
-    /**
-     * The method an adapter_config.json describes.
-     *
-     * @param metadata of the adapter's file
-     * @throws FormatException if its {@code peft_type}, or an option that changes the result, is not supported
-     */
-    static AdapterMethod of(AdapterConfig config, Map<String, String> metadata) {
-        return switch (config.peftType()) {
-            case Lora.PEFT_TYPE -> Lora.of(config);
-            case Vera.PEFT_TYPE -> Vera.of(config, metadata);
-            case CondLora.PEFT_TYPE -> CondLora.of(config);
-            case Lors.PEFT_TYPE -> Lors.of(config);
-            default ->
-                throw new FormatException(
-                        config.path(),
-                        "peft_type",
-                        "\"" + config.peftType() + "\" is not supported, expected one of: "
-                                + String.join(
-                                        ", ", Lora.PEFT_TYPE, Vera.PEFT_TYPE, CondLora.PEFT_TYPE, Lors.PEFT_TYPE));
-        };
-    }
-
+public interface AdapterMethod {
     /** What PEFT calls the method. */
     String peftType();
 
@@ -72,7 +52,7 @@ public sealed interface AdapterMethod permits Lora, Vera, CondLora, Lors {
         return false;
     }
 
-    /** The rank of the update of a layer. */
+    /** The rank of the change of a target; 0 where the method has none. */
     int rank(Target target);
 
     /** On the input of the update, while training. */
@@ -87,12 +67,37 @@ public sealed interface AdapterMethod permits Lora, Vera, CondLora, Lors {
     }
 
     /**
-     * The update of a layer.
+     * The change of a target's weight.
      *
      * @param part the tensor of a part's name
-     * @param weight the layer's frozen weight [out, in], for methods whose factors come from it
+     * @param weight the frozen weight [out, in], for methods whose factors come from it
      */
-    <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight);
+    <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight);
+
+    /** Whether every delta it makes is a {@link dev.adapt.formats.graph.LowRank} product, without a gain of the inputs. */
+    default boolean hasLowRankDelta() {
+        return true;
+    }
+
+    /** Whether every change it makes adds a matrix and does nothing else, so that changes can be weighted and summed. */
+    default boolean isAdditive() {
+        return true;
+    }
+
+    /** Whether every change it makes adds a product of low rank and does nothing else. */
+    default boolean isLowRank() {
+        return hasLowRankDelta() && isAdditive();
+    }
+
+    /** How much of a weight an element of the changed weight depends on. */
+    default Delta.Scope scope() {
+        return Delta.Scope.ELEMENT;
+    }
+
+    /** Whether it changes the biases of the layers it adapts. */
+    default boolean changesBias() {
+        return false;
+    }
 
     /** Writes the method's own fields, all that PEFT 0.21 writes for it. */
     void describe(ObjectNode config);
@@ -104,6 +109,16 @@ public sealed interface AdapterMethod permits Lora, Vera, CondLora, Lors {
      */
     default Optional<Shape> layerShape(Function<String, @Nullable Tensor> part) {
         return Optional.empty();
+    }
+
+    /** What keeps the method from a target, in words that follow the target's name; empty where nothing does. */
+    default Optional<String> misfit(Target target) {
+        int rank = rank(target);
+        int most = Math.min(target.in(), target.out());
+        return rank <= most
+                ? Optional.empty()
+                : Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most
+                        + ", not " + rank);
     }
 
     /** The tensors that are computed and not trained, by part name: empty for most methods. */

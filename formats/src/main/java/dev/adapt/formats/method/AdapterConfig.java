@@ -1,4 +1,4 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.formats.FormatException;
@@ -18,7 +18,7 @@ public record AdapterConfig(JsonDocument document) {
     public static final String FILE = "adapter_config.json";
 
     /** The largest rank that is believed: the width of the largest models' layers. */
-    static final int MOST_RANK = 1 << 16;
+    public static final int MOST_RANK = 1 << 16;
 
     /** The fields that all of PEFT's methods have. */
     private static final Set<String> COMMON = Set.of(
@@ -92,7 +92,7 @@ public record AdapterConfig(JsonDocument document) {
      *
      * @throws dev.adapt.formats.FormatException if it is no positive integer, or larger than any layer's width
      */
-    int rank() {
+    public int rank() {
         return document.positive("r", MOST_RANK);
     }
 
@@ -102,11 +102,26 @@ public record AdapterConfig(JsonDocument document) {
     }
 
     /**
+     * The ranks that a field gives for module patterns; none where it is missing.
+     *
+     * @throws FormatException if a key is no regular expression or a number is no rank
+     */
+    public ModulePatterns ranks(String field) {
+        ModulePatterns ranks = pattern(field);
+        for (double rank : ranks.numbers().values()) {
+            if (rank < 1 || rank > MOST_RANK || rank != (int) rank) {
+                throw document.wrong(field, "positive integers of at most " + MOST_RANK);
+            }
+        }
+        return ranks;
+    }
+
+    /**
      * The numbers that a field gives for module patterns; none where it is missing.
      *
      * @throws FormatException if a key is no regular expression or a number is none that float32 can hold
      */
-    ModulePatterns pattern(String field) {
+    public ModulePatterns pattern(String field) {
         Map<String, Double> numbers = new LinkedHashMap<>();
         JsonNode node = document.json().path(field);
         if (document.says(field) && !node.isObject()) {
@@ -139,11 +154,49 @@ public record AdapterConfig(JsonDocument document) {
      *
      * @throws dev.adapt.formats.FormatException naming the first that is set
      */
-    void refuse(String... fields) {
+    public void refuse(String... fields) {
         for (String field : fields) {
             if (document.says(field)) {
                 throw document.wrong(field, "it unset: adapt does not support this option");
             }
+        }
+    }
+
+    /**
+     * Checks probabilities of dropout.
+     *
+     * @throws dev.adapt.formats.FormatException if one is not a number from 0 to 1
+     */
+    public void requireProbabilities(String... fields) {
+        for (String field : fields) {
+            double probability = document.number(field, 0);
+            if (probability < 0 || probability > 1) {
+                throw document.wrong(field, "a probability from 0 to 1");
+            }
+        }
+    }
+
+    /**
+     * Refuses trained biases.
+     *
+     * @throws dev.adapt.formats.FormatException if the config says that biases are trained
+     */
+    public void requireNoBias() {
+        if (!bias().equals("none")) {
+            throw document.wrong("bias", "\"none\": PEFT does not save the biases that " + peftType() + " trains");
+        }
+    }
+
+    /**
+     * Makes sure that every field that is set is known.
+     *
+     * @param own the fields that the method knows, beside those all methods have
+     * @throws dev.adapt.formats.FormatException naming the first that is not
+     */
+    public void requireKnown(Set<String> own) {
+        List<String> unknown = unknown(own);
+        if (!unknown.isEmpty()) {
+            throw document.wrong(unknown.getFirst(), "it unset: " + peftType() + " has no such setting");
         }
     }
 
@@ -153,7 +206,7 @@ public record AdapterConfig(JsonDocument document) {
      * @param own the fields that the method knows, beside those all methods have
      * @throws dev.adapt.formats.FormatException for a switch: PEFT's are called {@code use_…}, and each changes the result
      */
-    List<String> unknown(Set<String> own) {
+    public List<String> unknown(Set<String> own) {
         List<String> unknown = new ArrayList<>();
         document.json().fieldNames().forEachRemaining(field -> {
             if (!COMMON.contains(field) && !own.contains(field) && document.says(field)) {

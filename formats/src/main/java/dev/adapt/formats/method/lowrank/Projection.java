@@ -1,4 +1,4 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.method.lowrank;
 
 import dev.adapt.formats.tensor.NativeTensor;
 import dev.adapt.formats.tensor.Shape;
