@@ -10,6 +10,7 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.formats.FormatException;
+import dev.adapt.train.template.Template;
 import java.io.File;
 import java.io.IOException;
 import java.net.URISyntaxException;
@@ -44,7 +45,8 @@ class FuzzTest {
     enum Reader {
         HEADER(HeaderHarness.class, "header"),
         INDEX(IndexHarness.class, "index"),
-        ADAPTER_CONFIG(AdapterConfigHarness.class, "adapter-config");
+        ADAPTER_CONFIG(AdapterConfigHarness.class, "adapter-config"),
+        CHAT_TEMPLATE(ChatTemplateHarness.class, "chat-template");
 
         private final Class<?> harness;
         private final String corpus;
@@ -91,7 +93,7 @@ class FuzzTest {
                 classPath(),
                 Jazzer.class.getName(),
                 "--target_class=" + reader.harness.getName(),
-                "--instrumentation_includes=dev.adapt.formats.**:com.fasterxml.jackson.core.**",
+                "--instrumentation_includes=dev.adapt.formats.**:dev.adapt.train.template.**:com.fasterxml.jackson.core.**",
                 // an adapter's config does hold regular expressions, as PEFT's do; ModulePattern bounds their matching
                 "--disabled_hooks=com.code_intelligence.jazzer.sanitizers.RegexInjection",
                 "--reproducer_path=.",
@@ -109,6 +111,7 @@ class FuzzTest {
         return Stream.of(
                         FuzzTest.class,
                         FormatException.class,
+                        Template.class,
                         JsonParser.class,
                         JsonNode.class,
                         JsonProperty.class,
