@@ -6,7 +6,7 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.Optional;
 
-/** Where a loop is. Items are taken as they are needed, for the test of an item may read what an earlier one changed. */
+/** Where a loop is. Items are taken as needed, for the test of an item may read what an earlier one changed. */
 final class Loop {
     private final Iterator<Value> rest;
     private final Deque<Value> ahead = new ArrayDeque<>();

@@ -234,7 +234,7 @@ final class TextMethods {
         return out.text();
     }
 
-    /** Each word with its first letter in upper case, as the filter {@code title}: an apostrophe does not begin a word. */
+    /** Each word with its first letter in upper case, as the filter {@code title}; an apostrophe begins none. */
     String titleOfWords(String text) {
         Output out = new Output(budget);
         boolean begins = true;
