@@ -14,6 +14,7 @@ import com.google.protobuf.ByteString;
 import dev.adapt.formats.FormatException;
 import dev.adapt.merge.Unmerger;
 import io.airlift.compress.v3.zstd.ZstdJavaDecompressor;
+import dev.adapt.train.template.Template;
 import java.io.File;
 import java.io.IOException;
 import java.net.URISyntaxException;
@@ -56,7 +57,8 @@ class FuzzTest {
         UNDO(UndoHarness.class, "undo", 4096),
         /** The smallest model that is imported takes 12 KB. */
         ONNX(OnnxImportHarness.class, "onnx", 16384),
-        ONNX_ADAPTER(OnnxAdapterHarness.class, "onnx-adapter", 2048);
+        ONNX_ADAPTER(OnnxAdapterHarness.class, "onnx-adapter", 2048),
+        CHAT_TEMPLATE(ChatTemplateHarness.class, "chat-template", 2048);
 
         private final Class<?> harness;
         private final String corpus;
@@ -138,8 +140,8 @@ class FuzzTest {
                 classPath(),
                 Jazzer.class.getName(),
                 "--target_class=" + reader.harness.getName(),
-                "--instrumentation_includes=dev.adapt.formats.**:dev.adapt.merge.**:com.fasterxml.jackson.core.**"
-                        + ":io.airlift.compress.v3.zstd.**",
+                "--instrumentation_includes=dev.adapt.formats.**:dev.adapt.merge.**:dev.adapt.train.template.**"
+                        + ":com.fasterxml.jackson.core.**:io.airlift.compress.v3.zstd.**",
                 // an adapter's config does hold regular expressions, as PEFT's do; ModulePattern bounds their matching
                 "--disabled_hooks=com.code_intelligence.jazzer.sanitizers.RegexInjection",
                 "--reproducer_path=.",
@@ -157,6 +159,7 @@ class FuzzTest {
         return Stream.of(
                         FuzzTest.class,
                         FormatException.class,
+                        Template.class,
                         JsonParser.class,
                         JsonNode.class,
                         JsonProperty.class,
