@@ -2,7 +2,6 @@ package dev.adapt.train.tokenizer;
 
 import java.util.ArrayList;
 import java.util.BitSet;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -10,6 +9,7 @@ import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
+import java.util.stream.Stream;
 
 /**
  * The character sets of one pattern. They are reduced to atoms: groups of characters that no set of the pattern tells apart.
@@ -19,6 +19,8 @@ final class Alphabet {
     private static final int SURROGATES = 0xd800;
     private static final int AFTER_SURROGATES = 0xe000;
     private static final int PRIME_STEP = 257;
+
+    private static final String CHARACTERS = allCharacters();
 
     private record CharacterSet(String source, boolean ignoreCase) {}
 
@@ -40,29 +42,45 @@ final class Alphabet {
 
     /** The atoms of each set, by its number. */
     List<BitSet> atoms() {
-        String characters = characters();
+        String characters = CHARACTERS;
         int count = characters.codePointCount(0, characters.length());
-        List<BitSet> members = new ArrayList<>();
-        sets.keySet().forEach(set -> members.add(members(set, characters, count)));
-        int[] atomOf = new int[count];
-        for (BitSet set : members) {
-            Map<Long, Integer> split = new HashMap<>();
-            for (int i = 0; i < count; i++) {
-                long signature = 2L * atomOf[i] + (set.get(i) ? 1 : 0);
-                atomOf[i] = split.computeIfAbsent(signature, absent -> split.size());
-            }
-        }
-        return members.stream()
-                .map(set -> {
-                    BitSet atoms = new BitSet();
-                    set.stream().forEach(i -> atoms.set(atomOf[i]));
-                    return atoms;
-                })
+        List<BitSet> members = sets.keySet().stream()
+                .map(set -> members(set, characters, count))
                 .toList();
+        BitSet all = new BitSet();
+        all.set(0, count);
+        List<BitSet> groups = List.of(all);
+        for (BitSet set : members) {
+            groups = groups.stream()
+                    .flatMap(group -> Stream.of(common(group, set), without(group, set)))
+                    .filter(group -> !group.isEmpty())
+                    .toList();
+        }
+        List<BitSet> atoms = new ArrayList<>();
+        for (BitSet set : members) {
+            BitSet own = new BitSet();
+            for (int atom = 0; atom < groups.size(); atom++) {
+                own.set(atom, groups.get(atom).intersects(set));
+            }
+            atoms.add(own);
+        }
+        return atoms;
+    }
+
+    private static BitSet common(BitSet group, BitSet set) {
+        BitSet common = (BitSet) group.clone();
+        common.and(set);
+        return common;
+    }
+
+    private static BitSet without(BitSet group, BitSet set) {
+        BitSet rest = (BitSet) group.clone();
+        rest.andNot(set);
+        return rest;
     }
 
     /** The Basic Multilingual Plane, and some of what is beyond. */
-    private static String characters() {
+    private static String allCharacters() {
         StringBuilder all = new StringBuilder();
         for (int c = 0;
                 c <= Character.MAX_CODE_POINT;
@@ -80,18 +98,19 @@ final class Alphabet {
             int flags = Pattern.UNICODE_CHARACTER_CLASS
                     | Pattern.DOTALL
                     | (set.ignoreCase() ? Pattern.CASE_INSENSITIVE | Pattern.UNICODE_CASE : 0);
-            Matcher matcher = Pattern.compile(set.source(), flags).matcher(characters);
+            Matcher runs = Pattern.compile("(?:" + set.source() + ")+", flags).matcher(characters);
             int end = 0;
             int index = 0;
-            while (matcher.find()) {
-                if (matcher.end() == matcher.start()
-                        || characters.codePointCount(matcher.start(), matcher.end()) != 1) {
-                    members.clear(); // no set of single characters
+            while (runs.find()) {
+                if (runs.end() == runs.start()) {
+                    members.clear(); // no set of characters
                     break;
                 }
-                index += characters.codePointCount(end, matcher.start());
-                members.set(index++);
-                end = matcher.end();
+                index += characters.codePointCount(end, runs.start());
+                end = runs.end();
+                int next = index + characters.codePointCount(runs.start(), end);
+                members.set(index, next);
+                index = next;
             }
         } catch (PatternSyntaxException e) {
             members.clear();
