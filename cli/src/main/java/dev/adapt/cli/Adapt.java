@@ -6,9 +6,11 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.Optional;
 import java.util.SequencedMap;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -39,7 +41,8 @@ import picocli.CommandLine.Spec;
         },
         footer = {
             "",
-            "Exit codes: 0 done, 1 a bug in adapt, 2 bad usage, 3 bad input, 4 verification failed.",
+            "Exit codes: 0 done, 1 a bug in adapt, 2 bad usage, 3 bad input or not enough memory or disk,",
+            "4 verification failed; 130 and 143 ended by Ctrl-C or SIGTERM, 141 standard output was closed.",
             "ADAPT_TRACE=1 in the environment adds stack traces to errors."
         })
 public final class Adapt implements Runnable {
@@ -52,21 +55,52 @@ public final class Adapt implements Runnable {
     /** Runs a command and ends the process with its exit code. */
     public static void main(String[] args) throws IOException {
         openStandardError();
+        StandardOutput output = StandardOutput.install();
+        Thread.setDefaultUncaughtExceptionHandler((thread, thrown) -> Terminal.progress(
+                "adapt: " + thread.getName() + ": " + Failure.of(thrown).sentence()));
         if (args.length > 0 && args[0].equals("merge")) {
-            Thread.ofPlatform().daemon().name("warm-up").start(Adapt::prepareToMerge);
+            Thread.ofPlatform()
+                    .daemon()
+                    .name("warm-up")
+                    .uncaughtExceptionHandler((thread, thrown) -> {}) // the merge itself will meet it and say so
+                    .start(Adapt::prepareToMerge);
         }
-        CommandLine commandLine = commandLine(args);
-        int exitCode;
-        try {
-            exitCode = commandLine.execute(args);
-        } catch (Error error) {
-            // picocli hands exceptions to the handler below, but lets errors through
-            exitCode = report(error, commandLine);
+        int exitCode = execute(args);
+        Optional<Failure> unwritten = output.failure();
+        if (unwritten.isPresent()) {
+            if (unwritten.get().exitCode() != StandardOutput.PIPE_CLOSED) {
+                Terminal.progress("adapt: " + unwritten.get().sentence());
+            }
+            exitCode = exitCode == 0 ? unwritten.get().exitCode() : exitCode;
         }
-        System.out.flush();
         System.err.flush();
+        if (isEnding()) {
+            return; // Java ends the process with the exit code of the signal
+        }
         // System.exit would ask for a logger, for which Java looks through all libraries: 0.1 s
         Runtime.getRuntime().halt(exitCode);
+    }
+
+    private static int execute(String[] args) {
+        PrintWriter err = new PrintWriter(System.err, true, System.err.charset());
+        try {
+            return commandLine(args).setErr(err).execute(args);
+        } catch (Throwable thrown) {
+            // picocli hands exceptions to the handler below, but lets errors through
+            return report(thrown, err);
+        }
+    }
+
+    /** Whether a signal has begun to end the process: hooks can then no longer be added. */
+    private static boolean isEnding() {
+        Thread hook = new Thread(() -> {});
+        try {
+            Runtime.getRuntime().addShutdownHook(hook);
+            Runtime.getRuntime().removeShutdownHook(hook);
+            return false;
+        } catch (IllegalStateException e) {
+            return true;
+        }
     }
 
     /** What a merge begins with, made ready on another core while this one reads the command line: a tenth of a second. */
@@ -102,6 +136,7 @@ public final class Adapt implements Runnable {
         return commandLine
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setUsageHelpAutoWidth(true)
+                .setExpandAtFiles(false)
                 .setExecutionExceptionHandler(failures())
                 .setParameterExceptionHandler(misuse());
     }
@@ -114,6 +149,7 @@ public final class Adapt implements Runnable {
         commands.put("train", TrainCommand.class);
         commands.put("merge", MergeCommand.class);
         commands.put("unmerge", UnmergeCommand.class);
+        commands.put("recover", RecoverCommand.class);
         commands.put("convert", ConvertCommand.class);
         commands.put("extract", ExtractCommand.class);
         commands.put("combine", CombineCommand.class);
@@ -136,15 +172,16 @@ public final class Adapt implements Runnable {
     }
 
     private static IExecutionExceptionHandler failures() {
-        return (thrown, commandLine, parsed) -> report(thrown, commandLine);
+        return (thrown, commandLine, parsed) -> report(thrown, commandLine.getErr());
     }
 
-    private static int report(Throwable thrown, CommandLine commandLine) {
+    private static int report(Throwable thrown, PrintWriter err) {
         Failure failure = Failure.of(thrown);
-        PrintWriter err = commandLine.getErr();
-        err.println("adapt: " + failure.sentence());
+        err.println("adapt: " + Printable.message(failure.sentence()));
         if (failure.ours() || System.getenv("ADAPT_TRACE") != null) {
-            thrown.printStackTrace(err);
+            StringWriter trace = new StringWriter();
+            thrown.printStackTrace(new PrintWriter(trace));
+            err.print(Printable.lines(trace.toString()));
         }
         err.flush();
         return failure.exitCode();
@@ -154,7 +191,7 @@ public final class Adapt implements Runnable {
         return (ParameterException misuse, String[] args) -> {
             CommandLine commandLine = misuse.getCommandLine();
             PrintWriter err = commandLine.getErr();
-            err.println("adapt: " + misuse.getMessage() + " (see `"
+            err.println("adapt: " + Printable.message(String.valueOf(misuse.getMessage())) + " (see `"
                     + commandLine.getCommandSpec().qualifiedName() + " --help`)");
             err.flush();
             return Failure.BAD_USAGE;

@@ -17,6 +17,6 @@ final class Adapters {
 
     /** Says what a user should know of an adapter. */
     static void printNotes(Adapter adapter) {
-        adapter.notes().forEach(note -> System.err.println("adapt: note: " + note));
+        adapter.notes().forEach(Terminal::note);
     }
 }

@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.PendingOutput;
-import dev.adapt.formats.adapter.Stack;
+import dev.adapt.formats.method.Stack;
 import dev.adapt.merge.lowrank.Conditioning;
 import dev.adapt.merge.lowrank.Similarities;
 import java.io.IOException;

@@ -1,5 +1,6 @@
 package dev.adapt.cli;
 
+import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.merge.lowrank.AdapterLayers;
@@ -27,7 +28,7 @@ import picocli.CommandLine.Parameters;
         },
         footer = {"", "Example: adapt analyze my-lora --base base --out analysis"})
 final class AnalyzeCommand implements Callable<Integer> {
-    @Parameters(arity = "1..2", paramLabel = "ADAPTER", description = "an adapter folder, and one to compare it with")
+    @Parameters(arity = "1..*", paramLabel = "ADAPTER", description = "an adapter folder, and one to compare it with")
     private List<Path> adapters = List.of();
 
     @Option(names = "--base", required = true, paramLabel = "DIR", description = "the checkpoint they were trained on")
@@ -57,6 +58,9 @@ final class AnalyzeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        if (adapters.size() > 2) {
+            throw new UsageException("analyze compares one adapter or two, found " + adapters.size());
+        }
         Conditioning conditioning = new Conditioning(directions, seed);
         try (Checkpoint checkpoint = Checkpoints.open(base)) {
             List<AdapterLayers> layers = new ArrayList<>();
@@ -72,8 +76,8 @@ final class AnalyzeCommand implements Callable<Integer> {
             String subtitle = String.join(", compared with ", names) + " on " + base.getFileName();
             AnalysisReport report = new AnalysisReport(subtitle, conversions, likenesses, !noPng);
             report.write(out);
-            System.out.print(report.text());
-            System.out.println("\n" + out.resolve("report.html") + " shows the maps");
+            Terminal.lines(report.text() + "\n");
+            Terminal.line(out.resolve("report.html") + " shows the maps");
         }
         return 0;
     }

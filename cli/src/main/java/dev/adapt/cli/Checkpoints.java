@@ -1,6 +1,7 @@
 package dev.adapt.cli;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.PatchJournal;
 import java.io.IOException;
 import java.nio.file.Path;
 
@@ -10,8 +11,16 @@ final class Checkpoints {
 
     /** Opens a folder or a file. */
     static Checkpoint open(Path path) throws IOException {
-        Checkpoint checkpoint = Checkpoint.open(path);
-        checkpoint.notes().forEach(note -> System.err.println("adapt: note: " + note));
+        return noted(Checkpoint.open(path));
+    }
+
+    /** Opens what a journal has locked. */
+    static Checkpoint open(PatchJournal journal) throws IOException {
+        return noted(Checkpoint.open(journal));
+    }
+
+    private static Checkpoint noted(Checkpoint checkpoint) {
+        checkpoint.notes().forEach(Terminal::note);
         return checkpoint;
     }
 }

@@ -17,8 +17,10 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt combine}: one adapter of several. */
 @Command(
@@ -85,8 +87,15 @@ final class CombineCommand implements Callable<Integer> {
     @Option(names = "--json", description = "print JSON")
     private boolean json;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
+        if (base.isEmpty()) {
+            new GivenOptions(spec).refuse("accepts another base than an adapter's, and no --base is given", "--force");
+        }
         requireSense();
         Combination how = new Combination(
                 type,
@@ -104,7 +113,11 @@ final class CombineCommand implements Callable<Integer> {
         } else {
             result = combination.combine(read(Optional.empty()), dtype.dtype(), out);
         }
-        System.out.print(json ? asJson(result).toPrettyString() + "\n" : text(result));
+        if (json) {
+            Terminal.json(asJson(result));
+        } else {
+            Terminal.lines(text(result));
+        }
         return 0;
     }
 
@@ -153,7 +166,12 @@ final class CombineCommand implements Callable<Integer> {
     private String text(AdapterCombination.Result result) {
         return String.format(
                         "%s: %d adapters by %s, %d layers of rank %d, %s of tensors%n",
-                        out, adapters.size(), type, result.modules(), result.rank(), new Bytes(result.bytes()))
+                        Printable.message(out.toString()),
+                        adapters.size(),
+                        type,
+                        result.modules(),
+                        result.rank(),
+                        new Bytes(result.bytes()))
                 + ConvertCommand.rounding(result.rounding());
     }
 

@@ -16,8 +16,10 @@ import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt convert}: an adapter in another form. */
 @Command(
@@ -87,8 +89,15 @@ final class ConvertCommand implements Callable<Integer> {
     @Option(names = "--json", description = "print JSON")
     private boolean json;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
+        if (base.isEmpty()) {
+            new GivenOptions(spec).refuse("accepts another base than the adapter's, and no --base is given", "--force");
+        }
         Conversion conversion = new Conversion(form(), cut.cut(), dtype.map(StoredAs::dtype), projection(), prefix);
         Conversion.Result result;
         if (base.isPresent()) {
@@ -98,7 +107,11 @@ final class ConvertCommand implements Callable<Integer> {
         } else {
             result = conversion.convert(adapter, Optional.empty(), force, out);
         }
-        System.out.print(json ? asJson(result).toPrettyString() + "\n" : text(result));
+        if (json) {
+            Terminal.json(asJson(result));
+        } else {
+            Terminal.lines(text(result));
+        }
         return 0;
     }
 
@@ -146,7 +159,7 @@ final class ConvertCommand implements Callable<Integer> {
                     Locale.ROOT, "error of all updates together: %.3g of their norm%n", result.relativeError()));
         }
         text.append(rounding(result.rounding()));
-        text.append(String.format("%s: %s of tensors%n", out, new Bytes(result.bytes())));
+        text.append(String.format("%s: %s of tensors%n", Printable.message(out.toString()), new Bytes(result.bytes())));
         return text.toString();
     }
 
@@ -159,7 +172,7 @@ final class ConvertCommand implements Callable<Integer> {
                         "largest rounding error: %.3g (%.2g of the largest element) in %s%n",
                         rounding.absolute(),
                         rounding.relative(),
-                        rounding.tensor());
+                        Printable.name(rounding.tensor()));
     }
 
     static String number(double value) {

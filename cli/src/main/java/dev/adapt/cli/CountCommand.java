@@ -6,9 +6,9 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.adapter.Lors;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -25,8 +25,10 @@ import java.util.SequencedSet;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt count}: what an adapter would cost, before there are weights. */
 @Command(
@@ -73,6 +75,10 @@ final class CountCommand implements Callable<Integer> {
     @Option(names = "--json", description = "print JSON")
     private boolean json;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
         boolean planned = !methods.isEmpty() || config.isPresent() || !ranks.isEmpty();
@@ -87,11 +93,18 @@ final class CountCommand implements Callable<Integer> {
         for (Path adapter : adapters) {
             sizes.add(AdapterSize.of(Adapters.read(adapter)));
         }
-        System.out.print(json ? asJson(sizes) : asText(sizes));
+        if (json) {
+            Terminal.json(asJson(sizes));
+        } else {
+            Terminal.lines(asText(sizes));
+        }
         return 0;
     }
 
     private int countPlanned(Path path) throws IOException {
+        if (!methods.contains(TrainCommand.Method.LORS)) {
+            new GivenOptions(spec).refuse("only lors has groups", "--groups");
+        }
         for (int rank : ranks) {
             if (rank < 1) {
                 throw new UsageException("--rank: expected at least 1, found " + rank);
@@ -110,7 +123,11 @@ final class CountCommand implements Callable<Integer> {
                         .add(size.method());
             }
         }
-        System.out.print(json ? asJson(sizes) : on(methodsOn) + asText(sizes));
+        if (json) {
+            Terminal.json(asJson(sizes));
+        } else {
+            Terminal.lines(on(methodsOn) + asText(sizes));
+        }
         return 0;
     }
 
@@ -132,12 +149,12 @@ final class CountCommand implements Callable<Integer> {
 
     private static String on(SequencedMap<String, SequencedSet<String>> methodsOn) {
         if (methodsOn.size() == 1) {
-            return "On " + methodsOn.firstEntry().getKey() + ":\n";
+            return "On " + Printable.message(methodsOn.firstEntry().getKey()) + ":\n";
         }
         StringBuilder text = new StringBuilder();
         methodsOn.forEach((modules, methods) -> text.append(String.join(", ", methods))
                 .append(" on ")
-                .append(modules)
+                .append(Printable.message(modules))
                 .append('\n'));
         return text.toString();
     }
@@ -169,7 +186,7 @@ final class CountCommand implements Callable<Integer> {
                 share);
     }
 
-    private static String asJson(List<AdapterSize> sizes) {
+    private static ArrayNode asJson(List<AdapterSize> sizes) {
         ArrayNode nodes = new JsonMapper().createArrayNode();
         for (AdapterSize size : sizes) {
             ObjectNode node = nodes.addObject();
@@ -185,6 +202,6 @@ final class CountCommand implements Callable<Integer> {
             size.loraParameters().ifPresent(lora -> node.put("lora_parameters_of_that_rank", lora));
             size.plainParameters().ifPresent(plain -> node.put("plain_parameters", plain));
         }
-        return nodes.toPrettyString() + "\n";
+        return nodes;
     }
 }

@@ -1,11 +1,11 @@
 package dev.adapt.cli;
 
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterMethod;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Projection;
-import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxExport;
@@ -22,6 +22,7 @@ import dev.adapt.train.Trainer;
 import dev.adapt.verify.Report;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.net.URI;
 import java.nio.file.FileSystem;
 import java.nio.file.FileSystems;
@@ -38,7 +39,6 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
-import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
@@ -61,6 +61,9 @@ final class DemoCommand implements Callable<Integer> {
     @Option(names = "--out", paramLabel = "DIR", description = "folder to write (demo in the checkout)")
     private Optional<Path> out = Optional.empty();
 
+    @Option(names = "--overwrite", description = "replace an earlier demo in that folder: its own unchanged files only")
+    private boolean overwrite;
+
     /** One method to show. The data is small and the runs are short: both rates are higher than adapt train's own. */
     private record Show(
             String label, String folder, AdapterMethod method, double learningRate, double headLearningRate) {}
@@ -79,9 +82,38 @@ final class DemoCommand implements Callable<Integer> {
         long start = System.nanoTime();
         Path home = Path.of(System.getProperty("adapt.home", ""));
         Path folder = relative(out.orElse(home.resolve("demo")));
-        clear(folder);
+        Path encoder = encoder(home);
+        DemoFolder owned = DemoFolder.claim(folder, overwrite);
+        // a demo that fails or is interrupted leaves files too: they are recorded, so that --overwrite can replace them
+        Thread interrupted = new Thread(() -> recordQuietly(owned));
+        Runtime.getRuntime().addShutdownHook(interrupted);
+        try {
+            return run(encoder, folder, start);
+        } finally {
+            owned.record();
+            remove(interrupted);
+        }
+    }
+
+    private static void remove(Thread hook) {
+        try {
+            Runtime.getRuntime().removeShutdownHook(hook);
+        } catch (IllegalStateException e) {
+            // a signal has come, and the hook runs
+        }
+    }
+
+    private static void recordQuietly(DemoFolder owned) {
+        try {
+            owned.recordWhenStill();
+        } catch (IOException | UncheckedIOException e) {
+            // files that are not recorded are not deleted
+        }
+    }
+
+    private static int run(Path encoder, Path folder, long start) throws IOException {
         say("1. A pretrained encoder from ONNX to a Hugging Face checkpoint");
-        Path base = importBase(home, folder);
+        Path base = importBase(encoder, folder);
         Path train = copyData(folder, "requests-train.tsv");
         Path dev = copyData(folder, "requests-dev.tsv");
         List<DemoResult> results = new ArrayList<>();
@@ -90,7 +122,7 @@ final class DemoCommand implements Callable<Integer> {
             results.add(show(show, folder, base, train, dev));
         }
         say("");
-        System.out.print(table(results));
+        Terminal.lines(table(results).toString());
         String commands = commands(folder);
         Path report = folder.resolve("report.html");
         Files.writeString(report, report(results, train, dev, commands).html());
@@ -101,7 +133,7 @@ final class DemoCommand implements Callable<Integer> {
 
     @SuppressWarnings("AnnotateFormatMethod") // would cost a dependency on annotations for one private method
     private static void say(String format, Object... arguments) {
-        System.out.println(String.format(Locale.ROOT, format, arguments));
+        Terminal.lines(String.format(Locale.ROOT, format, arguments) + "\n");
     }
 
     /** Paths that can be typed: from the working directory where the folder lies below it. */
@@ -111,45 +143,27 @@ final class DemoCommand implements Callable<Integer> {
         return target.startsWith(here) && !target.equals(here) ? here.relativize(target) : target;
     }
 
-    /** Removes what an earlier demo left, and nothing else. */
-    private static void clear(Path folder) throws IOException {
-        Files.createDirectories(folder);
-        List<String> ours = new ArrayList<>(List.of("base", "requests-train.tsv", "requests-dev.tsv", "report.html"));
-        SHOWS.forEach(show -> ours.addAll(List.of(show.folder() + "-adapter", show.folder() + "-merged")));
-        for (String name : ours) {
-            if (Files.exists(folder.resolve(name))) {
-                delete(folder.resolve(name));
-            }
-        }
-    }
-
-    private static void delete(Path path) throws IOException {
-        try (Stream<Path> tree = Files.walk(path)) {
-            for (Path file : tree.sorted((left, right) -> right.compareTo(left)).toList()) {
-                Files.delete(file);
-            }
-        }
-    }
-
-    private static Path importBase(Path home, Path folder) throws IOException {
+    private static Path encoder(Path home) throws IOException {
         Path jar = home.resolve("cli/target/demo/minilm.jar");
         if (!Files.exists(jar)) {
             throw new NoSuchFileException(
                     jar.toString(), null, "does not exist: start the demo with ./adapt, whose build downloads it");
         }
+        return jar;
+    }
+
+    private static Path importBase(Path jar, Path folder) throws IOException {
         Path base = folder.resolve("base");
         Path model = folder.resolve("all-minilm-l6-v2.onnx");
         Path tokenizer = folder.resolve("all-minilm-l6-v2-tokenizer.json");
         try (FileSystem inside = FileSystems.newFileSystem(URI.create("jar:" + jar.toUri()), Map.of())) {
             for (Path file : List.of(model, tokenizer)) {
-                Files.deleteIfExists(file);
                 Files.copy(inside.getPath(String.valueOf(file.getFileName())), file);
             }
             OnnxImport.run(model, Optional.of(tokenizer), base);
-        } finally {
-            Files.deleteIfExists(model);
-            Files.deleteIfExists(tokenizer);
         }
+        Files.delete(model);
+        Files.delete(tokenizer);
         say("   %s: 6 layers, hidden 384, %s", base, new Bytes(Files.size(base.resolve(Checkpoint.SINGLE))));
         return base;
     }
@@ -164,9 +178,10 @@ final class DemoCommand implements Callable<Integer> {
 
     private static DemoResult show(Show show, Path folder, Path base, Path train, Path dev) throws IOException {
         Path adapter = folder.resolve(show.folder() + "-adapter");
-        TrainProgress progress = new TrainProgress(System.err);
-        TrainResult trained =
-                Trainer.train(config(show, base, train, dev, adapter), progress, Thread.currentThread()::isInterrupted);
+        TrainProgress progress = new TrainProgress();
+        TrainResult trained = Trainer.train(
+                        config(show, base, train, dev, adapter), progress, Thread.currentThread()::isInterrupted)
+                .orElseThrow();
         progress.endLine();
         Path merged = folder.resolve(show.folder() + "-merged");
         Path onnx = merged.resolve("model.onnx");
@@ -183,7 +198,7 @@ final class DemoCommand implements Callable<Integer> {
                         Optional.empty()),
                 Verification.Settings.DEFAULT,
                 line -> {});
-        System.out.print(report.text());
+        Terminal.report(report);
         return new DemoResult(
                 show.label(),
                 show.folder(),

@@ -42,7 +42,8 @@ record DemoReport(
                         Map.entry("sizes", sizes()),
                         Map.entry(
                                 "inputs",
-                                HtmlPage.escape(results.getFirst().report().inputs())),
+                                HtmlPage.escape(
+                                        results.getFirst().report().inputs().description())),
                         Map.entry(
                                 "tolerance",
                                 difference(

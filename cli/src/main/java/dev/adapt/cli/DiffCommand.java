@@ -6,12 +6,12 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterConfig;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.diff.CheckpointDiff;
 import dev.adapt.formats.diff.TensorDiff;
 import dev.adapt.formats.diff.ValueDifference;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.safetensors.TensorInfo;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -80,7 +80,7 @@ final class DiffCommand implements Callable<Integer> {
             List<CheckpointDiff.Entry> config = configDiff();
             boolean same = diff.equal(tolerance) && config.stream().allMatch(entry -> PROVENANCE.contains(entry.key()));
             if (json) {
-                System.out.println(asJson(diff, config, same).toPrettyString());
+                Terminal.json(asJson(diff, config, same));
             } else {
                 print(diff, config, same);
             }
@@ -120,11 +120,11 @@ final class DiffCommand implements Callable<Integer> {
             }
         }
         if (listed > 0) {
-            System.out.println(table);
+            Terminal.table(table);
         }
-        config.forEach(entry -> System.out.println("config " + sentence(entry)));
-        diff.metadata().forEach(entry -> System.out.println("metadata " + sentence(entry)));
-        System.out.println(summary(diff, same));
+        config.forEach(entry -> Terminal.line("config " + sentence(entry)));
+        diff.metadata().forEach(entry -> Terminal.line("metadata " + sentence(entry)));
+        Terminal.line(summary(diff, same));
     }
 
     private static void row(TextTable table, TensorDiff tensor) {

@@ -44,8 +44,8 @@ final class ExportAdapterCommand implements Callable<Integer> {
             BoundAdapter bound = new Binding(checkpoint).bind(Adapters.read(path), false);
             OnnxAdapter adapter = OnnxAdapter.of(bound, Model.of(checkpoint, bound)::leaf);
             adapter.write(out);
-            System.out.printf(
-                    "%s: %s, %d tensors, in %.1f s%n",
+            Terminal.line(
+                    "%s: %s, %d tensors, in %.1f s",
                     out, new Bytes(Files.size(out)), adapter.parameters().size(), (System.nanoTime() - start) / 1e9);
         }
         return 0;

@@ -133,8 +133,8 @@ final class ExportOnnxCommand implements Callable<Integer> {
         boolean inputs = !adapterInputs.isEmpty() || !targets.isEmpty();
         OnnxExport.Weights weights = selfContained ? OnnxExport.Weights.OWN : OnnxExport.Weights.LINKED;
         OnnxExport exported = OnnxExport.run(model, out, new OnnxExport.Options(weights, precision, inputs, past));
-        System.out.printf(
-                "%s: %s, %s, opset %d, %d nodes%s, with %s of weights %s, in %.1f s%n",
+        Terminal.line(
+                "%s: %s, %s, opset %d, %d nodes%s, with %s of weights %s, in %.1f s",
                 out,
                 new Bytes(Files.size(out)),
                 precision,

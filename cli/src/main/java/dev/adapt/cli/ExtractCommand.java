@@ -75,7 +75,11 @@ final class ExtractCommand implements Callable<Integer> {
         try (Checkpoint tuned = Checkpoints.open(from);
                 Checkpoint original = Checkpoints.open(base)) {
             Extraction.Result result = extraction.extract(tuned, original, out);
-            System.out.print(json ? asJson(result).toPrettyString() + "\n" : text(result));
+            if (json) {
+                Terminal.json(asJson(result));
+            } else {
+                Terminal.lines(text(result));
+            }
         }
         return 0;
     }
@@ -97,7 +101,7 @@ final class ExtractCommand implements Callable<Integer> {
         text.append(table);
         if (!result.saved().isEmpty()) {
             text.append("\nheld whole: ")
-                    .append(String.join(", ", result.saved()))
+                    .append(Printable.message(String.join(", ", result.saved())))
                     .append('\n');
         }
         if (!result.leftOut().isEmpty()) {
@@ -115,7 +119,10 @@ final class ExtractCommand implements Callable<Integer> {
         text.append('\n').append(ConvertCommand.rounding(result.rounding()));
         text.append(String.format(
                 "%s: %d layers, %s of tensors; %d layers are the same in both%n",
-                out, result.layers().size(), new Bytes(result.bytes()), result.unchanged()));
+                Printable.message(out.toString()),
+                result.layers().size(),
+                new Bytes(result.bytes()),
+                result.unchanged()));
         return text.toString();
     }
 

@@ -2,13 +2,22 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.checkpoint.UnfinishedChangeException;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.AccessDeniedException;
+import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
+import java.nio.file.FileSystemLoopException;
+import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
+import java.nio.file.NotDirectoryException;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -23,36 +32,68 @@ record Failure(String sentence, int exitCode, boolean ours) {
     /** An option or argument that cannot be. */
     static final int BAD_USAGE = 2;
 
-    /** A file that cannot be read, written or believed. */
+    /** A file that cannot be read, written or believed; or a machine with too little memory or disk. */
     static final int BAD_INPUT = 3;
 
     /** A verification that found a difference. */
     static final int NOT_EQUAL = 4;
 
+    private static final String NO_SPACE = "No space left on device";
+
     static Failure of(Throwable thrown) {
         return switch (thrown) {
-            case UsageException e -> new Failure(message(e), BAD_USAGE, false);
-            case FormatException e -> new Failure(message(e), BAD_INPUT, false);
+            case UsageException e -> usage(message(e));
+            case FormatException e -> input(message(e));
             case UncheckedIOException e when e.getCause() != null -> of(e.getCause());
-            case NoSuchFileException e ->
-                new Failure(e.getFile() + ": " + or(e.getReason(), "no such file"), BAD_INPUT, false);
+            case UnfinishedChangeException e ->
+                input(e.getFile() + ": " + e.getReason() + "; wait if that merge still runs, else undo it with `adapt"
+                        + " recover " + e.getFile() + "` or start `adapt merge --in-place` again");
+            case CompletionException e when e.getCause() != null -> of(e.getCause());
+            case ExecutionException e when e.getCause() != null -> of(e.getCause());
             case DirectoryNotEmptyException e ->
-                new Failure(
-                        e.getFile() + ": the output folder is not empty; give a new one, or empty it",
-                        BAD_USAGE,
-                        false);
-            case FileAlreadyExistsException e ->
-                new Failure(e.getFile() + ": " + or(e.getReason(), "exists already"), BAD_USAGE, false);
-            case AccessDeniedException e -> new Failure(e.getFile() + ": permission denied", BAD_INPUT, false);
-            case FileSystemException e ->
-                new Failure(e.getFile() + ": " + or(e.getReason(), "cannot be read or written"), BAD_INPUT, false);
-            case IOException e -> new Failure(message(e), BAD_INPUT, false);
+                usage(e.getFile() + ": the output folder is not empty; give a new one, or empty it");
+            case FileAlreadyExistsException e -> usage(place(e) + ": " + or(e.getReason(), "exists already"));
+            case FileSystemException e -> input(place(e) + ": " + reason(e));
+            case InvalidPathException e -> input(e.getInput() + ": cannot be a file's name: " + e.getReason());
+            case CharacterCodingException e -> input("a text is not valid UTF-8 (" + message(e) + ")");
+            case EOFException e -> input("a file ends too early" + (e.getMessage() == null ? "" : ": " + message(e)));
+            case IOException e
+            when message(e).contains(NO_SPACE) ->
+                input("no space left on the disk that the output is written to; make room, or write elsewhere");
+            case IOException e -> input(message(e));
             case OutOfMemoryError e ->
-                new Failure(
-                        "out of memory (" + message(e) + "): give the JVM more with JAVA_TOOL_OPTIONS=-Xmx…",
-                        BAD_INPUT,
-                        false);
+                input("out of memory (" + message(e) + "): give the JVM more with JAVA_TOOL_OPTIONS=-Xmx…");
+            case InternalError e
+            when message(e).contains("unsafe memory access") ->
+                input("a file became shorter while it was read, or its disk failed: " + message(e));
             default -> new Failure("internal error: " + thrown + "; this is a bug in adapt", BUG, true);
+        };
+    }
+
+    private static Failure usage(String sentence) {
+        return new Failure(sentence, BAD_USAGE, false);
+    }
+
+    private static Failure input(String sentence) {
+        return new Failure(sentence, BAD_INPUT, false);
+    }
+
+    private static String place(FileSystemException e) {
+        String file = or(e.getFile(), "a file");
+        return e.getOtherFile() == null ? file : file + " to " + e.getOtherFile();
+    }
+
+    private static String reason(FileSystemException e) {
+        return switch (e) {
+            case NoSuchFileException _ -> or(e.getReason(), "no such file");
+            case AccessDeniedException _ -> or(e.getReason(), "permission denied");
+            case NotDirectoryException _ -> "is a file, expected a folder";
+            case FileSystemLoopException _ -> "symbolic links lead in a circle";
+            case AtomicMoveNotSupportedException _ -> "cannot be renamed: the two are in different file systems";
+            default ->
+                or(e.getReason(), "cannot be read or written").contains(NO_SPACE)
+                        ? "no space left on its disk"
+                        : or(e.getReason(), "cannot be read or written");
         };
     }
 

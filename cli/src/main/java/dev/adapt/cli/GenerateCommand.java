@@ -32,7 +32,9 @@ import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt generate}: a language model continues a text. */
 @Command(
@@ -121,9 +123,21 @@ final class GenerateCommand implements Callable<Integer> {
     @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
         check();
+        if (temperature == 0) {
+            new GivenOptions(spec)
+                    .refuse(
+                            "temperature 0 takes the best token and draws none, give --temperature X with it",
+                            "--top-k",
+                            "--top-p",
+                            "--seed");
+        }
         Sampler sampler = new Sampler(temperature, topK, topP, seed);
         Optional<ModelConfig> config = config();
         Optional<Tokens> tokens = config.map(Architecture::of).flatMap(Architecture::tokens);
@@ -138,10 +152,10 @@ final class GenerateCommand implements Callable<Integer> {
             long[] added = generate(generation, begin);
             long[] all = LongStream.concat(Arrays.stream(begin), Arrays.stream(added))
                     .toArray();
-            System.out.println(
-                    codec.isPresent()
+            Terminal.lines((codec.isPresent()
                             ? codec.get().decode(all)
-                            : Arrays.stream(all).mapToObj(Long::toString).collect(Collectors.joining(",")));
+                            : Arrays.stream(all).mapToObj(Long::toString).collect(Collectors.joining(",")))
+                    + "\n");
         } finally {
             codec.ifPresent(TextCodec::close);
         }
@@ -219,7 +233,7 @@ final class GenerateCommand implements Callable<Integer> {
                     "the prompt has " + used + " tokens, and the model reads texts of " + longest + " at most");
         }
         if (most > longest - used) {
-            System.err.println("the model reads texts of " + longest + " tokens at most: at most " + (longest - used)
+            Terminal.progress("the model reads texts of " + longest + " tokens at most: at most " + (longest - used)
                     + " are added");
         }
         return Math.min(most, longest - used);
@@ -251,14 +265,14 @@ final class GenerateCommand implements Callable<Integer> {
         long[] added = generation.run(decoder, begin, token -> times.add(System.nanoTime()));
         long[] at = times.build().toArray();
         if (at.length > 1) {
-            System.err.printf(
+            Terminal.progress(String.format(
                     Locale.ROOT,
-                    "%s, %s cache: %d tokens of prompt and the first new one in %.0f ms, then %.1f tokens/s%n",
+                    "%s, %s cache: %d tokens of prompt and the first new one in %.0f ms, then %.1f tokens/s",
                     engine,
                     noCache ? "without" : "with",
                     begin.length,
                     (at[0] - start) / 1e6,
-                    (at.length - 1) * 1e9 / (at[at.length - 1] - at[0]));
+                    (at.length - 1) * 1e9 / (at[at.length - 1] - at[0])));
         }
         return added;
     }

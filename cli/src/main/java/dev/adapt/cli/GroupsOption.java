@@ -2,7 +2,7 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Lors;
-import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.method.Target;
 import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Option;

@@ -40,8 +40,8 @@ final class ImportOnnxCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         long start = System.nanoTime();
         OnnxImport imported = OnnxImport.run(model, tokenizer, out);
-        System.out.printf(
-                "%s: %s with %d layers, %d tensors, %s%s, in %.1f s%n",
+        Terminal.line(
+                "%s: %s with %d layers, %d tensors, %s%s, in %.1f s",
                 out,
                 imported.config().modelType(),
                 imported.config().document().positive("num_hidden_layers"),

@@ -4,15 +4,14 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterConfig;
 import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.onnx.OnnxAdapter;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import java.io.IOException;
-import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -21,8 +20,10 @@ import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt inspect}: what a safetensors file, a checkpoint or an adapter holds. */
 @Command(
@@ -50,28 +51,45 @@ final class InspectCommand implements Callable<Integer> {
     @Option(names = "--json", description = "print JSON")
     private boolean json;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
         if (OnnxAdapter.isNamed(path)) {
+            requireNoBase("is an .onnx_adapter file, which holds its layers' widths");
             OnnxAdapter adapter = OnnxAdapter.read(path);
-            System.out.println(json ? asJson(adapter).toPrettyString() : asText(adapter));
+            if (json) {
+                Terminal.json(asJson(adapter));
+            } else {
+                Terminal.lines(asText(adapter));
+            }
             return 0;
         }
         boolean adapter = Files.exists(path.resolve(AdapterConfig.FILE));
         List<Path> tree = Adapter.within(path);
         if (!adapter && !tree.isEmpty()) {
+            requireNoBase("is a tree of folders, not one adapter");
             printTree(tree);
             return 0;
+        }
+        if (!adapter) {
+            requireNoBase("is not an adapter folder");
         }
         try (Checkpoint checkpoint = Checkpoints.open(adapter ? path.resolve(Adapter.FILE) : path)) {
             Optional<AdapterSize> size = adapter ? Optional.of(sizeOfAdapter()) : Optional.empty();
             if (json) {
-                System.out.println(asJson(checkpoint, size).toPrettyString());
+                Terminal.json(asJson(checkpoint, size));
             } else {
-                print(checkpoint, size, System.out);
+                print(checkpoint, size);
             }
         }
         return 0;
+    }
+
+    private void requireNoBase(String why) {
+        new GivenOptions(spec).refuse(path + " " + why, "--base");
     }
 
     private String asText(OnnxAdapter adapter) {
@@ -82,7 +100,7 @@ final class InspectCommand implements Callable<Integer> {
                         "F32",
                         tensor.shape(),
                         new Bytes(4 * tensor.shape().elements())));
-        return table + "\n" + adapter.parameters().size() + " tensors, " + new Bytes(adapter.bytes());
+        return table + "\n" + adapter.parameters().size() + " tensors, " + new Bytes(adapter.bytes()) + "\n";
     }
 
     private ObjectNode asJson(OnnxAdapter adapter) {
@@ -115,7 +133,11 @@ final class InspectCommand implements Callable<Integer> {
                     new Bytes(size.bytes()));
             describe(size, nodes.addObject().put("path", folder.toString()));
         }
-        System.out.print(json ? nodes.toPrettyString() + "\n" : table.toString());
+        if (json) {
+            Terminal.json(nodes);
+        } else {
+            Terminal.lines(table.toString());
+        }
     }
 
     private AdapterSize sizeOfAdapter() throws IOException {
@@ -136,13 +158,13 @@ final class InspectCommand implements Callable<Integer> {
         }
     }
 
-    private void print(Checkpoint checkpoint, Optional<AdapterSize> size, PrintStream out) {
-        size.ifPresent(own -> printAdapter(own, out));
+    private void print(Checkpoint checkpoint, Optional<AdapterSize> size) {
+        size.ifPresent(own -> printAdapter(own));
         if (size.isEmpty()) {
             checkpoint
                     .config()
                     .flatMap(config -> config.string("model_type"))
-                    .ifPresent(type -> out.println(type + " checkpoint " + path + "\n"));
+                    .ifPresent(type -> Terminal.lines(Printable.message(type + " checkpoint " + path) + "\n\n"));
         }
         TextTable table = new TextTable("tensor", "dtype", "shape", "size");
         for (TensorView tensor : checkpoint.tensors().values()) {
@@ -152,15 +174,14 @@ final class InspectCommand implements Callable<Integer> {
                     tensor.shape(),
                     new Bytes(tensor.info().bytes()));
         }
-        out.print(table);
-        out.println();
+        Terminal.table(table);
         for (SafetensorsFile file : checkpoint.files()) {
             new TreeMap<>(file.metadata())
                     .forEach((key, value) ->
-                            out.println(file.path().getFileName() + " metadata " + key + " = " + value));
+                            Terminal.line(file.path().getFileName() + " metadata " + key + " = " + value));
         }
-        out.printf(
-                "%d tensors, %,d elements, %s in %d file%s%n",
+        Terminal.line(
+                "%d tensors, %,d elements, %s in %d file%s",
                 checkpoint.tensors().size(),
                 elements(checkpoint),
                 new Bytes(bytes(checkpoint)),
@@ -168,7 +189,7 @@ final class InspectCommand implements Callable<Integer> {
                 checkpoint.files().size() == 1 ? "" : "s");
     }
 
-    private void printAdapter(AdapterSize size, PrintStream out) {
+    private void printAdapter(AdapterSize size) {
         TextTable table = new TextTable("adapter", path.toString())
                 .row("method", size.method())
                 .row("rank", size.ranks())
@@ -185,7 +206,7 @@ final class InspectCommand implements Callable<Integer> {
                     String.format(
                             "%,d parameters, %s in float32; in stacks %.1f %% of that",
                             plain, new Bytes(4 * plain), 100.0 * size.trained() / plain));
-            out.println(table);
+            Terminal.table(table);
             return;
         }
         size.loraParameters()
@@ -196,7 +217,7 @@ final class InspectCommand implements Callable<Integer> {
                         () -> table.row(
                                 "LoRA of that rank",
                                 "unknown: the file does not tell the layers' widths; give --base"));
-        out.println(table);
+        Terminal.table(table);
     }
 
     private ObjectNode asJson(Checkpoint checkpoint, Optional<AdapterSize> size) {

@@ -4,10 +4,11 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Untrained;
-import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.PatchJournal;
+import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Expansion;
 import dev.adapt.formats.model.WholeModel;
@@ -27,8 +28,10 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt merge}: a base with the updates of adapters in its weights. */
 @Command(
@@ -50,6 +53,9 @@ import picocli.CommandLine.Parameters;
             "          adapt merge one two three --into base --each --out-dir merged"
         })
 final class MergeCommand implements Callable<Integer> {
+    /** Below this a model becomes a file for each tensor. */
+    private static final Bytes SMALLEST_SHARD = new Bytes(1_000_000);
+
     @Parameters(paramLabel = "ADAPTER", arity = "1..*", description = "adapter folder, ours or PEFT's")
     private List<Path> folders = List.of();
 
@@ -85,8 +91,8 @@ final class MergeCommand implements Callable<Integer> {
             names = "--in-place",
             description =
                     "write only the tensors that change: into BASE's own files, or, with --out, into a copy that shares"
-                            + " BASE's blocks, where the file system can do that. A merge into BASE that is killed is taken back by"
-                            + " the next adapt that opens BASE")
+                            + " BASE's blocks, where the file system can do that. A merge into BASE that is killed is undone by"
+                            + " `adapt recover BASE`, or by the next merge into it")
     private boolean inPlace;
 
     @Option(
@@ -129,6 +135,10 @@ final class MergeCommand implements Callable<Integer> {
 
     private boolean untrained;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
         Optional<Path> whole = whole();
@@ -144,6 +154,15 @@ final class MergeCommand implements Callable<Integer> {
     }
 
     private int mergeInto(Path folder, Merger.Settings settings, long start) throws IOException {
+        if (intoBase() && !dryRun) {
+            // locked before anything of it is read: what is checked is what is changed
+            try (PatchJournal journal = PatchJournal.begin(folder);
+                    Checkpoint base = Checkpoints.open(journal);
+                    OpenAdapters opened = OpenAdapters.open(folders)) {
+                mergeInPlace(journal, new Merger(base, adapters(base, opened), settings), settings, start);
+                return report(settings);
+            }
+        }
         try (Checkpoint base = Checkpoints.open(folder);
                 OpenAdapters opened = OpenAdapters.open(folders)) {
             return merge(base, adapters(base, opened), settings, start);
@@ -162,8 +181,9 @@ final class MergeCommand implements Callable<Integer> {
                     + " is a decoder of queries, which is folded and not added to; leave out --report, --max-shard-size"
                     + " and --dry-run");
         }
+        new GivenOptions(spec).refuse("a decoder is folded in one thread, and flushed", "--threads", "--no-fsync");
         LorsMerge merged = LorsMerge.run(folder, plain);
-        System.out.printf(Locale.ROOT, "%s: %,d parameters of %,d with LORS%n", plain, merged.after(), merged.before());
+        Terminal.line("%s: %,d parameters of %,d with LORS", plain, merged.after(), merged.before());
         return 0;
     }
 
@@ -207,11 +227,6 @@ final class MergeCommand implements Callable<Integer> {
                     base.files().getFirst(), mergers.stream().map(Merger::plan).toList(), threads));
             return 0;
         }
-        if (intoBase()) {
-            mergeInPlace(mergers.getFirst(), settings, start);
-            warnOfLoss(mergers.getFirst());
-            return report(settings);
-        }
         long bytes = mergers.stream().mapToLong(merger -> merger.plan().bytes()).sum();
         Optional<Merger.UndoSize> undone;
         try (MergeProgress _ = MergeProgress.show(settings.written(), bytes)) {
@@ -231,20 +246,17 @@ final class MergeCommand implements Callable<Integer> {
         return inPlace && out.isEmpty();
     }
 
-    private void mergeInPlace(Merger merger, Merger.Settings settings, long start) throws IOException {
+    private void mergeInPlace(PatchJournal journal, Merger merger, Merger.Settings settings, long start)
+            throws IOException {
         long bytes = merger.bytesInPlace();
         try (MergeProgress _ = MergeProgress.show(settings.written(), bytes)) {
-            merger.mergeInPlace();
+            merger.mergeInPlace(journal);
         }
+        warnOfLoss(merger);
         double seconds = (System.nanoTime() - start) / 1e9;
-        System.out.printf(
-                Locale.ROOT,
-                "%s: changed in place, %d tensors adapted, %d from the adapter, %s in %.2f s%n",
-                into.orElseThrow(),
-                merger.plan().adapted(),
-                merger.plan().replaced(),
-                new Bytes(bytes),
-                seconds);
+        Terminal.line(
+                "%s: changed in place, %d tensors adapted, %d from the adapter, %s in %.2f s",
+                into.orElseThrow(), merger.plan().adapted(), merger.plan().replaced(), new Bytes(bytes), seconds);
     }
 
     private int report(Merger.Settings settings) throws IOException {
@@ -252,7 +264,7 @@ final class MergeCommand implements Callable<Integer> {
             MergeReport written =
                     new MergeReport(settings.statistics().orElseThrow().tensors());
             written.write(report.get());
-            System.out.println(report.get() + ": " + written.summary());
+            Terminal.lines(Printable.message(report.get().toString()) + ": " + written.summary() + "\n");
         }
         return 0;
     }
@@ -311,13 +323,21 @@ final class MergeCommand implements Callable<Integer> {
             settings = settings.undo(undo.get());
         }
         if (maxShardSize.isPresent()) {
-            settings = settings.maxShardBytes(
-                    Bytes.parse("--max-shard-size", maxShardSize.get()).count());
+            settings = settings.maxShardBytes(maxShardBytes(maxShardSize.get()));
         }
         if (inPlace && out.isPresent()) {
             settings = settings.sharingBlocks();
         }
         return report.isPresent() ? settings.statistics(new Statistics()) : settings;
+    }
+
+    private static long maxShardBytes(String text) {
+        Bytes size = Bytes.parse("--max-shard-size", text);
+        if (size.count() < SMALLEST_SHARD.count()) {
+            throw new UsageException(
+                    "--max-shard-size: expected at least " + SMALLEST_SHARD + ", such as 5GB or 500MB, found " + text);
+        }
+        return size.count();
     }
 
     private List<MergePlan.Weighted> adapters(Checkpoint base, OpenAdapters opened) throws IOException {
@@ -326,14 +346,14 @@ final class MergeCommand implements Callable<Integer> {
         for (int i = 0; i < folders.size(); i++) {
             Adapter adapter = rounded(opened.get(i));
             if (!force && !adapter.recordsBase()) {
-                System.err.println("adapt: note: " + folders.get(i) + " does not record the base it was trained on; "
-                        + base.path() + " is taken on trust");
+                Terminal.note(folders.get(i) + " does not record the base it was trained on; " + base.path()
+                        + " is taken on trust");
             }
             double weight = weights.isEmpty() ? 1 : weights.get(i);
             BoundAdapter bound = binding.bind(adapter, force);
             if (Untrained.is(bound)) {
                 untrained = true;
-                System.err.println("adapt: note: the update of " + folders.get(i)
+                Terminal.note("the update of " + folders.get(i)
                         + " is zero everywhere, as before training: the adapted weights stay the base's");
             }
             adapters.add(new MergePlan.Weighted(bound, weight));
@@ -343,16 +363,15 @@ final class MergeCommand implements Callable<Integer> {
 
     private static void print(BaseChange change) {
         change.vocabulary().ifPresent(words -> {
-            System.out.println("config.json: vocab_size is now " + words
+            Terminal.line("config.json: vocab_size is now " + words
                     + (change.tokenizer().isPresent() ? ", and the tokenizer is the adapter's" : ""));
             if (change.tokenizer().isEmpty()) {
-                System.err.println(
-                        "adapt: note: the adapter's folder holds no tokenizer; the base's is copied, which does"
-                                + " not know a vocabulary of " + words);
+                Terminal.note("the adapter's folder holds no tokenizer; the base's is copied, which does not know a"
+                        + " vocabulary of " + words);
             }
         });
         if (change.unties()) {
-            System.out.println("output head untied from the input embeddings: both are written, and config.json says"
+            Terminal.line("output head untied from the input embeddings: both are written, and config.json says"
                     + " tie_word_embeddings false");
         }
     }
@@ -361,11 +380,11 @@ final class MergeCommand implements Callable<Integer> {
     private void warnOfLoss(Merger merger) {
         double share = merger.lost().share();
         if (share > 0.5 && !untrained) {
-            System.err.printf(
+            Terminal.note(String.format(
                     Locale.ROOT,
-                    "adapt: note: about %.0f %% of the elements of adapted weights did not change: the update is zero there"
-                            + " or too small for the base's dtype; --report tells which (a base in f32 keeps them)%n",
-                    100 * share);
+                    "about %.0f %% of the elements of adapted weights did not change: the update is zero there or too small"
+                            + " for the base's dtype; --report tells which (a base in f32 keeps them)",
+                    100 * share));
         }
     }
 
@@ -381,22 +400,15 @@ final class MergeCommand implements Callable<Integer> {
     }
 
     private static void print(Path out, MergePlan plan, long bytes, double seconds) {
-        System.out.printf(
-                Locale.ROOT,
-                "%s: %d tensors adapted, %d from the adapter, %d copied, %s in %.2f s (%s/s)%n",
-                out,
-                plan.adapted(),
-                plan.replaced(),
-                plan.copied(),
-                new Bytes(plan.bytes()),
-                seconds,
-                new Bytes((long) (bytes / seconds)));
+        Terminal.line(
+                "%s: %d tensors adapted, %d from the adapter, %d copied, %s in %.2f s (%s/s)",
+                out, plan.adapted(), plan.replaced(), plan.copied(), new Bytes(plan.bytes()), seconds, new Bytes((long)
+                        (bytes / seconds)));
     }
 
     private void print(Merger.UndoSize size) {
-        System.out.printf(
-                Locale.ROOT,
-                "%s: %s, %.1f%% of the %s of the touched tensors%n",
+        Terminal.line(
+                "%s: %s, %.1f%% of the %s of the touched tensors",
                 undo.orElseThrow(),
                 new Bytes(size.file()),
                 100.0 * size.file() / Math.max(1, size.tensors()),
@@ -404,10 +416,9 @@ final class MergeCommand implements Callable<Integer> {
     }
 
     private void print(Estimate estimate) {
-        System.out.printf(
-                Locale.ROOT,
+        Terminal.line(
                 "expected: about %.1f s on %d threads (measured: %s reads at %s/s; taken for granted: it writes as fast, and"
-                        + " %.0f G multiply-adds a second on each)%n",
+                        + " %.0f G multiply-adds a second on each)",
                 estimate.seconds(),
                 threads,
                 into.orElse(folders.getFirst()),
@@ -417,9 +428,9 @@ final class MergeCommand implements Callable<Integer> {
 
     private static void print(MergePlan plan) {
         for (MergePlan.Output output : plan.outputs()) {
-            System.out.println(output.name() + ", " + new Bytes(output.header().fileBytes()));
+            Terminal.line(output.name() + ", " + new Bytes(output.header().fileBytes()));
             for (MergePlan.Task task : output.tasks()) {
-                System.out.println("  "
+                Terminal.line("  "
                         + switch (task) {
                             case MergePlan.Task.Copy copy ->
                                 "copy    " + copy.tensors() + " tensors, " + new Bytes(copy.bytes());

@@ -1,7 +1,5 @@
 package dev.adapt.cli;
 
-import java.io.Console;
-import java.io.PrintStream;
 import java.util.Locale;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.LongAdder;
@@ -11,8 +9,7 @@ final class MergeProgress implements AutoCloseable {
     private static final int BAR = 24;
     private static final long REDRAW_MILLIS = 100;
 
-    private final AtomicBoolean open = new AtomicBoolean(isTerminal());
-    private final PrintStream err = System.err;
+    private final AtomicBoolean open = new AtomicBoolean(Terminal.isWatched());
 
     private MergeProgress() {}
 
@@ -25,12 +22,6 @@ final class MergeProgress implements AutoCloseable {
         return progress;
     }
 
-    @SuppressWarnings("SystemConsoleNull") // JDK 25 went back to null where there is no terminal
-    private static boolean isTerminal() {
-        Console console = System.console();
-        return console != null && console.isTerminal();
-    }
-
     private void draw(LongAdder written, long total) {
         long start = System.nanoTime();
         try {
@@ -38,8 +29,7 @@ final class MergeProgress implements AutoCloseable {
                 Thread.sleep(REDRAW_MILLIS);
                 synchronized (this) {
                     if (open.get()) {
-                        err.print("\r" + line(written.sum(), total, (System.nanoTime() - start) / 1e9) + "\u001b[K");
-                        err.flush();
+                        Terminal.redraw(line(written.sum(), total, (System.nanoTime() - start) / 1e9));
                     }
                 }
             }
@@ -63,8 +53,7 @@ final class MergeProgress implements AutoCloseable {
     @Override
     public synchronized void close() {
         if (open.getAndSet(false)) {
-            err.print("\r\u001b[K");
-            err.flush();
+            Terminal.redraw("");
         }
     }
 }

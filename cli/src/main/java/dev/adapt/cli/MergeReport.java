@@ -59,8 +59,8 @@ record MergeReport(List<Statistics.Tensor> tensors) {
         tensors.stream()
                 .max(byLost)
                 .filter(worst -> worst.lost() > 0)
-                .ifPresent(worst -> text.append(
-                        String.format(Locale.ROOT, "%n  most in %s: %.2f%%", worst.name(), 100 * lostShare(worst))));
+                .ifPresent(worst -> text.append(String.format(
+                        Locale.ROOT, "%n  most in %s: %.2f%%", Printable.name(worst.name()), 100 * lostShare(worst))));
         return text.toString();
     }
 

@@ -1,12 +1,12 @@
 package dev.adapt.cli;
 
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.AdapterMethod;
-import dev.adapt.formats.adapter.CondLora;
-import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Lors;
-import dev.adapt.formats.adapter.Projection;
-import dev.adapt.formats.adapter.Vera;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.method.lowrank.Vera;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;

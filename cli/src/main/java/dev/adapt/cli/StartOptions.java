@@ -2,11 +2,11 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.FromScratch;
 import dev.adapt.formats.model.WholeModel;
@@ -73,7 +73,7 @@ final class StartOptions {
                 whole.orElseThrow().write(pending.path(), folder);
                 pending.commit();
             }
-            System.out.println("Model in stacks in " + out);
+            Terminal.line("Model in stacks in " + out);
         }
     }
 
@@ -172,7 +172,7 @@ final class StartOptions {
             List<String> names = names(model, targets);
             GroupsOption.requireFit(method, Binding.targets(model, names));
             Decomposition decomposition = Decomposition.of(checkpoint, method, names);
-            System.out.print(new DecompositionReport(decomposition).text());
+            Terminal.lines(new DecompositionReport(decomposition).text());
             return new Start(folder, method, Optional.of(decomposition.whole()), Optional.of(decomposition), true);
         }
     }

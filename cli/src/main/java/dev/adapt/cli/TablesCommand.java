@@ -4,8 +4,8 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.adapter.AdapterSize;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -61,9 +61,9 @@ final class TablesCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        System.out.println(vera());
-        System.out.println(condLora());
-        System.out.println(LorsTable.table());
+        Terminal.lines(vera() + "\n");
+        Terminal.lines(condLora() + "\n");
+        Terminal.lines(LorsTable.table() + "\n");
         return 0;
     }
 

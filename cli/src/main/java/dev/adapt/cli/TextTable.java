@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Pattern;
 
-/** Rows of text in aligned columns: numbers to the right, words to the left, two spaces between. */
+/** Rows of text in aligned columns: numbers to the right, words to the left, two spaces between. Cells are {@link Printable} names. */
 final class TextTable {
     private static final Pattern NUMBER = Pattern.compile("[-+]?[\\d.,]+(e[-+]?\\d+)?( ?([KMGT]?B|s|ms|%))?|–");
 
@@ -17,7 +17,7 @@ final class TextTable {
     TextTable row(Object... cells) {
         List<String> row = new ArrayList<>();
         for (Object cell : cells) {
-            row.add(cell.toString());
+            row.add(Printable.name(cell.toString()));
         }
         rows.add(row);
         return this;

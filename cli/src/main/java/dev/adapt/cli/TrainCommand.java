@@ -1,13 +1,13 @@
 package dev.adapt.cli;
 
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.AdapterMethod;
-import dev.adapt.formats.adapter.CondLora;
-import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Lors;
-import dev.adapt.formats.adapter.Projection;
-import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.train.CausalLm;
 import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
@@ -30,7 +30,9 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt train}: an adapter from a base and a data file. */
 @Command(
@@ -41,7 +43,7 @@ import picocli.CommandLine.Option;
                     + " and summary.json.",
             "--method lors trains a whole model whose layers share weights, --method full a plain one: --from-scratch, from"
                     + " --base, or, for lors, from a checkpoint that it decomposes (--into).",
-            "Ctrl-C keeps the best epoch so far."
+            "Ctrl-C keeps the best epoch so far (exit code 130), and so does a run that diverges (exit code 2)."
         },
         footer = {
             "",
@@ -53,6 +55,24 @@ import picocli.CommandLine.Option;
 final class TrainCommand implements Callable<Integer> {
     /** The exit code of a process that Ctrl-C ended, by convention of shells. */
     private static final int INTERRUPTED = 130;
+
+    private static final List<String> COLUMNS = List.of("--text-column", "--label-column", "--header");
+
+    /** What a model is trained with, and a decomposition alone is not. */
+    private static final List<String> TRAINING = List.of(
+            "--task",
+            "--pooling",
+            "--epochs",
+            "--batch-size",
+            "--lr",
+            "--head-lr",
+            "--weight-decay",
+            "--warmup",
+            "--clip",
+            "--max-length",
+            "--metric",
+            "--seed",
+            "--device");
 
     /** The head begins at random, and learns faster than LoRA's factors need to. */
     static final double HEAD_LEARNING_RATE = 2e-3;
@@ -245,8 +265,13 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
+        requireUsed(new GivenOptions(spec));
         StartOptions.Start from = start.resolve(method, options, targets, seed);
         if (data.isEmpty() && eval.isEmpty() && from.decomposition().isPresent()) {
             from.write(out);
@@ -259,6 +284,27 @@ final class TrainCommand implements Callable<Integer> {
         return train(config(from));
     }
 
+    /** Refuses what the method, the task or a decomposition without training would ignore. */
+    private void requireUsed(GivenOptions given) {
+        if (method != Method.VERA) {
+            given.refuse("only vera has a projection that a seed draws", "--projection-key", "--save-projection");
+        }
+        if (method.isWhole()) {
+            given.refuse("all of the model is trained with --lr, its head included", "--head-lr");
+        }
+        if (kind == Kind.IMAGE_CLASSIFICATION) {
+            given.refuse("images have no columns and no tokens", COLUMNS.toArray(String[]::new));
+            given.refuse("images have no columns and no tokens", "--max-length");
+        }
+        if (kind == Kind.CAUSAL_LM) {
+            given.refuse("a language model is trained without a new head", "--head-lr", "--pooling");
+        }
+        if (method == Method.LORS && data.isEmpty() && eval.isEmpty()) {
+            given.refuse("nothing is trained without --data and --eval", TRAINING.toArray(String[]::new));
+            given.refuse("nothing is trained without --data and --eval", COLUMNS.toArray(String[]::new));
+        }
+    }
+
     private int train(TrainConfig config) throws IOException {
         AtomicBoolean stop = new AtomicBoolean();
         CountDownLatch finished = new CountDownLatch(1);
@@ -267,11 +313,20 @@ final class TrainCommand implements Callable<Integer> {
             awaitQuietly(finished);
         });
         Runtime.getRuntime().addShutdownHook(onInterrupt);
-        TrainProgress progress = new TrainProgress(System.err);
+        TrainProgress progress = new TrainProgress();
         try {
-            TrainResult result = Trainer.train(config, progress, stop::get);
+            Optional<TrainResult> trained = Trainer.train(config, progress, stop::get);
             progress.endLine();
+            if (trained.isEmpty()) {
+                System.out.println("Stopped before the first step; nothing was written.");
+                return INTERRUPTED;
+            }
+            TrainResult result = trained.get();
             report(config, result);
+            if (result.diverged().isPresent()) {
+                throw new UsageException(result.diverged().get().text() + "; the best epoch so far, " + result.best()
+                        + ", is in " + result.out() + "; to train on, lower --lr (now " + config.learningRate() + ")");
+            }
             return result.stopped() ? INTERRUPTED : 0;
         } finally {
             progress.endLine();
@@ -343,25 +398,23 @@ final class TrainCommand implements Callable<Integer> {
     private void report(TrainConfig config, TrainResult result) {
         String what = config.whole().isPresent() ? "model" : "adapter";
         if (result.stopped()) {
-            System.out.println(
+            Terminal.line(
                     result.best() == 0
                             ? "Stopped before the first epoch's end; the " + what + " as it stood is in " + result.out()
                             : "Stopped; the best " + what + " so far, of epoch " + result.best() + ", is in "
                                     + result.out());
         } else {
-            System.out.println((what.equals("model") ? "Model" : "Adapter") + " of epoch " + result.best() + " in "
+            Terminal.line((what.equals("model") ? "Model" : "Adapter") + " of epoch " + result.best() + " in "
                     + result.out());
         }
         if (result.best() > 0) {
             Metric chosenBy = result.chosenBy();
-            System.out.printf(
-                    Locale.ROOT,
-                    "%s%n",
+            Terminal.line(
+                    "%s",
                     result.kept().text(chosenBy, result.scores().getFirst().of(chosenBy)));
         }
-        System.out.printf(
-                Locale.ROOT,
-                "%s  %s  %.1f examples/s  %.0f s on %s%n",
+        Terminal.line(
+                "%s  %s  %.1f examples/s  %.0f s on %s",
                 parameters(config, result),
                 new Bytes(result.adapterBytes()),
                 result.examplesPerSecond(),

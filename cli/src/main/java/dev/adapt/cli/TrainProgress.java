@@ -2,8 +2,6 @@ package dev.adapt.cli;
 
 import dev.adapt.train.Progress;
 import dev.adapt.train.Scores;
-import java.io.Console;
-import java.io.PrintStream;
 import java.util.Locale;
 
 /** A training run on standard error: a bar that redraws itself on a terminal, else a line now and then. */
@@ -12,28 +10,20 @@ final class TrainProgress implements Progress {
     private static final long REDRAW_NANOS = 100_000_000;
     private static final long LINE_NANOS = 10_000_000_000L;
 
-    private final PrintStream err;
-    private final boolean terminal = isTerminal();
+    private final boolean terminal = Terminal.isWatched();
     private double smoothed = Double.NaN;
     private long drawn;
     private boolean open;
 
-    TrainProgress(PrintStream err) {
-        this.err = err;
+    TrainProgress() {
         this.drawn = System.nanoTime();
-    }
-
-    @SuppressWarnings("SystemConsoleNull") // JDK 25 went back to null where there is no terminal
-    private static boolean isTerminal() {
-        Console console = System.console();
-        return console != null && console.isTerminal();
     }
 
     @Override
     public void started(Start start) {
-        err.printf(
+        Terminal.progress(String.format(
                 Locale.ROOT,
-                "%,d training and %,d dev examples, %,d steps, %,d %sparameters, on %s%n",
+                "%,d training and %,d dev examples, %,d steps, %,d %sparameters, on %s",
                 start.trainExamples(),
                 start.evalExamples(),
                 start.steps(),
@@ -41,7 +31,7 @@ final class TrainProgress implements Progress {
                 start.headParameters() == 0
                         ? ""
                         : String.format(Locale.ROOT, "adapter and %,d head ", start.headParameters()),
-                start.device());
+                start.device()));
     }
 
     @Override
@@ -62,11 +52,10 @@ final class TrainProgress implements Progress {
                 smoothed,
                 step.examplesPerSecond());
         if (terminal) {
-            err.print("\r" + line + "\u001b[K");
-            err.flush();
+            Terminal.redraw(line);
             open = true;
         } else {
-            err.println(line);
+            Terminal.progress(line);
         }
     }
 
@@ -78,15 +67,15 @@ final class TrainProgress implements Progress {
     @Override
     public void evaluated(int epoch, Scores scores, boolean best) {
         endLine();
-        err.printf(
-                "%s: dev %s%s%n",
-                epoch == 0 ? "before training" : "epoch " + epoch, scores.text(), best ? "  (best so far)" : "");
+        Terminal.progress(String.format(
+                "%s: dev %s%s",
+                epoch == 0 ? "before training" : "epoch " + epoch, scores.text(), best ? "  (best so far)" : ""));
     }
 
     /** Ends the line that the bar stands on. */
     void endLine() {
         if (open) {
-            err.println();
+            Terminal.endRedrawn();
             open = false;
         }
     }

@@ -38,7 +38,7 @@ final class UnmergeCommand implements Callable<Integer> {
         try (Checkpoint merged = Checkpoints.open(mergedPath);
                 Unmerger unmerger = new Unmerger(merged, undo)) {
             unmerger.unmerge(out);
-            System.out.println(out + ": the base, " + unmerger.restored() + " tensors restored and checked");
+            Terminal.line(out + ": the base, " + unmerger.restored() + " tensors restored and checked");
         }
         return 0;
     }

@@ -28,9 +28,11 @@ import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 
@@ -86,6 +88,13 @@ final class Verification implements AutoCloseable {
         String output() {
             return model.architecture().outputName();
         }
+
+        /** The model's main output, and of the others those that an exported model gives too. */
+        List<String> outputs(Set<String> exported) {
+            return model.outputNames().stream()
+                    .filter(name -> name.equals(output()) || exported.contains(name))
+                    .toList();
+        }
     }
 
     private final Deque<Runnable> closers = new ArrayDeque<>();
@@ -117,8 +126,9 @@ final class Verification implements AutoCloseable {
                 : Optional.of(openOnnx(forms.onnx().get(), first.output(), settings.device()));
         boolean tokenTypes = onnx.isEmpty() || onnx.get().inputNames().contains("token_type_ids");
         Inputs inputs = inputs(first, settings, tokenTypes);
+        Set<String> outputs = onnx.map(OnnxRunner::outputNames).orElse(Set.of());
         for (Form form : models) {
-            runners.add(onDjl(form, settings.device()));
+            runners.add(onDjl(form, form.outputs(outputs), settings.device()));
         }
         if (onnx.isPresent()) {
             runners.add(
@@ -127,8 +137,10 @@ final class Verification implements AutoCloseable {
                             : onnx.get().runner());
         }
         if (settings.reference()) {
-            runners.add(
-                    new Runner("reference: " + first.name() + " (float64)", new ReferenceRunner(first.model())::run));
+            runners.add(new Runner(
+                    "reference: " + first.name() + " (float64)",
+                    first.outputs(outputs),
+                    new ReferenceRunner(first.model())::outputs));
         }
         progress.accept("running " + runners.size() + " forms on " + inputs.description());
         return Report.of(runners, inputs, settings.tolerance());
@@ -215,12 +227,13 @@ final class Verification implements AutoCloseable {
             return Inputs.random(config, settings.count(), settings.seed(), tokenTypes);
         }
         Texts texts = settings.texts().get();
-        Dataset data = Dataset.read(texts.file(), texts.columns());
+        Dataset data = Dataset.readTexts(texts.file(), texts.columns());
         int maxLength = Math.min(MAX_LENGTH, tokens.orElseThrow().longest());
         List<Map<String, Tensor>> batches =
                 TextInputs.of(data, first.path(), first.model().config(), settings.count(), BATCH, maxLength);
         int count = Math.min(settings.count(), data.examples().size());
-        return new Inputs("the first " + count + " texts of " + texts.file(), batches);
+        String description = "the first " + count + " texts of " + texts.file() + ", cut to " + maxLength + " tokens";
+        return Inputs.given(description, batches, tokens.orElseThrow());
     }
 
     private OnnxRunner openOnnx(Path path, String output, Devices device) throws IOException {
@@ -229,13 +242,17 @@ final class Verification implements AutoCloseable {
         return runner;
     }
 
-    private Runner onDjl(Form form, Devices device) {
+    private Runner onDjl(Form form, List<String> outputs, Devices device) {
         progress.accept("loading " + form.name() + " on DJL");
         DjlRunner runner = DjlRunner.open(form.model(), device);
         closers.push(runner::close);
         String provider = runner.device().startsWith("cpu") ? "CPU" : "CUDA";
         String name = form.model().adapter().isPresent() ? form.name() + ", unmerged" : form.name();
-        return new Runner(name + " (DJL, " + provider + ")", inputs -> DoubleTensor.of(runner.run(inputs)));
+        return new Runner(name + " (DJL, " + provider + ")", outputs, (inputs, wanted) -> {
+            Map<String, DoubleTensor> wide = new LinkedHashMap<>();
+            runner.outputs(inputs, wanted).forEach((output, values) -> wide.put(output, DoubleTensor.of(values)));
+            return wide;
+        });
     }
 
     @Override

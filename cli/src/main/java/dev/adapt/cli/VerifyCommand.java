@@ -12,7 +12,9 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt verify}: whether the forms of a model give the same. */
 @Command(
@@ -98,10 +100,20 @@ final class VerifyCommand implements Callable<Integer> {
     @Option(names = "--json", description = "print JSON")
     private boolean json;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
         if (inputs < 1) {
             throw new UsageException("--inputs: expected at least 1, found " + inputs);
+        }
+        GivenOptions given = new GivenOptions(spec);
+        if (data.isEmpty()) {
+            given.refuse("columns are those of --data, which is not given", "--text-column", "--label-column");
+        } else {
+            given.refuse("draws random tokens, and --data is given instead of these", "--seed");
         }
         require("--tolerance", tolerance);
         require("--tolerance-fp16", halfTolerance);
@@ -114,8 +126,12 @@ final class VerifyCommand implements Callable<Integer> {
                 device,
                 !noReference);
         Verification.Forms forms = new Verification.Forms(base, adapter, merged, onnx, onnxAdapter);
-        Report report = Verification.of(forms, settings, System.err::println);
-        System.out.println(json ? report.json() : report.text().stripTrailing());
+        Report report = Verification.of(forms, settings, Terminal::progress);
+        if (json) {
+            Terminal.json(report.json());
+        } else {
+            Terminal.report(report);
+        }
         return report.passed() ? 0 : Failure.NOT_EQUAL;
     }
 

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
@@ -17,6 +18,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 
@@ -30,9 +32,12 @@ public record JsonDocument(Path path, ObjectNode json) {
     // wait for
     private static final JsonFactory JSON = JsonFactory.builder()
             .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            // Python writes NaN and Infinity: read, they are refused by field
+            .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
             .build();
 
-    private static final String BYTE_ORDER_MARK = "\uFEFF";
+    /** A byte order mark as UTF-8 has it, which editors on Windows put before the text. */
+    private static final byte[] MARK = {(byte) 0xef, (byte) 0xbb, (byte) 0xbf};
 
     /**
      * Reads a file.
@@ -44,16 +49,20 @@ public record JsonDocument(Path path, ObjectNode json) {
     }
 
     /**
-     * Reads what a file holds.
+     * Reads what a file holds; a byte order mark before the text is passed over.
      *
-     * @throws FormatException if it is not one JSON object in UTF-8, with each key once
+     * @throws FormatException if it is not one JSON object in UTF-8, with each key once and only finite numbers
      */
     public static JsonDocument parse(Path path, byte[] bytes) {
-        try (JsonParser parser = JSON.createParser(decoded(bytes))) {
+        GitLfs.refusePointer(path, bytes);
+        try (JsonParser parser = JSON.createParser(StandardCharsets.UTF_8
+                .newDecoder()
+                .decode(ByteBuffer.wrap(withoutMark(bytes)))
+                .toString())) {
             if (parser.nextToken() != JsonToken.START_OBJECT) {
                 throw new FormatException(path, "must hold one JSON object");
             }
-            ObjectNode json = object(parser);
+            ObjectNode json = object(path, parser);
             if (parser.nextToken() != null) {
                 throw new FormatException(path, "is not valid JSON: something follows the object");
             }
@@ -67,41 +76,38 @@ public record JsonDocument(Path path, ObjectNode json) {
         }
     }
 
-    /** The text, without the byte order mark that editors on Windows put before it. */
-    private static String decoded(byte[] bytes) throws CharacterCodingException {
-        String text = StandardCharsets.UTF_8
-                .newDecoder()
-                .decode(ByteBuffer.wrap(bytes))
-                .toString();
-        return text.startsWith(BYTE_ORDER_MARK) ? text.substring(1) : text;
+    /** What a file holds, without the byte order mark that other readers of JSON refuse. */
+    public static byte[] withoutMark(byte[] bytes) {
+        boolean marked = bytes.length >= MARK.length && Arrays.equals(bytes, 0, MARK.length, MARK, 0, MARK.length);
+        return marked ? Arrays.copyOfRange(bytes, MARK.length, bytes.length) : bytes;
     }
 
-    private static ObjectNode object(JsonParser parser) throws IOException {
+    private static ObjectNode object(Path path, JsonParser parser) throws IOException {
         ObjectNode object = JsonNodeFactory.instance.objectNode();
         for (String field = parser.nextFieldName(); field != null; field = parser.nextFieldName()) {
-            object.set(field, value(parser, parser.nextToken()));
+            object.set(field, value(path, field, parser, parser.nextToken()));
         }
         return object;
     }
 
-    private static ArrayNode array(JsonParser parser) throws IOException {
+    private static ArrayNode array(Path path, String field, JsonParser parser) throws IOException {
         ArrayNode array = JsonNodeFactory.instance.arrayNode();
         for (JsonToken token = parser.nextToken(); token != JsonToken.END_ARRAY; token = parser.nextToken()) {
-            array.add(value(parser, token));
+            array.add(value(path, field, parser, token));
         }
         return array;
     }
 
-    private static JsonNode value(JsonParser parser, JsonToken token) throws IOException {
+    private static JsonNode value(Path path, String field, JsonParser parser, JsonToken token) throws IOException {
         JsonNodeFactory nodes = JsonNodeFactory.instance;
         return switch (token) {
-            case START_OBJECT -> object(parser);
-            case START_ARRAY -> array(parser);
+            case START_OBJECT -> object(path, parser);
+            case START_ARRAY -> array(path, field, parser);
             case VALUE_STRING -> nodes.textNode(parser.getText());
             case VALUE_TRUE -> nodes.booleanNode(true);
             case VALUE_FALSE -> nodes.booleanNode(false);
             case VALUE_NULL -> nodes.nullNode();
-            case VALUE_NUMBER_FLOAT -> nodes.numberNode(parser.getDoubleValue());
+            case VALUE_NUMBER_FLOAT -> nodes.numberNode(finite(path, field, parser));
             case VALUE_NUMBER_INT ->
                 switch (parser.getNumberType()) {
                     case INT -> nodes.numberNode(parser.getIntValue());
@@ -110,6 +116,14 @@ public record JsonDocument(Path path, ObjectNode json) {
                 };
             default -> throw new IllegalStateException("a parser of text gave " + token);
         };
+    }
+
+    private static double finite(Path path, String field, JsonParser parser) throws IOException {
+        double value = parser.getDoubleValue();
+        if (!Double.isFinite(value)) {
+            throw new FormatException(path, field, "expected a finite number, found " + parser.getText());
+        }
+        return value;
     }
 
     /** The object as indented text. */
@@ -159,9 +173,38 @@ public record JsonDocument(Path path, ObjectNode json) {
      * @throws FormatException if it is missing or something else
      */
     public int positive(String field) {
+        return positive(field, Integer.MAX_VALUE);
+    }
+
+    /**
+     * A positive whole number that a loop or an allocation follows.
+     *
+     * @param most the largest that is believed
+     * @throws FormatException if it is missing, larger, or something else
+     */
+    public int positive(String field, int most) {
         JsonNode node = json.get(field);
         if (node == null || !node.isIntegralNumber() || !node.canConvertToInt() || node.intValue() <= 0) {
             throw wrong(field, "a positive integer");
+        }
+        if (node.intValue() > most) {
+            throw wrong(field, "at most " + most);
+        }
+        return node.intValue();
+    }
+
+    /**
+     * A whole number, or what its absence means.
+     *
+     * @throws FormatException if it is something else, below {@code least} or above {@code most}
+     */
+    public int integer(String field, int otherwise, int least, int most) {
+        JsonNode node = json.get(field);
+        if (node == null || node.isNull()) {
+            return otherwise;
+        }
+        if (!node.isIntegralNumber() || !node.canConvertToInt() || node.intValue() < least || node.intValue() > most) {
+            throw wrong(field, "an integer from " + least + " to " + most);
         }
         return node.intValue();
     }
@@ -169,9 +212,10 @@ public record JsonDocument(Path path, ObjectNode json) {
     /**
      * A list of positive whole numbers.
      *
+     * @param most the largest that is believed
      * @throws FormatException if it is missing, has another length, or holds something else
      */
-    public List<Integer> positives(String field, int count) {
+    public List<Integer> positives(String field, int count, int most) {
         List<Integer> numbers = new ArrayList<>();
         for (JsonNode node : json.path(field)) {
             numbers.add(node.isIntegralNumber() && node.canConvertToInt() ? node.intValue() : 0);
@@ -180,6 +224,9 @@ public record JsonDocument(Path path, ObjectNode json) {
                 || numbers.size() != count
                 || numbers.stream().anyMatch(each -> each <= 0)) {
             throw wrong(field, "a list of " + count + " positive integers");
+        }
+        if (numbers.stream().anyMatch(each -> each > most)) {
+            throw wrong(field, "integers of at most " + most);
         }
         return numbers;
     }
@@ -197,9 +244,9 @@ public record JsonDocument(Path path, ObjectNode json) {
     }
 
     /**
-     * A number, or what its absence means.
+     * A number that float32 can hold, or what its absence means.
      *
-     * @throws FormatException if it is something else
+     * @throws FormatException if it is something else, or larger
      */
     public double number(String field, double otherwise) {
         JsonNode node = json.get(field);
@@ -208,6 +255,9 @@ public record JsonDocument(Path path, ObjectNode json) {
         }
         if (!node.isNumber()) {
             throw wrong(field, "a number");
+        }
+        if (!(Math.abs(node.doubleValue()) <= Float.MAX_VALUE)) {
+            throw wrong(field, "a number of at most 3.4e38, float32's largest");
         }
         return node.doubleValue();
     }

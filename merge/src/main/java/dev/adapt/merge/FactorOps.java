@@ -1,21 +1,20 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.graph.Activation;
-import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
-import java.util.Optional;
 
 /**
  * The interpreter that gives a merge its factors: float64, as {@link ReferenceOps} computes it, but slices and transposed
  * matrices stay where they are until they are read, and a product streams its left side. So a factor that is stored is
  * never held whole, and a method whose factors come from the frozen weight never holds that.
  */
-final class FactorOps implements Ops<Tensor> {
+final class FactorOps implements MatrixOps<Tensor> {
     /** Elements of a left side in memory at a time. */
     private static final int BLOCK = 1 << 16;
 
@@ -25,7 +24,7 @@ final class FactorOps implements Ops<Tensor> {
     private record Slice(Tensor source, int axis, long first, Shape shape) implements Tensor {
         @Override
         public float[] toFloats() {
-            return DoubleTensor.of(this).toFloats();
+            return all(this).toFloats();
         }
 
         @Override
@@ -55,7 +54,7 @@ final class FactorOps implements Ops<Tensor> {
 
         @Override
         public float[] toFloats() {
-            return DoubleTensor.of(this).toFloats();
+            return all(this).toFloats();
         }
 
         @Override
@@ -69,7 +68,13 @@ final class FactorOps implements Ops<Tensor> {
     }
 
     private static DoubleTensor wide(Tensor tensor) {
-        return DoubleTensor.of(tensor);
+        return tensor instanceof Slice || tensor instanceof Transposed ? all(tensor) : DoubleTensor.of(tensor);
+    }
+
+    private static DoubleTensor all(Tensor tensor) {
+        double[] values = new double[Math.toIntExact(tensor.shape().elements())];
+        tensor.read(0, values, 0, values.length);
+        return new DoubleTensor(tensor.shape(), values);
     }
 
     private static int dim(Tensor tensor, int axis) {
@@ -96,6 +101,9 @@ final class FactorOps implements Ops<Tensor> {
 
     @Override
     public Tensor transpose(Tensor x, int... axes) {
+        if (x instanceof FloatTensor floats && isMatrix(x) && axes[0] == 1) {
+            return floats.transposed();
+        }
         boolean stored = isMatrix(x) && axes[0] == 1 && !(x instanceof DoubleTensor);
         return stored ? new Transposed(x) : reference.transpose(wide(x), axes);
     }
@@ -155,11 +163,6 @@ final class FactorOps implements Ops<Tensor> {
     }
 
     @Override
-    public Tensor linear(Tensor x, Tensor weight, Optional<Tensor> bias) {
-        return reference.linear(wide(x), wide(weight), bias.map(FactorOps::wide));
-    }
-
-    @Override
     public Tensor reshape(Tensor x, long... dims) {
         return reference.reshape(wide(x), dims);
     }
@@ -210,58 +213,18 @@ final class FactorOps implements Ops<Tensor> {
     }
 
     @Override
-    public Tensor layerNorm(Tensor x, Tensor weight, Tensor bias, double epsilon) {
-        return reference.layerNorm(wide(x), wide(weight), wide(bias), epsilon);
-    }
-
-    @Override
-    public Tensor rmsNorm(Tensor x, Tensor weight, double epsilon) {
-        return reference.rmsNorm(wide(x), wide(weight), epsilon);
-    }
-
-    @Override
     public Tensor embedding(Tensor table, Tensor ids) {
         return reference.embedding(wide(table), wide(ids));
     }
 
     @Override
-    public Tensor positions(Tensor ids) {
-        return reference.positions(wide(ids));
+    public Tensor integers(long... values) {
+        return reference.integers(values);
     }
 
     @Override
-    public Tensor toFloat(Tensor integers) {
-        return reference.toFloat(wide(integers));
-    }
-
-    @Override
-    public Tensor integer(long value) {
-        return reference.integer(value);
-    }
-
-    @Override
-    public Tensor equal(Tensor left, Tensor right) {
-        return reference.equal(wide(left), wide(right));
-    }
-
-    @Override
-    public Tensor lessOrEqual(Tensor left, Tensor right) {
-        return reference.lessOrEqual(wide(left), wide(right));
-    }
-
-    @Override
-    public Tensor cumSum(Tensor integers, int axis) {
-        return reference.cumSum(wide(integers), axis);
-    }
-
-    @Override
-    public Tensor tail(Tensor x, Tensor like) {
-        return reference.tail(wide(x), wide(like));
-    }
-
-    @Override
-    public Tensor angles(Tensor positions, FloatTensor frequencies) {
-        return reference.angles(wide(positions), frequencies);
+    public Tensor inverse(Tensor x, int count, int n) {
+        return reference.inverse(wide(x), count, n);
     }
 
     @Override

@@ -11,10 +11,10 @@ import java.nio.ByteOrder;
  * in float64.
  */
 enum Floats {
-    F64(FloatFormat.F64),
-    F32(FloatFormat.F32),
-    F16(FloatFormat.F16),
-    BF16(FloatFormat.BF16);
+    F64(FloatFormat.F64, Float.POSITIVE_INFINITY),
+    F32(FloatFormat.F32, Float.POSITIVE_INFINITY),
+    F16(FloatFormat.F16, 65520),
+    BF16(FloatFormat.BF16, 0x1.ffp127f);
 
     private static final ValueLayout.OfDouble DOUBLE =
             ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -24,9 +24,21 @@ enum Floats {
             ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     private final FloatFormat format;
+    private final float overflow;
 
-    Floats(FloatFormat format) {
+    Floats(FloatFormat format, float overflow) {
         this.format = format;
+        this.overflow = overflow;
+    }
+
+    /** The smallest float32 that rounds to infinity: half a unit in the last place above the largest finite value. */
+    float overflow() {
+        return overflow;
+    }
+
+    /** Whether a float32 is finite once it is rounded; false for NaN. */
+    boolean holds(float value) {
+        return Math.abs(value) < overflow;
     }
 
     /** Whether a merge can write tensors of this dtype. */
@@ -58,6 +70,15 @@ enum Floats {
     }
 
     /** Writes element {@code index}, rounded. */
+    void set(MemorySegment target, long index, double value) {
+        if (this == F64) {
+            target.set(DOUBLE, index * Double.BYTES, value);
+        } else {
+            setFloat(target, index, (float) value);
+        }
+    }
+
+    /** Writes element {@code index}, rounded. */
     void setFloat(MemorySegment target, long index, float value) {
         switch (this) {
             case F64 -> target.set(DOUBLE, index * Double.BYTES, value);
@@ -67,12 +88,26 @@ enum Floats {
         }
     }
 
-    /** Writes element {@code index} of a weight plus a change to the same element of {@code out}. */
-    void add(MemorySegment weight, long index, float change, MemorySegment out) {
+    /**
+     * Writes element {@code index} of a weight plus a change to the same element of {@code out}.
+     *
+     * @param found gets the element if it comes out NaN or infinite
+     */
+    void add(MemorySegment weight, long index, float change, MemorySegment out, NonFinite found) {
         if (this == F64) {
-            out.set(DOUBLE, index * Double.BYTES, weight.get(DOUBLE, index * Double.BYTES) + change);
+            double before = weight.get(DOUBLE, index * Double.BYTES);
+            double sum = before + change;
+            out.set(DOUBLE, index * Double.BYTES, sum);
+            if (!Double.isFinite(sum)) {
+                found.add(before, change);
+            }
         } else {
-            setFloat(out, index, getFloat(weight, index) + change);
+            float before = getFloat(weight, index);
+            float sum = before + change;
+            setFloat(out, index, sum);
+            if (!holds(sum)) {
+                found.add(before, change);
+            }
         }
     }
 

@@ -27,8 +27,16 @@ public sealed interface Kernels permits ScalarKernels, VectorKernels {
      * @param sums the product of {@code rows}
      * @param weight [rows, columns], of the dtype, outside of the heap
      * @param out where the sum goes, [rows, columns] of the same dtype; may be {@code weight}
+     * @param found counts the elements of {@code out} that are NaN or infinite
      */
-    void add(Floats dtype, Product sums, int rows, int columns, MemorySegment weight, MemorySegment out);
+    void add(
+            Floats dtype,
+            Product sums,
+            int rows,
+            int columns,
+            MemorySegment weight,
+            MemorySegment out,
+            NonFinite found);
 
     /** Has their code compiled ahead of the first use; for a thread beside the one that plans what they will do. */
     default void compile() {}

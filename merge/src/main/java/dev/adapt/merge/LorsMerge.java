@@ -15,7 +15,9 @@ import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorSpec;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -103,10 +105,8 @@ public record LorsMerge(long before, long after) {
                 Map<String, DoubleTensor> folded = shared.fold(ops, name -> DoubleTensor.of(model.leaf(name)), stage);
                 for (TensorInfo tensor : header.tensors()) {
                     if (folded.containsKey(tensor.name()) && !base.tensors().containsKey(tensor.name())) {
-                        writer.write(
-                                tensor,
-                                Objects.requireNonNull(folded.get(tensor.name()))
-                                        .toFloats());
+                        DoubleTensor values = Objects.requireNonNull(folded.get(tensor.name()));
+                        writer.write(tensor, finite(base, tensor, values).values());
                     }
                 }
             }
@@ -117,6 +117,10 @@ public record LorsMerge(long before, long after) {
                 }
             }
         }
+    }
+
+    private static FloatTensor finite(Checkpoint base, TensorInfo tensor, DoubleTensor values) {
+        return ValueCount.requireFinite(base.path(), tensor.name(), new FloatTensor(values.shape(), values.toFloats()));
     }
 
     private static long elements(Map<String, Shape> tensors) {

@@ -3,15 +3,17 @@ package dev.adapt.merge;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Storage;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.Quantization;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -19,8 +21,13 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import java.util.stream.Stream;
 
 /**
  * What a merge will do, file by file in the order of their bytes, checked before one is written.
@@ -40,7 +47,26 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     }
 
     /** What one adapter adds to a weight: its update, times a weight of its own. */
-    public record Contribution(BoundAdapter adapter, Target target, double weight) {}
+    public record Contribution(BoundAdapter adapter, Target target, double weight) {
+        /**
+         * The change it makes.
+         *
+         * @param stored the base's tensor that holds the target
+         */
+        WeightChange<Tensor> change(TensorView stored) {
+            FactorOps ops = new FactorOps();
+            return adapter.change(
+                    ops,
+                    target,
+                    key -> Objects.requireNonNull(adapter.tensors().get(key)),
+                    () -> target.transposed() ? ops.transpose(matrix(stored), 1, 0) : matrix(stored));
+        }
+
+        private Tensor matrix(TensorView stored) {
+            Shape shape = target.storedShape();
+            return stored.shape().equals(shape) ? stored : new MatrixView(stored, target.offset(), shape);
+        }
+    }
 
     /** What becomes of a run of bytes. */
     public sealed interface Task {
@@ -66,9 +92,16 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
             }
         }
 
-        /** A tensor that the adapter holds whole, in the place of the base's or new. */
-        record Replace(Tensor values, TensorInfo place) implements Task {}
+        /**
+         * A tensor that the adapter holds whole, in the place of the base's or new.
+         *
+         * @param base the checkpoint it comes into, for messages
+         */
+        record Replace(Tensor values, TensorInfo place, Path base) implements Task {}
     }
+
+    /** A matrix of a tensor, by the element it begins with. */
+    private record Place(String tensor, long offset) {}
 
     /** An adapter, and what its update is multiplied with. */
     public record Weighted(BoundAdapter adapter, double weight) {}
@@ -83,7 +116,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
      * @throws UsageException if an adapter's update is not one that can be added or weighted
      */
     public static MergePlan of(Checkpoint base, List<Weighted> adapters, OptionalLong maxShardBytes) {
-        Map<String, List<Contribution>> targets = new LinkedHashMap<>();
+        Map<String, SortedMap<Long, List<Contribution>>> targets = new LinkedHashMap<>();
         Map<String, Tensor> saved = new LinkedHashMap<>();
         Map<String, String> copies = new LinkedHashMap<>();
         for (Weighted each : adapters) {
@@ -94,14 +127,14 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
                     throw contended(base, name);
                 }
             });
-            Set<String> seen = new LinkedHashSet<>();
+            Set<Place> seen = new LinkedHashSet<>();
             for (Target target : each.adapter().targets()) {
-                requireWhole(base, target);
-                if (!seen.add(target.tensor())) {
+                if (!seen.add(new Place(target.tensor(), target.offset()))) {
                     throw new FormatException(base.path(), target.tensor(), "is adapted twice by one adapter");
                 }
                 if (!own.containsKey(target.tensor())) {
-                    targets.computeIfAbsent(target.tensor(), absent -> new ArrayList<>())
+                    targets.computeIfAbsent(target.tensor(), absent -> new TreeMap<>())
+                            .computeIfAbsent(target.offset(), absent -> new ArrayList<>())
                             .add(new Contribution(each.adapter(), target, each.weight()));
                 }
             }
@@ -115,16 +148,6 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         return of(base, targets, saved, copies, maxShardBytes);
     }
 
-    // until the engine adapts a part of a tensor
-    private static void requireWhole(Checkpoint base, Target target) {
-        if (target.storage() instanceof Storage.Expert || target.storage() instanceof Storage.Kernel) {
-            throw new FormatException(
-                    base.path(),
-                    target.tensor(),
-                    "holds several matrices or a convolution's kernel, into which adapt cannot merge yet");
-        }
-    }
-
     private static FormatException contended(Checkpoint base, String name) {
         return new FormatException(
                 base.path(),
@@ -133,17 +156,16 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     }
 
     private static void requireLinear(Weighted each, int adapters) {
-        boolean dora = each.adapter().method() instanceof Lora lora && lora.dora();
-        if (dora && (adapters > 1 || each.weight() != 1)) {
-            throw new UsageException(
-                    "a DoRA adapter rescales the whole weight, so that its update cannot be weighted or added to others;"
-                            + " merge it alone");
+        if (!each.adapter().method().isAdditive() && (adapters > 1 || each.weight() != 1)) {
+            throw new UsageException("a " + each.adapter().method().title()
+                    + " adapter does more to a weight than adding to it, so that its change cannot be weighted or added to"
+                    + " others; merge it alone");
         }
     }
 
     private static MergePlan of(
             Checkpoint base,
-            Map<String, List<Contribution>> targets,
+            Map<String, SortedMap<Long, List<Contribution>>> targets,
             Map<String, Tensor> saved,
             Map<String, String> copies,
             OptionalLong maxShardBytes) {
@@ -166,10 +188,11 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     /** The adapter's saved tensors by the names the base gives them, or would; its updates are added where it adapts them too. */
     private static Map<String, Tensor> savedByTensor(Checkpoint base, Weighted each) {
         BoundAdapter adapter = each.adapter();
-        if (adapter.saved().isEmpty()) {
+        if (adapter.saved().isEmpty() && !adapter.method().changesBias()) {
             return Map.of();
         }
-        TensorNames names = TensorNames.of(base);
+        Binding binding = new Binding(base);
+        TensorNames names = binding.names();
         Map<String, Tensor> saved = new LinkedHashMap<>();
         adapter.saved()
                 .forEach((canonical, tensor) ->
@@ -180,8 +203,44 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
                         + " whole and adapts it: such an update cannot be weighted; merge it alone");
             }
             saved.computeIfPresent(target.tensor(), (name, weight) -> adapter.adapted(target, FloatTensor.of(weight)));
+            if (adapter.method().changesBias()) {
+                changeBias(base, binding, each, target, saved);
+            }
         }
         return saved;
+    }
+
+    private static void changeBias(
+            Checkpoint base, Binding binding, Weighted each, Target target, Map<String, Tensor> saved) {
+        if (each.weight() != 1) {
+            throw new UsageException("a " + each.adapter().method().title()
+                    + " adapter changes biases, so that it cannot be weighted; merge it alone");
+        }
+        TensorView weight = binding.weight(target);
+        FactorOps ops = new FactorOps();
+        WeightChange<Tensor> change = new Contribution(each.adapter(), target, 1).change(weight);
+        if (change.bias().isEmpty()) {
+            return;
+        }
+        Optional<TensorView> stored = binding.find(target.canonical() + ".bias");
+        stored.filter(bias -> bias.shape().elements() != target.out()).ifPresent(bias -> {
+            throw new FormatException(
+                    bias.file(),
+                    bias.name(),
+                    "has shape " + bias.shape() + ", expected [" + target.out() + "], as its layer has outputs");
+        });
+        Optional<Tensor> old =
+                stored.map(TensorView::name).<Tensor>map(saved::get).or(() -> stored);
+        change.biasOf(old)
+                .filter(changed -> old.filter(changed::equals).isEmpty())
+                .ifPresent(changed -> {
+                    TensorView place = stored.orElseThrow(() -> new FormatException(
+                            base.path(),
+                            target.canonical(),
+                            "has no bias, and the adapter adds one: the base's class would not load it; train the adapter on a"
+                                    + " base with biases, or without those of this layer"));
+                    saved.put(place.name(), ops.reshape(changed, place.shape().toArray()));
+                });
     }
 
     /** New tensors that begin as one of the base: a head that was the table of words, and no longer is. */
@@ -201,27 +260,47 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     private static List<Task> tasks(
             Checkpoint base,
             SafetensorsHeader header,
-            Map<String, List<Contribution>> targets,
+            Map<String, SortedMap<Long, List<Contribution>>> targets,
             Map<String, Tensor> saved,
             Map<String, String> copies) {
         List<Task> tasks = new ArrayList<>();
         for (TensorInfo place : header.tensors()) {
             Tensor replacement = saved.get(place.name());
-            List<Contribution> parts = targets.get(place.name());
+            SortedMap<Long, List<Contribution>> parts = targets.get(place.name());
             TensorView source = base.tensors().get(copies.getOrDefault(place.name(), place.name()));
             if (replacement != null) {
                 requireWritable(base, place);
-                tasks.add(new Task.Replace(replacement, place));
+                tasks.add(new Task.Replace(replacement, place, source == null ? base.path() : source.file()));
             } else if (source == null) {
                 throw new IllegalStateException("nothing to make " + place.name() + " of");
             } else if (parts != null) {
                 requireWritable(base, place);
-                tasks.add(new Task.Adapt(source, parts, place));
+                adapt(tasks, source, parts, place);
             } else {
                 copy(tasks, source, place);
             }
         }
         return tasks;
+    }
+
+    /** The matrices of a tensor that are adapted, and copies of the others. */
+    private static void adapt(
+            List<Task> tasks, TensorView source, SortedMap<Long, List<Contribution>> parts, TensorInfo place) {
+        long done = 0;
+        int width = Floats.of(place.dtype()).bytes();
+        for (Map.Entry<Long, List<Contribution>> matrix : parts.entrySet()) {
+            long begin = matrix.getKey() * width;
+            copyRun(tasks, source, place, done, begin);
+            tasks.add(new Task.Adapt(source, matrix.getValue(), place));
+            done = begin + matrix.getValue().getFirst().target().storedShape().elements() * width;
+        }
+        copyRun(tasks, source, place, done, place.bytes());
+    }
+
+    private static void copyRun(List<Task> tasks, TensorView source, TensorInfo place, long from, long to) {
+        if (to > from) {
+            tasks.add(new Task.Copy(source.file(), source.position() + from, to - from, place.begin() + from, 0));
+        }
     }
 
     private static void copy(List<Task> tasks, TensorView source, TensorInfo place) {
@@ -239,6 +318,10 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     private static void requireWritable(Checkpoint base, TensorInfo place) {
         if (!Floats.has(place.dtype())) {
             TensorView tensor = base.tensors().get(place.name());
+            Optional<Quantization> quantized = Quantization.of(base.tensors(), place.name());
+            if (tensor != null && quantized.isPresent()) {
+                throw quantized.get().refusal(tensor.file(), place.name());
+            }
             throw new FormatException(
                     tensor == null ? base.path() : tensor.file(),
                     place.name(),
@@ -246,9 +329,15 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         }
     }
 
-    /** How many tensors get an update. */
+    /** How many tensors are changed by an adapter. */
     public long adapted() {
-        return count(Task.Adapt.class);
+        return outputs.stream()
+                .flatMap(output -> output.tasks().stream())
+                .flatMap(task -> task instanceof Task.Adapt adapt
+                        ? Stream.of(adapt.place().name())
+                        : Stream.empty())
+                .distinct()
+                .count();
     }
 
     /** How many tensors are taken from the adapter whole. */

@@ -9,6 +9,7 @@ import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Companions;
+import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.checkpoint.ShardIndex;
 import dev.adapt.formats.names.ChangedConfig;
 import dev.adapt.formats.safetensors.SafetensorsFile;
@@ -157,14 +158,18 @@ public final class Merger {
     }
 
     /**
-     * Merges into the base's own files: the one case in which they change. Until it ends, {@link
-     * dev.adapt.formats.checkpoint.PatchJournal} can bring their old bytes back, and does where the process dies.
+     * Merges into the base's own files: the one case in which they change. Until the journal's commit, which ends it, the
+     * journal can restore them, also after the process was killed.
      *
+     * @param journal which has locked the base since before it was opened
      * @throws UsageException if the merge adds a tensor, or changes a shape or config.json
-     * @throws IOException if something cannot be read or written; the base is then as it was
+     * @throws IOException if something cannot be read or written; the base is as it was once the journal is closed
      */
-    public void mergeInPlace() throws IOException {
-        Patch.of(base, plan, change).run(settings, sinks(Optional.empty()), lost);
+    public void mergeInPlace(PatchJournal journal) throws IOException {
+        if (!journal.checkpoint().equals(base.path())) {
+            throw new IllegalArgumentException(journal.checkpoint() + " is locked, not " + base.path());
+        }
+        Patch.of(base, plan, change).run(journal, settings, sinks(Optional.empty()), lost);
     }
 
     /** How many bytes {@link #mergeInPlace} writes. */
@@ -200,6 +205,7 @@ public final class Merger {
             }
             Optional<UndoSize> size =
                     undo.isPresent() ? Optional.of(results.getFirst().merger().finish(undo.get())) : Optional.empty();
+            mergers.getFirst().base.requireUnchanged();
             for (Result result : results) {
                 result.finish();
             }
@@ -338,7 +344,7 @@ public final class Merger {
             if (change.isPresent()) {
                 Files.writeString(target, ChangedConfig.of(config, change.get()).text());
             } else {
-                Files.copy(config.path(), target);
+                Files.write(target, JsonDocument.withoutMark(Files.readAllBytes(config.path())));
             }
         }
         boolean sharded = settings.maxShardBytes().isEmpty() && base.index().isPresent();

@@ -11,13 +11,16 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.ToIntFunction;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -96,9 +99,14 @@ final class Pass {
     private List<Update.Size> sizes(List<Destination> destinations) {
         return destinations.stream()
                 .flatMap(destination -> destination.output().tasks().stream())
-                .flatMap(task -> task instanceof MergePlan.Task.Adapt adapt
-                        ? Stream.of(Update.size(adapt, kernels))
-                        : Stream.empty())
+                .flatMap(task -> task instanceof MergePlan.Task.Adapt adapt ? Stream.of(adapt) : Stream.empty())
+                .collect(Collectors.groupingBy(Pass::place, LinkedHashMap::new, Collectors.toList()))
+                .values()
+                .stream()
+                .flatMap(tasks -> {
+                    int tileRows = Update.tileRows(tasks);
+                    return tasks.stream().map(task -> Update.size(task, tileRows, kernels));
+                })
                 .toList();
     }
 
@@ -121,8 +129,7 @@ final class Pass {
                     }
                     case MergePlan.Task.Replace replace -> at(others, place).add(() -> replace(replace, destination));
                     case MergePlan.Task.Adapt adapt -> {
-                        TensorView weight = adapt.weight();
-                        place = new Place(weight.file(), weight.position());
+                        place = place(adapt);
                         at(adapted, place).add(new Adapting(adapt, destination, writer));
                     }
                 }
@@ -155,6 +162,12 @@ final class Pass {
         return before.floats() + group.floats() <= AHEAD;
     }
 
+    private static Place place(MergePlan.Task.Adapt adapt) {
+        TensorView weight = adapt.weight();
+        long offset = adapt.target().offset() * Floats.of(adapt.place().dtype()).bytes();
+        return new Place(weight.file(), weight.position() + offset);
+    }
+
     private FileChannel source(Path file) throws IOException {
         FileChannel open = sources.get(file);
         if (open == null) {
@@ -177,15 +190,17 @@ final class Pass {
             long floats) {}
 
     private Group group(List<Adapting> adapting, FactorMemory memory) {
+        int tileRows = Update.tileRows(adapting.stream().map(Adapting::task).toList());
         return new Group(
                 adapting.stream()
-                        .map(each -> new Update(each.task(), kernels, memory))
+                        .map(each -> new Update(each.task(), tileRows, kernels, memory))
                         .toList(),
                 adapting.stream().map(each -> each.destination().sinks()).toList(),
                 adapting.stream().map(Adapting::writer).toList(),
                 adapting.stream().map(each -> each.destination().lost()).toList(),
                 adapting.stream()
-                        .mapToLong(each -> Update.size(each.task(), kernels).right())
+                        .mapToLong(each ->
+                                Update.size(each.task(), tileRows, kernels).right())
                         .sum());
     }
 
@@ -236,7 +251,10 @@ final class Pass {
         TensorInfo place = replace.place();
         Floats dtype = Floats.of(place.dtype());
         long elements = values.shape().elements();
-        schedule.add(Math.toIntExact(Math.ceilDiv(elements, (long) VALUES)), (piece, lane) -> {
+        int pieces = Math.toIntExact(Math.ceilDiv(elements, (long) VALUES));
+        NonFinite found = new NonFinite();
+        AtomicInteger left = new AtomicInteger(pieces);
+        schedule.add(pieces, (piece, lane) -> {
             long from = (long) piece * VALUES;
             int count = (int) Math.min(VALUES, elements - from);
             double[] wide = lane.values(VALUES);
@@ -244,11 +262,17 @@ final class Pass {
             float[] floats = lane.sums(VALUES);
             for (int i = 0; i < count; i++) {
                 floats[i] = (float) wide[i];
+                if (!dtype.holds(floats[i])) {
+                    found.add(0, wide[i]);
+                }
             }
             MemorySegment bytes = lane.out((long) count * dtype.bytes());
             dtype.encode(floats, 0, count, bytes);
             destination.writer().write(place, from * dtype.bytes(), bytes);
             written.add(bytes.byteSize());
+            if (left.decrementAndGet() == 0 && found.any()) {
+                throw found.inReplacement(replace.base(), place, values);
+            }
         });
     }
 }

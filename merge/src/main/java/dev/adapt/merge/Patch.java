@@ -9,7 +9,6 @@ import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -19,14 +18,12 @@ import java.util.Optional;
  * their old bytes meanwhile.
  */
 final class Patch {
-    private final Checkpoint base;
     private final List<Part> parts;
 
     /** The touched tensors of one file. */
     private record Part(SafetensorsFile file, MergePlan.Output output) {}
 
-    private Patch(Checkpoint base, List<Part> parts) {
-        this.base = base;
+    private Patch(List<Part> parts) {
         this.parts = parts;
     }
 
@@ -53,7 +50,7 @@ final class Patch {
             }
             parts.add(new Part(file, touched));
         }
-        return new Patch(base, parts);
+        return new Patch(parts);
     }
 
     private static UsageException refused(String why) {
@@ -89,9 +86,14 @@ final class Patch {
     /** How many bytes will be written. */
     long bytes() {
         return parts.stream()
-                .flatMap(part -> part.output().tasks().stream())
-                .mapToLong(task -> place(task).bytes())
+                .flatMap(part -> places(part.output()).stream())
+                .mapToLong(TensorInfo::bytes)
                 .sum();
+    }
+
+    /** The touched tensors, each once. */
+    private static List<TensorInfo> places(MergePlan.Output output) {
+        return output.tasks().stream().map(Patch::place).distinct().toList();
     }
 
     private static TensorInfo place(MergePlan.Task task) {
@@ -103,28 +105,24 @@ final class Patch {
     }
 
     /**
-     * Changes the files.
+     * Changes the files, and commits the journal.
      *
-     * @throws IOException if something cannot be read or written; the files are then as they were
+     * @param journal which has locked the base since before it was opened
+     * @throws IOException if something cannot be read or written; closing the journal then restores the files
      */
-    void run(Merger.Settings settings, List<Pass.TileSink> sinks, LostChanges lost) throws IOException {
-        Path folder = Files.isDirectory(base.path())
-                ? base.path()
-                : base.path().toAbsolutePath().resolveSibling(".").normalize();
-        try (PatchJournal journal = PatchJournal.begin(folder)) {
-            for (Part part : parts) {
-                for (MergePlan.Task task : part.output().tasks()) {
-                    TensorInfo place = place(task);
-                    long position = part.file().tensor(place.name()).position();
-                    journal.keep(part.file().path(), position, place.bytes());
-                }
+    void run(PatchJournal journal, Merger.Settings settings, List<Pass.TileSink> sinks, LostChanges lost)
+            throws IOException {
+        for (Part part : parts) {
+            for (TensorInfo place : places(part.output())) {
+                long position = part.file().tensor(place.name()).position();
+                journal.keep(part.file().path(), position, place.bytes());
             }
-            journal.ready();
-            for (Part part : parts) {
-                write(part, settings, sinks, lost);
-            }
-            journal.commit();
         }
+        journal.ready();
+        for (Part part : parts) {
+            write(part, settings, sinks, lost);
+        }
+        journal.commit();
     }
 
     private static void write(Part part, Merger.Settings settings, List<Pass.TileSink> sinks, LostChanges lost)

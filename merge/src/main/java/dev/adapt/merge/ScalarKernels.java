@@ -37,9 +37,17 @@ final class ScalarKernels implements Kernels {
     }
 
     @Override
-    public void add(Floats dtype, Product sums, int rows, int columns, MemorySegment weight, MemorySegment out) {
+    public void add(
+            Floats dtype,
+            Product sums,
+            int rows,
+            int columns,
+            MemorySegment weight,
+            MemorySegment out,
+            NonFinite found) {
+        int to = Math.min(columns, sums.end() * WIDTH);
         for (int row = 0; row < rows; row++) {
-            add(dtype, sums, row, sums.first() * WIDTH, Math.min(columns, sums.end() * WIDTH), columns, weight, out);
+            add(dtype, sums, row, sums.first() * WIDTH, to, columns, weight, out, found);
         }
     }
 
@@ -52,9 +60,10 @@ final class ScalarKernels implements Kernels {
             int to,
             int columns,
             MemorySegment weight,
-            MemorySegment out) {
+            MemorySegment out,
+            NonFinite found) {
         for (int column = from; column < to; column++) {
-            dtype.add(weight, (long) row * columns + column, sums.get(row, column), out);
+            dtype.add(weight, (long) row * columns + column, sums.get(row, column), out, found);
         }
     }
 }

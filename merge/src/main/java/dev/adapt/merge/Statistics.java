@@ -35,7 +35,7 @@ public final class Statistics {
     private record Key(String name, String dtype) {}
 
     // by tile: sums of doubles are added in the order of the tiles, whatever the order they came in
-    private final Map<Key, Map<Integer, Sums>> tiles = new ConcurrentHashMap<>();
+    private final Map<Key, Map<Long, Sums>> tiles = new ConcurrentHashMap<>();
 
     /** Takes in a tile. */
     void tile(Update update, int tile, Lane lane, MemorySegment before, MemorySegment after) throws IOException {
@@ -45,7 +45,7 @@ public final class Statistics {
         long changes = 0;
         long lost = 0;
         Floats dtype = update.dtype();
-        Product sums = update.sum(tile, lane);
+        Update.TileChange added = update.change(tile, lane, before);
         int rows = update.rows(tile);
         int columns = update.columns();
         for (int row = 0; row < rows; row++) {
@@ -53,7 +53,7 @@ public final class Statistics {
                 long index = (long) row * columns + column;
                 double old = dtype.get(before, index);
                 double merged = dtype.get(after, index);
-                double change = update.change(tile, sums, row, column, old);
+                double change = added.at(row, column, old);
                 delta += change * change;
                 weight += old * old;
                 rounding = Math.max(rounding, Math.abs(old + change - merged));
@@ -63,7 +63,7 @@ public final class Statistics {
         }
         Key key = new Key(update.task().place().name(), dtype.name());
         tiles.computeIfAbsent(key, absent -> new ConcurrentHashMap<>())
-                .put(tile, new Sums(delta, weight, rounding, (long) rows * columns, changes, lost));
+                .put(update.offset(tile), new Sums(delta, weight, rounding, (long) rows * columns, changes, lost));
     }
 
     /** All weights, by name. */
@@ -74,7 +74,7 @@ public final class Statistics {
                 .toList();
     }
 
-    private static Tensor tensor(Key key, Map<Integer, Sums> tiles) {
+    private static Tensor tensor(Key key, Map<Long, Sums> tiles) {
         Sums all = tiles.values().stream()
                 .reduce(
                         new Sums(0, 0, 0, 0, 0, 0),

@@ -1,7 +1,12 @@
 package dev.adapt.merge;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
+import com.fasterxml.jackson.annotation.JsonSetter;
+import com.fasterxml.jackson.annotation.Nulls;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.MapperFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.FormatException;
 import java.io.IOException;
@@ -25,6 +30,27 @@ import java.util.Map;
 record Undo(int version, List<BaseFile> files, Map<String, String> texts) {
     static final String MAGIC = "adaptund";
     static final int VERSION = 1;
+
+    /** The most bytes that a frame holds. */
+    static final int MAX_FRAME = 1 << 26;
+
+    /** The most bytes of JSON: a thousand times what the shards of a model of 70 billion parameters have in headers. */
+    private static final int MAX_JSON = 1 << 27;
+
+    /** The most of a text from the file that an error repeats. */
+    private static final int MAX_QUOTED = 200;
+
+    private static final JsonMapper MAPPER = JsonMapper.builder()
+            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            .enable(
+                    DeserializationFeature.FAIL_ON_MISSING_CREATOR_PROPERTIES,
+                    DeserializationFeature.FAIL_ON_NULL_CREATOR_PROPERTIES,
+                    DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES,
+                    DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
+            .disable(MapperFeature.ALLOW_COERCION_OF_SCALARS)
+            .defaultSetterInfo(JsonSetter.Value.forContentNulls(Nulls.FAIL))
+            .build();
 
     /** A file of the base: its first bytes, which are its header, and its tensors in the order of their data. */
     record BaseFile(String name, byte[] header, List<BaseTensor> tensors) {}
@@ -52,14 +78,25 @@ record Undo(int version, List<BaseFile> files, Map<String, String> texts) {
     /** A run of a tensor's bytes, and where its frame lies in the undo file. */
     record Frame(long offset, int bytes, long position, int length) {}
 
-    byte[] encode() throws IOException {
-        return new JsonMapper().writeValueAsBytes(this);
+    /**
+     * The JSON.
+     *
+     * @param path the undo file
+     * @throws FormatException if it is more than {@link #read} takes
+     */
+    byte[] encode(Path path) throws IOException {
+        byte[] json = MAPPER.writeValueAsBytes(this);
+        if (json.length > MAX_JSON) {
+            throw new FormatException(
+                    path, "would need " + json.length + " bytes to describe the base, more than " + MAX_JSON);
+        }
+        return json;
     }
 
     /**
-     * Reads what an undo file says.
+     * Reads what an undo file says, and checks it.
      *
-     * @throws FormatException if it is not an undo file, or not whole
+     * @throws FormatException if it is not an undo file, not whole, or describes no checkpoint
      */
     static Undo read(Path path, FileChannel channel) throws IOException {
         int tail = Long.BYTES + MAGIC.length();
@@ -68,20 +105,41 @@ record Undo(int version, List<BaseFile> files, Map<String, String> texts) {
         boolean ours =
                 size >= tail && new String(end, Long.BYTES, MAGIC.length(), StandardCharsets.US_ASCII).equals(MAGIC);
         long length = ours ? ByteBuffer.wrap(end).order(ByteOrder.LITTLE_ENDIAN).getLong(0) : 0;
-        if (!ours || length <= 0 || length > size - tail || length > Integer.MAX_VALUE - 8) {
+        if (!ours || length <= 0 || length > size - tail) {
             throw new FormatException(path, "is not an undo file that `adapt merge --undo` wrote, or not all of one");
         }
+        if (length > MAX_JSON) {
+            throw new FormatException(
+                    path, "is a broken undo file: its description has " + length + " bytes, at most " + MAX_JSON);
+        }
+        long framesEnd = size - tail - length;
+        Undo undo = parse(path, read(path, channel, framesEnd, (int) length));
+        UndoCheck.check(undo, path, framesEnd);
+        return undo;
+    }
+
+    private static Undo parse(Path path, byte[] bytes) {
         try {
-            byte[] json = read(path, channel, size - tail - length, (int) length);
-            Undo undo = new JsonMapper().readValue(json, Undo.class);
+            Undo undo = MAPPER.readValue(bytes, Undo.class);
+            if (undo == null) {
+                throw new FormatException(path, "is a broken undo file: it describes nothing");
+            }
             if (undo.version() != VERSION) {
                 throw new FormatException(
                         path, "is an undo file of version " + undo.version() + ", this adapt reads " + VERSION);
             }
             return undo;
-        } catch (JsonProcessingException e) {
-            throw new FormatException(path, "is a broken undo file: " + e.getOriginalMessage());
+        } catch (IOException e) {
+            // of what was read already: besides Jackson's own, the one for text that is no Unicode
+            String reason = e instanceof JsonProcessingException json ? json.getOriginalMessage() : e.getMessage();
+            throw new FormatException(path, "is a broken undo file: " + printable(String.valueOf(reason)));
         }
+    }
+
+    /** Text of the file as an error may repeat it: short, on one line. */
+    static String printable(String text) {
+        String line = text.substring(0, Math.min(text.length(), MAX_QUOTED)).replaceAll("\\p{Cntrl}", "?");
+        return text.length() > MAX_QUOTED ? line + "…" : line;
     }
 
     /** Reads bytes of a file that must be there. */

@@ -25,6 +25,7 @@ import java.util.concurrent.ConcurrentHashMap;
 /** Writes an undo file while a merge goes on. It appears, whole, only with {@link #commit}. */
 final class UndoWriter implements Pass.TileSink, AutoCloseable {
     private static final int PIECE = 1 << 20;
+    private static final int TILE_PIECE = Undo.MAX_FRAME / 4;
 
     private final PendingOutput pending;
     private final FileChannel channel;
@@ -40,8 +41,16 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
 
     @Override
     public void tile(Update update, int tile, Lane lane, MemorySegment before, MemorySegment after) throws IOException {
-        byte[] planes = planes(before, after, update.dtype().bytes());
-        append(update.task().place().name(), update.offset(tile), planes);
+        String name = update.task().place().name();
+        long step = TILE_PIECE; // a multiple of every dtype's width
+        for (long at = 0; at < after.byteSize(); at += step) {
+            long count = Math.min(step, after.byteSize() - at);
+            byte[] planes = planes(
+                    before.asSlice(at, count),
+                    after.asSlice(at, count),
+                    update.dtype().bytes());
+            append(name, update.offset(tile) + at, planes);
+        }
     }
 
     /** The difference, byte 0 of all elements, then byte 1, and so on. */
@@ -160,7 +169,7 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
             }
             files.add(new Undo.BaseFile(base.nameOf(file), header(file), tensors));
         }
-        byte[] json = new Undo(Undo.VERSION, files, texts).encode();
+        byte[] json = new Undo(Undo.VERSION, files, texts).encode(pending.path());
         write(ByteBuffer.wrap(json));
         write(ByteBuffer.allocate(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN).putLong(0, json.length));
         write(ByteBuffer.wrap(Undo.MAGIC.getBytes(StandardCharsets.US_ASCII)));

@@ -2,6 +2,7 @@ package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Shape;
@@ -36,6 +37,9 @@ public final class Unmerger implements AutoCloseable {
     public Unmerger(Checkpoint merged, Path undoPath) throws IOException {
         this.merged = merged;
         this.undoPath = undoPath;
+        if (Files.exists(undoPath) && !Files.isRegularFile(undoPath)) {
+            throw new FormatException(undoPath, "is not a regular file, expected an undo file");
+        }
         this.frames = FileChannel.open(undoPath, StandardOpenOption.READ);
         try {
             this.undo = Undo.read(undoPath, frames);
@@ -48,11 +52,16 @@ public final class Unmerger implements AutoCloseable {
     /**
      * Writes the base. From a folder comes a folder, from a file a file.
      *
+     * @throws UsageException if it has several files and {@code out} is one
      * @throws FormatException if the checkpoint is not the one that the undo file belongs to, or either is damaged; nothing
      *     then stands under {@code out} that did not
      */
     public void unmerge(Path out) throws IOException {
         boolean toFile = !Files.isDirectory(merged.path()) && out.toString().endsWith(".safetensors");
+        if (toFile && undo.files().size() > 1) {
+            throw new UsageException(
+                    out + " is to be one file, but the base has " + undo.files().size() + "; give --out a folder");
+        }
         try (PendingOutput pending = toFile ? PendingOutput.file(out) : PendingOutput.folder(out)) {
             for (Undo.BaseFile file : undo.files()) {
                 write(file, toFile ? pending.path() : pending.path().resolve(file.name()));
@@ -60,6 +69,7 @@ public final class Unmerger implements AutoCloseable {
             if (!toFile) {
                 writeCompanions(pending.path());
             }
+            merged.requireUnchanged();
             pending.commit();
         }
     }
@@ -122,14 +132,12 @@ public final class Unmerger implements AutoCloseable {
             }
             after = found.data();
         }
-        int width = Math.toIntExact(tensor.bytes() / Math.max(1, elements(tensor)));
-        TensorDigest digest = new TensorDigest(tensor.dtype(), Shape.of(dims(tensor)));
+        Shape shape = new Shape(tensor.shape());
+        int width = Math.toIntExact(tensor.bytes() / Math.max(1, shape.elements()));
+        TensorDigest digest = new TensorDigest(tensor.dtype(), shape);
         long at = 0;
         for (Undo.Frame frame : tensor.frames()) {
             byte[] bytes = unpacked(frame);
-            if (frame.offset() != at) {
-                throw damaged(tensor.name());
-            }
             byte[] base = tensor.adapted() ? exclusiveOr(bytes, after, at, width) : bytes;
             digest.add(ByteBuffer.wrap(base));
             write(out, ByteBuffer.wrap(base));
@@ -140,24 +148,20 @@ public final class Unmerger implements AutoCloseable {
         }
     }
 
-    private static long elements(Undo.BaseTensor tensor) {
-        return Shape.of(dims(tensor)).elements();
-    }
-
-    private static long[] dims(Undo.BaseTensor tensor) {
-        return tensor.shape().stream().mapToLong(Long::longValue).toArray();
-    }
-
+    /** A frame's bytes: as many as the undo file says, which is checked before room is made for them. */
     private byte[] unpacked(Undo.Frame frame) throws IOException {
         byte[] packed = Undo.read(undoPath, frames, frame.position(), frame.length());
-        byte[] bytes = new byte[frame.bytes()];
+        ZstdJavaDecompressor decompressor = new ZstdJavaDecompressor();
         try {
-            int length = new ZstdJavaDecompressor().decompress(packed, 0, packed.length, bytes, 0, bytes.length);
-            if (length != bytes.length) {
+            if (decompressor.getDecompressedSize(packed, 0, packed.length) != frame.bytes()) {
+                throw damaged("frame at " + frame.position());
+            }
+            byte[] bytes = new byte[frame.bytes()];
+            if (decompressor.decompress(packed, 0, packed.length, bytes, 0, bytes.length) != bytes.length) {
                 throw damaged("frame at " + frame.position());
             }
             return bytes;
-        } catch (MalformedInputException e) {
+        } catch (MalformedInputException | IllegalArgumentException | IndexOutOfBoundsException e) {
             throw damaged("frame at " + frame.position());
         }
     }
@@ -181,7 +185,7 @@ public final class Unmerger implements AutoCloseable {
     private void writeCompanions(Path folder) throws IOException {
         merged.copyCompanions(folder);
         for (Map.Entry<String, String> text : undo.texts().entrySet()) {
-            Files.writeString(folder.resolve(text.getKey()), text.getValue());
+            Files.writeString(folder.resolve(text.getKey()), text.getValue(), StandardOpenOption.CREATE_NEW);
         }
     }
 

@@ -1,22 +1,27 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.graph.Delta;
 import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.OutGain;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The update of one weight, tile by tile. Its factors are made shortly before the first tile and dropped after the last,
- * so that memory holds those of two or three weights, whatever the size of the adapter.
+ * The change of one weight, tile by tile. What its tiles are computed from is made shortly before the first tile and
+ * dropped after the last, so that memory holds the factors of two or three weights, whatever the size of the adapter.
  */
 final class Update {
     /**
@@ -41,17 +46,25 @@ final class Update {
     private final int rows;
     private final int columns;
     private final int tileRows;
+    private final boolean product;
     private final AtomicInteger left;
     private final FactorMemory memory;
+    private final NonFinite nonFinite = new NonFinite();
     private @Nullable FutureTask<Prepared> prepared;
 
+    /** What the tiles are computed from. */
+    private sealed interface Prepared {}
+
     /**
-     * What the tiles need.
+     * A sum of products of low rank, for {@link Kernels}.
      *
      * @param scale of each output, for a method with a magnitude; the outputs are the columns of a transposed weight
      */
     @SuppressWarnings("ArrayRecordComponent")
-    private record Prepared(Factors factors, Optional<double[]> scale) {}
+    private record Products(Factors factors, Optional<double[]> scale) implements Prepared {}
+
+    /** Any other change. */
+    private record Blocks(BlockChange change) implements Prepared {}
 
     /**
      * What a weight takes of memory.
@@ -62,11 +75,12 @@ final class Update {
     record Size(int right, int tile) {}
 
     /**
-     * The update of a weight.
+     * The change of a weight.
      *
+     * @param tileRows {@link #tileRows(List)} of all that becomes of this weight
      * @param memory for its factors
      */
-    Update(MergePlan.Task.Adapt task, Kernels kernels, FactorMemory memory) {
+    Update(MergePlan.Task.Adapt task, int tileRows, Kernels kernels, FactorMemory memory) {
         this.memory = memory;
         this.task = task;
         this.kernels = kernels;
@@ -74,7 +88,8 @@ final class Update {
         this.target = task.target();
         this.rows = rows(target);
         this.columns = columns(target);
-        this.tileRows = tileRows(rows, columns);
+        this.tileRows = tileRows;
+        this.product = isProduct(task);
         this.left = new AtomicInteger(tiles());
         this.prepared = new FutureTask<>(this::made);
     }
@@ -87,18 +102,33 @@ final class Update {
         return target.transposed() ? target.out() : target.in();
     }
 
-    private static int tileRows(int rows, int columns) {
-        return Panels.padded(Math.clamp(TILE / Math.max(1, columns), 1, rows));
+    private static boolean isProduct(MergePlan.Task.Adapt task) {
+        return task.parts().stream().allMatch(part -> part.adapter().method().hasLowRankDelta());
     }
 
-    /** What a weight will take of memory. */
-    static Size size(MergePlan.Task.Adapt task, Kernels kernels) {
+    /** How many rows a tile of a weight has: all of them, where one of its changes needs the whole weight. */
+    static int tileRows(List<MergePlan.Task.Adapt> tasks) {
+        Target target = tasks.getFirst().target();
+        boolean whole = tasks.stream()
+                .filter(task -> !isProduct(task))
+                .flatMap(task -> task.parts().stream())
+                .map(part -> part.adapter().method().scope())
+                .anyMatch(scope -> scope == Delta.Scope.MATRIX || (scope == Delta.Scope.ROW && target.transposed()));
+        int rows = rows(target);
+        return whole ? rows : Panels.padded(Math.clamp(TILE / Math.max(1, columns(target)), 1, rows));
+    }
+
+    /**
+     * What a weight will take of memory.
+     *
+     * @param tileRows {@link #tileRows(List)} of all that becomes of it
+     */
+    static Size size(MergePlan.Task.Adapt task, int tileRows, Kernels kernels) {
         Floats dtype = Floats.of(task.place().dtype());
-        int rows = rows(task.target());
         int columns = columns(task.target());
         return new Size(
-                Factors.rightSize(columns, task.rank(), kernels.panels(dtype)),
-                Math.multiplyExact(Math.multiplyExact(tileRows(rows, columns), columns), dtype.bytes()));
+                isProduct(task) ? Factors.rightSize(columns, task.rank(), kernels.panels(dtype)) : 0,
+                Math.multiplyExact(Math.multiplyExact(tileRows, columns), dtype.bytes()));
     }
 
     /** How many tiles the weight has. */
@@ -106,9 +136,9 @@ final class Update {
         return Math.ceilDiv(rows, tileRows);
     }
 
-    /** Where a tile begins, in bytes from the start of the weight. */
+    /** Where a tile begins, in bytes from the start of the tensor. */
     long offset(int tile) {
-        return (long) tile * tileRows * columns * dtype.bytes();
+        return (target.offset() + (long) tile * tileRows * columns) * dtype.bytes();
     }
 
     /** The size of a tile in bytes. */
@@ -136,7 +166,9 @@ final class Update {
     }
 
     private synchronized void drop() throws IOException {
-        memory.giveBack(Schedule.await(making()).factors().right());
+        if (Schedule.await(making()) instanceof Products(Factors factors, Optional<double[]> _)) {
+            memory.giveBack(factors.right());
+        }
         prepared = null;
     }
 
@@ -147,16 +179,20 @@ final class Update {
      * @param out where the result goes; may be {@code weight}
      */
     void apply(int tile, Lane lane, MemorySegment weight, MemorySegment out) throws IOException {
-        Prepared own = Schedule.await(making());
-        Factors factors = own.factors();
-        int count = rows(tile);
-        if (own.scale().isPresent()) {
-            rescale(own, tile, factors.multiply(kernels, tile * tileRows, count, lane), weight, out);
-            return;
-        }
-        float[] left = factors.left(tile * tileRows, count, lane);
-        for (int row = 0; row < count; row += ROWS) {
-            addRows(factors, left, row, Math.min(ROWS, count - row), lane, weight, out);
+        switch (Schedule.await(making())) {
+            case Blocks(BlockChange change) -> change.apply(tile * tileRows, rows(tile), weight, out, nonFinite);
+            case Products(Factors factors, Optional<double[]> scale) -> {
+                int count = rows(tile);
+                if (scale.isPresent()) {
+                    Product sums = factors.multiply(kernels, tile * tileRows, count, lane);
+                    rescale(scale.get(), tile, sums, weight, out);
+                    return;
+                }
+                float[] left = factors.left(tile * tileRows, count, lane);
+                for (int row = 0; row < count; row += ROWS) {
+                    addRows(factors, left, row, Math.min(ROWS, count - row), lane, weight, out);
+                }
+            }
         }
     }
 
@@ -171,36 +207,63 @@ final class Update {
         for (int panel = 0; panel < all; panel += some) {
             int end = Math.min(all, panel + some);
             Product sums = factors.multiply(kernels, left, row, count, panel, end, lane);
-            kernels.add(dtype, sums, count, columns, before, after);
+            kernels.add(dtype, sums, count, columns, before, after, nonFinite);
         }
-    }
-
-    /** Says that a tile is written; after the last, the factors are dropped. */
-    void done() throws IOException {
-        if (left.decrementAndGet() == 0) {
-            drop();
-        }
-    }
-
-    /** Computes what the update of a tile adds, for {@link #change}. */
-    Product sum(int tile, Lane lane) throws IOException {
-        return Schedule.await(making()).factors().multiply(kernels, tile * tileRows, rows(tile), lane);
     }
 
     /**
-     * What the update of a tile adds to an element, before rounding.
+     * Says that a tile is computed; after the last, the factors are dropped.
      *
-     * @param sums of that tile
-     * @param old the base's element
+     * @throws FormatException after the last tile, if an element of the merged weight is NaN or infinite
      */
-    double change(int tile, Product sums, int row, int column, double old) throws IOException {
-        Optional<double[]> scale = Schedule.await(making()).scale();
-        float delta = sums.get(row, column);
-        if (scale.isEmpty()) {
-            return delta;
+    void done() throws IOException {
+        if (left.decrementAndGet() == 0) {
+            drop();
+            requireFinite();
         }
-        int output = target.transposed() ? column : tile * tileRows + row;
-        return (float) (((float) old + delta) * scale.get()[output]) - old;
+    }
+
+    private void requireFinite() {
+        if (nonFinite.any()) {
+            Map<String, Tensor> tensors = new LinkedHashMap<>();
+            task.parts().forEach(part -> tensors.putAll(part.adapter().tensorsOf(part.target())));
+            throw nonFinite.inUpdate(task.weight(), task.place(), tensors);
+        }
+    }
+
+    /** What the change of a tile adds to its elements, before rounding. */
+    interface TileChange {
+        /**
+         * What is added to one element.
+         *
+         * @param old the base's element
+         */
+        double at(int row, int column, double old);
+    }
+
+    /**
+     * What the change of a tile adds to its elements.
+     *
+     * @param weight the base's bytes
+     */
+    TileChange change(int tile, Lane lane, MemorySegment weight) throws IOException {
+        return switch (Schedule.await(making())) {
+            case Blocks(BlockChange change) -> {
+                float[] changed = change.changed(tile * tileRows, rows(tile), weight);
+                yield (row, column, old) -> changed[row * columns + column] - old;
+            }
+            case Products(Factors factors, Optional<double[]> scale) -> {
+                Product sums = factors.multiply(kernels, tile * tileRows, rows(tile), lane);
+                if (scale.isEmpty()) {
+                    yield (row, column, old) -> sums.get(row, column);
+                }
+                double[] gains = scale.get();
+                yield (row, column, old) -> {
+                    int output = target.transposed() ? column : tile * tileRows + row;
+                    return (float) (((float) old + sums.get(row, column)) * gains[output]) - old;
+                };
+            }
+        };
     }
 
     int columns() {
@@ -215,39 +278,40 @@ final class Update {
         return task;
     }
 
-    private void rescale(Prepared own, int tile, Product sums, MemorySegment weight, MemorySegment out) {
-        double[] scale = own.scale().orElseThrow();
+    private void rescale(double[] scale, int tile, Product sums, MemorySegment weight, MemorySegment out) {
         for (int row = 0; row < rows(tile); row++) {
             for (int column = 0; column < columns; column++) {
                 long index = (long) row * columns + column;
                 float whole = dtype.getFloat(weight, index) + sums.get(row, column);
                 int output = target.transposed() ? column : tile * tileRows + row;
-                dtype.setFloat(out, index, (float) (whole * scale[output]));
+                float rescaled = (float) (whole * scale[output]);
+                dtype.setFloat(out, index, rescaled);
+                if (!dtype.holds(rescaled)) {
+                    nonFinite.add(whole, scale[output]);
+                }
             }
         }
     }
 
     private Prepared made() throws IOException {
+        if (!product) {
+            return new Blocks(BlockChange.of(task));
+        }
         List<Factors.Part> parts = new ArrayList<>();
         Optional<Tensor> magnitude = Optional.empty();
         for (MergePlan.Contribution part : task.parts()) {
-            LowRank<Tensor> product = part.adapter().update(new FactorOps(), part.target(), key -> tensor(part, key));
-            parts.add(new Factors.Part(product, part.weight()));
-            magnitude = product.magnitude();
+            WeightChange<Tensor> change = part.change(task.weight());
+            if (!(change.delta() instanceof LowRank<Tensor> factors)) {
+                throw new IllegalStateException(part.adapter().method().title() + " has no product of low rank");
+            }
+            parts.add(new Factors.Part(factors, part.weight()));
+            magnitude = change.outGain() instanceof OutGain.Magnitude<Tensor>(Tensor norms)
+                    ? Optional.of(norms)
+                    : Optional.empty();
         }
         Factors factors = Factors.pack(parts, columns, target.transposed(), kernels.panels(dtype), memory.take());
-        return new Prepared(
+        return new Products(
                 factors, magnitude.isPresent() ? Optional.of(scale(factors, magnitude.get())) : Optional.empty());
-    }
-
-    private Tensor tensor(MergePlan.Contribution part, String key) {
-        Tensor tensor = key.equals(part.target().canonical() + ".weight")
-                ? task.weight()
-                : part.adapter().tensors().get(key);
-        if (tensor == null) {
-            throw new IllegalArgumentException("the adapter has no tensor " + key);
-        }
-        return tensor;
     }
 
     /** What each output is multiplied with: its magnitude by the norm of its weights in W + ΔW, summed in float64. */
@@ -258,6 +322,7 @@ final class Update {
                 addSquares(factors, first, lane, scale);
             }
         }
+        requireFinite();
         double[] norms = new double[scale.length];
         magnitude.read(0, norms, 0, norms.length);
         TensorView weight = task.weight();
@@ -278,12 +343,16 @@ final class Update {
         int count = Math.min(NORM_ROWS, rows - first);
         long width = (long) columns * dtype.bytes();
         MemorySegment weight = lane.weight(count * width);
-        task.weight().copy(first * width, weight);
+        task.weight().copy(target.offset() * dtype.bytes() + first * width, weight);
         Product sums = factors.multiply(kernels, first, count, lane);
         double[] own = target.transposed() ? new double[squares.length] : squares;
         for (int row = 0; row < count; row++) {
             for (int column = 0; column < columns; column++) {
-                float whole = dtype.getFloat(weight, (long) row * columns + column) + sums.get(row, column);
+                float before = dtype.getFloat(weight, (long) row * columns + column);
+                float whole = before + sums.get(row, column);
+                if (!Float.isFinite(whole)) {
+                    nonFinite.add(before, sums.get(row, column));
+                }
                 own[target.transposed() ? column : first + row] += (double) whole * whole;
             }
         }

@@ -18,6 +18,10 @@ final class VectorKernels implements Kernels {
     private static final int LANES = FLOATS.length();
     private static final int WIDTH = 2 * LANES;
     private static final int HIGH = 0xffff0000;
+    private static final int MAGNITUDE = 0x7fffffff;
+    private static final int FLOAT32_INFINITE = Float.floatToRawIntBits(Floats.F32.overflow());
+    private static final int FLOAT16_INFINITE = Float.floatToRawIntBits(Floats.F16.overflow());
+    private static final int BFLOAT16_INFINITE = Float.floatToRawIntBits(Floats.BF16.overflow());
 
     /**
      * All memory there is. The kind of a segment that comes as an argument is known to C2 only from watching calls, of which
@@ -41,11 +45,12 @@ final class VectorKernels implements Kernels {
         Factors factors = new Factors(List.of(), factor, columns, 2, panels);
         Product sums = new Product(new float[2 * Panels.ROWS * WIDTH], panels, 0, 2);
         MemorySegment weight = Arena.ofAuto().allocate((long) columns * Floats.BF16.bytes());
+        NonFinite found = new NonFinite();
         for (int i = 0; i < CALLS; i++) {
             multiply(factors, factor, 0, 1, i % 2, 1, sums);
-            add(Floats.BF16, sums, 1, columns, weight, weight);
+            add(Floats.BF16, sums, 1, columns, weight, weight, found);
             // called twice as often as what it calls, it is compiled before, with all of that in it
-            add(Floats.BF16, sums, 0, columns, weight, weight);
+            add(Floats.BF16, sums, 0, columns, weight, weight, found);
         }
     }
 
@@ -112,7 +117,14 @@ final class VectorKernels implements Kernels {
 
     /** @throws IllegalArgumentException if a segment is in the heap */
     @Override
-    public void add(Floats dtype, Product sums, int rows, int columns, MemorySegment weight, MemorySegment out) {
+    public void add(
+            Floats dtype,
+            Product sums,
+            int rows,
+            int columns,
+            MemorySegment weight,
+            MemorySegment out,
+            NonFinite found) {
         long bytes = (long) rows * columns * dtype.bytes();
         int whole = dtype == Floats.F64 ? sums.first() : Math.clamp(columns / WIDTH, sums.first(), sums.end());
         int to = Math.min(columns, sums.end() * WIDTH);
@@ -121,9 +133,9 @@ final class VectorKernels implements Kernels {
             long into = address(out, bytes);
             long width = (long) columns * dtype.bytes();
             for (int row = 0; row < rows; row++) {
-                addPanels(dtype, sums, row, whole, columns, from + row * width, into + row * width, weight, out);
+                addPanels(dtype, sums, row, whole, columns, from + row * width, into + row * width, weight, out, found);
                 if (whole * WIDTH < to) {
-                    ScalarKernels.add(dtype, sums, row, whole * WIDTH, to, columns, weight, out);
+                    ScalarKernels.add(dtype, sums, row, whole * WIDTH, to, columns, weight, out, found);
                 }
             }
         } finally {
@@ -142,7 +154,8 @@ final class VectorKernels implements Kernels {
             long from,
             long into,
             MemorySegment weight,
-            MemorySegment out) {
+            MemorySegment out,
+            NonFinite found) {
         int at = sums.at(row, sums.first());
         for (int panel = sums.first(); panel < end; panel++) {
             int column = panel * WIDTH;
@@ -153,7 +166,7 @@ final class VectorKernels implements Kernels {
                 default -> addFloat32(sums.values(), at, from + offset, into + offset);
             };
             if (!done) {
-                ScalarKernels.add(dtype, sums, row, column, column + WIDTH, columns, weight, out);
+                ScalarKernels.add(dtype, sums, row, column, column + WIDTH, columns, weight, out, found);
             }
             at += Panels.ROWS * WIDTH;
         }
@@ -166,23 +179,37 @@ final class VectorKernels implements Kernels {
         return segment.address();
     }
 
+    /** As {@link #addBfloat16}. */
     private static boolean addFloat32(float[] sums, int at, long weight, long out) {
         FloatVector first = floats(weight).add(floats(sums, at));
         FloatVector second = floats(weight + (long) LANES * Float.BYTES).add(floats(sums, at + LANES));
+        if (anyBeyond(first, second, FLOAT32_INFINITE)) {
+            return false;
+        }
         first.intoMemorySegment(MEMORY, out, ByteOrder.LITTLE_ENDIAN);
         second.intoMemorySegment(MEMORY, out + (long) LANES * Float.BYTES, ByteOrder.LITTLE_ENDIAN);
         return true;
     }
 
-    /** Returns false, and writes nothing, if there is a NaN: rare enough to be left to the scalar kernel. */
+    /**
+     * Whether a value, rounded, would be infinite or NaN. As integers, magnitudes of floats are in the order of their values,
+     * with NaN above infinity: two masks, a maximum and one comparison for two vectors.
+     *
+     * @param least the bits of the smallest magnitude that rounds to infinity
+     */
+    private static boolean anyBeyond(FloatVector first, FloatVector second, int least) {
+        IntVector one = first.reinterpretAsInts().and(MAGNITUDE);
+        IntVector other = second.reinterpretAsInts().and(MAGNITUDE);
+        return one.max(other).compare(VectorOperators.GE, least).anyTrue();
+    }
+
+    /** Returns false, and writes nothing, if an element is not finite: rare enough to be left to the scalar kernel. */
     private static boolean addBfloat16(float[] sums, int at, long weight, long out) {
         IntVector pairs = IntVector.fromMemorySegment(INTS, MEMORY, weight, ByteOrder.LITTLE_ENDIAN);
         FloatVector even =
                 pairs.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats().add(floats(sums, at));
         FloatVector odd = pairs.and(HIGH).reinterpretAsFloats().add(floats(sums, at + LANES));
-        if (even.compare(VectorOperators.NE, even)
-                .or(odd.compare(VectorOperators.NE, odd))
-                .anyTrue()) {
+        if (anyBeyond(even, odd, BFLOAT16_INFINITE)) {
             return false;
         }
         bfloat16(even)
@@ -203,9 +230,7 @@ final class VectorKernels implements Kernels {
         IntVector pairs = IntVector.fromMemorySegment(INTS, MEMORY, weight, ByteOrder.LITTLE_ENDIAN);
         FloatVector even = fromFloat16(pairs.and(0xffff)).add(floats(sums, at));
         FloatVector odd = fromFloat16(pairs.lanewise(VectorOperators.LSHR, 16)).add(floats(sums, at + LANES));
-        if (even.compare(VectorOperators.NE, even)
-                .or(odd.compare(VectorOperators.NE, odd))
-                .anyTrue()) {
+        if (anyBeyond(even, odd, FLOAT16_INFINITE)) {
             return false;
         }
         toFloat16(even)

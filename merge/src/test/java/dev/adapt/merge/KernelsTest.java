@@ -79,12 +79,13 @@ class KernelsTest {
         float[] packed = new float[Factors.rightSize(columns, rank, panels)];
         try (Lane lane = new Lane()) {
             Factors factors = Factors.pack(List.of(new Factors.Part(product, 1)), columns, transposed, panels, packed);
-            kernels.add(dtype, factors.multiply(kernels, first, rows, lane), rows, columns, weight, out);
+            kernels.add(
+                    dtype, factors.multiply(kernels, first, rows, lane), rows, columns, weight, out, new NonFinite());
             float[] left = factors.left(first, rows, lane);
             MemorySegment byPanel = Arena.ofAuto().allocate(weight.byteSize());
             for (int panel = 0; panel < panels.count(columns); panel++) {
                 Product sums = factors.multiply(kernels, left, 0, rows, panel, panel + 1, lane);
-                kernels.add(dtype, sums, rows, columns, weight, byPanel);
+                kernels.add(dtype, sums, rows, columns, weight, byPanel, new NonFinite());
             }
             assertEquals(-1, out.mismatch(byPanel), "one panel after the other");
         }
@@ -113,10 +114,15 @@ class KernelsTest {
             float[] changes = new float[columns];
             for (int i = 0; repetition > 0 && i < columns; i++) {
                 changes[i] = (float) Math.scalb(random.nextGaussian(), random.nextInt(60) - 40);
+                if (repetition > 10 && random.nextInt(1000) == 0) {
+                    changes[i] = repetition % 2 == 0 ? Float.NaN : Float.MAX_VALUE;
+                }
             }
             MemorySegment weight = Arena.ofAuto().allocateFrom(ValueLayout.JAVA_SHORT, patterns);
             List<MemorySegment> results = new ArrayList<>();
+            List<String> counts = new ArrayList<>();
             for (int i = 0; i < 2; i++) {
+                NonFinite found = new NonFinite();
                 Panels panels = BOTH.get(i).panels(dtype);
                 int all = panels.count(columns);
                 Product sums = new Product(new float[Product.size(1, all, panels.width())], panels, 0, all);
@@ -124,10 +130,29 @@ class KernelsTest {
                     sums.values()[sums.at(0, column / panels.width()) + panels.lane(column)] = changes[column];
                 }
                 results.add(Arena.ofAuto().allocate(weight.byteSize()));
-                BOTH.get(i).add(dtype, sums, 1, columns, weight, results.getLast());
+                BOTH.get(i).add(dtype, sums, 1, columns, weight, results.getLast(), found);
+                counts.add(found.toString());
             }
             assertEquals(-1, results.get(0).mismatch(results.get(1)));
+            assertEquals(expectedCounts(dtype, weight, changes, results.getFirst()), counts.get(0));
+            assertEquals(counts.get(0), counts.get(1));
         }
+    }
+
+    private static String expectedCounts(Floats dtype, MemorySegment weight, float[] changes, MemorySegment result) {
+        int base = 0;
+        int update = 0;
+        int overflow = 0;
+        for (int i = 0; i < changes.length; i++) {
+            if (!Double.isFinite(dtype.get(result, i))) {
+                boolean ofBase = !Double.isFinite(dtype.get(weight, i));
+                boolean ofUpdate = !ofBase && !Float.isFinite(changes[i]);
+                base += ofBase ? 1 : 0;
+                update += ofUpdate ? 1 : 0;
+                overflow += ofBase || ofUpdate ? 0 : 1;
+            }
+        }
+        return List.of(base, update, overflow).toString();
     }
 
     @Test

@@ -6,20 +6,26 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.IntNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.CondLora;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Projection;
-import dev.adapt.formats.adapter.Target;
-import dev.adapt.formats.adapter.Vera;
+import dev.adapt.formats.adapter.Methods;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
-import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.OutGain;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.graph.Region;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -49,7 +55,6 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 @DisplayName("A merge")
 class MergerTest {
@@ -66,7 +71,17 @@ class MergerTest {
                 new Lora(7, 3, true, false, 0, Map.of(), Map.of()),
                 new Lora(6, 4, false, true, 0, Map.of(), Map.of()),
                 new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA),
-                new CondLora(5, 5, 0));
+                new CondLora(5, 5, 0),
+                sample("loha", "r", IntNode.valueOf(5)),
+                sample(
+                        "ia3",
+                        "feedforward_modules",
+                        JsonNodeFactory.instance.arrayNode().add("q")),
+                sample("oft", "oft_block_size", IntNode.valueOf(8)));
+    }
+
+    private static AdapterMethod sample(String name, String field, JsonNode value) {
+        return Methods.named(name).orElseThrow().fresh(Path.of("settings"), Map.of(field, value));
     }
 
     static Stream<Arguments> everyCase() {
@@ -178,10 +193,11 @@ class MergerTest {
         Path adapter = adapter(new Lora(4, 6, 0), base);
         Path out = folder.resolve("merged.safetensors");
         merge(adapter, base, out, 2, Kernels.best());
-        try (Checkpoint opened = Checkpoint.open(base)) {
+        try (PatchJournal journal = PatchJournal.begin(base);
+                Checkpoint opened = Checkpoint.open(journal)) {
             Merger merger = new Merger(opened, List.of(bound(opened, adapter, 1)), settings(Kernels.best(), 2));
             assertEquals(2L * OUT * IN * Short.BYTES, merger.bytesInPlace());
-            merger.mergeInPlace();
+            merger.mergeInPlace(journal);
         }
         assertArrayEquals(Files.readAllBytes(out), Files.readAllBytes(base));
         assertFalse(Files.exists(folder.resolve(PatchJournal.FILE)));
@@ -195,38 +211,13 @@ class MergerTest {
         Path adapter = adapter(
                 new Lora(4, 4, 0), base, Map.of("head.weight", new FloatTensor(Shape.of(1, 2), new float[] {1, 2})));
         saving(adapter, "head");
-        try (Checkpoint opened = Checkpoint.open(base)) {
+        try (PatchJournal journal = PatchJournal.begin(base);
+                Checkpoint opened = Checkpoint.open(journal)) {
             Merger merger = new Merger(opened, List.of(bound(opened, adapter, 1)), settings(Kernels.best(), 2));
-            UsageException thrown = assertThrows(UsageException.class, merger::mergeInPlace);
+            UsageException thrown = assertThrows(UsageException.class, () -> merger.mergeInPlace(journal));
             assertTrue(thrown.getMessage().contains("head.weight"), thrown::getMessage);
         }
         assertArrayEquals(before, Files.readAllBytes(base));
-    }
-
-    @ParameterizedTest
-    @ValueSource(longs = {0, 1, 1 << 19, 1 << 21})
-    @DisplayName("in place leaves a journal that is complete or of no consequence, wherever it was cut")
-    void journalsAreWholeOrNothing(long cut) throws IOException {
-        Path file = Files.write(folder.resolve("file"), new byte[3_000_000]);
-        Path journal = folder.resolve(PatchJournal.FILE);
-        PatchJournal written = PatchJournal.begin(folder);
-        written.keep(file, 17, 2_500_000);
-        written.ready();
-        byte[] whole = Files.readAllBytes(journal);
-        written.close();
-        assertFalse(Files.exists(journal));
-        byte[] changed = new byte[3_000_000];
-        Arrays.fill(changed, (byte) 7);
-        Files.write(file, changed);
-        Files.write(journal, Arrays.copyOf(whole, (int) (whole.length - cut)));
-        assertTrue(PatchJournal.recover(folder));
-        assertFalse(Files.exists(journal));
-        Arrays.fill(changed, 17, 2_500_017, cut == 0 ? 0 : (byte) 7);
-        assertArrayEquals(changed, Files.readAllBytes(file));
-        whole[whole.length / 2] ^= 1;
-        Files.write(journal, whole);
-        FormatException thrown = assertThrows(FormatException.class, () -> PatchJournal.recover(folder));
-        assertTrue(thrown.getMessage().contains("is damaged"), thrown::getMessage);
     }
 
     @Test
@@ -535,19 +526,14 @@ class MergerTest {
         BoundAdapter bound = new Binding(base).bind(Adapter.read(adapter), false);
         Map<String, double[]> adapted = new LinkedHashMap<>();
         for (Target target : bound.targets()) {
-            LowRank<DoubleTensor> update = bound.update(
-                    ops,
-                    target,
-                    key -> DoubleTensor.of(
-                            bound.tensors().containsKey(key)
-                                    ? bound.tensors().get(key)
-                                    : base.tensors().get(target.tensor())));
             DoubleTensor stored = DoubleTensor.of(base.tensors().get(target.tensor()));
             DoubleTensor weight = target.transposed() ? ops.transpose(stored, 1, 0) : stored;
-            DoubleTensor whole = ops.add(weight, ops.matMul(update.foldedLeft(ops), update.foldedRight(ops)));
-            if (update.magnitude().isPresent()) {
-                whole = scaled(whole, update.magnitude().get());
-            }
+            WeightChange<DoubleTensor> change = bound.change(
+                    ops, target, key -> DoubleTensor.of(bound.tensors().get(key)), () -> weight);
+            Region all = Region.of(target.out(), target.in());
+            DoubleTensor whole = change.outGain() instanceof OutGain.Magnitude<DoubleTensor>(DoubleTensor norms)
+                    ? scaled(change.beforeOutGain(ops, weight, all), norms)
+                    : change.changed(ops, weight, all);
             adapted.put(target.tensor(), (target.transposed() ? ops.transpose(whole, 1, 0) : whole).values());
         }
         return adapted;

@@ -52,6 +52,7 @@ public class KernelBenchmark {
     private Factors factors;
     private final Lane lane = new Lane();
     private MemorySegment tile = MemorySegment.NULL;
+    private final NonFinite found = new NonFinite();
     private Product sums = new Product(new float[0], new Panels(1, false), 0, 0);
 
     /** Prints the machine's peak and runs JMH. */
@@ -99,7 +100,7 @@ public class KernelBenchmark {
     @Benchmark
     @OperationsPerInvocation(ROWS * COLUMNS)
     public MemorySegment add() {
-        kernels.add(floats, sums, ROWS, COLUMNS, tile, tile);
+        kernels.add(floats, sums, ROWS, COLUMNS, tile, tile, found);
         return tile;
     }
 }

@@ -10,19 +10,19 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.CondLora;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Projection;
-import dev.adapt.formats.adapter.Target;
-import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.AdapterInputs;
@@ -52,6 +52,7 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
 import java.util.SequencedMap;
+import java.util.Set;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -144,8 +145,7 @@ class AdapterSwitchTest {
                 // each twice, so that what one leaves behind would be seen by another
                 for (String name :
                         List.of("lora", "vera", "pattern", "condlora", "lora", "pattern", "vera", "condlora")) {
-                    DoubleTensor found =
-                            Objects.requireNonNull(runners.get(name)).run().apply(inputs);
+                    DoubleTensor found = only(Objects.requireNonNull(runners.get(name)), inputs);
                     Model unmerged = Model.of(base, Objects.requireNonNull(adapters.get(name)));
                     assertSame(new ReferenceRunner(unmerged).run(inputs), found);
                     // the base has no head, so without an adapter there are no labels
@@ -153,6 +153,12 @@ class AdapterSwitchTest {
                 }
             }
         }
+    }
+
+    private static DoubleTensor only(Runner runner, Map<String, Tensor> inputs) {
+        String output = runner.outputs().getFirst();
+        return Objects.requireNonNull(
+                runner.run().outputs(inputs, Set.of(output)).get(output));
     }
 
     private static void assertSame(DoubleTensor expected, DoubleTensor found) {
@@ -175,7 +181,7 @@ class AdapterSwitchTest {
                 Runner adapted = session.adapted(folder.resolve("lora.onnx_adapter"));
                 DoubleTensor plain = session.run(inputs);
                 assertSame(new ReferenceRunner(Model.of(base)).run(inputs), plain);
-                DoubleTensor changed = adapted.run().apply(inputs);
+                DoubleTensor changed = only(adapted, inputs);
                 assertSame(new ReferenceRunner(Model.of(base, lora)).run(inputs), changed);
                 assertTrue(
                         Math.abs(plain.values()[0] - changed.values()[0]) > 1e-3, "the adapter must change something");
@@ -198,8 +204,7 @@ class AdapterSwitchTest {
                     Inputs.random(open.config(), 1, 1, true).batches().getFirst();
             try (OnnxRunner session = OnnxRunner.open(out, "last_hidden_state", Device.CPU)) {
                 Runner adapted = session.adapted(folder.resolve("value.onnx_adapter"));
-                String refusal = assertThrows(
-                                FormatException.class, () -> adapted.run().apply(inputs))
+                String refusal = assertThrows(FormatException.class, () -> only(adapted, inputs))
                         .getMessage();
                 assertTrue(refusal.contains("self.value.lora_"), refusal);
                 assertTrue(refusal.endsWith("export the model with --adapter-inputs for this adapter"), refusal);
@@ -244,11 +249,7 @@ class AdapterSwitchTest {
                     Path file = folder.resolve(adapter.getKey() + OnnxAdapter.SUFFIX);
                     write(base, adapter.getValue(), file);
                     DoubleTensor merged = DoubleTensor.of(io.tensor(adapter.getKey() + ".merged_logits"));
-                    print(
-                            architecture,
-                            adapter.getKey(),
-                            merged,
-                            session.adapted(file).run().apply(inputs));
+                    print(architecture, adapter.getKey(), merged, only(session.adapted(file), inputs));
                 }
                 print(architecture, "no adapter, again", plain, session.run(inputs));
             }

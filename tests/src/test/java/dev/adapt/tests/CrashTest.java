@@ -3,11 +3,13 @@ package dev.adapt.tests;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
+import dev.adapt.formats.checkpoint.UnfinishedChangeException;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -137,7 +139,10 @@ class CrashTest {
             journals += Files.exists(journal) ? 1 : 0;
             Map<String, byte[]> found = weights(base);
             torn += same(weights(pristine), found) || same(withoutIndex(after), found) ? 0 : 1;
-            Checkpoint.open(base).close(); // as every command begins
+            if (Files.exists(journal)) {
+                assertThrows(UnfinishedChangeException.class, () -> Checkpoint.open(base), "kill " + kill);
+            }
+            PatchJournal.recover(base);
             Map<String, byte[]> left = contents(base);
             if (same(after, left)) {
                 merged++;

@@ -81,13 +81,14 @@ class DetectionTest {
 
     private static void assertAlike(Engines unmerged, Engines merged, Map<String, Tensor> inputs) {
         List<Runner> runners = List.of(
-                new Runner("unmerged, float64", unmerged.reference()::run),
-                new Runner(
+                Runner.single("unmerged, float64", unmerged.reference()::run),
+                Runner.single(
                         "unmerged, DJL", batch -> DoubleTensor.of(unmerged.djl().run(batch))),
-                new Runner("unmerged, ONNX Runtime", unmerged.onnx()::run),
-                new Runner("merged, float64", merged.reference()::run),
-                new Runner("merged, DJL", batch -> DoubleTensor.of(merged.djl().run(batch))),
-                new Runner("merged, ONNX Runtime", merged.onnx()::run));
+                Runner.single("unmerged, ONNX Runtime", unmerged.onnx()::run),
+                Runner.single("merged, float64", merged.reference()::run),
+                Runner.single(
+                        "merged, DJL", batch -> DoubleTensor.of(merged.djl().run(batch))),
+                Runner.single("merged, ONNX Runtime", merged.onnx()::run));
         List<Comparison> comparisons = Equivalence.compare(runners, List.of(inputs), Tolerance.DEFAULT);
         assertEquals(15, comparisons.size());
         comparisons.forEach(comparison -> assertTrue(comparison.passed(), comparison::toString));

@@ -9,11 +9,11 @@ import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtSession;
 import ai.onnxruntime.TensorInfo;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxExport;
@@ -55,7 +55,7 @@ class Float16ExportTest {
     private static Comparison compare(Model model, Path exported) throws IOException {
         assertEquals(OnnxPrecision.FP16, OnnxPrecision.of(exported));
         try (OnnxRunner session = OnnxRunner.open(exported, model.architecture().outputName(), Device.CPU)) {
-            Runner reference = new Runner("reference", new ReferenceRunner(model)::run);
+            Runner reference = new Runner("reference", model.outputNames(), new ReferenceRunner(model)::outputs);
             List<Runner> runners = List.of(reference, session.runner());
             return Equivalence.compare(
                             runners, Inputs.random(model.config(), 12, 7, true).batches(), Tolerance.DEFAULT)

@@ -5,12 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.generate.Decoder;
 import dev.adapt.formats.generate.Generation;
 import dev.adapt.formats.generate.Sampler;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxExport;

@@ -60,7 +60,6 @@ class ModuleArrowsTest {
         "org.ejml.., merge",
         "ai.djl.., train",
         "ai.onnxruntime.., verify",
-        "com.hubspot.jinjava.., train",
         "com.code_intelligence.., tests",
         "picocli.., cli",
         "com.google.protobuf.., formats",

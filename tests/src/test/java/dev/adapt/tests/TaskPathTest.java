@@ -3,11 +3,11 @@ package dev.adapt.tests;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.adapt.formats.adapter.AdapterMethod;
-import dev.adapt.formats.adapter.CondLora;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Projection;
-import dev.adapt.formats.adapter.Vera;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.train.CausalLm;
 import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
@@ -125,7 +125,7 @@ class TaskPathTest {
                 Optional.empty(),
                 7,
                 Devices.CPU);
-        return Trainer.train(config, Progress.SILENT, () -> false);
+        return Trainer.train(config, Progress.SILENT, () -> false).orElseThrow();
     }
 
     private static Path data(Task task, String name) throws IOException {

@@ -8,10 +8,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterMethod;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Projection;
-import dev.adapt.formats.adapter.Vera;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
@@ -118,13 +118,47 @@ class TrainingTest {
     void divergence() throws IOException {
         UsageException thrown = assertThrows(
                 UsageException.class, () -> train(config(new Lora(3, 6, 0), "diverged", 1e30, 7), () -> false));
-        assertTrue(thrown.getMessage().matches("the loss of step \\d+ is .*lower --lr.*"), thrown::getMessage);
+        assertTrue(
+                thrown.getMessage().matches("training diverged: .* of step \\d+ is .*lower --lr.*"),
+                thrown::getMessage);
         try (Stream<Path> left = Files.list(folder)) {
             assertEquals(2, left.count(), "base and data only");
         }
     }
 
+    @Test
+    @DisplayName("that diverges after an epoch keeps the best so far and says at which step it diverged")
+    void divergenceKeepsTheBest() throws IOException {
+        // the decay multiplies weights by -10 a step: finite for an epoch, not for two or three
+        TrainResult result = train(config(new Lora(3, 6, 0), "kept", 11, 1, 7), () -> false);
+        int step = result.diverged().orElseThrow().step();
+        assertTrue(step > STEPS_PER_EPOCH && step < EPOCHS * STEPS_PER_EPOCH, "step " + step);
+        assertTrue(result.best() >= 1 && result.best() < result.scores().size(), "best " + result.best());
+        assertFalse(result.stopped());
+        assertEquals(4, Adapter.read(folder.resolve("kept")).modules().size());
+        String summary = Files.readString(folder.resolve("kept/summary.json"));
+        assertTrue(summary.contains("\"diverged_at_step\" : " + step), summary);
+    }
+
+    @Test
+    @DisplayName("that is stopped before its first step writes nothing")
+    void stopBeforeTheFirstStep() throws IOException {
+        for (int asked : List.of(0, 1)) {
+            AtomicInteger count = new AtomicInteger();
+            TrainConfig config = config(new Lora(3, 6, 0), "never", 0.02, 7);
+            assertTrue(Trainer.train(config, Progress.SILENT, () -> count.getAndIncrement() >= asked)
+                    .isEmpty());
+            try (Stream<Path> left = Files.list(folder)) {
+                assertEquals(2, left.count(), "base and data only");
+            }
+        }
+    }
+
     private TrainConfig config(AdapterMethod method, String out, double learningRate, long seed) {
+        return config(method, out, learningRate, 0.01, seed);
+    }
+
+    private TrainConfig config(AdapterMethod method, String out, double learningRate, double weightDecay, long seed) {
         return new TrainConfig(
                 base,
                 Optional.empty(),
@@ -139,7 +173,7 @@ class TrainingTest {
                 6,
                 learningRate,
                 0.05,
-                0.01,
+                weightDecay,
                 0.1,
                 1,
                 16,
@@ -149,6 +183,6 @@ class TrainingTest {
     }
 
     private static TrainResult train(TrainConfig config, BooleanSupplier stop) throws IOException {
-        return Trainer.train(config, Progress.SILENT, stop);
+        return Trainer.train(config, Progress.SILENT, stop).orElseThrow();
     }
 }

@@ -3,18 +3,18 @@ package dev.adapt.tests;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.CondLora;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Projection;
-import dev.adapt.formats.adapter.Target;
-import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -78,6 +78,20 @@ class VerifyTest {
         Path texts = Files.writeString(
                 folder.resolve("texts.tsv"), "a very good movie\tpos\nnot a good book\tneg\na bad book\tneg\n");
         assertExit(0, "--merged", merged, "--onnx", onnx, "--data", texts, "--device", "cpu");
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "text\na good movie\na bad book\n",
+                "a good movie\na bad book\n",
+                "id\ttext\tother\n1\ta good movie\tx\n2\ta bad book\ty\n"
+            })
+    void textsNeedNoLabels(String table) throws IOException {
+        mergeAndExport(new Lora(4, 8, 0));
+        Path texts = Files.writeString(folder.resolve("texts.tsv"), table);
+        Cli result = assertExit(0, "--merged", merged, "--onnx", onnx, "--data", texts, "--device", "cpu");
+        assertTrue(result.output().contains("the first 2 texts of "), result.output());
     }
 
     @Test

@@ -1,136 +1,118 @@
 package dev.adapt.train;
 
 import dev.adapt.formats.FormatException;
-import java.io.ByteArrayInputStream;
+import java.io.EOFException;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
-import java.util.Map;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import java.util.zip.GZIPInputStream;
-import java.util.zip.ZipEntry;
-import java.util.zip.ZipInputStream;
+import java.util.List;
+import java.util.Locale;
+import java.util.zip.ZipException;
 
-/** An array of integers as image data sets store it, row-major: IDX (MNIST's format) or NumPy's npy in an npz. */
+/**
+ * An array of integers as image data sets store it, row-major.
+ *
+ * @param width bytes of an element: 1, 2, 4 or 8
+ * @param signed whether elements are in two's complement
+ */
 @SuppressWarnings("ArrayRecordComponent")
-record ByteArray(int[] shape, byte[] bytes, int width, ByteOrder order) {
-    private static final int IDX_BYTES = 8;
-    private static final Pattern HEADER = Pattern.compile(
-            "'descr':\\s*'([<>|=])([ui])(\\d)'.*'fortran_order':\\s*False.*'shape':\\s*\\((\\d[\\d,\\s]*)\\)",
-            Pattern.DOTALL);
+record ByteArray(List<Integer> shape, byte[] bytes, int width, boolean signed, ByteOrder order) {
+    /** The longest that Java can hold. */
+    private static final long MOST_BYTES = Integer.MAX_VALUE - 8;
+
+    /** From this size on, data that were compressed more than a hundredfold are taken for a bomb. */
+    private static final long MOST_OF_A_FEW = 64L << 20;
+
+    private static final int MOST_COMPRESSED = 100;
+
+    ByteArray {
+        shape = List.copyOf(shape);
+    }
 
     /** The number of elements along the first axis. */
     int rows() {
-        return shape[0];
+        return shape.getFirst();
     }
 
-    /** The number of elements. */
-    int elements() {
-        int elements = 1;
-        for (int size : shape) {
-            elements *= size;
-        }
-        return elements;
-    }
-
-    /** An element by its place in row-major order. */
-    long at(int index) {
+    /** An element by its place in row-major order, as decimal digits. */
+    String at(int index) {
         ByteBuffer data = ByteBuffer.wrap(bytes).order(order);
         return switch (width) {
-            case 1 -> bytes[index] & 0xff;
-            case 2 -> data.getShort(2 * index);
-            case 4 -> data.getInt(4 * index);
-            default -> data.getLong(8 * index);
+            case 1 -> Integer.toString(signed ? bytes[index] : Byte.toUnsignedInt(bytes[index]));
+            case 2 -> {
+                short value = data.getShort(2 * index);
+                yield Integer.toString(signed ? value : Short.toUnsignedInt(value));
+            }
+            case 4 ->
+                signed ? Integer.toString(data.getInt(4 * index)) : Integer.toUnsignedString(data.getInt(4 * index));
+            default -> signed ? Long.toString(data.getLong(8 * index)) : Long.toUnsignedString(data.getLong(8 * index));
         };
     }
 
     /**
-     * Reads an IDX file of unsigned bytes, compressed by gzip if its name ends so.
+     * The bytes that a shape asks for, once they are known to be worth allocating.
      *
-     * @throws FormatException if it is none
+     * @param stored bytes that hold them in the file, compressed or not
+     * @throws FormatException if Java cannot hold them, or so few bytes hold so many only as a bomb
      */
-    static ByteArray idx(Path file) throws IOException {
-        byte[] all = Files.readAllBytes(file);
-        if (Lines.named(file, ".gz")) {
-            try (GZIPInputStream in = new GZIPInputStream(new ByteArrayInputStream(all))) {
-                all = in.readAllBytes();
-            } catch (IOException e) {
-                throw new FormatException(file, "is not compressed by gzip: " + e.getMessage(), e);
+    static long bytes(Path file, String array, List<Integer> shape, int width, long stored) {
+        long bytes = width;
+        for (int size : shape) {
+            if (size < 0) {
+                throw new FormatException(file, array, "has the shape " + shape + ", with a negative size");
+            }
+            // both factors are below 2^31
+            bytes = Math.min(bytes * size, MOST_BYTES + 1);
+            if (size == 0) {
+                throw new FormatException(file, array, "has the shape " + shape + ": there is nothing in it");
             }
         }
-        ByteBuffer buffer = ByteBuffer.wrap(all);
-        if (all.length < 8 || buffer.getShort(0) != 0 || buffer.get(2) != IDX_BYTES) {
-            throw new FormatException(file, "is not an IDX file of bytes");
+        if (bytes > MOST_BYTES) {
+            throw new FormatException(file, array, "has the shape " + shape + ": expected at most 2 GiB");
         }
-        int[] shape = new int[buffer.get(3)];
-        int start = 4 + 4 * shape.length;
-        long elements = 1;
-        for (int axis = 0; axis < shape.length && all.length >= start; axis++) {
-            shape[axis] = buffer.getInt(4 + 4 * axis);
-            elements *= shape[axis];
-        }
-        if (shape.length == 0 || all.length - start != elements) {
+        if (bytes > MOST_OF_A_FEW && bytes / MOST_COMPRESSED > stored) {
             throw new FormatException(
-                    file, "holds " + (all.length - start) + " bytes of data, its header gives " + elements);
+                    file,
+                    array,
+                    String.format(
+                            Locale.ROOT,
+                            "has the shape %s, %,d bytes of data, but only %,d bytes of the file hold them;"
+                                    + " such data are no images",
+                            shape,
+                            bytes,
+                            stored));
         }
-        return new ByteArray(shape, Arrays.copyOfRange(all, start, all.length), 1, ByteOrder.BIG_ENDIAN);
+        return bytes;
     }
 
     /**
-     * The arrays of an npz file, by name.
+     * Reads data that follow a header, and no more than it declares.
      *
-     * @throws FormatException if it is no zip file, or an array holds no integers in row-major order
+     * @throws FormatException if the stream ends before or after, or is not compressed as it says
      */
-    static Map<String, ByteArray> npz(Path file) throws IOException {
-        Map<String, ByteArray> arrays = new LinkedHashMap<>();
-        try (ZipInputStream in = new ZipInputStream(Files.newInputStream(file))) {
-            for (ZipEntry entry = in.getNextEntry(); entry != null; entry = in.getNextEntry()) {
-                String name = entry.getName().replaceFirst("\\.npy$", "");
-                arrays.put(name, npy(file, name, in.readAllBytes()));
+    static byte[] data(Path file, String array, InputStream in, long bytes) throws IOException {
+        try {
+            // grows with what arrives, so that a short file does not take what its header declares
+            byte[] data = in.readNBytes((int) bytes);
+            if (data.length < bytes) {
+                throw new FormatException(
+                        file, array, "holds " + data.length + " bytes of data, its header gives " + bytes);
             }
+            if (in.read() >= 0) {
+                throw new FormatException(
+                        file, array, "holds more bytes of data than the " + bytes + " that its header gives");
+            }
+            return data;
+        } catch (ZipException | EOFException e) {
+            throw new FormatException(file, array + ": cannot be decompressed: " + e.getMessage(), e);
         }
-        if (arrays.isEmpty()) {
-            throw new FormatException(file, "is not an npz file, or an empty one");
-        }
-        return arrays;
     }
 
-    private static ByteArray npy(Path file, String name, byte[] all) {
-        if (all.length < 12 || all[0] != (byte) 0x93 || all[1] != 'N') {
-            throw new FormatException(file, name, "is not an npy array");
-        }
-        ByteBuffer buffer = ByteBuffer.wrap(all).order(ByteOrder.LITTLE_ENDIAN);
-        int start = all[6] == 1 ? 10 : 12;
-        int length = all[6] == 1 ? buffer.getShort(8) & 0xffff : buffer.getInt(8);
-        if (length < 0 || length > all.length - start) {
-            throw new FormatException(file, name, "is cut off");
-        }
-        String header = new String(all, start, length, StandardCharsets.ISO_8859_1);
-        Matcher matcher = HEADER.matcher(header);
-        if (!matcher.find()) {
-            throw new FormatException(file, name, "expected integers in row-major order, found " + header.strip());
-        }
-        String[] sizes = matcher.group(4).replace(" ", "").split(",", -1);
-        // a tuple of one ends with a comma
-        int[] shape = new int[sizes[sizes.length - 1].isEmpty() ? sizes.length - 1 : sizes.length];
-        long elements = 1;
-        for (int axis = 0; axis < shape.length; axis++) {
-            shape[axis] = Integer.parseInt(sizes[axis]);
-            elements *= shape[axis];
-        }
-        int width = Integer.parseInt(matcher.group(3));
-        byte[] data = Arrays.copyOfRange(all, start + length, all.length);
-        if (data.length != elements * width) {
-            throw new FormatException(
-                    file, name, "holds " + data.length + " bytes of data, its header gives " + elements * width);
-        }
-        ByteOrder order = matcher.group(1).equals(">") ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN;
-        return new ByteArray(shape, data, width, order);
+    @Override
+    public String toString() {
+        return Arrays.toString(shape.toArray()) + " of " + 8 * width + "-bit integers";
     }
 }

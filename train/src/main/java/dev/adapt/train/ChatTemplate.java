@@ -3,26 +3,24 @@ package dev.adapt.train;
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import com.hubspot.jinjava.Jinjava;
-import com.hubspot.jinjava.JinjavaConfig;
-import com.hubspot.jinjava.LegacyOverrides;
-import com.hubspot.jinjava.interpret.RenderResult;
-import com.hubspot.jinjava.interpret.TemplateError;
-import com.hubspot.jinjava.lib.fn.ELFunctionDefinition;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
+import dev.adapt.train.template.Template;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Clock;
+import java.time.ZonedDateTime;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * How a model was taught to read a conversation: the Jinja template in {@code chat_template.jinja} or
- * {@code tokenizer_config.json}, rendered as transformers does. What our Jinja engine cannot render is refused.
+ * {@code tokenizer_config.json}, rendered as transformers does. What {@link Template} cannot render is refused.
  */
 final class ChatTemplate {
     /** The role whose messages are learned. */
@@ -73,31 +71,39 @@ final class ChatTemplate {
     }
 
     private final Path file;
-    private final String template;
+    private final Template template;
     private final Map<String, String> special;
-    private final Jinjava jinja = jinja();
+    /** One time for all conversations, or those that print it would differ. */
+    private final ZonedDateTime now;
 
     /**
      * @param file where it stands
      * @param special the texts of bos_token, eos_token and the like, by name
      */
-    private ChatTemplate(Path file, String template, Map<String, String> special) {
+    private ChatTemplate(Path file, String template, Map<String, String> special, Clock clock) {
         this.file = file;
-        this.template = template;
+        this.template = Template.parse(file, template);
         this.special = special;
+        this.now = ZonedDateTime.now(clock);
     }
 
-    /** The template of a checkpoint, if it has one. */
-    static Optional<ChatTemplate> of(Path base) throws IOException {
+    /**
+     * The template of a checkpoint, if it has one.
+     *
+     * @param clock tells the time to templates that print it
+     * @throws FormatException if it is malformed or uses what is not supported
+     */
+    static Optional<ChatTemplate> of(Path base, Clock clock) throws IOException {
         Path configFile = base.resolve("tokenizer_config.json");
         Optional<JsonDocument> config =
                 Files.exists(configFile) ? Optional.of(JsonDocument.read(configFile)) : Optional.empty();
         Map<String, String> special = config.map(ChatTemplate::special).orElse(Map.of());
         Path own = base.resolve("chat_template.jinja");
         if (Files.exists(own)) {
-            return Optional.of(new ChatTemplate(own, Files.readString(own), special));
+            return Optional.of(new ChatTemplate(own, Files.readString(own), special, clock));
         }
-        return config.flatMap(ChatTemplate::template).map(template -> new ChatTemplate(configFile, template, special));
+        return config.flatMap(ChatTemplate::template)
+                .map(template -> new ChatTemplate(configFile, template, special, clock));
     }
 
     private static Map<String, String> special(JsonDocument config) {
@@ -157,56 +163,12 @@ final class ChatTemplate {
      * @param prompt whether to end with what begins an assistant's message
      */
     String render(List<Message> messages, boolean prompt) {
-        Map<String, Object> values = new HashMap<>(special);
+        Map<String, @Nullable Object> values = new HashMap<>(special);
         values.put("messages", messages.stream().map(Message::fields).toList());
         values.put("add_generation_prompt", prompt);
-        RenderResult result = jinja.renderForResult(template, values);
-        for (TemplateError error : result.getErrors()) {
-            throw new FormatException(
-                    file, "its chat template cannot be rendered, at line " + error.getLineno() + ": " + reason(error));
-        }
-        return result.getOutput();
-    }
-
-    /** What a template's own refusal says is at the end of a chain of causes. */
-    private static String reason(TemplateError error) {
-        String reason = String.valueOf(error.getMessage());
-        for (Throwable cause = error.getException(); cause != null; cause = cause.getCause()) {
-            reason = cause.getMessage() == null ? reason : cause.getMessage();
-        }
-        return reason.replaceAll("\\s+", " ");
-    }
-
-    /** As transformers sets Jinja up: blocks take their line break with them, and templates may refuse. */
-    private static Jinjava jinja() {
-        Jinjava jinja = new Jinjava(JinjavaConfig.newBuilder()
-                .withTrimBlocks(true)
-                .withLstripBlocks(true)
-                .withLegacyOverrides(LegacyOverrides.newBuilder()
-                        .withEvaluateMapKeys(true)
-                        .withIterateOverMapKeys(true)
-                        .withUsePyishObjectMapper(true)
-                        .withUseNaturalOperatorPrecedence(true)
-                        .withParseWhitespaceControlStrictly(true)
-                        .withAllowAdjacentTextNodes(true)
-                        .withUseTrimmingForNotesAndExpressions(true)
-                        .withKeepNullableLoopValues(true)
-                        .build())
-                .build());
-        jinja.getGlobalContext()
-                .registerFunction(
-                        new ELFunctionDefinition("", "raise_exception", Refusal.class, "refuse", String.class));
-        return jinja;
-    }
-
-    /** What a template calls to refuse a conversation; public, for the engine finds it by reflection. */
-    public static final class Refusal {
-        private Refusal() {}
-
-        /** Refuses. */
-        @SuppressWarnings("DoNotCallSuggester") // the template calls it
-        public static String refuse(String reason) {
-            throw new IllegalArgumentException(reason);
-        }
+        // transformers passes these as None: templates ask whether they are none, not whether they are defined
+        values.put("tools", null);
+        values.put("documents", null);
+        return template.render(values, now);
     }
 }

@@ -5,8 +5,9 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Clock;
+import java.time.ZoneId;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -43,7 +44,7 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
     static Continuations read(Path file, Dataset.Columns columns, Source source) throws IOException {
         Reader reader = new Reader(file, columns, source, new ArrayList<>(), new ArrayList<>());
         if (Lines.named(file, ".txt")) {
-            reader.documents(List.of(Files.readString(file)));
+            reader.documents(List.of(Lines.document(file)));
         } else if (Lines.named(file, ".jsonl", ".json")) {
             reader.json(Lines.json(file));
         } else {
@@ -160,7 +161,7 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
                     file,
                     new Dataset.Columns(
                             List.of(promptName()), Optional.of(columns.label().orElse("response")), columns.header()));
-            Optional<ChatTemplate> template = ChatTemplate.of(source.base());
+            Optional<ChatTemplate> template = ChatTemplate.of(source.base(), Clock.system(ZoneId.systemDefault()));
             try (Tokenizer tokenizer = tokenizer()) {
                 for (Example example : data.examples()) {
                     if (!(example.text() instanceof Text.Single(String prompt))) {
@@ -190,7 +191,7 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
         }
 
         private void messages(List<JsonNode> lines) throws IOException {
-            ChatTemplate template = ChatTemplate.of(source.base())
+            ChatTemplate template = ChatTemplate.of(source.base(), Clock.system(ZoneId.systemDefault()))
                     .orElseThrow(() -> new FormatException(
                             source.base(),
                             "has no chat template (tokenizer_config.json), which messages need; give"

@@ -10,8 +10,10 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
@@ -70,6 +72,63 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
             throw new FormatException(file, "holds no examples");
         }
         return dataset;
+    }
+
+    /** The label of texts that are read without one. */
+    private static final String UNLABELLED = "-";
+
+    /**
+     * Reads the texts of a file whole, whether it has labels or not: labels are used only to tell a text column that has no
+     * name from a label column.
+     *
+     * @throws FormatException as {@link #read} does, but for missing labels
+     */
+    public static Dataset readTexts(Path file, Columns columns) throws IOException {
+        Dataset dataset = Lines.named(file, ".jsonl", ".json")
+                ? textsFromJson(file, Lines.json(file), columns)
+                : textsFromTable(file, Lines.rows(file), columns);
+        if (dataset.examples().isEmpty()) {
+            throw new FormatException(file, "holds no examples");
+        }
+        return dataset;
+    }
+
+    private static Dataset textsFromTable(Path file, List<Row> rows, Columns columns) {
+        List<String> first = rows.getFirst().cells();
+        boolean named = TEXT_NAMES.stream().anyMatch(first::containsAll);
+        boolean header = columns.header().orElse(named || looksLikeHeader(first, columns));
+        List<String> names = header ? first : List.of();
+        if (columns.text().isEmpty() && !(header && named) && first.size() > 1) {
+            return fromTable(file, rows, columns);
+        }
+        List<Integer> texts = first.size() == 1 ? List.of(0) : textColumns(file, columns, names, first.size(), -1);
+        int needed = Collections.max(texts) + 1;
+        List<Example> examples = new ArrayList<>();
+        for (Row row : header ? rows.subList(1, rows.size()) : rows) {
+            if (row.cells().size() < needed) {
+                throw fault(file, row.line(), "has " + row.cells().size() + " columns, expected at least " + needed);
+            }
+            examples.add(example(file, texts.stream().map(row.cells()::get).toList(), UNLABELLED, row.line()));
+        }
+        return new Dataset(file, columns, examples);
+    }
+
+    private static Dataset textsFromJson(Path file, List<JsonNode> lines, Columns columns) {
+        List<Example> examples = new ArrayList<>();
+        for (int i = 0; i < lines.size(); i++) {
+            JsonNode node = lines.get(i);
+            int line = i + 1;
+            if (columns.text().isEmpty() && node.has(TokenIds.FIELD)) {
+                Text ids = new Text.Ids(TokenIds.read(file, line, node, TokenIds.FIELD));
+                examples.add(new Example(ids, UNLABELLED, line));
+            } else {
+                List<String> texts = textNames(file, line, node, columns).stream()
+                        .map(name -> field(file, line, node, name))
+                        .toList();
+                examples.add(example(file, texts, UNLABELLED, line));
+            }
+        }
+        return new Dataset(file, columns, examples);
     }
 
     private static Dataset fromTable(Path file, List<Row> rows, Columns columns) {
@@ -175,7 +234,7 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
                 file,
                 1,
                 "has no column \"" + given + "\": its " + width + " columns are "
-                        + (names.isEmpty() ? "not named; give a number from 1" : String.join(", ", names)));
+                        + (names.isEmpty() ? "not named; give a number from 1" : Shown.of(names)));
     }
 
     private static Dataset fromJson(Path file, List<JsonNode> lines, Columns columns) {
@@ -239,16 +298,20 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
      * @throws FormatException naming the line of a label that is not among those given
      */
     public List<Integer> classes(List<String> labels) {
+        Map<String, Integer> byLabel = new HashMap<>();
+        for (int i = 0; i < labels.size(); i++) {
+            byLabel.putIfAbsent(labels.get(i), i);
+        }
         List<Integer> classes = new ArrayList<>();
         for (Example example : examples) {
-            int index = labels.indexOf(example.label());
-            if (index < 0) {
+            Integer index = byLabel.get(example.label());
+            if (index == null) {
                 throw fault(
                         file,
                         example.line(),
-                        "has the label \"" + example.label()
+                        "has the label \"" + Shown.of(example.label())
                                 + "\", which the training data does not have; its labels are "
-                                + String.join(", ", labels));
+                                + Shown.of(labels));
             }
             classes.add(index);
         }

@@ -4,7 +4,10 @@ import ai.djl.ndarray.NDManager;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
+import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.SequencedMap;
+import java.util.Set;
 
 /** Runs a model, with or without an adapter beside it, on DJL's PyTorch engine; nothing is dropped or trained. */
 public final class DjlRunner implements AutoCloseable {
@@ -33,6 +36,19 @@ public final class DjlRunner implements AutoCloseable {
         try (NDManager step = model.newStep()) {
             return LoadedModel.read(model.forward(step, inputs));
         }
+    }
+
+    /**
+     * Some of the model's outputs for inputs by name.
+     *
+     * @param wanted of {@link Model#outputNames}
+     */
+    public SequencedMap<String, FloatTensor> outputs(Map<String, ? extends Tensor> inputs, Set<String> wanted) {
+        SequencedMap<String, FloatTensor> outputs = new LinkedHashMap<>();
+        try (NDManager step = model.newStep()) {
+            model.outputs(step, inputs, wanted).forEach((name, array) -> outputs.put(name, LoadedModel.read(array)));
+        }
+        return outputs;
     }
 
     @Override

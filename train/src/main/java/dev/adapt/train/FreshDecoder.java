@@ -1,7 +1,7 @@
 package dev.adapt.train;
 
-import dev.adapt.formats.adapter.Initial;
 import dev.adapt.formats.graph.QueryDecoder;
+import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.Arrays;

@@ -64,8 +64,8 @@ public record ImageClassification() implements Task {
             if (index == null) {
                 throw new FormatException(
                         pictures.path(),
-                        "has the class \"" + label + "\", which the training data does not have; its classes are "
-                                + String.join(", ", labels));
+                        "has the class \"" + Shown.of(label)
+                                + "\", which the training data does not have; its classes are " + Shown.of(labels));
             }
             classes.add(index);
         }

@@ -1,10 +1,13 @@
 package dev.adapt.train;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.FormatException;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
@@ -13,6 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 
 /** A data file's lines: rows of cells, or JSON values. */
 final class Lines {
@@ -22,6 +26,21 @@ final class Lines {
             cells = List.copyOf(cells);
         }
     }
+
+    /** The longest line: a book is shorter, and parsers and tokenizers take many times a line's memory. */
+    static final int MOST_BYTES = 4 << 20;
+
+    private static final int MOST_DOCUMENT_BYTES = 256 << 20;
+
+    private static final int MOST_BLANKS = 1_000_000;
+
+    /** U+FEFF, by which some editors say that a file is UTF-8. */
+    static final String MARK = "\uFEFF";
+
+    private static final JsonMapper JSON = JsonMapper.builder()
+            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .build();
 
     private Lines() {}
 
@@ -54,41 +73,79 @@ final class Lines {
         return lines;
     }
 
-    private static FormatException blank(Path file, int line) {
+    static FormatException blank(Path file, int line) {
         return fault(file, line, "is empty, expected an example; remove the line");
     }
 
     private static List<String> split(Path file) throws IOException {
-        byte[] bytes = Files.readAllBytes(file);
-        List<String> lines = new ArrayList<>();
-        for (int start = 0; start < bytes.length; ) {
-            int end = start;
-            while (end < bytes.length && bytes[end] != '\n') {
-                end++;
+        try (LineReader reader = new LineReader(file)) {
+            List<String> lines = new ArrayList<>();
+            for (Optional<String> line = reader.next(); line.isPresent(); line = reader.next()) {
+                lines.add(line.get());
             }
-            int length = end > start && bytes[end - 1] == '\r' ? end - 1 - start : end - start;
-            try {
-                lines.add(StandardCharsets.UTF_8
-                        .newDecoder()
-                        .decode(ByteBuffer.wrap(bytes, start, length))
-                        .toString());
-            } catch (CharacterCodingException e) {
-                throw fault(file, lines.size() + 1, "is not valid UTF-8");
-            }
-            start = end + 1;
+            return lines;
         }
-        return lines;
+    }
+
+    /** Decodes UTF-8 without NUL. */
+    static String text(Path file, String place, byte[] bytes, int length) {
+        try {
+            String text = StandardCharsets.UTF_8
+                    .newDecoder()
+                    .decode(ByteBuffer.wrap(bytes, 0, length))
+                    .toString();
+            if (text.indexOf('\0') >= 0) {
+                throw new FormatException(
+                        file, place, "holds a NUL character; if the file is UTF-16, save it as UTF-8");
+            }
+            return text;
+        } catch (CharacterCodingException e) {
+            boolean wide = bytes.length > 1 && (bytes[0] & 0xff) + (bytes[1] & 0xff) == 0xff + 0xfe;
+            throw new FormatException(
+                    file, place, "is not valid UTF-8" + (wide ? " but UTF-16: save it as UTF-8" : ""));
+        }
+    }
+
+    /**
+     * A whole file as one text.
+     *
+     * @throws FormatException if it is not UTF-8, or longer than a text may be
+     */
+    static String document(Path file) throws IOException {
+        try (InputStream in = Files.newInputStream(file)) {
+            byte[] bytes = in.readNBytes(MOST_DOCUMENT_BYTES + 1);
+            if (bytes.length > MOST_DOCUMENT_BYTES) {
+                throw new FormatException(
+                        file,
+                        "is longer than " + (MOST_DOCUMENT_BYTES >> 20)
+                                + " MiB; give documents on lines of JSON, as \"text\"");
+            }
+            String text = text(file, "text", bytes, bytes.length);
+            requireWords(file, text);
+            return text.startsWith(MARK) ? text.substring(1) : text;
+        }
+    }
+
+    /** Hugging Face's tokenizers end the process when a pattern as usual as GPT-2's meets some million blanks in a row. */
+    private static void requireWords(Path file, String text) {
+        int begun = 0;
+        for (int i = 0; i < text.length(); i++) {
+            if (!Character.isWhitespace(text.charAt(i))) {
+                begun = i + 1;
+            } else if (i - begun >= MOST_BLANKS) {
+                throw new FormatException(file, "holds more than " + MOST_BLANKS + " blanks in a row; remove them");
+            }
+        }
     }
 
     /** The JSON value on each line. */
     static List<JsonNode> json(Path file) throws IOException {
-        JsonMapper mapper = new JsonMapper();
         List<JsonNode> values = new ArrayList<>();
         for (String line : of(file)) {
             try {
-                values.add(mapper.readTree(line));
+                values.add(JSON.readTree(line));
             } catch (JsonProcessingException e) {
-                throw fault(file, values.size() + 1, "is not valid JSON: " + e.getOriginalMessage());
+                throw fault(file, values.size() + 1, "is not valid JSON: " + Shown.of(e.getOriginalMessage()));
             }
         }
         return values;
@@ -101,61 +158,14 @@ final class Lines {
      */
     static List<Row> rows(Path file) throws IOException {
         if (named(file, ".csv")) {
-            return csv(file);
+            try (LineReader lines = new LineReader(file)) {
+                return Csv.rows(file, lines);
+            }
         }
         List<String> lines = of(file);
         List<Row> rows = new ArrayList<>();
         for (int i = 0; i < lines.size(); i++) {
             rows.add(new Row(List.of(lines.get(i).split("\t", -1)), i + 1));
-        }
-        return rows;
-    }
-
-    private static List<Row> csv(Path file) throws IOException {
-        String text = String.join("\n", split(file));
-        if (text.isEmpty()) {
-            throw new FormatException(file, "holds no examples");
-        }
-        List<Row> rows = new ArrayList<>();
-        List<String> cells = new ArrayList<>();
-        int line = 1;
-        int begun = 1;
-        for (int at = 0; at <= text.length(); at++) {
-            StringBuilder cell = new StringBuilder();
-            if (at < text.length() && text.charAt(at) == '"') {
-                int opened = line;
-                for (at++; ; at++) {
-                    if (at == text.length()) {
-                        throw fault(file, opened, "opens a quote that nothing closes");
-                    }
-                    char c = text.charAt(at);
-                    if (c == '"') {
-                        if (at + 1 == text.length() || text.charAt(at + 1) != '"') {
-                            at++;
-                            break;
-                        }
-                        at++;
-                    }
-                    line += c == '\n' ? 1 : 0;
-                    cell.append(c);
-                }
-                if (at < text.length() && text.charAt(at) != ',' && text.charAt(at) != '\n') {
-                    throw fault(file, line, "has text after a closing quote; a quote inside a cell is written twice");
-                }
-            } else {
-                while (at < text.length() && text.charAt(at) != ',' && text.charAt(at) != '\n') {
-                    cell.append(text.charAt(at++));
-                }
-            }
-            cells.add(cell.toString());
-            if (at == text.length() || text.charAt(at) == '\n') {
-                if (cells.size() == 1 && cell.toString().isBlank()) {
-                    throw blank(file, begun);
-                }
-                rows.add(new Row(cells, begun));
-                cells.clear();
-                begun = ++line;
-            }
         }
         return rows;
     }

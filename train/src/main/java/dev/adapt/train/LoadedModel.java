@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
@@ -96,9 +97,18 @@ final class LoadedModel implements AutoCloseable {
             Map<String, ? extends Tensor> inputs,
             Optional<Dropout> dropout,
             Optional<KeyValueCache<NDArray>> cache) {
+        return model.forward(new NDArrayOps(step, dropout), this::leaf, arrays(step, inputs), cache);
+    }
+
+    /** Some of the model's outputs, in the manager of a step, as {@link Model#outputs} names them. */
+    SequencedMap<String, NDArray> outputs(NDManager step, Map<String, ? extends Tensor> inputs, Set<String> wanted) {
+        return model.outputs(new NDArrayOps(step, Optional.empty()), this::leaf, arrays(step, inputs), wanted);
+    }
+
+    private static Map<String, NDArray> arrays(NDManager step, Map<String, ? extends Tensor> inputs) {
         Map<String, NDArray> arrays = new LinkedHashMap<>();
         inputs.forEach((name, tensor) -> arrays.put(name, create(step, tensor)));
-        return model.forward(new NDArrayOps(step, dropout), this::leaf, arrays, cache);
+        return arrays;
     }
 
     /**

@@ -126,6 +126,11 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
+    public NDArray inverse(NDArray x, int count, int n) {
+        return own(x.inverse());
+    }
+
+    @Override
     public NDArray stopGradient(NDArray x) {
         return own(x.stopGradient());
     }
@@ -144,6 +149,8 @@ final class NDArrayOps implements Ops<NDArray> {
                     case RELU -> x.getNDArrayInternal().relu();
                     case SILU -> x.mul(x.getNDArrayInternal().sigmoid());
                     case TANH -> x.tanh();
+                    case SIGMOID -> x.getNDArrayInternal().sigmoid();
+                    case EXP -> x.exp();
                 });
     }
 
@@ -186,8 +193,8 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
-    public NDArray integer(long value) {
-        return step.create(new long[] {value});
+    public NDArray integers(long... values) {
+        return step.create(values);
     }
 
     @Override

@@ -7,9 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.function.IntFunction;
 import java.util.stream.Stream;
 
@@ -88,44 +86,64 @@ record Pictures(Path path, List<String> labels, IntFunction<Picture> picture) {
         if (labels.equals(path)) {
             throw new FormatException(path, "expected the file of images, …images-idx3-ubyte or .gz");
         }
-        return arrays(path, ByteArray.idx(path), ByteArray.idx(labels));
+        return arrays(path, IdxFile.read(path), IdxFile.read(labels));
     }
 
     private static Pictures npz(Path path) throws IOException {
-        Map<String, ByteArray> images = new LinkedHashMap<>();
-        Map<String, ByteArray> labels = new LinkedHashMap<>();
-        ByteArray.npz(path).forEach((name, array) -> {
-            int axes = array.shape().length;
-            (axes >= 3 ? images : labels).put(name, array);
-        });
-        if (images.size() != 1 || labels.size() != 1) {
+        try (NpzFile npz = NpzFile.open(path)) {
+            List<NpzFile.Entry> images = new ArrayList<>();
+            List<NpzFile.Entry> labels = new ArrayList<>();
+            npz.entries().forEach(entry -> (entry.header().shape().size() >= 3 ? images : labels).add(entry));
+            if (images.size() != 1 || labels.size() != 1) {
+                throw new FormatException(
+                        path,
+                        "expected one array of images and one of labels, found [" + names(images) + "] and ["
+                                + names(labels) + "]; give a file per part of the data set");
+            }
+            NpyHeader own = images.getFirst().header();
+            requireImages(path, own.shape(), own.width());
+            requireLabels(path, own.shape(), labels.getFirst().header().shape());
+            return arrays(path, npz.read(images.getFirst()), npz.read(labels.getFirst()));
+        }
+    }
+
+    private static String names(List<NpzFile.Entry> entries) {
+        return Shown.of(entries.stream().map(NpzFile.Entry::name).toList());
+    }
+
+    private static void requireImages(Path path, List<Integer> shape, int width) {
+        boolean colours = shape.size() == 4 && (shape.getLast() == 1 || shape.getLast() == 3);
+        if (width != 1 || (shape.size() != 3 && !colours)) {
             throw new FormatException(
                     path,
-                    "expected one array of images and one of labels, found " + images.keySet() + " and "
-                            + labels.keySet() + "; give a file per part of the data set");
+                    "expected bytes [n, height, width] or [n, height, width, 3] for images, found " + shape + " of "
+                            + 8 * width + " bits");
         }
-        return arrays(
-                path,
-                images.values().iterator().next(),
-                labels.values().iterator().next());
+        if ((long) shape.get(1) * shape.get(2) > Picture.MOST_PIXELS) {
+            throw new FormatException(path, Picture.tooLarge(shape.get(2), shape.get(1)));
+        }
+    }
+
+    private static void requireLabels(Path path, List<Integer> images, List<Integer> labels) {
+        int count = images.getFirst();
+        if (!labels.equals(List.of(count)) && !labels.equals(List.of(count, 1))) {
+            throw new FormatException(path, "holds " + count + " images and labels of the shape " + labels);
+        }
     }
 
     private static Pictures arrays(Path path, ByteArray images, ByteArray labels) {
-        int[] shape = images.shape();
-        int channels = shape.length == 4 ? shape[3] : 1;
-        if (images.width() != 1 || shape.length < 3 || shape.length > 4 || (channels != 1 && channels != 3)) {
-            throw new FormatException(path, "expected bytes [n, height, width] or [n, height, width, 3] for images");
-        }
-        if (labels.elements() != images.rows() || labels.rows() != images.rows()) {
-            throw new FormatException(path, "holds " + images.rows() + " images and " + labels.elements() + " labels");
-        }
+        List<Integer> shape = images.shape();
+        requireImages(path, shape, images.width());
+        requireLabels(path, shape, labels.shape());
+        int height = shape.get(1);
+        int width = shape.get(2);
+        int channels = shape.size() == 4 ? shape.get(3) : 1;
         List<String> names = new ArrayList<>();
         for (int i = 0; i < labels.rows(); i++) {
-            names.add(Long.toString(labels.at(i)));
+            names.add(labels.at(i));
         }
-        int size = shape[1] * shape[2] * channels;
-        return new Pictures(
-                path, names, index -> Picture.of(shape[1], shape[2], channels, images.bytes(), index * size));
+        int size = height * width * channels;
+        return new Pictures(path, names, index -> Picture.of(height, width, channels, images.bytes(), index * size));
     }
 
     /** How many there are. */

@@ -32,6 +32,14 @@ record Preprocessor(
         int size) {
     private static final String FILE = "preprocessor_config.json";
 
+    /** The longest edge of a resized picture; models take hundreds of pixels. */
+    private static final int MOST_EDGE = 4096;
+
+    private static final int MOST_RESIZED = MOST_EDGE * MOST_EDGE;
+
+    /** The largest pixel value; usual ones are within ±3, unnormalised ones up to 255. */
+    private static final double MOST_VALUE = 1e6;
+
     /**
      * The preprocessing of a checkpoint.
      *
@@ -41,42 +49,69 @@ record Preprocessor(
      */
     static Preprocessor of(Path base, int channels, int size) throws IOException {
         Path path = base.resolve(FILE);
-        JsonDocument config = Files.exists(path)
-                ? JsonDocument.read(path)
-                : new JsonDocument(path, JsonNodeFactory.instance.objectNode());
-        JsonNode wanted = config.json().path("size");
-        int edge = wanted.path("shortest_edge").asInt(wanted.asInt(size));
-        Optional<Resampling> resampling = Optional.empty();
-        if (asked(config, "do_resize", true)) {
-            int code = (int) config.number("resample", 2);
-            resampling = Optional.of(
-                    Resampling.of(code).orElseThrow(() -> config.wrong("resample", "one of Pillow's filters, 0 to 5")));
-        }
-        Optional<int[]> crop = Optional.empty();
-        if (asked(config, "do_center_crop", false)) {
-            JsonNode cropped = config.json().path("crop_size");
-            int square = cropped.asInt(size);
-            crop = Optional.of(new int[] {
-                cropped.path("width").asInt(square), cropped.path("height").asInt(square)
-            });
-        }
-        boolean normalised = asked(config, "do_normalize", true);
-        return new Preprocessor(
-                path,
-                resampling,
-                wanted.path("width").asInt(edge),
-                wanted.path("height").asInt(edge),
-                wanted.has("shortest_edge"),
-                crop,
-                asked(config, "do_rescale", true) ? config.number("rescale_factor", 1 / 255.0) : 1,
-                normalised ? numbers(config, "image_mean", channels, 0.5) : numbers(config, "", channels, 0),
-                normalised ? numbers(config, "image_std", channels, 0.5) : numbers(config, "", channels, 1),
+        return of(
+                Files.exists(path)
+                        ? JsonDocument.read(path)
+                        : new JsonDocument(path, JsonNodeFactory.instance.objectNode()),
                 channels,
                 size);
     }
 
-    private static boolean asked(JsonDocument config, String field, boolean otherwise) {
-        return config.json().path(field).asBoolean(otherwise);
+    /** The preprocessing that a document describes. */
+    static Preprocessor of(JsonDocument config, int channels, int size) {
+        JsonNode wanted = config.json().path("size");
+        boolean shortest = wanted.hasNonNull("shortest_edge");
+        int edge = pixels(config, "size", wanted, pixels(config, "size", wanted.path("shortest_edge"), size));
+        boolean unknown = wanted.isObject() && !shortest && !(wanted.has("width") && wanted.has("height"));
+        if (unknown || !(wanted.isObject() || isAbsent(wanted) || wanted.isNumber())) {
+            throw config.wrong("size", "a number, or an object with shortest_edge, or with width and height");
+        }
+        Optional<Resampling> resampling = Optional.empty();
+        if (config.flag("do_resize", true)) {
+            double code = config.number("resample", 2);
+            resampling =
+                    Optional.of((code == Math.rint(code) ? Resampling.of((int) code) : Optional.<Resampling>empty())
+                            .orElseThrow(() -> config.wrong("resample", "one of Pillow's filters, 0 to 5")));
+        }
+        boolean normalised = config.flag("do_normalize", true);
+        Preprocessor preprocessor = new Preprocessor(
+                config.path(),
+                resampling,
+                pixels(config, "size", wanted.path("width"), edge),
+                pixels(config, "size", wanted.path("height"), edge),
+                shortest,
+                config.flag("do_center_crop", false) ? Optional.of(crop(config, size)) : Optional.empty(),
+                config.flag("do_rescale", true) ? config.number("rescale_factor", 1 / 255.0) : 1,
+                normalised ? numbers(config, "image_mean", channels, 0.5) : numbers(config, "", channels, 0),
+                normalised ? numbers(config, "image_std", channels, 0.5) : numbers(config, "", channels, 1),
+                channels,
+                size);
+        preprocessor.requireSaneValues(config);
+        return preprocessor;
+    }
+
+    private static int[] crop(JsonDocument config, int size) {
+        JsonNode cropped = config.json().path("crop_size");
+        int square = pixels(config, "crop_size", cropped, size);
+        return new int[] {
+            pixels(config, "crop_size", cropped.path("width"), square),
+            pixels(config, "crop_size", cropped.path("height"), square)
+        };
+    }
+
+    private static boolean isAbsent(JsonNode node) {
+        return node.isMissingNode() || node.isNull();
+    }
+
+    /** A length, or what its absence means; an object is none. */
+    private static int pixels(JsonDocument config, String field, JsonNode node, int otherwise) {
+        if (isAbsent(node) || node.isObject()) {
+            return otherwise;
+        }
+        if (!node.isIntegralNumber() || !node.canConvertToInt() || node.intValue() < 1 || node.intValue() > MOST_EDGE) {
+            throw config.wrong(field, "1 to " + MOST_EDGE + " pixels");
+        }
+        return node.intValue();
     }
 
     private static double[] numbers(JsonDocument config, String field, int count, double otherwise) {
@@ -90,6 +125,29 @@ record Preprocessor(
             numbers[i] = own.asDouble(otherwise);
         }
         return numbers;
+    }
+
+    /** What divides by zero, or makes numbers that no model was trained with, would train to NaN. */
+    private void requireSaneValues(JsonDocument config) {
+        if (!(factor > 0) || factor > MOST_VALUE) {
+            throw config.wrong("rescale_factor", "a number above 0, usually 1/255");
+        }
+        for (int channel = 0; channel < channels; channel++) {
+            if (!(deviation[channel] > 0) || deviation[channel] > MOST_VALUE) {
+                throw config.wrong("image_std", "numbers above 0");
+            }
+            if (!(Math.abs(mean[channel]) <= MOST_VALUE)) {
+                throw config.wrong("image_mean", "numbers of a usual size");
+            }
+            double dark = Math.abs(mean[channel] / deviation[channel]);
+            double bright = Math.abs((255 * factor - mean[channel]) / deviation[channel]);
+            if (Math.max(dark, bright) > MOST_VALUE) {
+                throw new FormatException(
+                        file,
+                        "makes pixel values of up to " + Math.max(dark, bright) + " by rescale_factor, image_mean and"
+                                + " image_std; expected at most " + MOST_VALUE);
+            }
+        }
     }
 
     /**
@@ -113,8 +171,15 @@ record Preprocessor(
         Picture resized = picture;
         if (resampling.isPresent()) {
             boolean wide = picture.width() > picture.height();
-            int newWidth = shortest && wide ? (int) ((long) width * picture.width() / picture.height()) : width;
-            int newHeight = shortest && !wide ? (int) ((long) height * picture.height() / picture.width()) : height;
+            int newWidth = shortest && wide ? other(width, picture.width(), picture.height()) : width;
+            int newHeight = shortest && !wide ? other(height, picture.height(), picture.width()) : height;
+            long largest = (long) newWidth * Math.max(newHeight, picture.height());
+            if (newWidth < 1 || newHeight < 1 || largest > MOST_RESIZED) {
+                throw new FormatException(
+                        file,
+                        "resizes an image of " + picture.width() + " × " + picture.height() + " pixels to " + newWidth
+                                + " × " + newHeight + "; expected fewer pixels: the image is far from square");
+            }
             resized = resampling.get().resize(picture, newWidth, newHeight);
         }
         if (crop.isPresent()) {
@@ -133,6 +198,11 @@ record Preprocessor(
                             + " × " + size);
         }
         return resized;
+    }
+
+    /** The longer edge, in proportion. */
+    private static int other(int shorter, int longEdge, int shortEdge) {
+        return (int) Math.min(Integer.MAX_VALUE, (long) shorter * longEdge / shortEdge);
     }
 
     /** Brightness as Pillow's mode L has it (ITU-R 601-2). */

@@ -48,7 +48,8 @@ public record Regression(Dataset.Columns columns) implements Task {
                 throw Lines.fault(
                         data.file(),
                         example.line(),
-                        "has the label \"" + example.label() + "\", expected a number to learn by regression");
+                        "has the label \"" + Shown.of(example.label())
+                                + "\", expected a number to learn by regression");
             }
             numbers.add(number);
         }

@@ -2,18 +2,14 @@ package dev.adapt.train;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.CondLora;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Lors;
-import dev.adapt.formats.adapter.Target;
-import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.FromScratch;
 import dev.adapt.formats.model.Model;
@@ -54,7 +50,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
         Binding binding = new Binding(base);
         List<String> names = config.targets().isEmpty() ? architecture.usualTargets() : config.targets();
         List<Target> targets = binding.targets(names, architecture);
-        targets.forEach(target -> requireRank(config.method(), target));
+        targets.forEach(target -> requireFit(config.method(), target));
         binding.requireOneShape(config.method(), targets);
         Source source = new Source(config.base(), model, architecture, config.maxLength());
         Task.Data data = config.task().read(config.data(), config.eval(), source);
@@ -133,18 +129,9 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
         }
     }
 
-    private static void requireRank(AdapterMethod method, Target target) {
-        int rank = method.rank(target);
-        int most = switch (method) {
-            case Lora lora -> Math.min(target.in(), target.out());
-            // VeRA's projection is frozen: a rank over one side still buys it more trained scales
-            case Vera vera -> Math.max(target.in(), target.out());
-            case CondLora shared -> Math.min(target.in(), target.out());
-            case Lors stacks -> throw new IllegalArgumentException("LORS is no adapter of a base");
-        };
-        if (rank < 1 || rank > most) {
-            throw new UsageException("--rank " + rank + ": expected 1 to " + most + " for " + target.tensor()
-                    + ", which is [" + target.out() + ", " + target.in() + "]");
-        }
+    private static void requireFit(AdapterMethod method, Target target) {
+        method.misfit(target).ifPresent(reason -> {
+            throw new UsageException(method.title() + ": " + target.tensor() + " " + reason);
+        });
     }
 }

@@ -1,6 +1,6 @@
 package dev.adapt.train;
 
-import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import dev.adapt.train.tokenizer.TokenizerFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -8,17 +8,15 @@ import java.nio.file.Path;
 
 /** A checkpoint's {@code tokenizer.json}, from text to tokens and back. */
 public final class TextCodec implements AutoCloseable {
-    private static final String FILE = "tokenizer.json";
+    private final NativeTokenizer tokenizer;
 
-    private final HuggingFaceTokenizer tokenizer;
-
-    private TextCodec(HuggingFaceTokenizer tokenizer) {
+    private TextCodec(NativeTokenizer tokenizer) {
         this.tokenizer = tokenizer;
     }
 
     /** Whether a folder has a tokenizer. */
     public static boolean isIn(Path folder) {
-        return Files.exists(folder.resolve(FILE));
+        return Files.exists(folder.resolve(TokenizerFile.NAME));
     }
 
     /**
@@ -27,27 +25,22 @@ public final class TextCodec implements AutoCloseable {
      * @throws NoSuchFileException if it has none
      */
     public static TextCodec open(Path folder) throws IOException {
-        Path file = folder.resolve(FILE);
+        Path file = folder.resolve(TokenizerFile.NAME);
         if (!isIn(folder)) {
             throw new NoSuchFileException(
                     file.toString(), null, "does not exist, and text needs it; give --prompt-ids, or --tokenizer");
         }
-        return new TextCodec(HuggingFaceTokenizer.builder()
-                .optTokenizerPath(file)
-                .optTruncation(false)
-                .optPadding(false)
-                .optAddSpecialTokens(true)
-                .build());
+        return new TextCodec(NativeTokenizer.open(file, Integer.MAX_VALUE));
     }
 
     /** The tokens of the beginning of a text, with those that begin every text. */
     public long[] encode(String text) {
-        return tokenizer.encode(text).getIds();
+        return tokenizer.call(own -> own.encode(text)).getIds();
     }
 
     /** The text of tokens, without those that mark its beginning and end. */
     public String decode(long[] tokens) {
-        return tokenizer.decode(tokens, true);
+        return tokenizer.call(own -> own.decode(tokens, true));
     }
 
     @Override

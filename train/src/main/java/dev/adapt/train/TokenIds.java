@@ -25,7 +25,8 @@ final class TokenIds {
         for (int i = 0; i < ids.length; i++) {
             JsonNode id = list.get(i);
             if (!id.isIntegralNumber() || !id.canConvertToInt()) {
-                throw Lines.fault(file, line, "holds " + id + " in \"" + field + "\", expected integers");
+                throw Lines.fault(
+                        file, line, "holds " + Shown.of(id.toString()) + " in \"" + field + "\", expected integers");
             }
             ids[i] = id.longValue();
         }

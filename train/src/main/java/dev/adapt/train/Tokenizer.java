@@ -1,10 +1,10 @@
 package dev.adapt.train;
 
 import ai.djl.huggingface.tokenizers.Encoding;
-import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
 import ai.djl.util.PairList;
 import dev.adapt.formats.FormatException;
+import dev.adapt.train.tokenizer.TokenizerFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -16,13 +16,11 @@ import java.util.stream.Stream;
 
 /** The {@code tokenizer.json} of a checkpoint. */
 final class Tokenizer implements AutoCloseable {
-    private static final String FILE = "tokenizer.json";
-
     private final Path file;
     private final int vocabulary;
-    private final HuggingFaceTokenizer tokenizer;
+    private final NativeTokenizer tokenizer;
 
-    private Tokenizer(Path file, int vocabulary, HuggingFaceTokenizer tokenizer) {
+    private Tokenizer(Path file, int vocabulary, NativeTokenizer tokenizer) {
         this.file = file;
         this.vocabulary = vocabulary;
         this.tokenizer = tokenizer;
@@ -40,33 +38,26 @@ final class Tokenizer implements AutoCloseable {
      * @throws NoSuchFileException if the checkpoint has none
      */
     static Tokenizer open(Path base, int vocabulary, int longest) throws IOException {
-        Path file = base.resolve(FILE);
+        Path file = base.resolve(TokenizerFile.NAME);
         if (!Files.exists(file)) {
             throw new NoSuchFileException(
                     file.toString(),
                     null,
                     "does not exist, and texts need the tokenizer of their model (or token ids: JSONL with input_ids)");
         }
-        HuggingFaceTokenizer.Builder builder = HuggingFaceTokenizer.builder()
-                .optTokenizerPath(file)
-                .optPadding(false)
-                .optAddSpecialTokens(true);
-        builder = longest == Integer.MAX_VALUE
-                ? builder.optTruncation(false)
-                : builder.optTruncation(true).optMaxLength(longest);
-        return new Tokenizer(file, vocabulary, builder.build());
+        return new Tokenizer(file, vocabulary, NativeTokenizer.open(file, longest));
     }
 
     /** Single texts. */
     List<Sequence> singles(List<String> texts) {
-        return sequences(tokenizer.batchEncode(texts));
+        return sequences(tokenizer.call(own -> own.batchEncode(texts)));
     }
 
     /** Texts that are read two by two. */
     List<Sequence> pairs(List<Text.Pair> pairs) {
         PairList<String, String> list = new PairList<>();
         pairs.forEach(pair -> list.add(pair.first(), pair.second()));
-        return sequences(tokenizer.batchEncode(list));
+        return sequences(tokenizer.call(own -> own.batchEncode(list)));
     }
 
     private List<Sequence> sequences(Encoding[] encodings) {
@@ -77,7 +68,7 @@ final class Tokenizer implements AutoCloseable {
 
     /** The tokens of a text, with those that begin and end every text or without. */
     long[] ids(String text, boolean special) {
-        return known(tokenizer.encode(text, special, false).getIds());
+        return known(tokenizer.call(own -> own.encode(text, special, false)).getIds());
     }
 
     /**
@@ -89,7 +80,7 @@ final class Tokenizer implements AutoCloseable {
 
     /** The tokens of a text that holds its special tokens itself. */
     List<Token> tokens(String text) {
-        Encoding encoding = tokenizer.encode(text, false, false);
+        Encoding encoding = tokenizer.call(own -> own.encode(text, false, false));
         long[] ids = known(encoding.getIds());
         CharSpan[] spans = encoding.getCharTokenSpans();
         List<Token> tokens = new ArrayList<>();

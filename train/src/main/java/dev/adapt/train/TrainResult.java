@@ -2,6 +2,7 @@ package dev.adapt.train;
 
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * What a training run came to.
@@ -10,6 +11,7 @@ import java.util.List;
  * @param chosenBy the metric by which the best epoch was chosen
  * @param best the epoch that was kept; 0 if none was finished
  * @param stopped whether it was stopped before its end
+ * @param diverged where and how it diverged, if it did: an epoch finished before was kept
  * @param examplesPerSecond over all training steps, evaluation not counted
  */
 public record TrainResult(
@@ -19,6 +21,7 @@ public record TrainResult(
         List<Double> losses,
         int best,
         boolean stopped,
+        Optional<Divergence> diverged,
         long adapterParameters,
         long headParameters,
         long adapterBytes,
@@ -28,6 +31,19 @@ public record TrainResult(
     public TrainResult {
         scores = List.copyOf(scores);
         losses = List.copyOf(losses);
+    }
+
+    /**
+     * A value that is not finite ended the run.
+     *
+     * @param step counted from 1
+     * @param what the value: the loss, the gradient's norm, or the dev set's loss after this step
+     */
+    public record Divergence(int step, String what, double value) {
+        /** For people, without what to do about it. */
+        public String text() {
+            return "training diverged: " + what + " of step " + step + " is " + value;
+        }
     }
 
     /** The scores of the adapter that was kept. */

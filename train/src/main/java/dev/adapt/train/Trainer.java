@@ -15,12 +15,19 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 import java.util.function.BooleanSupplier;
 
 /** One training run, from a base and two data files to an adapter folder. */
 public final class Trainer implements AutoCloseable {
     private static final int EVAL_BATCH = 64;
+
+    /** How a run ended. */
+    private record End(boolean stopped, Optional<TrainResult.Divergence> diverged) {
+        private static final End STOPPED = new End(true, Optional.empty());
+        private static final End FINISHED = new End(false, Optional.empty());
+    }
 
     private final TrainConfig config;
     private final Setup setup;
@@ -50,12 +57,16 @@ public final class Trainer implements AutoCloseable {
      * {@code training.jsonl} and {@code summary.json}. The folder appears when it is whole. Of a model that is trained whole
      * it holds the model's files in the place of the first two.
      *
+     * <p>A run that diverges after its first epoch keeps the best epoch so far, and the result says where it diverged.
+     *
      * @param stop asked before each step; once it says yes, the best epoch so far is written
+     * @return empty if it was stopped before its first step: then nothing was learned, and nothing is written
      * @throws FormatException if the base or a data file is not as it must be
-     * @throws UsageException if an option cannot be, or the device runs out of memory
+     * @throws UsageException if an option cannot be, the device runs out of memory, or training diverges in its first epoch
      * @throws IOException if a file cannot be read or written
      */
-    public static TrainResult train(TrainConfig config, Progress progress, BooleanSupplier stop) throws IOException {
+    public static Optional<TrainResult> train(TrainConfig config, Progress progress, BooleanSupplier stop)
+            throws IOException {
         try (PendingOutput out = PendingOutput.folder(config.out())) {
             if (config.whole().isPresent()) {
                 return train(config, Setup.whole(config, config.whole().get()), out, progress, stop);
@@ -66,15 +77,18 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    private static TrainResult train(
+    private static Optional<TrainResult> train(
             TrainConfig config, Setup setup, PendingOutput out, Progress progress, BooleanSupplier stop)
             throws IOException {
         Torch.engine().setRandomSeed((int) config.seed());
         try (Trainer trainer = new Trainer(config, setup, progress, stop)) {
-            boolean stopped = trainer.run();
-            TrainResult result = trainer.write(out, stopped);
+            End end = trainer.run();
+            if (trainer.losses.isEmpty()) {
+                return Optional.empty();
+            }
+            TrainResult result = trainer.write(out, end);
             out.commit();
-            return result;
+            return Optional.of(result);
         } catch (EngineException e) {
             throw explained(e, config);
         }
@@ -89,7 +103,7 @@ public final class Trainer implements AutoCloseable {
         return e;
     }
 
-    private boolean run() {
+    private End run() {
         int perEpoch = Math.ceilDiv(setup.train().size(), config.batchSize());
         int total = perEpoch * config.epochs();
         Schedule schedule = new Schedule((int) Math.ceil(config.warmUp() * total), total);
@@ -100,19 +114,37 @@ public final class Trainer implements AutoCloseable {
                 parameters(false),
                 parameters(true),
                 replicas.device().toString()));
+        if (stop.getAsBoolean()) {
+            return End.STOPPED;
+        }
         evaluate(0);
         int step = 0;
         for (int epoch = 1; epoch <= config.epochs(); epoch++) {
             Random random = new Random(config.seed() * 1_000_003 + epoch);
             for (List<Integer> indices : setup.train().shuffled(config.batchSize(), random)) {
                 if (stop.getAsBoolean()) {
-                    return true;
+                    return End.STOPPED;
                 }
-                step(indices, ++step, epoch, schedule);
+                Optional<TrainResult.Divergence> diverged = step(indices, ++step, epoch, schedule);
+                if (diverged.isPresent()) {
+                    return kept(diverged.get());
+                }
             }
-            evaluate(epoch);
+            double loss = evaluate(epoch);
+            if (!Double.isFinite(loss)) {
+                return kept(new TrainResult.Divergence(step, "the dev set's loss after the update", loss));
+            }
         }
-        return false;
+        return End.FINISHED;
+    }
+
+    /** The end of a run that diverged, if there is an epoch to keep. */
+    private End kept(TrainResult.Divergence diverged) {
+        if (best == 0) {
+            throw new UsageException(diverged.text() + ", before an epoch was finished; lower --lr (now "
+                    + config.learningRate() + ") or --head-lr (now " + config.headLearningRate() + ")");
+        }
+        return new End(false, Optional.of(diverged));
     }
 
     /** How many parameters are trained: the head's, or all others. */
@@ -123,11 +155,13 @@ public final class Trainer implements AutoCloseable {
                 .sum();
     }
 
-    private void step(List<Integer> indices, int number, int epoch, Schedule schedule) {
+    private Optional<TrainResult.Divergence> step(List<Integer> indices, int number, int epoch, Schedule schedule) {
         long start = System.nanoTime();
         double share = schedule.at(number - 1);
         double loss = replicas.learn(config.task(), setup.train(), indices);
-        requireFinite(loss, number);
+        if (!Double.isFinite(loss)) {
+            return Optional.of(new TrainResult.Divergence(number, "the loss", loss));
+        }
         double norm = update(share);
         trainSeconds += (System.nanoTime() - start) / 1e9;
         trainedExamples += indices.size();
@@ -142,14 +176,9 @@ public final class Trainer implements AutoCloseable {
                 trainedExamples / trainSeconds);
         log.stepped(done);
         progress.stepped(done);
-    }
-
-    private void requireFinite(double loss, int number) {
-        if (!Double.isFinite(loss)) {
-            throw new UsageException(
-                    "the loss of step " + number + " is " + loss + ": training diverged; lower --lr (now "
-                            + config.learningRate() + ") or --head-lr (now " + config.headLearningRate() + ")");
-        }
+        return Double.isFinite(norm)
+                ? Optional.empty()
+                : Optional.of(new TrainResult.Divergence(number, "the gradient's norm", norm));
     }
 
     /** One optimizer step; returns the gradient's global norm. */
@@ -163,9 +192,24 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    private void evaluate(int epoch) {
+    /**
+     * Evaluates the dev set; an epoch whose loss is not finite is neither kept nor scored.
+     *
+     * @return the loss
+     */
+    private double evaluate(int epoch) {
         Task.Tally tally = config.task().tally();
         double loss = replicas.evaluate(config.task(), setup.eval(), EVAL_BATCH, tally);
+        if (!Double.isFinite(loss)) {
+            if (epoch == 0) {
+                throw new FormatException(
+                        config.base(),
+                        "gives the loss " + loss + " on " + config.eval()
+                                + " before training; its weights, or the data,"
+                                + " hold values that are not finite or far too large");
+            }
+            return loss;
+        }
         Scores own = new Scores(loss, tally.values(loss));
         Metric metric = config.chosenBy();
         boolean better = epoch == 1
@@ -177,6 +221,7 @@ public final class Trainer implements AutoCloseable {
         scores.add(own);
         log.evaluated(epoch, own);
         progress.evaluated(epoch, own, better);
+        return loss;
     }
 
     private Map<String, FloatTensor> values() {
@@ -185,7 +230,7 @@ public final class Trainer implements AutoCloseable {
         return values;
     }
 
-    private TrainResult write(PendingOutput out, boolean stopped) throws IOException {
+    private TrainResult write(PendingOutput out, End end) throws IOException {
         BoundAdapter adapter = setup.model().trained(best == 0 ? values() : kept);
         Path weights = setup.output().write(adapter, out.path());
         TrainResult result = new TrainResult(
@@ -194,7 +239,8 @@ public final class Trainer implements AutoCloseable {
                 config.chosenBy(),
                 losses,
                 best,
-                stopped,
+                end.stopped(),
+                end.diverged(),
                 parameters(false),
                 parameters(true),
                 Files.size(weights),

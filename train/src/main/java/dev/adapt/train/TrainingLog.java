@@ -62,6 +62,7 @@ final class TrainingLog {
         summary.put("seed", config.seed());
         summary.put("device", result.device());
         summary.put("stopped_early", result.stopped());
+        result.diverged().ifPresent(where -> summary.put("diverged_at_step", where.step()));
         summary.put("adapter_parameters", result.adapterParameters());
         summary.put("head_parameters", result.headParameters());
         summary.put("adapter_bytes", result.adapterBytes());

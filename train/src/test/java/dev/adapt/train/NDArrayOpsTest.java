@@ -12,7 +12,9 @@ import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.OutGain;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -57,13 +59,7 @@ class NDArrayOpsTest {
                 new Formula() {
                     @Override
                     public <T> T of(Ops<T> ops, List<T> x) {
-                        return new LowRank<>(
-                                        x.get(1),
-                                        x.get(2),
-                                        Optional.of(x.get(3)),
-                                        Optional.of(x.get(4)),
-                                        1,
-                                        Optional.empty())
+                        return new LowRank<>(x.get(1), x.get(2), Optional.of(x.get(3)), Optional.of(x.get(4)), 1)
                                 .apply(ops, x.get(0));
                     }
                 }));
@@ -293,10 +289,11 @@ class NDArrayOpsTest {
             List<NDArray> arrays = trained.stream().map(ops::constant).toList();
             arrays.forEach(array -> array.setRequiresGradient(true));
             Map<String, NDArray> model = Map.of("layer.weight", ops.constant(weight), "layer.bias", ops.constant(bias));
-            LowRank<NDArray> update = new LowRank<>(
-                    arrays.get(0), arrays.get(1), Optional.empty(), Optional.empty(), 1.5, Optional.of(arrays.get(2)));
+            WeightChange<NDArray> update = WeightChange.of(new LowRank<>(arrays.get(0), arrays.get(1), 1.5))
+                    .with(new OutGain.Magnitude<>(arrays.get(2)));
+            Layers.Adapted<NDArray> adapted = new Layers.Adapted<>(update, 4, 5);
             Layers<NDArray> layers =
-                    new Layers<>(ops, model::get, model::containsKey, Map.of("layer", update), 0, Optional.empty());
+                    new Layers<>(ops, model::get, model::containsKey, Map.of("layer", adapted), 0, Optional.empty());
             try (GradientCollector collector = Engine.getInstance().newGradientCollector()) {
                 NDArray result = layers.linear(ops.constant(x), "layer");
                 collector.backward(result.mul(ops.constant(weights)).sum());

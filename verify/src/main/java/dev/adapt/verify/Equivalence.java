@@ -1,137 +1,147 @@
 package dev.adapt.verify;
 
+import dev.adapt.formats.graph.CacheSpec;
+import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.SequencedMap;
+import java.util.Set;
+import java.util.stream.Stream;
 
-/** Runs several forms of a model on the same inputs and compares each with each. */
+/** Runs several forms of a model on the same inputs and compares each output of each with that of each other. */
 public final class Equivalence {
-    private Equivalence() {}
+    /** The group that a decoder's keys and values are compared in. */
+    private static final String KEYS_AND_VALUES = CacheSpec.PRESENT + "*";
+
+    private final List<Runner> runners;
+    private final List<Pair> pairs = new ArrayList<>();
+
+    private Equivalence(List<Runner> runners) {
+        this.runners = runners;
+        for (int left = 0; left < runners.size(); left++) {
+            for (int right = left + 1; right < runners.size(); right++) {
+                pairs.add(new Pair(left, right, new LinkedHashMap<>()));
+            }
+        }
+    }
 
     /**
-     * Compares all pairs of runners. Two are equal if all their outputs have the same shapes and only finite values, and
-     * no element differs by more than the tolerance.
+     * Compares all pairs of runners by the names of their outputs. Two are equal if all outputs that both give have the
+     * same shapes and only finite values, and no element differs by more than the tolerance. What is given for padding,
+     * where {@code attention_mask} is 0, is left out.
      *
      * @param batches inputs by name, one map for each run
+     * @return for each pair one comparison for each output that both give, at least one
      */
     public static List<Comparison> compare(
             List<Runner> runners, List<Map<String, Tensor>> batches, Tolerance tolerance) {
-        List<List<DoubleTensor>> outputs = new ArrayList<>();
-        for (Runner runner : runners) {
-            outputs.add(batches.stream().map(runner.run()).toList());
+        Equivalence equivalence = new Equivalence(runners);
+        // batch by batch: outputs of long sequences are large, and only one batch's are held
+        for (int batch = 0; batch < batches.size(); batch++) {
+            equivalence.add(batch + 1, batches.get(batch));
         }
-        List<Comparison> comparisons = new ArrayList<>();
-        for (int left = 0; left < runners.size(); left++) {
-            for (int right = left + 1; right < runners.size(); right++) {
-                comparisons.add(compare(
-                        runners.get(left), outputs.get(left), runners.get(right), outputs.get(right), tolerance));
-            }
-        }
-        return comparisons;
+        return equivalence.pairs.stream()
+                .flatMap(pair -> equivalence.comparisons(pair, tolerance))
+                .toList();
     }
 
-    private static Comparison compare(
-            Runner one, List<DoubleTensor> a, Runner other, List<DoubleTensor> b, Tolerance tolerance) {
-        String left = one.name();
-        String right = other.name();
-        Sums sums = new Sums();
-        for (int batch = 0; batch < a.size(); batch++) {
-            Optional<String> obstacle = obstacle(left, a.get(batch), right, b.get(batch));
-            if (obstacle.isPresent()) {
-                String failure = "batch " + (batch + 1) + ": " + obstacle.get();
-                return new Comparison(left, right, Optional.empty(), Optional.of(failure));
-            }
-            sums.add(a.get(batch), b.get(batch));
+    /**
+     * The outputs that are compared with no other form, each in words with the reason.
+     */
+    public static List<String> uncompared(List<Runner> runners) {
+        List<String> left = new ArrayList<>();
+        for (int index = 0; index < runners.size(); index++) {
+            Runner runner = runners.get(index);
+            Set<String> shared = shared(runners, index);
+            runner.outputs().stream()
+                    .filter(output -> !shared.contains(output))
+                    .map(Equivalence::group)
+                    .distinct()
+                    .forEach(output -> left.add(output + " of " + runner.name() + ": no other form gives it"));
+            runner.incomparable()
+                    .forEach((output, holds) -> left.add(output + " of " + runner.name() + ": it holds " + holds));
         }
-        if (sums.elements == 0) {
-            return new Comparison(left, right, Optional.empty(), Optional.of("there was nothing to compare"));
-        }
-        boolean half = one.precision() == OnnxPrecision.FP16 || other.precision() == OnnxPrecision.FP16;
-        double worst = half ? sums.maxScaled : sums.maxAbsolute;
-        double most = half ? tolerance.fp16() : tolerance.fp32();
-        Optional<String> failure = worst <= most
-                ? Optional.empty()
-                : Optional.of(String.format(
-                        Locale.ROOT,
-                        half
-                                ? "the largest error is %.2e of the row's root mean square (or of 1), more than the tolerance"
-                                        + " %.2e for float16"
-                                : "the largest absolute error is %.2e, more than the tolerance %.2e",
-                        worst,
-                        most));
-        return new Comparison(left, right, Optional.of(sums.errors()), failure);
+        return left;
     }
 
-    /** Why two outputs cannot be subtracted from each other. */
-    private static Optional<String> obstacle(String left, DoubleTensor a, String right, DoubleTensor b) {
-        if (!a.shape().equals(b.shape())) {
-            return Optional.of("the shapes are " + a.shape() + " and " + b.shape());
+    /** The outputs of a runner that another gives too. */
+    private static Set<String> shared(List<Runner> runners, int index) {
+        Set<String> shared = new LinkedHashSet<>();
+        for (int other = 0; other < runners.size(); other++) {
+            if (other != index) {
+                shared.addAll(runners.get(other).outputs());
+            }
         }
-        return notFinite(left, a).or(() -> notFinite(right, b));
+        shared.retainAll(runners.get(index).outputs());
+        return shared;
     }
 
-    private static Optional<String> notFinite(String name, DoubleTensor output) {
-        long bad = Arrays.stream(output.values())
-                .filter(value -> !Double.isFinite(value))
-                .count();
-        return bad == 0
-                ? Optional.empty()
-                : Optional.of(bad + " of " + output.values().length + " values of " + name + " are NaN or infinite");
+    /** Two runners, and their errors by the name of the output or its group. */
+    private record Pair(int left, int right, SequencedMap<String, Tally> tallies) {}
+
+    private void add(int batch, Map<String, Tensor> inputs) {
+        List<Map<String, DoubleTensor>> outputs = new ArrayList<>();
+        for (int index = 0; index < runners.size(); index++) {
+            Set<String> wanted = shared(runners, index);
+            outputs.add(wanted.isEmpty() ? Map.of() : runners.get(index).run().outputs(inputs, wanted));
+        }
+        Optional<LongTensor> mask = Optional.ofNullable(inputs.get(InputSpec.MASK.name()))
+                .filter(LongTensor.class::isInstance)
+                .map(LongTensor.class::cast);
+        for (Pair pair : pairs) {
+            for (String output : common(pair)) {
+                tally(pair, output)
+                        .add(
+                                batch,
+                                output,
+                                Objects.requireNonNull(outputs.get(pair.left()).get(output)),
+                                Objects.requireNonNull(outputs.get(pair.right()).get(output)),
+                                mask);
+            }
+        }
     }
 
-    /** Sums and maxima over all rows so far. */
-    private static final class Sums {
-        private long elements;
-        private long rows;
-        private long agreeing;
-        private double maxAbsolute;
-        private double maxScaled;
-        private double sumAbsolute;
-        private double maxRelative;
-        private double sumRelative;
+    private List<String> common(Pair pair) {
+        return runners.get(pair.left()).outputs().stream()
+                .filter(runners.get(pair.right()).outputs()::contains)
+                .toList();
+    }
 
-        void add(DoubleTensor a, DoubleTensor b) {
-            int rank = a.shape().rank();
-            int width = rank == 0 ? 1 : (int) a.shape().dim(rank - 1);
-            for (int from = 0; from < a.values().length; from += width) {
-                addRow(a.values(), b.values(), from, from + width);
-            }
-        }
+    private Tally tally(Pair pair, String output) {
+        return pair.tallies().computeIfAbsent(group(output), group -> {
+            Runner left = runners.get(pair.left());
+            Runner right = runners.get(pair.right());
+            boolean half = left.precision() == OnnxPrecision.FP16 || right.precision() == OnnxPrecision.FP16;
+            return new Tally(left, right, group, half);
+        });
+    }
 
-        private void addRow(double[] a, double[] b, int from, int to) {
-            double squares = 0;
-            int argmaxA = from;
-            int argmaxB = from;
-            for (int i = from; i < to; i++) {
-                squares += a[i] * a[i] + b[i] * b[i];
-                argmaxA = a[i] > a[argmaxA] ? i : argmaxA;
-                argmaxB = b[i] > b[argmaxB] ? i : argmaxB;
-            }
-            double rms = Math.sqrt(squares / (2.0 * (to - from)));
-            for (int i = from; i < to; i++) {
-                double absolute = Math.abs(a[i] - b[i]);
-                // rms is 0 only where the whole row is
-                double relative = rms == 0 ? 0 : absolute / rms;
-                maxAbsolute = Math.max(maxAbsolute, absolute);
-                maxScaled = Math.max(maxScaled, absolute / Math.max(rms, 1));
-                sumAbsolute += absolute;
-                maxRelative = Math.max(maxRelative, relative);
-                sumRelative += relative;
-            }
-            elements += to - from;
-            rows++;
-            agreeing += argmaxA == argmaxB ? 1 : 0;
-        }
+    private static String group(String output) {
+        return output.startsWith(CacheSpec.PRESENT) ? KEYS_AND_VALUES : output;
+    }
 
-        Errors errors() {
-            return new Errors(
-                    maxAbsolute, sumAbsolute / elements, maxRelative, sumRelative / elements, (double) agreeing / rows);
+    private Stream<Comparison> comparisons(Pair pair, Tolerance tolerance) {
+        if (common(pair).isEmpty()) {
+            Runner left = runners.get(pair.left());
+            Runner right = runners.get(pair.right());
+            String failure = "no output has the same name in both: " + String.join(", ", left.outputs()) + "; "
+                    + String.join(", ", right.outputs());
+            return Stream.of(new Comparison(
+                    left.name(), right.name(), "", Optional.empty(), Optional.empty(), Optional.of(failure)));
         }
+        if (pair.tallies().isEmpty()) {
+            // there were no batches
+            tally(pair, common(pair).getFirst());
+        }
+        return pair.tallies().values().stream().map(tally -> tally.comparison(tolerance));
     }
 }

@@ -3,17 +3,19 @@ package dev.adapt.verify;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.graph.Tokens;
 import dev.adapt.formats.tensor.FloatTensor;
-import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Random;
 
 /**
@@ -21,9 +23,28 @@ import java.util.Random;
  *
  * @param description in words, for the report
  * @param batches inputs by name
+ * @param seed of random inputs
+ * @param lengths of token sequences
  */
-public record Inputs(String description, List<Map<String, Tensor>> batches) {
-    private static final int LONGEST = 64;
+public record Inputs(
+        String description, List<Map<String, Tensor>> batches, OptionalLong seed, Optional<Lengths> lengths) {
+    /**
+     * How far into the model's positions the inputs reach.
+     *
+     * @param longest the tokens of the longest sequence
+     * @param model the most tokens the model takes
+     */
+    public record Lengths(int longest, int model) {}
+
+    /** The longest sequence but one. */
+    private static final int USUAL = 64;
+
+    /** The longest sequence of all: beyond it attention scores, quadratic in it, would take gigabytes in float64. */
+    private static final int LONGEST = 1024;
+
+    /** Multiplications in the linear layers that one long sequence may take: about a minute in float64. */
+    private static final long BUDGET = 60_000_000_000L;
+
     private static final int WIDEST = 4;
 
     /** The largest size of an axis that may have any, but for the batch and the sequence. */
@@ -33,12 +54,26 @@ public record Inputs(String description, List<Map<String, Tensor>> batches) {
         batches = List.copyOf(batches);
     }
 
+    /** Inputs that a user gave. */
+    public static Inputs given(String description, List<Map<String, Tensor>> batches, Tokens tokens) {
+        int longest = batches.stream()
+                .map(batch -> batch.get(InputSpec.MASK.name()))
+                .filter(Objects::nonNull)
+                .mapToInt(mask -> (int) mask.shape().dim(1))
+                .max()
+                .orElse(0);
+        return new Inputs(
+                description, batches, OptionalLong.empty(), Optional.of(new Lengths(longest, tokens.longest())));
+    }
+
     /**
-     * Random inputs for a model: token sequences in batches of 1 to 4, of 1 to 64 tokens or as many as the model takes,
-     * padded on the right and masked there; the first batch is one token, the second as long as can be. For a model of
-     * images or features, batches of 1 to 4 with normally distributed values.
+     * Random inputs for a model: token sequences in batches of 1 to 4, of 1 to 64 tokens, padded on the right, in every
+     * third batch on the left, and masked there; the first batch is one token. After them comes one sequence of the model's
+     * full length, shorter only where that would take minutes or gigabytes, and, for a classifier that is defined there,
+     * one whose tokens are all masked. For a model of images or features, batches of 1 to 4 with normally distributed
+     * values.
      *
-     * @param count how many sequences or images in all
+     * @param count how many sequences or images in all, without the two at the end
      * @param tokenTypes whether to give token types; otherwise every model takes 0
      * @throws dev.adapt.formats.FormatException if the config's architecture is not supported
      */
@@ -46,7 +81,7 @@ public record Inputs(String description, List<Map<String, Tensor>> batches) {
         Architecture architecture = Architecture.of(config);
         return architecture
                 .tokens()
-                .map(tokens -> sequences(tokens, count, seed, tokenTypes))
+                .map(tokens -> sequences(architecture, tokens, count, seed, tokenTypes))
                 .orElseGet(() -> numbers(architecture.inputs(), count, seed));
     }
 
@@ -73,7 +108,7 @@ public record Inputs(String description, List<Map<String, Tensor>> batches) {
         String kind =
                 inputs.size() == 1 ? "images" : "inputs of " + inputs.getFirst().name();
         String description = count + " random " + kind + " in " + batches.size() + " batches (seed " + seed + ")";
-        return new Inputs(description, batches);
+        return new Inputs(description, batches, OptionalLong.of(seed), Optional.empty());
     }
 
     /** An axis of the same name has the same size in all inputs of a batch. */
@@ -83,44 +118,51 @@ public record Inputs(String description, List<Map<String, Tensor>> batches) {
                 : sizes.computeIfAbsent(axis, absent -> 1L + random.nextInt(MOST));
     }
 
-    private static Inputs sequences(Tokens tokens, int sequences, long seed, boolean tokenTypes) {
-        int longest = Math.min(LONGEST, tokens.longest());
-        int types = tokenTypes ? tokens.types() : 1;
-        Random random = new Random(seed);
+    private static Inputs sequences(
+            Architecture architecture, Tokens tokens, int sequences, long seed, boolean tokenTypes) {
+        int usual = Math.min(USUAL, tokens.longest());
+        int longest = Math.max(usual, longest(architecture, tokens));
+        Sequences random = new Sequences(new Random(seed), tokens.vocabulary(), tokenTypes ? tokens.types() : 1);
         List<Map<String, Tensor>> batches = new ArrayList<>();
         for (int made = 0; made < sequences; ) {
-            int batch = batches.isEmpty() ? 1 : Math.min(sequences - made, 1 + random.nextInt(WIDEST));
+            int batch = batches.isEmpty() ? 1 : Math.min(sequences - made, 1 + random.below(WIDEST));
             int length = switch (batches.size()) {
                 case 0 -> 1;
-                case 1 -> longest;
-                default -> 1 + random.nextInt(longest);
+                case 1 -> usual;
+                default -> 1 + random.below(usual);
             };
-            batches.add(batch(random, batch, length, tokens.vocabulary(), types));
+            boolean left = !batches.isEmpty() && batches.size() % 3 == 0;
+            batches.add(random.batch(batch, length, left));
             made += batch;
         }
-        String description = sequences + " random sequences of 1 to " + longest + " tokens in " + batches.size()
-                + " batches, padded and masked (seed " + seed + ")";
-        return new Inputs(description, batches);
+        StringBuilder description = new StringBuilder(sequences + " random sequences of 1 to " + usual + " tokens in "
+                + batches.size() + " batches, padded and masked, and one of " + longest + " tokens, ");
+        batches.add(random.whole(longest));
+        description.append(
+                longest == tokens.longest()
+                        ? "the model's full length"
+                        : "of the model's " + tokens.longest() + ": later positions were not run");
+        // the mean over no tokens is not defined, nor is any token's own state
+        if (architecture.head().filter(head -> head.pooling() != Pooling.MEAN).isPresent()) {
+            batches.add(random.masked(usual));
+            description.append(", and one with all tokens masked");
+        }
+        return new Inputs(
+                description + " (seed " + seed + ")",
+                batches,
+                OptionalLong.of(seed),
+                Optional.of(new Lengths(longest, tokens.longest())));
     }
 
-    private static Map<String, Tensor> batch(Random random, int batch, int length, int vocabulary, int types) {
-        Shape shape = Shape.of(batch, length);
-        long[] ids = random.longs((long) batch * length, 0, vocabulary).toArray();
-        long[] mask = new long[ids.length];
-        long[] segments = new long[ids.length];
-        for (int row = 0; row < batch; row++) {
-            int start = row * length;
-            int kept = row == 0 ? length : 1 + random.nextInt(length);
-            Arrays.fill(mask, start, start + kept, 1);
-            Arrays.fill(ids, start + kept, start + length, 0);
-            if (types > 1) {
-                Arrays.fill(segments, start + random.nextInt(kept + 1), start + kept, 1);
-            }
-        }
-        Map<String, Tensor> inputs = new LinkedHashMap<>();
-        inputs.put("input_ids", new LongTensor(shape, ids));
-        inputs.put("attention_mask", new LongTensor(shape, mask));
-        inputs.put("token_type_ids", new LongTensor(shape, segments));
-        return inputs;
+    /** The longest sequence that can be run in a minute or so. */
+    private static int longest(Architecture architecture, Tokens tokens) {
+        Map<String, Shape> tensors = architecture.requiredTensors();
+        long products = architecture.linearModules().stream()
+                .map(module -> tensors.get(module + ".weight"))
+                .filter(Objects::nonNull)
+                .mapToLong(Shape::elements)
+                .sum();
+        long affordable = Math.min(LONGEST, BUDGET / Math.max(1, products));
+        return (int) Math.min(tokens.longest(), affordable);
     }
 }

@@ -10,6 +10,7 @@ import ai.onnxruntime.TensorInfo;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.generate.Decoder;
+import dev.adapt.formats.graph.CacheSpec;
 import dev.adapt.formats.graph.InputSpec;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
@@ -27,8 +28,8 @@ import java.util.stream.LongStream;
 /** A language model that generates on ONNX Runtime, its inputs and outputs named as Hugging Face exporters name them. */
 final class OnnxDecoder implements Decoder {
     private static final String LOGITS = "logits";
-    private static final String PAST = "past_key_values.";
-    private static final String PRESENT = "present.";
+    private static final String PAST = CacheSpec.PAST;
+    private static final String PRESENT = CacheSpec.PRESENT;
 
     private final OnnxRunner runner;
     private final Optional<OrtLoraAdapter> adapter;

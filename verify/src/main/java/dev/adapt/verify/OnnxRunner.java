@@ -1,7 +1,6 @@
 package dev.adapt.verify;
 
 import ai.onnxruntime.OnnxJavaType;
-import ai.onnxruntime.OnnxTensor;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtLoggingLevel;
@@ -13,35 +12,28 @@ import ai.onnxruntime.providers.OrtCUDAProviderOptions;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.generate.Decoder;
+import dev.adapt.formats.onnx.OnnxAdapter;
 import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.tensor.DoubleTensor;
-import dev.adapt.formats.tensor.LongTensor;
-import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
-import java.nio.FloatBuffer;
-import java.nio.IntBuffer;
-import java.nio.LongBuffer;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
-import java.util.TreeSet;
 import java.util.stream.Collectors;
 
 /** An ONNX model in ONNX Runtime. */
 public final class OnnxRunner implements AutoCloseable {
-    private static final String IDS = "input_ids";
-
-    /** The input of BERT that means 0 everywhere where it is not given. */
-    private static final String TOKEN_TYPES = "token_type_ids";
+    /** What exporters of sentence embeddings call an output, and its name in transformers. */
+    private static final Map<String, String> OTHER_NAMES = Map.of("token_embeddings", "last_hidden_state");
 
     private final Path path;
     private final String output;
@@ -50,6 +42,8 @@ public final class OnnxRunner implements AutoCloseable {
     private final OrtSession.SessionOptions options;
     private final OrtSession session;
     private final SequencedMap<String, TensorInfo> inputs;
+    private final SequencedMap<String, String> outputs = new LinkedHashMap<>();
+    private final Map<String, String> incomparable = new LinkedHashMap<>();
     private final List<OrtLoraAdapter> adapters = new ArrayList<>();
 
     private OnnxRunner(
@@ -72,6 +66,22 @@ public final class OnnxRunner implements AutoCloseable {
                 inputs.put(name, tensor);
             }
         });
+        session.getOutputInfo().forEach((name, info) -> {
+            if (!(info.getInfo() instanceof TensorInfo tensor)) {
+                incomparable.put(name, "no tensor");
+            } else if (isFloat(tensor.type)) {
+                outputs.put(OTHER_NAMES.getOrDefault(name, name), name);
+            } else {
+                incomparable.put(name, tensor.type + " values");
+            }
+        });
+    }
+
+    private static boolean isFloat(OnnxJavaType type) {
+        return switch (type) {
+            case FLOAT, DOUBLE, FLOAT16, BFLOAT16 -> true;
+            default -> false;
+        };
     }
 
     /**
@@ -86,6 +96,8 @@ public final class OnnxRunner implements AutoCloseable {
         if (!Files.isRegularFile(path)) {
             throw new NoSuchFileException(path.toString());
         }
+        // before native code reads the file
+        OnnxPrecision precision = OnnxPrecision.of(path);
         boolean offered = OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA);
         if (device == Device.CUDA && !offered) {
             throw new UsageException("--device cuda: this ONNX Runtime offers only " + offered()
@@ -93,7 +105,7 @@ public final class OnnxRunner implements AutoCloseable {
         }
         if (device != Device.CPU && offered) {
             try {
-                return load(path, output, OrtProvider.CUDA);
+                return load(path, output, precision, OrtProvider.CUDA);
             } catch (OrtException e) {
                 if (device == Device.CUDA) {
                     throw withoutCuda(path, e);
@@ -101,7 +113,7 @@ public final class OnnxRunner implements AutoCloseable {
             }
         }
         try {
-            return load(path, output, OrtProvider.CPU);
+            return load(path, output, precision, OrtProvider.CPU);
         } catch (OrtException e) {
             throw new FormatException(path, "ONNX Runtime cannot load it: " + reason(e), e);
         }
@@ -117,7 +129,8 @@ public final class OnnxRunner implements AutoCloseable {
     }
 
     @SuppressWarnings("MustBeClosedChecker") // the runner closes them
-    private static OnnxRunner load(Path path, String output, OrtProvider provider) throws OrtException, IOException {
+    private static OnnxRunner load(Path path, String output, OnnxPrecision precision, OrtProvider provider)
+            throws OrtException {
         OrtEnvironment environment = OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL);
         OrtSession.SessionOptions options = new OrtSession.SessionOptions();
         try {
@@ -133,12 +146,12 @@ public final class OnnxRunner implements AutoCloseable {
             OrtSession session = environment.createSession(path.toString(), options);
             try {
                 requireOutput(path, session, output);
-                return new OnnxRunner(path, output, OnnxPrecision.of(path), provider, options, session);
-            } catch (OrtException | IOException | RuntimeException e) {
+                return new OnnxRunner(path, output, precision, provider, options, session);
+            } catch (OrtException | RuntimeException e) {
                 session.close();
                 throw e;
             }
-        } catch (OrtException | IOException | RuntimeException e) {
+        } catch (OrtException | RuntimeException e) {
             options.close();
             throw e;
         }
@@ -146,7 +159,8 @@ public final class OnnxRunner implements AutoCloseable {
 
     private static void requireOutput(Path path, OrtSession session, String output) {
         Set<String> found = session.getOutputNames();
-        if (!found.contains(output)) {
+        if (found.stream()
+                .noneMatch(name -> OTHER_NAMES.getOrDefault(name, name).equals(output))) {
             throw new FormatException(
                     path,
                     "has the outputs " + String.join(", ", found) + ", expected one called " + output
@@ -180,31 +194,35 @@ public final class OnnxRunner implements AutoCloseable {
         return inputs.sequencedKeySet();
     }
 
+    /** The names of the outputs that hold floating-point numbers, as transformers calls them. */
+    public Set<String> outputNames() {
+        return outputs.sequencedKeySet();
+    }
+
     /**
      * Runs the model.
      *
      * @param given inputs by name; what the model does not take is left aside, missing token types are 0
+     * @return the output that the model was opened for
      * @throws FormatException if the model takes an input that is not given, or ONNX Runtime cannot run it
      */
     public DoubleTensor run(Map<String, Tensor> given) {
-        try (OrtSession.RunOptions plain = new OrtSession.RunOptions()) {
-            return run(given, plain);
-        } catch (OrtException e) {
-            throw new FormatException(path, "ONNX Runtime cannot run it: " + reason(e), e);
-        }
+        return Objects.requireNonNull(outputs(given, Set.of(output)).get(output));
     }
 
-    private DoubleTensor run(Map<String, Tensor> given, OrtSession.RunOptions run) throws OrtException {
-        Map<String, OnnxTensor> feed = new LinkedHashMap<>();
-        try {
-            for (Map.Entry<String, Tensor> input : complete(given).entrySet()) {
-                feed.put(input.getKey(), tensor(input.getKey(), input.getValue()));
-            }
-            try (OrtSession.Result result = session.run(feed, Set.of(output), run)) {
-                return read(result);
-            }
-        } finally {
-            feed.values().forEach(OnnxTensor::close);
+    /**
+     * Runs the model. One that takes the keys and values of earlier tokens runs twice: on all tokens but the last of each
+     * sequence without earlier ones, and on the last with those of the others.
+     *
+     * @param given inputs by name, as {@link #run} takes them
+     * @param wanted some of {@link #outputNames}
+     * @return these outputs, for all tokens
+     */
+    public Map<String, DoubleTensor> outputs(Map<String, Tensor> given, Set<String> wanted) {
+        try (OrtSession.RunOptions plain = new OrtSession.RunOptions()) {
+            return new OnnxRun(this, plain).outputs(given, wanted);
+        } catch (OrtException e) {
+            throw new FormatException(path, "ONNX Runtime cannot run it: " + reason(e), e);
         }
     }
 
@@ -219,7 +237,12 @@ public final class OnnxRunner implements AutoCloseable {
     public Runner adapted(Path file) throws IOException {
         OrtLoraAdapter adapter = load(file);
         String name = "ONNX + " + file.getFileName() + " (ONNX Runtime, " + provider() + ")";
-        return new Runner(name, precision, inputs -> run(inputs, file, adapter));
+        return new Runner(
+                name,
+                precision,
+                List.copyOf(outputs.keySet()),
+                incomparable,
+                (inputs, wanted) -> outputs(inputs, wanted, file, adapter));
     }
 
     private OrtLoraAdapter load(Path file) throws IOException {
@@ -227,6 +250,8 @@ public final class OnnxRunner implements AutoCloseable {
             throw new NoSuchFileException(file.toString());
         }
         try {
+            // before native code reads the file
+            OnnxAdapter.require(file);
             OrtLoraAdapter adapter = OrtLoraAdapter.create(file.toString());
             adapters.add(adapter);
             return adapter;
@@ -235,10 +260,11 @@ public final class OnnxRunner implements AutoCloseable {
         }
     }
 
-    private DoubleTensor run(Map<String, Tensor> given, Path file, OrtLoraAdapter adapter) {
+    private Map<String, DoubleTensor> outputs(
+            Map<String, Tensor> given, Set<String> wanted, Path file, OrtLoraAdapter adapter) {
         try (OrtSession.RunOptions run = new OrtSession.RunOptions()) {
             run.addActiveLoraAdapter(adapter);
-            return run(given, run);
+            return new OnnxRun(this, run).outputs(given, wanted);
         } catch (OrtException e) {
             throw new FormatException(
                     file,
@@ -246,74 +272,6 @@ public final class OnnxRunner implements AutoCloseable {
                             + "; export the model with --adapter-inputs for this adapter",
                     e);
         }
-    }
-
-    private Map<String, Tensor> complete(Map<String, Tensor> given) {
-        Map<String, Tensor> complete = new LinkedHashMap<>(given);
-        Tensor ids = given.get(IDS);
-        if (ids != null) {
-            Shape shape = ids.shape();
-            complete.putIfAbsent(TOKEN_TYPES, new LongTensor(shape, new long[(int) shape.elements()]));
-        }
-        Set<String> missing = new TreeSet<>(inputs.keySet());
-        missing.removeAll(complete.keySet());
-        if (!missing.isEmpty()) {
-            throw new FormatException(
-                    path,
-                    "takes inputs that the comparison does not give: " + String.join(", ", missing) + "; given are "
-                            + String.join(", ", new TreeSet<>(given.keySet())));
-        }
-        complete.keySet().retainAll(inputs.keySet());
-        return complete;
-    }
-
-    private OnnxTensor tensor(String name, Tensor input) throws OrtException {
-        OrtEnvironment environment = OrtEnvironment.getEnvironment();
-        long[] shape = input.shape().toArray();
-        TensorInfo wanted = inputs.get(name);
-        if (wanted == null) {
-            throw new IllegalArgumentException("the model takes no input " + name);
-        }
-        if (input instanceof LongTensor integers) {
-            return switch (wanted.type) {
-                case INT64 -> OnnxTensor.createTensor(environment, LongBuffer.wrap(integers.values()), shape);
-                case INT32 -> OnnxTensor.createTensor(environment, IntBuffer.wrap(narrow(integers)), shape);
-                default -> throw wrongType(name, wanted, "integers");
-            };
-        }
-        if (wanted.type != OnnxJavaType.FLOAT) {
-            throw wrongType(name, wanted, "float32 numbers");
-        }
-        return OnnxTensor.createTensor(environment, FloatBuffer.wrap(input.toFloats()), shape);
-    }
-
-    private static int[] narrow(LongTensor integers) {
-        return Arrays.stream(integers.values()).mapToInt(Math::toIntExact).toArray();
-    }
-
-    private FormatException wrongType(String name, TensorInfo wanted, String given) {
-        return new FormatException(path, name, "takes " + wanted.type + " values, the comparison gives " + given);
-    }
-
-    private DoubleTensor read(OrtSession.Result result) throws OrtException {
-        if (!(result.get(0) instanceof OnnxTensor tensor)) {
-            throw new FormatException(path, output, "is not a tensor");
-        }
-        Shape shape = Shape.of(tensor.getInfo().getShape());
-        double[] values = new double[Math.toIntExact(shape.elements())];
-        switch (tensor.getInfo().type) {
-            case FLOAT, FLOAT16, BFLOAT16 -> {
-                FloatBuffer floats = tensor.getFloatBuffer();
-                for (int i = 0; i < values.length; i++) {
-                    values[i] = floats.get(i);
-                }
-            }
-            case DOUBLE -> tensor.getDoubleBuffer().get(values);
-            default ->
-                throw new FormatException(
-                        path, output, "holds " + tensor.getInfo().type + " values, expected floating-point numbers");
-        }
-        return new DoubleTensor(shape, values);
     }
 
     @Override
@@ -355,9 +313,19 @@ public final class OnnxRunner implements AutoCloseable {
         return inputs;
     }
 
-    /** What a report calls this model. */
+    /** The file's name of an output. */
+    String fileName(String output) {
+        return outputs.getOrDefault(output, output);
+    }
+
+    /** The model as a form to compare. */
     public Runner runner() {
-        return new Runner("ONNX" + suffix() + " (ONNX Runtime, " + provider() + ")", precision, this::run);
+        return new Runner(
+                "ONNX" + suffix() + " (ONNX Runtime, " + provider() + ")",
+                precision,
+                List.copyOf(outputs.keySet()),
+                incomparable,
+                this::outputs);
     }
 
     private String suffix() {

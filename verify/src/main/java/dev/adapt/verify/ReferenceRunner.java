@@ -7,6 +7,9 @@ import dev.adapt.formats.tensor.Tensor;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
+import java.util.SequencedMap;
+import java.util.Set;
 
 /**
  * A model in float64, as exact as its stored weights allow. It holds every tensor the graph has asked for, widened, so it
@@ -22,11 +25,21 @@ public final class ReferenceRunner {
         this.model = model;
     }
 
-    /** Runs the model on inputs by name. */
+    /** The architecture's own output for inputs by name. */
     public DoubleTensor run(Map<String, Tensor> inputs) {
+        String main = model.architecture().outputName();
+        return Objects.requireNonNull(outputs(inputs, Set.of(main)).get(main));
+    }
+
+    /**
+     * Some of the model's outputs for inputs by name.
+     *
+     * @param wanted of {@link Model#outputNames}
+     */
+    public SequencedMap<String, DoubleTensor> outputs(Map<String, Tensor> inputs, Set<String> wanted) {
         Map<String, DoubleTensor> wide = new LinkedHashMap<>();
         inputs.forEach((name, input) -> wide.put(name, DoubleTensor.of(input)));
-        return model.forward(
-                ops, name -> leaves.computeIfAbsent(name, leaf -> DoubleTensor.of(model.leaf(leaf))), wide);
+        return model.outputs(
+                ops, name -> leaves.computeIfAbsent(name, leaf -> DoubleTensor.of(model.leaf(leaf))), wide, wanted);
     }
 }

@@ -3,7 +3,9 @@ package dev.adapt.verify;
 import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Function;
 
 /**
@@ -11,11 +13,37 @@ import java.util.function.Function;
  *
  * @param name what the report calls it, for example {@code merged (DJL, CPU)}
  * @param precision FP32 for whatever is as exact or more
- * @param run from inputs by name, integers [batch, sequence], to the logits or token states
+ * @param outputs the names of the outputs that it can give
+ * @param incomparable the names of further outputs that hold no floating-point tensor, each with what it holds instead
+ * @param run one run of it
  */
-public record Runner(String name, OnnxPrecision precision, Function<Map<String, Tensor>, DoubleTensor> run) {
+public record Runner(
+        String name, OnnxPrecision precision, List<String> outputs, Map<String, String> incomparable, Run run) {
+    /** Computes the wanted outputs, by name, from inputs by name; integer inputs are [batch, sequence]. */
+    @FunctionalInterface
+    public interface Run {
+        Map<String, DoubleTensor> outputs(Map<String, Tensor> inputs, Set<String> wanted);
+    }
+
+    public Runner {
+        outputs = List.copyOf(outputs);
+        incomparable = Map.copyOf(incomparable);
+    }
+
     /** A form in float32 or wider. */
-    public Runner(String name, Function<Map<String, Tensor>, DoubleTensor> run) {
-        this(name, OnnxPrecision.FP32, run);
+    public Runner(String name, List<String> outputs, Run run) {
+        this(name, OnnxPrecision.FP32, outputs, Map.of(), run);
+    }
+
+    /** A form with a single output, called {@code output}. */
+    public static Runner single(String name, OnnxPrecision precision, Function<Map<String, Tensor>, DoubleTensor> run) {
+        String output = "output";
+        return new Runner(
+                name, precision, List.of(output), Map.of(), (inputs, wanted) -> Map.of(output, run.apply(inputs)));
+    }
+
+    /** A form in float32 or wider with a single output, called {@code output}. */
+    public static Runner single(String name, Function<Map<String, Tensor>, DoubleTensor> run) {
+        return single(name, OnnxPrecision.FP32, run);
     }
 }

@@ -11,6 +11,8 @@ import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.function.DoubleUnaryOperator;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -64,10 +66,8 @@ class EquivalenceTest {
     @CsvSource({"0.0009, true", "0.01, true", "0.6, false"})
     void whereFloat16ComputesTheErrorMayGrowWithTheRow(double relative, boolean passes) {
         Runner exact = changed(value -> value);
-        Runner half = new Runner(
-                "half",
-                OnnxPrecision.FP16,
-                changed(value -> value * (1 + relative)).run());
+        Runner near = changed(value -> value * (1 + relative));
+        Runner half = new Runner("half", OnnxPrecision.FP16, near.outputs(), Map.of(), near.run());
         for (Comparison comparison : List.of(
                 compareAll(List.of(exact, half), BATCHES).getFirst(),
                 compareAll(List.of(half, exact), BATCHES).getFirst())) {
@@ -92,7 +92,7 @@ class EquivalenceTest {
 
     @Test
     void anotherShapeFails() {
-        Runner narrow = new Runner("second", inputs -> new DoubleTensor(Shape.of(1, 2), new double[] {3, 1}));
+        Runner narrow = Runner.single("second", inputs -> new DoubleTensor(Shape.of(1, 2), new double[] {3, 1}));
         Comparison comparison = compare(changed(value -> value), narrow);
         assertEquals(
                 "batch 1: the shapes are [1, 3] and [1, 2]",
@@ -110,10 +110,17 @@ class EquivalenceTest {
 
     @Test
     void nothingToCompareIsNoPass() {
-        Runner empty = new Runner("empty", inputs -> new DoubleTensor(Shape.of(0, 3), new double[0]));
+        Runner empty = Runner.single("empty", inputs -> new DoubleTensor(Shape.of(0, 3), new double[0]));
         assertFalse(compare(empty, empty).passed());
         assertFalse(compareAll(List.of(empty, empty), List.of()).getFirst().passed());
-        assertFalse(new Report("nothing", new Tolerance(TOLERANCE, 1), false, List.of("one"), List.of()).passed());
+        assertFalse(new Report(
+                        new Report.Summary("nothing", OptionalLong.empty(), Optional.empty()),
+                        new Tolerance(TOLERANCE, 1),
+                        false,
+                        List.of("one"),
+                        List.of(),
+                        List.of())
+                .passed());
     }
 
     @Test
@@ -124,8 +131,12 @@ class EquivalenceTest {
     }
 
     private static Comparison compare(Runner left, Runner right) {
-        return compareAll(List.of(new Runner("first", left.run()), new Runner("second", right.run())), BATCHES)
+        return compareAll(List.of(named("first", left), named("second", right)), BATCHES)
                 .getFirst();
+    }
+
+    private static Runner named(String name, Runner runner) {
+        return new Runner(name, runner.outputs(), runner.run());
     }
 
     private static List<Comparison> compareAll(List<Runner> runners, List<Map<String, Tensor>> batches) {
@@ -133,7 +144,7 @@ class EquivalenceTest {
     }
 
     private static Runner changed(DoubleUnaryOperator change) {
-        return new Runner("any", inputs -> {
+        return Runner.single("any", inputs -> {
             DoubleTensor logits = DoubleTensor.of(inputs.values().iterator().next());
             double[] values = logits.values().clone();
             for (int i = 0; i < values.length; i++) {

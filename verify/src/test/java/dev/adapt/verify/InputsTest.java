@@ -17,6 +17,9 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -43,6 +46,8 @@ class InputsTest {
         long sequences = 0;
         long padding = 0;
         long longest = 0;
+        long whole = 0;
+        boolean left = false;
         for (Map<String, Tensor> batch : inputs.batches()) {
             long[] ids = values(batch, "input_ids");
             long[] mask = values(batch, "attention_mask");
@@ -53,13 +58,30 @@ class InputsTest {
             for (int i = 0; i < ids.length; i++) {
                 assertTrue(ids[i] >= 0 && ids[i] < 29);
                 assertTrue(mask[i] == 1 || (mask[i] == 0 && ids[i] == 0 && types[i] == 0));
-                // padding is on the right, and no sequence is all padding
-                assertTrue(i % length == 0 ? mask[i] == 1 : mask[i] <= mask[i - 1]);
                 padding += 1 - mask[i];
             }
         }
-        assertEquals(20, sequences);
-        assertEquals(Math.min(64, positions), longest);
+        // no sequence is all padding, and padding stands on one side
+        for (Map<String, Tensor> batch : inputs.batches()) {
+            long[] mask = values(batch, "attention_mask");
+            int length = (int) batch.get("input_ids").shape().dim(1);
+            for (int row = 0; row < mask.length; row += length) {
+                long[] own = Arrays.copyOfRange(mask, row, row + length);
+                long kept = Arrays.stream(own).sum();
+                long turns = IntStream.range(1, length)
+                        .filter(i -> own[i] != own[i - 1])
+                        .count();
+                assertTrue(kept > 0 && turns <= 1, () -> Arrays.toString(own));
+                left |= own[0] == 0;
+                whole += kept == positions ? 1 : 0;
+            }
+        }
+        assertEquals(21, sequences);
+        assertTrue(whole > 0, "every position is run");
+        assertTrue(left || positions == 1, "some padding is on the left");
+        assertEquals(Optional.of(new Inputs.Lengths(positions, positions)), inputs.lengths());
+        assertEquals(OptionalLong.of(7), inputs.seed());
+        assertEquals(positions, longest);
         assertEquals(1, inputs.batches().getFirst().get("input_ids").shape().elements());
         assertTrue(positions == 1 || padding > 0);
     }

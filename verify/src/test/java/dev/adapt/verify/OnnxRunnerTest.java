@@ -2,7 +2,6 @@ package dev.adapt.verify;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
@@ -104,7 +103,7 @@ class OnnxRunnerTest {
         Path broken = Files.writeString(folder.resolve("broken.onnx"), "not a model");
         FormatException thrown =
                 assertThrows(FormatException.class, () -> OnnxRunner.open(broken, "logits", Device.CPU));
-        assertTrue(thrown.getMessage().startsWith(broken + ": ONNX Runtime cannot load it: "), thrown::getMessage);
+        assertTrue(thrown.getMessage().startsWith(broken + ": is truncated or not an ONNX model"), thrown::getMessage);
         assertEquals(-1, thrown.getMessage().indexOf('\n'));
         assertEquals(
                 thrown.getMessage().indexOf("broken.onnx"), thrown.getMessage().lastIndexOf("broken.onnx"));
@@ -128,9 +127,7 @@ class OnnxRunnerTest {
                 .build();
         Path file = write(graph(TensorProto.DataType.INT64).addInitializer(weight));
         FormatException thrown = assertThrows(FormatException.class, () -> OnnxRunner.open(file, "logits", Device.CPU));
-        assertTrue(thrown.getMessage().contains("External initializer: scale offset: 100"), thrown::getMessage);
-        assertFalse(thrown.getMessage().contains(".cc:"), thrown::getMessage);
-        assertFalse(thrown.getMessage().contains("["), thrown::getMessage);
+        assertTrue(thrown.getMessage().contains("scale: lies at bytes 100 to 104 of "), thrown::getMessage);
     }
 
     @Test

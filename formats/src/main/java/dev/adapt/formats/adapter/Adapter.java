@@ -1,6 +1,10 @@
 package dev.adapt.formats.adapter;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Stack;
+import dev.adapt.formats.method.TargetModules;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -51,10 +55,10 @@ public record Adapter(
     /** The same as pickles, which PEFT wrote once. */
     private static final String PICKLED = "adapter_model.bin";
 
-    /** The tensors of an adapter of mlx-lm. */
+    /** The tensors' file of mlx-lm. */
     private static final String MLX = "adapters.safetensors";
 
-    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors)_");
+    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft)_");
 
     /** How deep {@link #within} looks. */
     private static final int DEPTH = 3;
@@ -110,7 +114,7 @@ public record Adapter(
     private static Adapter read(Path folder, SafetensorsFile tensors, Function<TensorView, Tensor> values)
             throws IOException {
         AdapterConfig config = AdapterConfig.read(folder.resolve(AdapterConfig.FILE));
-        AdapterMethod method = AdapterMethod.of(config, tensors.metadata());
+        AdapterMethod method = method(config, tensors.metadata());
         List<String> unknown = config.unknown(method.configFields());
         SequencedSet<String> modules = new LinkedHashSet<>();
         Map<String, Tensor> parts = new TreeMap<>();
@@ -145,6 +149,10 @@ public record Adapter(
         return new Adapter(tensors.path(), config, method, modules, parts, saved, tensors.metadata(), notes);
     }
 
+    private static AdapterMethod method(AdapterConfig config, Map<String, String> metadata) {
+        return config.peftType().equals(Lors.PEFT_TYPE) ? Lors.of(config) : Methods.of(config, metadata);
+    }
+
     /** A stack whose layers have keys of their own is those layers. */
     private static void removeNamesOfLayers(SequencedSet<String> modules) {
         if (modules.stream().noneMatch(module -> new Stack(module).isNumbered())) {
@@ -175,16 +183,24 @@ public record Adapter(
                     "holds " + PICKLED + ", a pickle, which can run code when it is read; save the adapter as " + FILE);
         }
         if (!Files.exists(folder.resolve(FILE)) && Files.exists(folder.resolve(MLX))) {
-            throw new NoSuchFileException(
-                    folder.toString(),
-                    null,
-                    "holds " + MLX + ", an adapter of mlx-lm, and no " + FILE
-                            + ": its factors are transposed and its config differs; convert it to PEFT's layout");
+            throw new NoSuchFileException(folder.toString(), null, mlx(folder.resolve(MLX)));
         }
         for (String name : List.of(AdapterConfig.FILE, FILE)) {
             if (!Files.exists(folder.resolve(name))) {
                 throw new NoSuchFileException(folder.toString(), null, "holds no " + name + ": not an adapter folder");
             }
+        }
+    }
+
+    /** Its keys tell whether only the name is mlx-lm's. */
+    private static String mlx(Path file) throws IOException {
+        try (SafetensorsFile tensors = SafetensorsFile.open(file)) {
+            boolean peft =
+                    tensors.tensors().stream().allMatch(tensor -> tensor.name().startsWith(SHARED_PREFIX));
+            return peft
+                    ? "holds " + MLX + ", mlx-lm's name of a file with PEFT's keys; rename it to " + FILE
+                    : "holds " + MLX + ", an adapter of mlx-lm (lora_a [in, r], lora_b [r, out]), which adapt does not"
+                            + " read; convert it to PEFT's layout, or merge it with mlx_lm.fuse";
         }
     }
 

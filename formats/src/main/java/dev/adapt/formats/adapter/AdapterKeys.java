@@ -1,6 +1,7 @@
 package dev.adapt.formats.adapter;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import java.util.ArrayList;

@@ -1,6 +1,9 @@
 package dev.adapt.formats.adapter;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Stack;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
@@ -28,6 +31,9 @@ import java.util.stream.Stream;
 final class BaseRecord {
     /** [out, in] of a layer, [layers, out, in] of a stack. */
     private static final Pattern SHAPE = Pattern.compile("\\[(?:(\\d{1,9}), )?(\\d{1,9}), (\\d{1,9})]");
+
+    /** The most layers that are believed without a base to count them in. */
+    private static final int MOST_LAYERS = 4096;
 
     private BaseRecord() {}
 
@@ -100,6 +106,12 @@ final class BaseRecord {
         int numbered = shape.filter(own -> own.rank() == 3)
                 .map(own -> (int) own.dim(0))
                 .orElse(0);
+        if (stack.isNumbered() && numbered > MOST_LAYERS) {
+            throw new FormatException(
+                    adapter.file(),
+                    BoundAdapter.BASE_SHAPE + module,
+                    "expected at most " + MOST_LAYERS + " layers, found " + numbered);
+        }
         return shape.stream()
                 .flatMap(own -> IntStream.range(0, stack.isNumbered() ? numbered : 1)
                         .mapToObj(layer -> target(stack.layer(String.valueOf(layer)), own)))

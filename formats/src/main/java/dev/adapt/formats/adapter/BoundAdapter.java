@@ -8,10 +8,19 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.graph.Head;
-import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.Layers;
+import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.graph.Region;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Initial;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Storage;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.DoubleTensor;
@@ -19,6 +28,7 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.TensorDigest;
+import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -34,6 +44,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.function.Predicate;
+import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -64,6 +75,9 @@ public record BoundAdapter(
     public static final String BASE_SHAPE = "adapt.base.shape.";
     /** What metadata keys begin with that record the digest of a regenerated part, before its name. */
     public static final String PART_SHA256 = "adapt.sha256.";
+
+    /** Elements of a tensor that is drawn from a seed: 8 GiB. */
+    private static final long MOST_REGENERATED = 1L << 31;
 
     private static final String POOLING = "adapt.head.pooling";
     private static final String LABELS = "adapt.head.labels";
@@ -171,6 +185,13 @@ public record BoundAdapter(
                 }
                 Tensor found = adapter.parts().get(key);
                 if (found == null && part.initial() instanceof Initial.Regenerated && !part.stored()) {
+                    if (part.shape().elements() > MOST_REGENERATED) {
+                        throw new FormatException(
+                                adapter.file(),
+                                part.name(),
+                                "is not stored, and regenerated would have shape " + part.shape() + ", more than "
+                                        + MOST_REGENERATED + " elements; correct r in " + AdapterConfig.FILE);
+                    }
                     if (regenerated.isEmpty()) {
                         regenerated.putAll(regenerate(adapter, targets));
                     }
@@ -357,41 +378,52 @@ public record BoundAdapter(
     }
 
     /**
-     * The update of every target, by its canonical module name.
+     * The change of every target, by its canonical module name, for a forward pass.
      *
      * @param tensor the tensor of a key of {@link #tensors}, and of the canonical name of a target's weight
      */
-    public <T> Map<String, LowRank<T>> updates(Ops<T> ops, Function<String, T> tensor) {
-        Map<String, LowRank<T>> updates = new LinkedHashMap<>();
+    public <T> Map<String, Layers.Adapted<T>> changes(MatrixOps<T> ops, Function<String, T> tensor) {
+        Map<String, Layers.Adapted<T>> changes = new LinkedHashMap<>();
         for (Target target : targets) {
-            updates.put(target.canonical(), update(ops, target, tensor));
+            WeightChange<T> change = change(ops, target, tensor, () -> {
+                T weight = tensor.apply(target.canonical() + ".weight");
+                return target.transposed() ? ops.transpose(weight, 1, 0) : weight;
+            });
+            changes.put(target.canonical(), new Layers.Adapted<>(change, target.out(), target.in()));
         }
-        return updates;
-    }
-
-    /** The update of one target, from the same tensors. */
-    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> tensor) {
-        Map<String, String> keys = new LinkedHashMap<>();
-        method.parts(target, targets).forEach(part -> keys.put(part.name(), key(part, target)));
-        return method.update(ops, target, part -> tensor.apply(require(keys, part)), () -> {
-            T weight = tensor.apply(target.canonical() + ".weight");
-            return target.transposed() ? ops.transpose(weight, 1, 0) : weight;
-        });
+        return changes;
     }
 
     /**
-     * A weight with its update, for weights that are not the base's: in float64, rounded once.
+     * The change of one target.
+     *
+     * @param tensor the tensor of a key of {@link #tensors}
+     * @param weight the target's frozen weight [out, in]; asked only by methods whose factors come from it
+     */
+    public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> tensor, Supplier<T> weight) {
+        Map<String, String> keys = new LinkedHashMap<>();
+        method.parts(target, targets).forEach(part -> keys.put(part.name(), key(part, target)));
+        return method.change(ops, target, part -> tensor.apply(require(keys, part)), weight);
+    }
+
+    /** The tensors that the change of a target is made of, by their keys. */
+    public Map<String, Tensor> tensorsOf(Target target) {
+        Map<String, Tensor> own = new LinkedHashMap<>();
+        method.parts(target, targets).forEach(part -> own.put(key(part, target), require(tensors, key(part, target))));
+        return own;
+    }
+
+    /**
+     * A weight with its change, for weights that are not the base's: in float64, rounded once.
      *
      * @param weight as the base stores it
      */
     public FloatTensor adapted(Target target, FloatTensor weight) {
         ReferenceOps ops = new ReferenceOps();
-        LowRank<DoubleTensor> update = update(ops, target, name -> DoubleTensor.of(tensors.getOrDefault(name, weight)));
         DoubleTensor upright = DoubleTensor.of(target.upright(weight));
-        DoubleTensor whole = ops.add(upright, ops.matMul(update.foldedLeft(ops), update.foldedRight(ops)));
-        if (update.magnitude().isPresent()) {
-            whole = ops.mul(whole, ops.reshape(update.rowScale(ops, upright), -1, 1));
-        }
+        WeightChange<DoubleTensor> change =
+                change(ops, target, key -> DoubleTensor.of(require(tensors, key)), () -> upright);
+        DoubleTensor whole = change.changed(ops, upright, Region.of(target.out(), target.in()));
         FloatTensor rounded = new FloatTensor(whole.shape(), whole.toFloats());
         return target.transposed() ? rounded.transposed() : rounded;
     }
@@ -425,6 +457,7 @@ public record BoundAdapter(
         Map<String, FloatTensor> stored = new LinkedHashMap<>();
         keys(Part::stored).forEach(key -> stored.put(key, FloatTensor.of(require(tensors, key))));
         saved.forEach((name, tensor) -> stored.put(savedKey(name), FloatTensor.of(tensor)));
+        ValueCount.requireFiniteResults(folder.resolve(Adapter.FILE), stored);
         SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, dtype, metadata());
         JsonDocument config = config(folder.resolve(AdapterConfig.FILE), targetNames, base);
         try (PendingOutput pending = PendingOutput.file(config.path())) {

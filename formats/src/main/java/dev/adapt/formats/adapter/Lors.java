@@ -4,7 +4,14 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Initial;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Stack;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
@@ -44,6 +51,7 @@ public record Lors(List<Integer> ranks, List<Integer> groups) implements Adapter
     private static final String B = "lors_B";
     private static final String RANKS = "r";
     private static final String GROUPS = "lors_groups";
+    private static final int MOST_GROUPS = 1 << 12;
     private static final Set<String> FIELDS = Set.of(GROUPS);
 
     public Lors {
@@ -62,15 +70,18 @@ public record Lors(List<Integer> ranks, List<Integer> groups) implements Adapter
     }
 
     static Lors of(AdapterConfig config) {
-        return new Lors(perLayer(config, RANKS), perLayer(config, GROUPS));
+        return new Lors(perLayer(config, RANKS, AdapterConfig.MOST_RANK), perLayer(config, GROUPS, MOST_GROUPS));
     }
 
-    private static List<Integer> perLayer(AdapterConfig config, String field) {
+    private static List<Integer> perLayer(AdapterConfig config, String field, int most) {
         JsonNode node = config.document().json().path(field);
         List<Integer> numbers = new ArrayList<>();
         for (JsonNode number : node.isArray() ? node : List.of(node)) {
             if (!number.isIntegralNumber() || !number.canConvertToInt() || number.intValue() < 1) {
                 throw config.document().wrong(field, "a positive integer, or a list of one for each layer");
+            }
+            if (number.intValue() > most) {
+                throw config.document().wrong(field, "numbers of at most " + most);
             }
             numbers.add(number.intValue());
         }
@@ -154,8 +165,8 @@ public record Lors(List<Integer> ranks, List<Integer> groups) implements Adapter
     }
 
     @Override
-    public <T> LowRank<T> update(Ops<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
-        return new LowRank<>(part.apply(B), part.apply(A), 1);
+    public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
+        return WeightChange.of(new LowRank<>(part.apply(B), part.apply(A), 1));
     }
 
     /**

@@ -1,5 +1,8 @@
 package dev.adapt.formats.adapter;
 
+import dev.adapt.formats.method.Initial;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Tensor;
 
 /** Whether an adapter changes nothing, as it does before it is trained. */

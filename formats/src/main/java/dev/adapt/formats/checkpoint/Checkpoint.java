@@ -14,6 +14,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.Set;
+import java.util.SortedSet;
+import java.util.TreeSet;
 import java.util.stream.Stream;
 
 /**
@@ -35,6 +38,7 @@ public final class Checkpoint implements AutoCloseable {
     private final Optional<ShardIndex> index;
     private final Optional<JsonDocument> config;
     private final SequencedMap<String, TensorView> tensors;
+    private final List<FileStamp> stamps;
     private final List<String> notes = new ArrayList<>();
 
     private Checkpoint(
@@ -42,45 +46,70 @@ public final class Checkpoint implements AutoCloseable {
             List<SafetensorsFile> files,
             SequencedMap<String, TensorView> tensors,
             Optional<ShardIndex> index,
-            Optional<JsonDocument> config) {
+            Optional<JsonDocument> config,
+            List<FileStamp> stamps) {
         this.path = path;
         this.files = List.copyOf(files);
         this.tensors = tensors;
         this.index = index;
         this.config = config;
+        this.stamps = List.copyOf(stamps);
         index.ifPresent(this::requireMatch);
     }
 
     /**
-     * Opens a folder or a file. Where a process died while it changed the checkpoint in place, that is taken back first.
+     * Opens a folder or a file, to be read.
      *
      * @throws NoSuchFileException if there is none, or the folder holds no weights
      * @throws FormatException if a file in it is broken, or the shards and their index say different things
+     * @throws UnfinishedChangeException if a change of it in place has not ended
      */
     public static Checkpoint open(Path path) throws IOException {
+        return open(path, false);
+    }
+
+    /** Opens the checkpoint that a journal has locked, to be changed. */
+    public static Checkpoint open(PatchJournal journal) throws IOException {
+        Checkpoint checkpoint = open(journal.checkpoint(), true);
+        if (journal.recovered()) {
+            checkpoint.notes.add("a change of " + journal.checkpoint() + " in place had been stopped; it was undone");
+        }
+        return checkpoint;
+    }
+
+    private static Checkpoint open(Path path, boolean locked) throws IOException {
         boolean folder = Files.isDirectory(path);
-        if (!folder && !Files.exists(path)) {
-            throw new NoSuchFileException(path.toString());
+        requireExists(path);
+        if (!locked) {
+            PatchJournal.requireNone(path, folder ? path.resolve(SINGLE) : path);
         }
         Path home = folder ? path : path.resolveSibling(".").normalize();
-        boolean undone = PatchJournal.recover(home.toAbsolutePath());
         Path configFile = home.resolve(CONFIG);
         Optional<JsonDocument> config =
                 Files.exists(configFile) ? Optional.of(JsonDocument.read(configFile)) : Optional.empty();
         boolean sharded = folder && !Files.exists(path.resolve(SINGLE));
         Optional<ShardIndex> index = sharded ? Optional.of(readIndex(path)) : Optional.empty();
+        List<Path> paths = new ArrayList<>();
+        if (index.isPresent()) {
+            for (String name : index.get().files()) {
+                paths.add(shard(path, name));
+            }
+        } else {
+            paths.add(folder ? path.resolve(SINGLE) : path);
+        }
+        List<FileStamp> stamps = stamps(paths);
+        if (!locked) {
+            requireNoChange(path, paths);
+        }
         List<SafetensorsFile> files = new ArrayList<>();
         try {
-            if (index.isPresent()) {
-                for (String name : index.get().files()) {
-                    files.add(SafetensorsFile.open(shard(path, name)));
-                }
-            } else {
-                files.add(SafetensorsFile.open(folder ? path.resolve(SINGLE) : path));
+            for (Path file : paths) {
+                files.add(SafetensorsFile.open(file));
             }
-            Checkpoint checkpoint = new Checkpoint(path, files, tensors(files), index, config);
-            if (undone) {
-                checkpoint.notes.add("a change of " + path + " in place had not come to its end; it was taken back");
+            Checkpoint checkpoint = new Checkpoint(path, files, tensors(files), index, config, stamps);
+            if (folder) {
+                // a file alone may be one shard of many
+                config.ifPresent(checkpoint::requireSizes);
             }
             if (folder && !sharded && Files.exists(path.resolve(INDEX))) {
                 checkpoint.notes.add(path + " holds both " + SINGLE + " and " + INDEX + ": the single file is read, as "
@@ -90,6 +119,53 @@ public final class Checkpoint implements AutoCloseable {
         } catch (IOException | RuntimeException e) {
             files.forEach(SafetensorsFile::close);
             throw e;
+        }
+    }
+
+    private static void requireExists(Path path) throws NoSuchFileException {
+        if (!Files.exists(path)) {
+            throw new NoSuchFileException(path.toString());
+        }
+    }
+
+    /** The names of a checkpoint's weights' files, which all lie in one folder. */
+    static SortedSet<String> shards(Path path) throws IOException {
+        requireExists(path);
+        if (!Files.isDirectory(path)) {
+            return new TreeSet<>(Set.of(String.valueOf(path.getFileName())));
+        }
+        return Files.exists(path.resolve(SINGLE))
+                ? new TreeSet<>(Set.of(SINGLE))
+                : readIndex(path).files();
+    }
+
+    /** Taken before it is known that no change is at work: one that works then shows in a second look. */
+    private static List<FileStamp> stamps(List<Path> files) throws IOException {
+        List<FileStamp> stamps = new ArrayList<>();
+        for (Path file : files) {
+            stamps.add(FileStamp.of(file));
+        }
+        return stamps;
+    }
+
+    /** Through links, files of another folder are read, where the journal of a change would be. */
+    private static void requireNoChange(Path path, List<Path> files) throws IOException {
+        for (Path file : files) {
+            PatchJournal.requireNone(path, file);
+            PatchJournal.requireNone(path, file.toRealPath());
+        }
+    }
+
+    /**
+     * Checks that nobody has changed the weights since they were opened, so that what was read is one checkpoint.
+     *
+     * @throws UnfinishedChangeException if a change in place is at work
+     * @throws FormatException if there was a change
+     */
+    public void requireUnchanged() throws IOException {
+        requireNoChange(path, files.stream().map(SafetensorsFile::path).toList());
+        for (FileStamp stamp : stamps) {
+            stamp.requireUnchanged();
         }
     }
 
@@ -107,7 +183,7 @@ public final class Checkpoint implements AutoCloseable {
                 tensors.put(name, tensor.named(name));
             }
         }
-        return new Checkpoint(folder, List.of(file), tensors, Optional.empty(), Optional.of(config));
+        return new Checkpoint(folder, List.of(file), tensors, Optional.empty(), Optional.of(config), List.of());
     }
 
     private static SequencedMap<String, TensorView> tensors(List<SafetensorsFile> files) {
@@ -122,6 +198,15 @@ public final class Checkpoint implements AutoCloseable {
         return tensors;
     }
 
+    private void requireSizes(JsonDocument own) {
+        DeclaredSizes.check(
+                own,
+                tensors.size(),
+                tensors.values().stream()
+                        .mapToLong(tensor -> tensor.shape().elements())
+                        .sum());
+    }
+
     private static ShardIndex readIndex(Path folder) throws IOException {
         Path index = folder.resolve(INDEX);
         if (Files.exists(index)) {
@@ -133,12 +218,16 @@ public final class Checkpoint implements AutoCloseable {
                     ", but that of an adapter; if that is a model in stacks (LORS), adapt merge makes a checkpoint of it";
         }
         try (Stream<Path> inside = Files.list(folder)) {
-            boolean pickled =
-                    inside.anyMatch(file -> isPickled(file.getFileName().toString()));
-            throw new NoSuchFileException(
-                    folder.toString(),
-                    null,
-                    pickled ? reason + " that adapt reads; convert its pickled weights to safetensors" : reason);
+            String pickled = inside.map(file -> file.getFileName().toString())
+                    .filter(Checkpoint::isPickled)
+                    .sorted()
+                    .findFirst()
+                    .map(name -> "holds its weights as " + name
+                            + ", a pickle, which can run code when it is read, and no "
+                            + SINGLE + "; save them as safetensors (with transformers: load the model where you trust"
+                            + " it, and save_pretrained)")
+                    .orElse(reason);
+            throw new NoSuchFileException(folder.toString(), null, pickled);
         }
     }
 

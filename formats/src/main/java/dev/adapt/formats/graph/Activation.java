@@ -11,7 +11,9 @@ public enum Activation {
     GELU_TANH,
     RELU,
     SILU,
-    TANH;
+    TANH,
+    SIGMOID,
+    EXP;
 
     /** The function config.json calls {@code name} ({@code hidden_act}), if it is one of these. */
     public static Optional<Activation> named(String name) {

@@ -120,6 +120,27 @@ public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit, Qu
     List<String> outputAxes();
 
     /**
+     * The tensors from which {@link #POOLED} is computed, by canonical name. Empty if transformers' class gives no such
+     * output.
+     */
+    default SequencedMap<String, Shape> pooler() {
+        return new Tensors().shapes();
+    }
+
+    /** The output of transformers' bare encoders beside the token states: [batch, hidden], the first state pooled. */
+    String POOLED = "pooler_output";
+
+    /**
+     * Computes {@link #POOLED} of a model that has all tensors of {@link #pooler}.
+     *
+     * @param states [batch, sequence, hidden], what {@link #forward} returned
+     */
+    static <T> T pooled(Layers<T> model, T states) {
+        Ops<T> ops = model.ops();
+        return ops.activation(model.linear(Pooling.first(ops, states), Tensors.POOLER), Activation.TANH);
+    }
+
+    /**
      * The forward pass.
      *
      * @param inputs by the names of {@link #inputs}; token types may be missing and are then 0

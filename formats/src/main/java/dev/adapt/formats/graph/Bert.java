@@ -13,7 +13,6 @@ import java.util.function.Predicate;
  */
 public record Bert(BertEncoder encoder, Optional<Head> head) implements Architecture {
     private static final InputSpec TYPES = InputSpec.integers("token_type_ids", "sequence");
-    private static final String POOLER = "pooler.dense";
 
     static Bert of(ModelConfig model) {
         return new Bert(BertEncoder.of(model.document()), model.head(Pooling.POOLER));
@@ -50,7 +49,7 @@ public record Bert(BertEncoder encoder, Optional<Head> head) implements Architec
         head.ifPresent(own -> {
             tensors.addAll(headTensors(own));
             if (own.pooling() == Pooling.POOLER) {
-                tensors.linear(POOLER, hidden(), hidden());
+                tensors.linear(Tensors.POOLER, hidden(), hidden());
             }
         });
         return tensors.shapes();
@@ -83,7 +82,12 @@ public record Bert(BertEncoder encoder, Optional<Head> head) implements Architec
 
     @Override
     public Pooling defaultPooling(Predicate<String> present) {
-        return present.test(POOLER + ".weight") ? Pooling.POOLER : Pooling.MEAN;
+        return present.test(Tensors.POOLER + ".weight") ? Pooling.POOLER : Pooling.MEAN;
+    }
+
+    @Override
+    public SequencedMap<String, Shape> pooler() {
+        return (head.isPresent() ? new Tensors() : new Tensors().linear(Tensors.POOLER, hidden(), hidden())).shapes();
     }
 
     @Override
@@ -112,7 +116,7 @@ public record Bert(BertEncoder encoder, Optional<Head> head) implements Architec
         Ops<T> ops = model.ops();
         T pooled = pooling.pool(ops, states, mask);
         if (pooling == Pooling.POOLER) {
-            pooled = ops.activation(model.linear(pooled, POOLER), Activation.TANH);
+            pooled = ops.activation(model.linear(pooled, Tensors.POOLER), Activation.TANH);
         }
         return model.linear(ops.dropout(pooled, encoder.headDropout()), Head.MODULE);
     }

@@ -39,12 +39,12 @@ record BertEncoder(
         }
         double dropout = config.number("hidden_dropout_prob", 0.1);
         return new BertEncoder(
-                config.positive("num_hidden_layers"),
+                config.positive("num_hidden_layers", Limits.LAYERS),
                 Heads.of(config, "hidden_size", "num_attention_heads"),
-                config.positive("intermediate_size"),
-                config.positive("vocab_size"),
-                config.positive("max_position_embeddings"),
-                config.has("type_vocab_size") ? config.positive("type_vocab_size") : 2,
+                config.positive("intermediate_size", Limits.WIDTH),
+                config.positive("vocab_size", Limits.ROWS),
+                config.positive("max_position_embeddings", Limits.ROWS),
+                config.has("type_vocab_size") ? config.positive("type_vocab_size", Limits.ROWS) : 2,
                 Activation.of(config, "hidden_act", "gelu"),
                 config.number("layer_norm_eps", 1e-12),
                 dropout,

@@ -9,6 +9,12 @@ import java.util.List;
  * @param heads of keys and values, which may be fewer than those of queries
  */
 public record CacheSpec(int layers, int heads, int width) {
+    /** What stands before these names where keys and values are inputs of an exported graph. */
+    public static final String PAST = "past_key_values.";
+
+    /** The same for outputs. */
+    public static final String PRESENT = "present.";
+
     /** The names in a {@link KeyValueCache}: {@code 0.key}, {@code 0.value}, {@code 1.key}, … */
     public List<String> names() {
         List<String> names = new ArrayList<>();

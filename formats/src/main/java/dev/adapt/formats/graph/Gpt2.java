@@ -41,10 +41,10 @@ public record Gpt2(
         }
         Heads heads = Heads.of(config, "n_embd", "n_head");
         return new Gpt2(
-                config.positive("n_layer"),
+                config.positive("n_layer", Limits.LAYERS),
                 heads,
-                config.has("n_inner") ? config.positive("n_inner") : 4 * heads.count() * heads.width(),
-                new Tokens(config.positive("vocab_size"), config.positive("n_positions"), 1),
+                config.has("n_inner") ? config.positive("n_inner", Limits.WIDTH) : 4 * heads.count() * heads.width(),
+                new Tokens(config.positive("vocab_size", Limits.ROWS), config.positive("n_positions", Limits.ROWS), 1),
                 Activation.of(config, "activation_function", "gelu_new"),
                 config.number("layer_norm_epsilon", 1e-5),
                 config.flag("scale_attn_weights", true),

@@ -10,8 +10,8 @@ record Heads(int count, int width) {
      * @throws dev.adapt.formats.FormatException if the width is no multiple of their number
      */
     static Heads of(JsonDocument config, String widthField, String countField) {
-        int width = config.positive(widthField);
-        int count = config.positive(countField);
+        int width = config.positive(widthField, Limits.WIDTH);
+        int count = config.positive(countField, Limits.WIDTH);
         if (width % count != 0) {
             throw config.wrong(countField, "a divisor of " + widthField + " " + width);
         }

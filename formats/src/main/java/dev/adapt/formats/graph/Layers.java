@@ -14,10 +14,18 @@ public final class Layers<T> {
     private final Ops<T> ops;
     private final Function<String, T> weights;
     private final Predicate<String> present;
-    private final Map<String, LowRank<T>> updates;
+    private final Map<String, Adapted<T>> changes;
     private final double adapterDropout;
     private final Optional<KeyValueCache<T>> cache;
     private Optional<Product<T>> latest = Optional.empty();
+
+    /** A layer's change, and the size of its weight [out, in]. */
+    public record Adapted<T>(WeightChange<T> change, int out, int in) {
+        /** The changed weight [out, in]. */
+        T weight(Ops<T> ops, T frozen) {
+            return change.changed(ops, frozen, Region.of(out, in));
+        }
+    }
 
     /** {@code value = x·rightᵀ}. */
     private record Product<T>(T x, T right, T value) {}
@@ -25,21 +33,21 @@ public final class Layers<T> {
     /**
      * @param weights the tensor of a canonical name
      * @param present whether the model has a tensor of that canonical name
-     * @param updates by canonical module name; empty for a plain or merged model
-     * @param adapterDropout on the input of the updates, while training
+     * @param changes by canonical module name; empty for a plain or merged model
+     * @param adapterDropout on the input of changes of low rank, while training
      * @param cache where a decoder's keys and values come from and go to, if they are kept
      */
     public Layers(
             Ops<T> ops,
             Function<String, T> weights,
             Predicate<String> present,
-            Map<String, LowRank<T>> updates,
+            Map<String, Adapted<T>> changes,
             double adapterDropout,
             Optional<KeyValueCache<T>> cache) {
         this.ops = ops;
         this.weights = weights;
         this.present = present;
-        this.updates = Map.copyOf(updates);
+        this.changes = Map.copyOf(changes);
         this.adapterDropout = adapterDropout;
         this.cache = cache;
     }
@@ -71,31 +79,61 @@ public final class Layers<T> {
         return adapted(x, module, () -> ops.transpose(weight, 1, 0), (in, bias) -> ops.conv1d(in, weight, bias));
     }
 
-    /** A layer without its update. */
+    /** A layer without its change. */
     private interface Frozen<T> {
         T apply(T x, Optional<T> bias);
     }
 
     /**
-     * A layer with its update.
+     * A layer with its change.
      *
      * @param weight [out, in]
      */
     private T adapted(T x, String module, Supplier<T> weight, Frozen<T> layer) {
         Optional<T> bias = present.test(module + ".bias") ? Optional.of(weight(module + ".bias")) : Optional.empty();
-        LowRank<T> update = updates.get(module);
-        if (update == null) {
+        Adapted<T> own = changes.get(module);
+        if (own == null) {
             return layer.apply(x, bias);
         }
+        WeightChange<T> change = own.change();
+        Optional<T> changedBias = change.biasOf(bias);
+        return switch (change.delta()) {
+            case LowRank<T> product
+            when change.inGain().isEmpty() && !(change.outGain() instanceof OutGain.Vector) ->
+                lowRank(x, product, change.outGain(), own, weight, layer, changedBias);
+            case Delta.None<T> _
+            when !(change.outGain() instanceof OutGain.Magnitude) -> {
+                T in = change.inGain().isPresent() ? ops.mul(x, change.inGain().get()) : x;
+                yield change.outGain() instanceof OutGain.Vector<T>(T gain)
+                        ? biased(ops.mul(layer.apply(in, Optional.empty()), gain), changedBias)
+                        : layer.apply(in, changedBias);
+            }
+            default -> ops.linear(x, own.weight(ops, weight.get()), changedBias);
+        };
+    }
+
+    private T biased(T y, Optional<T> bias) {
+        return bias.isPresent() ? ops.add(y, bias.get()) : y;
+    }
+
+    private T lowRank(
+            T x,
+            LowRank<T> product,
+            OutGain<T> gain,
+            Adapted<T> own,
+            Supplier<T> weight,
+            Frozen<T> layer,
+            Optional<T> bias) {
         T dropped = ops.dropout(x, adapterDropout);
-        T delta = update.applyLeft(ops, product(dropped, update.right()));
-        if (update.magnitude().isEmpty()) {
+        T delta = product.applyLeft(ops, product(dropped, product.right()));
+        if (!(gain instanceof OutGain.Magnitude<T> magnitude)) {
             return ops.add(layer.apply(x, bias), delta);
         }
         T whole = ops.add(layer.apply(dropped, Optional.empty()), delta);
-        T scaled = ops.mul(whole, update.rowScale(ops, weight.get()));
+        T rows = own.change().beforeOutGain(ops, weight.get(), Region.of(own.out(), own.in()));
+        T scaled = ops.mul(whole, ops.reshape(magnitude.gains(ops, rows), -1));
         return isSame(x, dropped)
-                ? bias.map(own -> ops.add(scaled, own)).orElse(scaled)
+                ? biased(scaled, bias)
                 // what dropout took away is not the adapter's: it passes the frozen layer, as in PEFT
                 : ops.add(layer.apply(ops.add(x, ops.affine(dropped, -1, 0)), bias), scaled);
     }
@@ -147,31 +185,23 @@ public final class Layers<T> {
         return ops.reshape(ops.slice(table(module), 0, index, index + 1), 1, 1, -1);
     }
 
-    /** Rows of the table of {@code module} at integer ids; its update is added. */
+    /** Rows of the table of {@code module} at integer ids, as its change leaves them. */
     public T embedding(T ids, String module) {
         T table = weights.apply(module + ".weight");
-        T rows = ops.embedding(table, ids);
-        LowRank<T> update = updates.get(module);
-        if (update == null) {
-            return rows;
+        Adapted<T> own = changes.get(module);
+        if (own == null) {
+            return ops.embedding(table, ids);
         }
-        T adapted = ops.add(rows, update.lookUp(ops, ids));
-        return update.magnitude().isPresent()
-                ? ops.mul(adapted, update.rowScale(ops, ops.transpose(table, 1, 0)))
-                : adapted;
+        return own.change().lowRank().isPresent()
+                ? ops.add(
+                        ops.embedding(table, ids), own.change().lowRank().get().lookUp(ops, ids))
+                : ops.embedding(table(module), ids);
     }
 
-    /** The whole table of {@code module}, its update added. */
+    /** The whole table of {@code module}, as its change leaves it. */
     private T table(String module) {
         T table = weights.apply(module + ".weight");
-        LowRank<T> update = updates.get(module);
-        if (update == null) {
-            return table;
-        }
-        T delta = ops.matMul(update.foldedLeft(ops), update.foldedRight(ops));
-        T adapted = ops.add(table, ops.transpose(delta, 1, 0));
-        return update.magnitude().isPresent()
-                ? ops.mul(adapted, update.rowScale(ops, ops.transpose(table, 1, 0)))
-                : adapted;
+        Adapted<T> own = changes.get(module);
+        return own == null ? table : ops.transpose(own.weight(ops, ops.transpose(table, 1, 0)), 1, 0);
     }
 }

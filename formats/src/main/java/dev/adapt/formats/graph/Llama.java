@@ -53,14 +53,14 @@ public record Llama(
 
     static Llama of(ModelConfig model) {
         JsonDocument config = model.document();
-        int hidden = config.positive("hidden_size");
-        int count = config.positive("num_attention_heads");
-        int shared = config.has("num_key_value_heads") ? config.positive("num_key_value_heads") : count;
+        int hidden = config.positive("hidden_size", Limits.WIDTH);
+        int count = config.positive("num_attention_heads", Limits.HEADS);
+        int shared = config.has("num_key_value_heads") ? config.positive("num_key_value_heads", Limits.HEADS) : count;
         if (count % shared != 0) {
             throw config.wrong("num_key_value_heads", "a divisor of num_attention_heads " + count);
         }
         Heads heads = config.has("head_dim")
-                ? new Heads(count, config.positive("head_dim"))
+                ? new Heads(count, config.positive("head_dim", Limits.HEAD_WIDTH))
                 : Heads.of(config, "hidden_size", "num_attention_heads");
         String name = Map.of("llama", "Llama", "mistral", "Mistral", "qwen2", "Qwen2")
                 .getOrDefault(model.modelType(), "Llama");
@@ -68,8 +68,11 @@ public record Llama(
                 hidden,
                 heads,
                 count / shared,
-                config.positive("intermediate_size"),
-                new Tokens(config.positive("vocab_size"), config.positive("max_position_embeddings"), 1),
+                config.positive("intermediate_size", Limits.WIDTH),
+                new Tokens(
+                        config.positive("vocab_size", Limits.ROWS),
+                        config.positive("max_position_embeddings", Limits.SEQUENCE),
+                        1),
                 Activation.of(config, "hidden_act", "silu"),
                 config.number("rms_norm_eps", 1e-6),
                 Rope.of(config, heads.width()),
@@ -84,7 +87,7 @@ public record Llama(
     /** Mistral's window is every layer's; Qwen2's, if it is switched on, that of the layers its config says. */
     private static List<Optional<Integer>> windows(ModelConfig model) {
         JsonDocument config = model.document();
-        int layers = config.positive("num_hidden_layers");
+        int layers = config.positive("num_hidden_layers", Limits.LAYERS);
         boolean windowed = switch (model.modelType()) {
             case "mistral" -> config.has("sliding_window");
             case "qwen2" -> config.flag("use_sliding_window", false) && config.has("sliding_window");

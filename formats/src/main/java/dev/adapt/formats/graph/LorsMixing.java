@@ -52,9 +52,9 @@ record LorsMixing(AdaptiveMixing block, List<Stage> stages) {
      * @throws dev.adapt.formats.FormatException if one is no list of a positive integer for each stage
      */
     static LorsMixing of(JsonDocument config, AdaptiveMixing block, int count) {
-        List<Integer> ranks = config.positives("ranks", count);
-        List<Integer> terms = config.positives("groups", count);
-        List<Integer> projectionRanks = config.positives("projection_ranks", count);
+        List<Integer> ranks = config.positives("ranks", count, Limits.RANK);
+        List<Integer> terms = config.positives("groups", count, Limits.GROUPS);
+        List<Integer> projectionRanks = config.positives("projection_ranks", count, Limits.RANK);
         List<Stage> stages = new ArrayList<>();
         for (int i = 0; i < count; i++) {
             stages.add(new Stage(ranks.get(i), terms.get(i), projectionRanks.get(i)));

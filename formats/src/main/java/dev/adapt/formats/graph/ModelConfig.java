@@ -81,6 +81,9 @@ public record ModelConfig(JsonDocument document) {
         int count = byId.isObject()
                 ? labels.size()
                 : document.json().path("num_labels").asInt(2);
+        if (count > Limits.LABELS) {
+            throw document.wrong("num_labels", "at most " + Limits.LABELS);
+        }
         for (int id = labels.size(); id < count; id++) {
             labels.add("LABEL_" + id);
         }

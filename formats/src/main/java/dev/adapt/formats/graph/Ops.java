@@ -1,7 +1,6 @@
 package dev.adapt.formats.graph;
 
 import dev.adapt.formats.tensor.FloatTensor;
-import dev.adapt.formats.tensor.Shape;
 import java.util.List;
 import java.util.Optional;
 
@@ -14,15 +13,9 @@ import java.util.Optional;
  *
  * @param <T> a tensor, or the promise of one
  */
-public interface Ops<T> {
-    /** A tensor with these values, the same in every run. */
-    T constant(FloatTensor values);
-
+public interface Ops<T> extends MatrixOps<T> {
     /** {@code x·weightᵀ + bias}: x [.., in], weight [out, in], bias [out]; the result is [.., out]. */
     T linear(T x, T weight, Optional<T> bias);
-
-    /** The matrix product of the last two axes; leading axes broadcast. */
-    T matMul(T left, T right);
 
     /** {@link #linear} with a weight stored [in, out], as GPT-2's Conv1D has it. */
     default T conv1d(T x, T weight, Optional<T> bias) {
@@ -30,47 +23,11 @@ public interface Ops<T> {
         return bias.isPresent() ? add(product, bias.get()) : product;
     }
 
-    /** The axes of x in the order given. */
-    T transpose(T x, int... axes);
-
-    /** The same elements in another shape; 0 keeps the dimension at that axis, -1 (once) takes what is left. */
-    T reshape(T x, long... dims);
-
-    /** Elements {@code from} (inclusive) to {@code to} (exclusive) along an axis, which keeps its place. */
-    T slice(T x, int axis, long from, long to);
-
-    T add(T left, T right);
-
-    T mul(T left, T right);
-
-    T div(T left, T right);
-
-    /** {@code x·scale + shift}, element by element. */
-    T affine(T x, double scale, double shift);
-
-    /** Tensors joined along an axis. */
-    T concat(int axis, List<T> parts);
-
-    /** The sum along an axis, which stays with size 1. */
-    T sum(T x, int axis);
-
-    /** {@code √x}, element by element. */
-    T sqrt(T x);
-
-    /** Softmax over the last axis. */
-    T softmax(T x);
-
-    /** {@code f(x)}, element by element. */
-    T activation(T x, Activation f);
-
     /** Normalises the last axis to mean 0 and (biased) variance 1, then scales by weight and adds bias, both [last]. */
     T layerNorm(T x, T weight, T bias, double epsilon);
 
     /** {@code x / √(mean(x²) + ε)·weight} over the last axis (Zhang and Sennrich, arXiv 1910.07467); weight is [last]. */
     T rmsNorm(T x, T weight, double epsilon);
-
-    /** Rows of table [n, width] at integer ids [..]; the result is [.., width]. */
-    T embedding(T table, T ids);
 
     /** For ids [batch, sequence]: the integers 0 to sequence - 1, as [1, sequence] or once for each of the batch. */
     T positions(T ids);
@@ -79,7 +36,9 @@ public interface Ops<T> {
     T toFloat(T integers);
 
     /** An integer vector of one value. */
-    T integer(long value);
+    default T integer(long value) {
+        return integers(value);
+    }
 
     /** An integer's negative. */
     default T negate(T integers) {
@@ -110,17 +69,8 @@ public interface Ops<T> {
      */
     T angles(T positions, FloatTensor frequencies);
 
-    T cos(T angles);
-
-    T sin(T angles);
-
     /** While training, zeroes elements with the given probability and scales the others up; otherwise x itself. */
     default T dropout(T x, double probability) {
-        return x;
-    }
-
-    /** While training, x as a constant, through which no gradient flows; otherwise x itself. */
-    default T stopGradient(T x) {
         return x;
     }
 
@@ -158,10 +108,5 @@ public interface Ops<T> {
         T scaled = affine(matMul(query, transpose(key, 0, 1, 3, 2)), scale, 0);
         T scores = bias.isPresent() ? add(scaled, bias.get()) : scaled;
         return matMul(dropout(softmax(scores), dropout), value);
-    }
-
-    /** A constant vector of one value. */
-    default T constant(float value) {
-        return constant(new FloatTensor(Shape.of(1), new float[] {value}));
     }
 }

@@ -63,13 +63,13 @@ public record QueryDecoder(
      */
     public static QueryDecoder of(ModelConfig model) {
         JsonDocument config = model.document();
-        int stages = config.positive("num_stages");
+        int stages = config.positive("num_stages", Limits.LAYERS);
         AdaptiveMixing mixing = new AdaptiveMixing(
-                config.positive("hidden_size"),
-                config.positive("num_groups"),
-                config.positive("num_channels"),
-                config.positive("in_points"),
-                config.positive("out_points"));
+                config.positive("hidden_size", Limits.HEAD_WIDTH),
+                config.positive("num_groups", Limits.GROUPS),
+                config.positive("num_channels", Limits.CHANNELS),
+                config.positive("in_points", Limits.POINTS),
+                config.positive("out_points", Limits.POINTS));
         return new QueryDecoder(
                 mixing,
                 stages,
@@ -77,7 +77,7 @@ public record QueryDecoder(
                         ? Optional.of(Heads.of(config, "hidden_size", "num_attention_heads"))
                         : Optional.empty(),
                 config.has("intermediate_size")
-                        ? OptionalInt.of(config.positive("intermediate_size"))
+                        ? OptionalInt.of(config.positive("intermediate_size", Limits.WIDTH))
                         : OptionalInt.empty(),
                 config.has(LORS) ? Optional.of(LorsMixing.of(config.object(LORS), mixing, stages)) : Optional.empty(),
                 classes(config));

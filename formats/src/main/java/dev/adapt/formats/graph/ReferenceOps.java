@@ -238,6 +238,8 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
                     case RELU -> value -> Math.max(value, 0);
                     case SILU -> value -> value / (1 + Math.exp(-value));
                     case TANH -> Math::tanh;
+                    case SIGMOID -> value -> 1 / (1 + Math.exp(-value));
+                    case EXP -> Math::exp;
                 });
     }
 
@@ -323,8 +325,56 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     @Override
-    public DoubleTensor integer(long value) {
-        return new DoubleTensor(Shape.of(1), new double[] {value});
+    public DoubleTensor integers(long... values) {
+        return new DoubleTensor(
+                Shape.of(values.length), Arrays.stream(values).asDoubleStream().toArray());
+    }
+
+    /** By Gauss-Jordan elimination with partial pivoting. */
+    @Override
+    public DoubleTensor inverse(DoubleTensor x, int count, int n) {
+        double[] y = new double[count * n * n];
+        for (int i = 0; i < count; i++) {
+            double[] left = Arrays.copyOfRange(x.values(), i * n * n, (i + 1) * n * n);
+            double[] right = new double[n * n];
+            for (int k = 0; k < n; k++) {
+                right[k * n + k] = 1;
+            }
+            for (int k = 0; k < n; k++) {
+                eliminate(left, right, n, k);
+            }
+            System.arraycopy(right, 0, y, i * n * n, n * n);
+        }
+        return new DoubleTensor(Shape.of(count, n, n), y);
+    }
+
+    private static void eliminate(double[] left, double[] right, int n, int k) {
+        int pivot = k;
+        for (int row = k + 1; row < n; row++) {
+            pivot = Math.abs(left[row * n + k]) > Math.abs(left[pivot * n + k]) ? row : pivot;
+        }
+        swapRows(left, n, k, pivot);
+        swapRows(right, n, k, pivot);
+        double scale = 1 / left[k * n + k];
+        for (int column = 0; column < n; column++) {
+            left[k * n + column] *= scale;
+            right[k * n + column] *= scale;
+        }
+        for (int row = 0; row < n; row++) {
+            double factor = row == k ? 0 : left[row * n + k];
+            for (int column = 0; factor != 0 && column < n; column++) {
+                left[row * n + column] -= factor * left[k * n + column];
+                right[row * n + column] -= factor * right[k * n + column];
+            }
+        }
+    }
+
+    private static void swapRows(double[] matrix, int n, int one, int other) {
+        for (int column = 0; one != other && column < n; column++) {
+            double kept = matrix[one * n + column];
+            matrix[one * n + column] = matrix[other * n + column];
+            matrix[other * n + column] = kept;
+        }
     }
 
     @Override

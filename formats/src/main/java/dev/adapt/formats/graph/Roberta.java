@@ -86,6 +86,11 @@ public record Roberta(BertEncoder encoder, int padding, String classifierClass, 
     }
 
     @Override
+    public SequencedMap<String, Shape> pooler() {
+        return (head.isPresent() ? new Tensors() : new Tensors().linear(Tensors.POOLER, hidden(), hidden())).shapes();
+    }
+
+    @Override
     public String outputName() {
         return head.isPresent() ? "logits" : "last_hidden_state";
     }

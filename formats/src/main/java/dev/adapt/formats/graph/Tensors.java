@@ -6,6 +6,9 @@ import java.util.SequencedMap;
 
 /** The tensors of a model by canonical name, as its architecture lists them. */
 record Tensors(SequencedMap<String, Shape> shapes) {
+    /** The linear layer of the encoders' pooler. */
+    static final String POOLER = "pooler.dense";
+
     Tensors() {
         this(new LinkedHashMap<>());
     }

@@ -40,16 +40,16 @@ public record Vit(
 
     static Vit of(ModelConfig model) {
         JsonDocument config = model.document();
-        int image = config.positive("image_size");
-        int patch = config.positive("patch_size");
+        int image = config.positive("image_size", Limits.PIXELS);
+        int patch = config.positive("patch_size", Limits.PIXELS);
         if (image % patch != 0) {
             throw config.wrong("patch_size", "a divisor of image_size " + image);
         }
         return new Vit(
-                config.positive("num_hidden_layers"),
+                config.positive("num_hidden_layers", Limits.LAYERS),
                 Heads.of(config, "hidden_size", "num_attention_heads"),
-                config.positive("intermediate_size"),
-                config.has("num_channels") ? config.positive("num_channels") : 3,
+                config.positive("intermediate_size", Limits.WIDTH),
+                config.has("num_channels") ? config.positive("num_channels", Limits.CHANNELS) : 3,
                 image,
                 patch,
                 Activation.of(config, "hidden_act", "gelu"),
@@ -138,6 +138,11 @@ public record Vit(
     @Override
     public String classifierClass() {
         return "ViTForImageClassification";
+    }
+
+    @Override
+    public SequencedMap<String, Shape> pooler() {
+        return (head.isPresent() ? new Tensors() : new Tensors().linear(Tensors.POOLER, hidden(), hidden())).shapes();
     }
 
     @Override

@@ -2,21 +2,20 @@ package dev.adapt.formats.model;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Part;
-import dev.adapt.formats.adapter.Stack;
-import dev.adapt.formats.adapter.Storage;
-import dev.adapt.formats.adapter.Target;
-import dev.adapt.formats.adapter.TargetModules;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Stack;
+import dev.adapt.formats.method.Storage;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.TargetModules;
 import dev.adapt.formats.names.Place;
 import dev.adapt.formats.names.Spelling;
 import dev.adapt.formats.names.TensorNames;
-import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.file.Path;
@@ -31,6 +30,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.SequencedSet;
 import java.util.Set;
+import java.util.stream.Collectors;
 
 /** Finds the layers that an adapter, or a user, names in a base of any architecture. */
 public final class Binding {
@@ -38,9 +38,6 @@ public final class Binding {
     private static final String ANY_LAYER = "0.0.0.0";
 
     private static final String WEIGHT = ".weight";
-
-    /** Dtypes in which quantized weights are stored. */
-    private static final Set<Dtype> PACKED = Set.of(Dtype.I8, Dtype.U8, Dtype.I32);
 
     private final Checkpoint base;
     private final TensorNames names;
@@ -155,6 +152,7 @@ public final class Binding {
                 .filter(module -> names.places(spelling.apply(module)).isEmpty())
                 .toList();
         if (!unknown.isEmpty()) {
+            requireUnpacked(unknown.stream().map(spelling).collect(Collectors.toSet()));
             throw new FormatException(
                     adapter.file(),
                     unknown.size() + " of its " + adapter.modules().size() + " modules are not in " + base.path() + ": "
@@ -170,19 +168,23 @@ public final class Binding {
         }
     }
 
+    /** Refuses a layer whose numbers are not its weights. */
     private void requireFloats(String module) {
-        Quantization.of(module, name -> names.shape(name).isPresent())
-                .or(() -> find(module + WEIGHT)
-                        .filter(weight -> PACKED.contains(weight.dtype()))
-                        .map(weight -> "as " + weight.dtype()))
-                .ifPresent(how -> {
-                    throw new FormatException(
-                            base.path(),
-                            module,
-                            "is stored quantized (" + how
-                                    + "), and an update cannot be added to quantized numbers; give"
-                                    + " the unquantized base, in bf16, f16 or f32");
+        find(module + WEIGHT)
+                .flatMap(weight -> Quantization.of(base.tensors(), weight.name()))
+                .filter(quantization -> quantization.packed() || quantization.scaled())
+                .ifPresent(quantization -> {
+                    throw quantization.refusal(base.path(), module);
                 });
+    }
+
+    /** A layer that seems to be missing may be stored under other names. */
+    private void requireUnpacked(Set<String> unknown) {
+        Quantization.packed(base.tensors()).forEach((module, quantization) -> {
+            if (unknown.contains(names.canonical(module))) {
+                throw quantization.refusal(base.path(), module);
+            }
+        });
     }
 
     /** Modules of the base that end as another does; any, where none do. */

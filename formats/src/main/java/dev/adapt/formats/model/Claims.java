@@ -1,7 +1,8 @@
 package dev.adapt.formats.model;
 
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.TargetModules;
+import dev.adapt.formats.method.TargetModules;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -21,6 +22,9 @@ import java.util.regex.Pattern;
  * modules its file does hold: by the same module of another layer, by the prefix they share, or by their neighbours.
  */
 record Claims(Adapter adapter, Set<String> body, UnaryOperator<String> canonical) {
+    /** Names that are looked for in the base: several times those of the largest models. */
+    private static final long MOST_CANDIDATES = 2_000_000;
+
     private static final Pattern NUMBER = Pattern.compile("\\d+");
     private static final Pattern LAYER = Pattern.compile("(?<=\\.)\\d+(?=\\.)");
 
@@ -64,10 +68,19 @@ record Claims(Adapter adapter, Set<String> body, UnaryOperator<String> canonical
             prefixes.forEach(prefix -> candidates.add(prefix + own));
         }
         // an entry of the list that no held module bears may name the neighbour of one
-        for (String entry : adapter.config().targetModules().names()) {
-            for (String module : adapter.modules()) {
-                candidates.add(module.substring(0, module.lastIndexOf('.') + 1) + entry);
-            }
+        Set<String> entries =
+                new LinkedHashSet<>(adapter.config().targetModules().names());
+        Set<String> parents = new LinkedHashSet<>();
+        adapter.modules().forEach(module -> parents.add(module.substring(0, module.lastIndexOf('.') + 1)));
+        if ((long) entries.size() * parents.size() > MOST_CANDIDATES) {
+            throw new FormatException(
+                    adapter.config().path(),
+                    "target_modules",
+                    "lists " + entries.size() + " modules, too many to look for in " + parents.size()
+                            + " places; name modules by their last words, such as \"query\"");
+        }
+        for (String entry : entries) {
+            parents.forEach(parent -> candidates.add(parent + entry));
         }
         return candidates;
     }

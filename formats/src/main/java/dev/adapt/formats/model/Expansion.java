@@ -1,10 +1,10 @@
 package dev.adapt.formats.model;
 
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.Target;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;

@@ -1,12 +1,13 @@
 package dev.adapt.formats.model;
 
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Initial;
 import dev.adapt.formats.adapter.Lors;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.Initial;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.LinkedHashMap;
@@ -39,6 +40,7 @@ public final class FromScratch {
         List<Target> linear = Binding.targets(config, architecture.linearModules());
         List<Target> targets = names.isEmpty() ? List.of() : Binding.targets(config, names);
         SequencedMap<String, Shape> shapes = tensors(config, architecture);
+        shapes.forEach((name, shape) -> requireArray(config, name, shape));
         linear.forEach(layer -> shapes.remove(layer.canonical() + ".weight"));
         Map<String, FloatTensor> others = values(shapes, deviation(config), random);
         for (Target layer : linear) {
@@ -57,6 +59,16 @@ public final class FromScratch {
                 Map.of(),
                 random);
         return WholeModel.of(config, method, names, targets, stacks.tensors(), others);
+    }
+
+    private static void requireArray(ModelConfig config, String name, Shape shape) {
+        if (shape.elements() > Integer.MAX_VALUE - 8) {
+            throw new FormatException(
+                    config.document().path(),
+                    name,
+                    "would have shape " + shape + ", more elements than a tensor that is trained can have; declare"
+                            + " smaller sizes");
+        }
     }
 
     /** All that the graph reads, and what it would read below transformers' head: BERT's pooler. */

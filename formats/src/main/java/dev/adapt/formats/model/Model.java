@@ -3,10 +3,11 @@ package dev.adapt.formats.model;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.CacheSpec;
 import dev.adapt.formats.graph.KeyValueCache;
 import dev.adapt.formats.graph.Layers;
-import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.names.ChangedConfig;
@@ -47,9 +48,29 @@ public final class Model {
         for (TensorView tensor : base.tensors().values()) {
             weights.put(names.canonical(tensor.name()), tensor);
         }
+        requireUnquantized(base, names);
         adapter.filter(own -> own.change().unties()).ifPresent(own -> untie(names));
         adapter.ifPresent(own -> weights.putAll(own.saved()));
         requireTensors(base.path());
+    }
+
+    /** Read as plain numbers, quantized weights would give a model that runs and is another. */
+    private void requireUnquantized(Checkpoint base, TensorNames names) {
+        Set<String> required = architecture.requiredTensors().keySet();
+        Quantization.packed(base.tensors()).forEach((module, quantization) -> {
+            if (required.contains(names.canonical(module) + ".weight")) {
+                throw quantization.refusal(base.path(), module);
+            }
+        });
+        for (TensorView tensor : base.tensors().values()) {
+            if (required.contains(names.canonical(tensor.name()))) {
+                Quantization.of(base.tensors(), tensor.name())
+                        .filter(Quantization::scaled)
+                        .ifPresent(quantization -> {
+                            throw quantization.refusal(tensor.file(), tensor.name());
+                        });
+            }
+        }
     }
 
     private Model(ModelConfig config, Architecture architecture, Optional<BoundAdapter> adapter) {
@@ -181,17 +202,62 @@ public final class Model {
     }
 
     /**
+     * The names of all outputs that {@link #outputs} can compute: the architecture's own first, then the pooled state where
+     * the checkpoint has a pooler, and a decoder's keys and values of all tokens.
+     */
+    public List<String> outputNames() {
+        List<String> names = new ArrayList<>(List.of(architecture.outputName()));
+        Map<String, Shape> pooler = architecture.pooler();
+        if (!pooler.isEmpty() && pooler.entrySet().stream().allMatch(own -> isWeight(own.getKey(), own.getValue()))) {
+            names.add(Architecture.POOLED);
+        }
+        architecture.cache().ifPresent(keys -> keys.names().forEach(name -> names.add(CacheSpec.PRESENT + name)));
+        return names;
+    }
+
+    private boolean isWeight(String name, Shape shape) {
+        Tensor weight = weights.get(name);
+        return weight != null && weight.shape().equals(shape);
+    }
+
+    /**
+     * Runs the model from the start of its sequences.
+     *
+     * @param wanted some of {@link #outputNames}
+     * @return those outputs by name
+     */
+    public <T> SequencedMap<String, T> outputs(
+            Ops<T> ops, Function<String, T> leaf, Map<String, T> inputs, Set<String> wanted) {
+        boolean keys = wanted.stream().anyMatch(name -> name.startsWith(CacheSpec.PRESENT));
+        Optional<KeyValueCache<T>> cache = keys ? Optional.of(new KeyValueCache<>(Map.of())) : Optional.empty();
+        Layers<T> layers = layers(ops, leaf, cache);
+        T main = architecture.forward(layers, inputs);
+        SequencedMap<String, T> outputs = new LinkedHashMap<>();
+        outputs.put(architecture.outputName(), main);
+        if (wanted.contains(Architecture.POOLED)) {
+            outputs.put(Architecture.POOLED, Architecture.pooled(layers, main));
+        }
+        cache.ifPresent(own -> own.present().forEach((name, value) -> outputs.put(CacheSpec.PRESENT + name, value)));
+        outputs.keySet().retainAll(wanted);
+        return outputs;
+    }
+
+    /**
      * Runs the model.
      *
      * @param cache a decoder's keys and values of earlier tokens, and where those of all tokens go
      */
     public <T> T forward(
             Ops<T> ops, Function<String, T> leaf, Map<String, T> inputs, Optional<KeyValueCache<T>> cache) {
-        Map<String, LowRank<T>> updates =
-                adapter.map(own -> own.updates(ops, leaf)).orElse(Map.of());
+        return architecture.forward(layers(ops, leaf, cache), inputs);
+    }
+
+    private <T> Layers<T> layers(Ops<T> ops, Function<String, T> leaf, Optional<KeyValueCache<T>> cache) {
+        Map<String, Layers.Adapted<T>> changes =
+                adapter.map(own -> own.changes(ops, leaf)).orElse(Map.of());
         double dropout = adapter.map(own -> own.method().dropout()).orElse(0.0);
         // layers that share a weight ask for one leaf: a gradient is then the sum of theirs, and a graph holds it once
         Function<String, T> weight = name -> leaf.apply(weightKeys.getOrDefault(name, name));
-        return architecture.forward(new Layers<>(ops, weight, weights::containsKey, updates, dropout, cache), inputs);
+        return new Layers<>(ops, weight, weights::containsKey, changes, dropout, cache);
     }
 }

@@ -3,20 +3,21 @@ package dev.adapt.formats.model;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterConfig;
 import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Lors;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -287,6 +288,7 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
         adapter.saved()
                 .forEach((name, tensor) ->
                         stored.put(Architecture.checkpointName(config, name), FloatTensor.of(tensor)));
+        ValueCount.requireFiniteResults(folder.resolve(Checkpoint.SINGLE), stored);
         SafetensorsWriter.write(folder.resolve(Checkpoint.SINGLE), stored, Map.of("format", "pt"));
         return folder.resolve(Checkpoint.SINGLE);
     }

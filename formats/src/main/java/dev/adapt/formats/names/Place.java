@@ -1,6 +1,6 @@
 package dev.adapt.formats.names;
 
-import dev.adapt.formats.adapter.Storage;
+import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.tensor.Shape;
 
 /**

@@ -4,12 +4,12 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.safetensors.TensorView;
@@ -101,10 +101,10 @@ public final class AdapterInputs {
                     "--adapter-inputs: the adapter adapts an embedding, and only linear layers have inputs; merge the"
                             + " adapter instead");
         }
-        if (adapter.method() instanceof Lora lora && lora.dora()) {
-            throw new UsageException(
-                    "a DoRA adapter fits no adapter inputs: it rescales the rows of the whole weight, which two factors of low"
-                            + " rank cannot; merge the adapter instead");
+        if (!adapter.method().isLowRank()) {
+            throw new UsageException("a " + adapter.method().title()
+                    + " adapter fits no adapter inputs: it changes weights by more than a product of low rank; merge the"
+                    + " adapter instead");
         }
     }
 

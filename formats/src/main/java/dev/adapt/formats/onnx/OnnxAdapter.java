@@ -5,19 +5,22 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SequencedMap;
 import java.util.function.Function;
 
@@ -56,13 +59,16 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
         SequencedMap<String, FloatTensor> parameters = new LinkedHashMap<>();
         Map<String, DoubleTensor> wide = new LinkedHashMap<>();
         for (Target target : adapter.targets()) {
-            LowRank<DoubleTensor> update = adapter.update(ops, target, key -> {
-                Tensor own = adapter.tensors().get(key);
-                // the parts that layers share are widened once
-                return own == null
-                        ? DoubleTensor.of(weight.apply(key))
-                        : wide.computeIfAbsent(key, absent -> DoubleTensor.of(own));
-            });
+            WeightChange<DoubleTensor> change = adapter.change(
+                    ops,
+                    target,
+                    // the tensors that layers share are widened once
+                    key -> wide.computeIfAbsent(
+                            key,
+                            absent -> DoubleTensor.of(
+                                    Objects.requireNonNull(adapter.tensors().get(absent)))),
+                    () -> DoubleTensor.of(target.upright(weight.apply(target.canonical() + ".weight"))));
+            LowRank<DoubleTensor> update = change.lowRank().orElseThrow();
             parameters.put(AdapterInputs.right(target.canonical()), rounded(update.foldedRight(ops)));
             parameters.put(AdapterInputs.left(target.canonical()), rounded(update.foldedLeft(ops)));
         }
@@ -80,13 +86,30 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
      * @throws FormatException if it is not such a file, or holds anything but whole float32 tensors
      */
     public static OnnxAdapter read(Path path) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            return new OnnxAdapter(OnnxAdapterTable.read(path, map(path, arena)));
+        }
+    }
+
+    /**
+     * Checks a file without reading its values, before an engine in native code does: all offsets lead into it, and each
+     * tensor has as many bytes as its shape and type need.
+     *
+     * @throws FormatException if one of it does not hold
+     */
+    public static void require(Path path) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            OnnxAdapterTable.require(path, map(path, arena));
+        }
+    }
+
+    private static ByteBuffer map(Path path, Arena arena) throws IOException {
         try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
             if (channel.size() > Integer.MAX_VALUE) {
                 throw new FormatException(path, "has " + channel.size() + " bytes: such a file has at most 2 GB");
             }
-            ByteBuffer bytes = ByteBuffer.allocate((int) channel.size());
-            while (bytes.hasRemaining() && channel.read(bytes) >= 0) {}
-            return new OnnxAdapter(OnnxAdapterTable.read(path, bytes.flip()));
+            return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena)
+                    .asByteBuffer();
         }
     }
 

@@ -22,7 +22,10 @@ import java.util.stream.Collectors;
 
 /** Reads from a BERT's exported graph what its config.json said. */
 final class OnnxBert {
-    private static final Pattern LAYER = Pattern.compile("encoder\\.layer\\.(\\d+)\\..*");
+    private static final Pattern LAYER = Pattern.compile("encoder\\.layer\\.(\\d{1,6})\\..*");
+
+    /** The rank of the states that attention splits into heads. */
+    private static final int RANK = 4;
 
     private final Path path;
     private final OnnxNodes nodes;
@@ -110,10 +113,10 @@ final class OnnxBert {
     }
 
     private String architecture(ObjectNode config) {
-        OnnxParameters.Found head = parameters.get("classifier.weight");
-        if (head == null) {
+        if (!parameters.containsKey("classifier.weight")) {
             return "BertModel";
         }
+        OnnxParameters.Found head = matrix("classifier.weight");
         matrix("pooler.dense.weight");
         ObjectNode labels = config.putObject("id2label");
         for (long id = 0; id < head.shape().dim(0); id++) {
@@ -124,20 +127,26 @@ final class OnnxBert {
 
     private OnnxParameters.Found matrix(String name) {
         OnnxParameters.Found found = parameters.get(name);
-        if (found == null || found.shape().rank() != 2) {
+        if (found == null || found.shape().rank() != 2 || found.shape().elements() == 0) {
             throw new FormatException(path, "is not a BERT: it has no matrix " + name);
         }
         return found;
     }
 
     private int layers() {
-        return 1
+        int layers = 1
                 + parameters.keySet().stream()
                         .map(LAYER::matcher)
                         .filter(Matcher::matches)
                         .mapToInt(matcher -> Integer.parseInt(matcher.group(1)))
                         .max()
                         .orElseThrow();
+        // each layer has a tensor at least: a number in a name is not believed
+        if (layers > parameters.size()) {
+            throw new FormatException(
+                    path, "is not a BERT: it has a layer " + (layers - 1) + ", but not all before it");
+        }
+        return layers;
     }
 
     /** The attention splits its states by a Reshape to [batch, sequence, heads, hidden / heads] and a Transpose. */
@@ -145,7 +154,7 @@ final class OnnxBert {
         Set<Long> heads = nodes.nodes("Reshape")
                 .filter(node -> nodes.readers(OnnxNodes.output(node)).stream()
                         .anyMatch(reader -> reader.getOpType().equals("Transpose")))
-                .map(node -> shape(OnnxNodes.input(node, 1)))
+                .map(node -> shape(OnnxNodes.input(node, 1), 0))
                 .filter(dims -> dims.size() == 4)
                 .flatMap(dims -> heads(dims.get(2).orElse(0L), dims.get(3).orElse(0L), hidden).stream()
                         .boxed())
@@ -161,17 +170,20 @@ final class OnnxBert {
     }
 
     /** What is known of a shape that a Reshape is given: a constant, or numbers and computed sizes joined. */
-    private List<Optional<Long>> shape(String value) {
+    private List<Optional<Long>> shape(String value, int depth) {
         List<Optional<Long>> dims = new ArrayList<>();
         Optional<OnnxTensor> constant = nodes.constant(value).filter(tensor -> tensor.dtype() == Dtype.I64);
         Optional<NodeProto> concat =
                 nodes.maker(value).filter(node -> node.getOpType().equals("Concat"));
-        if (constant.isPresent()) {
+        if (constant.filter(tensor -> tensor.shape().elements() > RANK).isPresent() || depth > 1) {
+            dims.add(Optional.empty());
+        } else if (constant.isPresent()) {
             for (long dim : constant.get().longs()) {
                 dims.add(Optional.of(dim));
             }
         } else if (concat.isPresent()) {
-            concat.get().getInputList().forEach(part -> dims.addAll(shape(part)));
+            // no shape that matters has more parts
+            concat.get().getInputList().stream().limit(RANK).forEach(part -> dims.addAll(shape(part, depth + 1)));
         } else {
             dims.add(Optional.empty());
         }
@@ -192,9 +204,12 @@ final class OnnxBert {
                 .flatMap(nodes::constantInputs)
                 .flatMap(constant -> constant.scalar().stream())
                 .forEach(values::add);
+        float epsilon = only("layer_norm_eps", "layer normalisations", values);
+        if (!(epsilon >= 0 && epsilon < 1)) {
+            throw new FormatException(path, "has layer normalisations with epsilon " + epsilon + ", expected 0 to 1");
+        }
         // by way of decimal digits: 1e-12f is 1e-12 to its author, not 9.999999960041972e-13
-        return Double.parseDouble(
-                only("layer_norm_eps", "layer normalisations", values).toString());
+        return Double.parseDouble(Float.toString(epsilon));
     }
 
     private String activation() {

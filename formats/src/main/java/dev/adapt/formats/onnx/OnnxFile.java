@@ -14,15 +14,17 @@ import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Collectors;
 
 /** An open ONNX model: its messages parsed, its tensors' bytes mapped, in the file or in those it points to. */
@@ -67,10 +69,11 @@ final class OnnxFile implements AutoCloseable {
 
     private static ModelProto parse(Path path, MemorySegment bytes) throws IOException {
         // aliasing leaves the weights where they are, in the mapping
-        CodedInputStream in =
-                UnsafeByteOperations.unsafeWrap(bytes.asByteBuffer()).newCodedInput();
+        ByteString whole = UnsafeByteOperations.unsafeWrap(bytes.asByteBuffer());
+        CodedInputStream in = whole.newCodedInput();
         in.enableAliasing(true);
         try {
+            OnnxBudget.check(path, whole.newCodedInput());
             ModelProto model = ModelProto.parseFrom(in);
             if (model.getGraph().getNodeCount() == 0) {
                 throw new FormatException(path, "is not an ONNX model: it holds no graph");
@@ -87,6 +90,10 @@ final class OnnxFile implements AutoCloseable {
 
     GraphProto graph() {
         return model.getGraph();
+    }
+
+    ModelProto model() {
+        return model;
     }
 
     /**
@@ -115,6 +122,19 @@ final class OnnxFile implements AutoCloseable {
         return new OnnxTensor(name, dtype, shape, data);
     }
 
+    /** Refuses external data that is not there, as {@link #tensor} does, of a tensor of any type. */
+    void requireData(TensorProto proto) throws IOException {
+        String name = proto.getName().isEmpty() ? "a constant without a name" : proto.getName();
+        boolean external = proto.getDataLocation() == TensorProto.DataLocation.EXTERNAL;
+        boolean listed = !external && proto.getRawData().isEmpty();
+        Optional<Dtype> dtype = OnnxTensor.dtype(proto.getDataType());
+        if (dtype.isPresent() && !(listed && (dtype.get() == Dtype.U32 || dtype.get() == Dtype.U64))) {
+            tensor(name, proto);
+        } else if (external) {
+            external(name, proto, 0);
+        }
+    }
+
     private void requireSize(String name, Dtype dtype, Shape shape, long found) {
         long needed = shape.elements() * dtype.bits() / 8;
         if (found != needed) {
@@ -128,12 +148,18 @@ final class OnnxFile implements AutoCloseable {
         if (!raw.isEmpty()) {
             return MemorySegment.ofBuffer(raw.asReadOnlyByteBuffer());
         }
-        long count = (long) proto.getFloatDataCount()
-                + proto.getDoubleDataCount()
-                + proto.getInt64DataCount()
-                + proto.getInt32DataCount();
-        requireSize(name, dtype, shape, Math.min(count * dtype.bits() / 8, Integer.MAX_VALUE));
-        ByteBuffer bytes = ByteBuffer.allocate((int) count * dtype.bits() / 8).order(ByteOrder.LITTLE_ENDIAN);
+        long count = switch (dtype) {
+            case F32 -> proto.getFloatDataCount();
+            case F64 -> proto.getDoubleDataCount();
+            case I64 -> proto.getInt64DataCount();
+            default -> proto.getInt32DataCount();
+        };
+        long needed = count * dtype.bits() / 8;
+        requireSize(name, dtype, shape, needed);
+        if (needed > Integer.MAX_VALUE) {
+            throw new FormatException(path, name, "lists " + count + " numbers: such a tensor has to be raw data");
+        }
+        ByteBuffer bytes = ByteBuffer.allocate((int) needed).order(ByteOrder.LITTLE_ENDIAN);
         switch (dtype) {
             case F32 -> proto.getFloatDataList().forEach(bytes::putFloat);
             case F64 -> proto.getDoubleDataList().forEach(bytes::putDouble);
@@ -162,8 +188,9 @@ final class OnnxFile implements AutoCloseable {
             throw new FormatException(
                     path,
                     name,
-                    "lies at bytes " + offset + " to " + (offset + length) + " of " + file + ", which has "
-                            + whole.byteSize());
+                    "lies at bytes " + offset + " to "
+                            + BigInteger.valueOf(offset).add(BigInteger.valueOf(length)) + " of " + file
+                            + ", which has " + whole.byteSize());
         }
         return whole.asSlice(offset, length);
     }
@@ -180,7 +207,12 @@ final class OnnxFile implements AutoCloseable {
     /** The file of external data, which must lie in the model's folder or below it. */
     private Path beside(String name, String location) throws IOException {
         Path folder = path.toAbsolutePath().normalize().resolveSibling("");
-        Path relative = Path.of(location);
+        Path relative;
+        try {
+            relative = Path.of(location);
+        } catch (InvalidPathException e) {
+            throw new FormatException(path, name, "has its data in a file whose name cannot be: " + e.getReason());
+        }
         boolean inside = !location.isEmpty()
                 && !relative.isAbsolute()
                 && folder.resolve(relative).normalize().startsWith(folder);
@@ -190,13 +222,16 @@ final class OnnxFile implements AutoCloseable {
         }
         Path file = folder.resolve(relative);
         if (!Files.isRegularFile(file)) {
-            throw new NoSuchFileException(
-                    file.toString(), null, "is where " + path + " has its weights, but does not exist");
+            throw new FormatException(
+                    path,
+                    name,
+                    "has its data in " + file + ", which " + (Files.exists(file) ? "is no file" : "does not exist"));
         }
-        if (!file.toRealPath().startsWith(folder.toRealPath())) {
+        Path real = file.toRealPath();
+        if (!real.startsWith(folder.toRealPath())) {
             throw new FormatException(path, name, "has its data in \"" + location + "\", a link out of its folder");
         }
-        return file;
+        return real;
     }
 
     @Override

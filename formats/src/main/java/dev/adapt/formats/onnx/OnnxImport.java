@@ -11,6 +11,7 @@ import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorSpec;
+import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
@@ -33,6 +34,9 @@ import java.util.TreeSet;
  * @param bytes of their file
  */
 public record OnnxImport(ModelConfig config, int tensors, long bytes) {
+    /** Bytes of a matrix that are turned at once. */
+    private static final long BLOCK = 1 << 24;
+
     private static final String TOKENIZER = "tokenizer.json";
     private static final String WORDS = "embeddings.word_embeddings.weight";
     private static final Set<String> OPTIONAL =
@@ -54,10 +58,12 @@ public record OnnxImport(ModelConfig config, int tensors, long bytes) {
                 PendingOutput folder = PendingOutput.folder(out)) {
             OnnxNodes nodes = OnnxNodes.of(file);
             OnnxBert.requirePlain(model, nodes);
-            SequencedMap<String, OnnxParameters.Found> parameters = canonical(OnnxParameters.of(model, nodes));
+            SequencedMap<String, OnnxParameters.Found> parameters = canonical(model, OnnxParameters.of(model, nodes));
             ModelConfig config =
                     new ModelConfig(new JsonDocument(model, new OnnxBert(model, nodes, parameters).config()));
-            requireTensors(model, Architecture.of(config), parameters.keySet());
+            Architecture architecture = Architecture.of(config);
+            requireTensors(model, architecture, parameters.keySet());
+            requireShapes(model, architecture, parameters);
             Files.writeString(
                     folder.path().resolve(ModelConfig.FILE), config.document().text());
             SafetensorsHeader header = write(folder.path().resolve(Checkpoint.SINGLE), named(config, parameters));
@@ -71,15 +77,19 @@ public record OnnxImport(ModelConfig config, int tensors, long bytes) {
 
     /** Without what the exported module's wrappers put before all names alike: "bert.", "0.auto_model.". */
     private static SequencedMap<String, OnnxParameters.Found> canonical(
-            SequencedMap<String, OnnxParameters.Found> parameters) {
+            Path model, SequencedMap<String, OnnxParameters.Found> parameters) {
         String prefix = parameters.keySet().stream()
                 .filter(name -> name.endsWith(WORDS))
                 .map(name -> name.substring(0, name.length() - WORDS.length()))
                 .findFirst()
                 .orElse("");
         SequencedMap<String, OnnxParameters.Found> canonical = new LinkedHashMap<>();
-        parameters.forEach((name, found) ->
-                canonical.put(name.startsWith(prefix) ? name.substring(prefix.length()) : name, found));
+        parameters.forEach((name, found) -> {
+            String bare = name.startsWith(prefix) ? name.substring(prefix.length()) : name;
+            if (canonical.put(bare, found) != null) {
+                throw new FormatException(model, name, "is there twice, with and without \"" + prefix + "\" before it");
+            }
+        });
         return canonical;
     }
 
@@ -110,6 +120,18 @@ public record OnnxImport(ModelConfig config, int tensors, long bytes) {
         }
     }
 
+    private static void requireShapes(Path model, Architecture architecture, Map<String, OnnxParameters.Found> found) {
+        Map<String, Shape> expected = new LinkedHashMap<>(architecture.requiredTensors());
+        architecture.pooler().forEach(expected::putIfAbsent);
+        expected.forEach((name, shape) -> {
+            OnnxParameters.Found own = found.get(name);
+            if (own != null && !own.shape().equals(shape)) {
+                throw new FormatException(
+                        model, own.tensor().name(), "has shape " + own.shape() + " as " + name + ", expected " + shape);
+            }
+        });
+    }
+
     private static SafetensorsHeader write(Path path, SequencedMap<String, OnnxParameters.Found> tensors)
             throws IOException {
         List<TensorSpec> specs = new ArrayList<>();
@@ -120,12 +142,27 @@ public record OnnxImport(ModelConfig config, int tensors, long bytes) {
         try (SafetensorsWriter writer = SafetensorsWriter.create(path, header)) {
             for (TensorInfo info : header.tensors()) {
                 OnnxParameters.Found found = Objects.requireNonNull(tensors.get(info.name()));
-                try (Arena arena = Arena.ofConfined()) {
-                    OnnxTensor tensor = found.transposed() ? found.tensor().transposed(arena) : found.tensor();
-                    writer.write(info, 0, tensor.data());
+                if (found.transposed()) {
+                    writeTransposed(writer, info, found.tensor());
+                } else {
+                    writer.write(info, 0, found.tensor().data());
                 }
             }
         }
         return header;
+    }
+
+    /** Some rows of the result at a time: a whole matrix may not fit into memory. */
+    private static void writeTransposed(SafetensorsWriter writer, TensorInfo info, OnnxTensor tensor)
+            throws IOException {
+        long rows = info.shape().dim(0);
+        long rowBytes = info.shape().dim(1) * (tensor.dtype().bits() / 8);
+        long step = Math.max(1, BLOCK / Math.max(1, rowBytes));
+        for (long from = 0; from < rows; from += step) {
+            try (Arena arena = Arena.ofConfined()) {
+                long to = Math.min(rows, from + step);
+                writer.write(info, from * rowBytes, tensor.transposed(arena, from, to));
+            }
+        }
     }
 }

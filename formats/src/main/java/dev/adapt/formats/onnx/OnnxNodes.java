@@ -37,8 +37,17 @@ final class OnnxNodes {
         Set<String> known = new HashSet<>(Set.of(""));
         file.graph().getInputList().forEach(input -> known.add(input.getName()));
         for (TensorProto initializer : file.graph().getInitializerList()) {
-            nodes.constants.put(initializer.getName(), file.tensor(initializer.getName(), initializer));
+            String name = initializer.getName();
+            if (nodes.constants.put(name, file.tensor(name, initializer)) != null) {
+                throw new FormatException(file.path(), name, "is given twice among the graph's initializers");
+            }
             known.add(initializer.getName());
+        }
+        if (file.graph().getSparseInitializerCount() > 0) {
+            throw new FormatException(
+                    file.path(),
+                    file.graph().getSparseInitializer(0).getValues().getName(),
+                    "is a sparse tensor, which cannot be imported: save the model with dense ones");
         }
         for (NodeProto node : nodes.all) {
             nodes.add(file.path(), node, known);

@@ -19,6 +19,7 @@ enum OnnxOperator {
     DIV("Div", 14, 2, 2),
     EQUAL("Equal", 13, 2, 2),
     ERF("Erf", 13, 1, 1),
+    EXP("Exp", 13, 1, 1),
     GATHER("Gather", 13, 2, 2, Map.of("axis", AttributeType.INT)),
     IDENTITY("Identity", 16, 1, 1),
     LAYER_NORMALIZATION(

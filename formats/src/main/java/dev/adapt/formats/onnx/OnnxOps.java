@@ -156,6 +156,8 @@ final class OnnxOps implements Ops<OnnxValue> {
             case RELU -> graph.node(OnnxOperator.RELU, List.of(), x);
             case SILU -> mul(x, graph.node(OnnxOperator.SIGMOID, List.of(), x));
             case TANH -> graph.node(OnnxOperator.TANH, List.of(), x);
+            case SIGMOID -> graph.node(OnnxOperator.SIGMOID, List.of(), x);
+            case EXP -> graph.node(OnnxOperator.EXP, List.of(), x);
         };
     }
 
@@ -204,8 +206,8 @@ final class OnnxOps implements Ops<OnnxValue> {
     }
 
     @Override
-    public OnnxValue integer(long value) {
-        return graph.integers(value);
+    public OnnxValue integers(long... values) {
+        return graph.integers(values);
     }
 
     @Override

@@ -20,8 +20,6 @@ import java.util.Optional;
 record OnnxPast(Optional<CacheSpec> spec) {
     static final OnnxPast NONE = new OnnxPast(Optional.empty());
 
-    private static final String PAST = "past_key_values.";
-    private static final String PRESENT = "present.";
     private static final String EARLIER = "past_sequence";
     private static final String ALL = "past_sequence + sequence";
 
@@ -59,7 +57,7 @@ record OnnxPast(Optional<CacheSpec> spec) {
         return spec.map(own -> {
             Map<String, OnnxValue> past = new LinkedHashMap<>();
             for (String name : own.names()) {
-                past.put(name, graph.input(PAST + name, TensorProto.DataType.FLOAT, axes(own, EARLIER)));
+                past.put(name, graph.input(CacheSpec.PAST + name, TensorProto.DataType.FLOAT, axes(own, EARLIER)));
             }
             return new KeyValueCache<>(past);
         });
@@ -67,7 +65,8 @@ record OnnxPast(Optional<CacheSpec> spec) {
 
     /** Adds the outputs of all keys and values. */
     void give(OnnxGraph graph, KeyValueCache<OnnxValue> cache) {
-        cache.present().forEach((name, value) -> graph.output(value, PRESENT + name, axes(spec.orElseThrow(), ALL)));
+        cache.present()
+                .forEach((name, value) -> graph.output(value, CacheSpec.PRESENT + name, axes(spec.orElseThrow(), ALL)));
     }
 
     private static List<String> axes(CacheSpec spec, String tokens) {

@@ -34,10 +34,11 @@ public enum OnnxPrecision {
      * That of a model, whoever wrote it: FP16 if a node computes in float16, and not merely widens weights that are stored
      * so.
      *
-     * @throws dev.adapt.formats.FormatException if the file is no ONNX model
+     * @throws dev.adapt.formats.FormatException if the file is no ONNX model, or {@link OnnxSoundness} refuses it
      */
     public static OnnxPrecision of(Path model) throws IOException {
         try (OnnxFile file = OnnxFile.open(model)) {
+            OnnxSoundness.require(file);
             GraphProto graph = file.graph();
             Set<String> stored = graph.getInitializerList().stream()
                     .filter(tensor -> isHalf(tensor.getDataType()))

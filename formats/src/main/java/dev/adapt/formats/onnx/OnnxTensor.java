@@ -66,18 +66,18 @@ record OnnxTensor(String name, Dtype dtype, Shape shape, MemorySegment data) {
         return dtype == Dtype.F32 && shape.elements() == 1 ? Optional.of(data.get(FLOAT, 0)) : Optional.empty();
     }
 
-    /** A matrix with its two axes exchanged, in memory of the arena. */
-    OnnxTensor transposed(Arena arena) {
+    /** Columns {@code from} to {@code to} of a matrix as rows, in memory of the arena. */
+    MemorySegment transposed(Arena arena, long from, long to) {
         long rows = shape.dim(0);
         long columns = shape.dim(1);
         long width = dtype.bits() / 8;
-        MemorySegment turned = arena.allocate(data.byteSize(), width);
+        MemorySegment turned = arena.allocate(rows * (to - from) * width, width);
         for (long row = 0; row < rows; row++) {
-            for (long column = 0; column < columns; column++) {
+            for (long column = from; column < to; column++) {
                 MemorySegment.copy(
-                        data, (row * columns + column) * width, turned, (column * rows + row) * width, width);
+                        data, (row * columns + column) * width, turned, ((column - from) * rows + row) * width, width);
             }
         }
-        return new OnnxTensor(name, dtype, Shape.of(columns, rows), turned);
+        return turned;
     }
 }

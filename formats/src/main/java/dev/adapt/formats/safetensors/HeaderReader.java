@@ -97,17 +97,19 @@ final class HeaderReader {
         for (int i = indexOf(parser.currentLocation().getCharOffset()); i < json.length; i++) {
             if (json[i] != ' ') {
                 throw SafetensorsRule.PADDING.brokenBy(
-                        file, "header", PREFIX + (long) i, "is followed by something other than padding spaces");
+                        file,
+                        "header",
+                        PREFIX + (long) i,
+                        "is followed by byte 0x%02x, expected only spaces as padding".formatted(json[i]));
             }
         }
     }
 
     private void readMetadata() throws IOException {
-        JsonToken first = parser.nextToken();
-        if (first == JsonToken.VALUE_NULL) {
-            return; // the reference reads it as if it were absent
+        if (parser.nextToken() == JsonToken.VALUE_NULL) {
+            return; // the reference implementation reads null as absent
         }
-        if (first != JsonToken.START_OBJECT) {
+        if (parser.currentToken() != JsonToken.START_OBJECT) {
             throw fault(SafetensorsRule.METADATA, METADATA, "must be an object of strings, found " + found());
         }
         while (parser.nextToken() == JsonToken.FIELD_NAME) {
@@ -256,7 +258,10 @@ final class HeaderReader {
                         file,
                         tensor.name(),
                         fileBytes,
-                        "is truncated: its data end " + (at - found) + " bytes after the file's end");
+                        "is truncated: the file lacks "
+                                + (tensors.getLast().end() - found) + " of the "
+                                + tensors.getLast().end()
+                                + " bytes that its tensors have; download it again");
             }
         }
         if (at < found) {

@@ -1,13 +1,13 @@
 package dev.adapt.formats.safetensors;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.GitLfs;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -20,10 +20,8 @@ import java.util.Optional;
 public final class SafetensorsFile implements AutoCloseable {
     private static final int PIECE = 1 << 16;
 
-    /** What a pointer of Git LFS begins with, and more bytes than one has. */
-    private static final String POINTER = "version ";
-
-    private static final int LARGEST_POINTER = 1024;
+    /** Pointers of Git LFS are shorter. */
+    private static final int MOST_POINTER = 1024;
 
     private final Path path;
     private final SafetensorsHeader header;
@@ -83,11 +81,10 @@ public final class SafetensorsFile implements AutoCloseable {
         long size = channel.size();
         ByteBuffer prefix = ByteBuffer.allocate(SafetensorsHeader.PREFIX);
         readFully(channel, prefix, 0);
-        if (size < LARGEST_POINTER && new String(prefix.array(), StandardCharsets.US_ASCII).equals(POINTER)) {
-            throw new FormatException(
-                    path,
-                    "is a pointer of Git LFS and not the file itself: the repository was cloned without LFS; fetch the file"
-                            + " with `git lfs pull`");
+        if (size < MOST_POINTER) {
+            ByteBuffer whole = ByteBuffer.allocate((int) size);
+            readFully(channel, whole, 0);
+            GitLfs.refusePointer(path, whole.array());
         }
         ByteBuffer json = ByteBuffer.allocate(SafetensorsHeader.length(path, prefix, size));
         readFully(channel, json, SafetensorsHeader.PREFIX);

@@ -24,7 +24,7 @@ public enum SafetensorsRule {
     DUPLICATE_KEY,
     /** Nothing but spaces follows the header's object. */
     PADDING,
-    /** {@code __metadata__} maps strings to strings. */
+    /** {@code __metadata__} maps strings to strings, or is null. */
     METADATA,
     /** A tensor is an object of dtype, shape and data_offsets. */
     TENSOR_FIELDS,

@@ -204,7 +204,9 @@ class CheckpointTest {
         Path other = Files.createDirectory(root.resolve("pickled"));
         Files.writeString(other.resolve("pytorch_model.bin"), "x");
         NoSuchFileException refusal = assertThrows(NoSuchFileException.class, () -> Checkpoint.open(other));
-        assertTrue(refusal.getMessage().contains("convert its pickled weights"), refusal.getMessage());
+        assertTrue(
+                refusal.getMessage().contains("holds its weights as pytorch_model.bin, a pickle"),
+                refusal.getMessage());
     }
 
     @Test

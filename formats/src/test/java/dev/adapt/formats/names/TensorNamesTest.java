@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.JsonDocument;
-import dev.adapt.formats.adapter.Storage;
+import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;

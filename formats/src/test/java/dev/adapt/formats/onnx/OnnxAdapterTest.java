@@ -7,13 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.AdapterMethod;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.CondLora;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Methods;
-import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.adapter.MethodSamples;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -134,7 +133,7 @@ class OnnxAdapterTest {
     }
 
     static Stream<AdapterMethod> methods() {
-        return Methods.of(2).stream().filter(method -> !(method instanceof Lora lora && lora.dora()));
+        return MethodSamples.of(2).stream().filter(AdapterMethod::isLowRank);
     }
 
     private static Tensor noWeight(Object of) {
@@ -170,13 +169,14 @@ class OnnxAdapterTest {
                 OnnxAdapter.of(adapter, weight).parameters();
         ReferenceOps ops = new ReferenceOps();
         for (Target target : targets) {
-            var update = adapter.update(
-                    ops,
-                    target,
-                    key -> DoubleTensor.of(
-                            adapter.tensors().containsKey(key)
-                                    ? Objects.requireNonNull(adapter.tensors().get(key))
-                                    : weight.apply(key)));
+            var update = adapter.change(
+                            ops,
+                            target,
+                            key -> DoubleTensor.of(
+                                    Objects.requireNonNull(adapter.tensors().get(key))),
+                            () -> DoubleTensor.of(weight.apply(target.canonical() + ".weight")))
+                    .lowRank()
+                    .orElseThrow();
             DoubleTensor expected = ops.matMul(update.foldedLeft(ops), update.foldedRight(ops));
             DoubleTensor found = ops.matMul(
                     wide(parameters, "base_model.model." + target.canonical() + ".lora_B.weight"),

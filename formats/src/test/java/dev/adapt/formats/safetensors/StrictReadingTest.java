@@ -64,7 +64,7 @@ class StrictReadingTest {
             {"a":{"dtype":"F4","shape":[4],"data_offsets":[0,4]}}                           | SIZE            | a: shape [4] of F4 needs 2 bytes, the header gives 4
             {"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}                          | EXTRA_BYTES     | has extra bytes at its end
             {}                                                                              | EXTRA_BYTES     | has extra bytes at its end: the header describes 0 bytes of data, found 4
-            {"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}                          | MISSING_BYTES   | a: is truncated: its data end 4 bytes after
+            {"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}                          | MISSING_BYTES   | a: is truncated: the file lacks 4 of the 8 bytes
             {"a":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}}                           | HOLE            | a: data_offsets leaves a hole before it: expected begin 0, found 2
             {"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[9223372036854775806,9223372036854775807]}} | HOLE | b: data_offsets leaves a hole
             {"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]}} | OVERLAP | b: data_offsets overlaps
@@ -79,8 +79,8 @@ class StrictReadingTest {
             {"__metadata__":[]}                                                             | METADATA        | __metadata__: must be an object of strings
             {"__metadata__":{"k":"\\ud800"}}                                                | NOT_JSON        | half of a surrogate pair
             {"\\udc00":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}                     | NOT_JSON        | low surrogate
-            {"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}x                         | PADDING         | followed by something other than padding
-            {}{}                                                                            | PADDING         | followed by something other than padding
+            {"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}x                         | PADDING         | followed by byte 0x
+            {}{}                                                                            | PADDING         | followed by byte 0x
             """)
     void refuses(String json, SafetensorsRule rule, String expected) throws IOException {
         // CsvSource strips unquoted cells: the case with a leading space is put back
@@ -94,7 +94,7 @@ class StrictReadingTest {
     void padding(String padding) throws IOException {
         assertRefused(
                 SafetensorsRule.PADDING,
-                "padding spaces",
+                "only spaces as padding",
                 write(("{}" + padding).getBytes(StandardCharsets.UTF_8), new byte[0]));
     }
 

@@ -6,8 +6,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -20,7 +20,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
 
@@ -96,7 +95,7 @@ public record AdapterCombination(Combination how, List<Double> weights) {
             if (layer.whole().isPresent()) {
                 throw new FormatException(
                         place.of().file(),
-                        "is DoRA, which no sum holds; make it LoRA with `adapt convert --to lora --base BASE --rank N`");
+                        "makes changes that are not of low rank; make it LoRA with `adapt convert --to lora --base BASE --rank N`");
             }
             terms.add(new Combination.Term(
                     place.adapter(), layer.factors(), layer.scale(), weights.get(place.adapter())));
@@ -104,7 +103,7 @@ public record AdapterCombination(Combination how, List<Double> weights) {
         }
         try {
             Factors combined = how.of(module, terms);
-            return new AdapterLayers.Layer(places.getFirst().target(), combined, 1, Optional.empty());
+            return new AdapterLayers.Layer(places.getFirst().target(), combined, 1);
         } catch (ArithmeticException e) {
             throw new FormatException(places.getFirst().of().file(), module, "cannot be combined: " + e.getMessage());
         }

@@ -4,23 +4,28 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Delta;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.graph.Region;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
+import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.DoubleTensor;
-import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Function;
 import java.util.function.Supplier;
@@ -44,12 +49,27 @@ public record AdapterLayers(
         Optional<Adapter> adapter,
         Function<Target, Layer> layer) {
     /**
-     * One layer's update, {@code scale·left·right}.
+     * What an adapter adds to one weight: {@code scale·left·right}, or a whole matrix.
      *
-     * @param whole the whole difference to the base's weight [out, in], where the method makes more of the base than
-     *     adding that product to it (DoRA)
+     * @param product left and right, where the change has a product of low rank
+     * @param whole the difference to the base's weight [out, in], where the change is more than that product
      */
-    public record Layer(Target target, Factors factors, double scale, Optional<Rows> whole) {}
+    public record Layer(Target target, Optional<Factors> product, double scale, Optional<Rows> whole) {
+        /** A change of low rank. */
+        public Layer(Target target, Factors factors, double scale) {
+            this(target, Optional.of(factors), scale, Optional.empty());
+        }
+
+        /**
+         * Its factors.
+         *
+         * @throws IllegalStateException if it is not of low rank
+         */
+        public Factors factors() {
+            return product.orElseThrow(
+                    () -> new IllegalStateException(target.module() + " has no product of low rank"));
+        }
+    }
 
     public AdapterLayers {
         targets = List.copyOf(targets);
@@ -99,7 +119,13 @@ public record AdapterLayers(
                 dtype(adapter),
                 bound.targets(),
                 Optional.of(adapter),
-                target -> layer(bound, target, shared, () -> weight.apply(target)));
+                target -> layer(
+                        adapter.file(), bound, target, shared, () -> finite(adapter, weight.apply(target), target)));
+    }
+
+    private static Tensor finite(Adapter adapter, Tensor weight, Target target) {
+        Path file = weight instanceof TensorView view ? view.file() : adapter.file();
+        return ValueCount.requireFinite(file, target.tensor(), weight);
     }
 
     private static ObjectNode config(Adapter adapter) {
@@ -123,58 +149,63 @@ public record AdapterLayers(
 
     /** @param weight as it is stored, read when it is needed */
     private static Layer layer(
-            BoundAdapter bound, Target target, Map<String, DoubleTensor> shared, Supplier<? extends Tensor> weight) {
+            Path file,
+            BoundAdapter bound,
+            Target target,
+            Map<String, DoubleTensor> shared,
+            Supplier<? extends Tensor> weight) {
         ReferenceOps ops = new ReferenceOps();
-        LowRank<DoubleTensor> update = bound.update(ops, target, key -> leaf(bound, key, shared, weight));
+        WeightChange<DoubleTensor> change = bound.change(
+                ops,
+                target,
+                key -> wide(file, bound, key, shared),
+                () -> DoubleTensor.of(target.upright(weight.get())));
+        Optional<Rows> whole = change.lowRank().isPresent()
+                ? Optional.empty()
+                : Optional.of(new Difference(target, new Delta.Once<>(() -> difference(change, target, weight))));
+        if (!(change.delta() instanceof LowRank<DoubleTensor> update)) {
+            return new Layer(target, Optional.empty(), 1, whole);
+        }
         boolean plain = update.rows().isEmpty() && update.inner().isEmpty();
         Factors factors = plain
                 ? new Factors(update.left(), update.right())
                 : new Factors(update.foldedLeft(ops), update.foldedRight(ops));
-        double scale = plain ? update.scale() : 1;
-        Optional<Rows> whole =
-                update.magnitude().map(magnitude -> rescaled(factors, scale, magnitude, target.upright(weight.get())));
-        return new Layer(target, factors, scale, whole);
+        return new Layer(target, Optional.of(factors), plain ? update.scale() : 1, whole);
     }
 
-    private static DoubleTensor leaf(
-            BoundAdapter bound, String key, Map<String, DoubleTensor> shared, Supplier<? extends Tensor> weight) {
-        Tensor own = bound.tensors().get(key);
-        if (own == null) {
-            return DoubleTensor.of(weight.get());
+    /** What a change that is no product of low rank adds to the weight: {@code W' - W}, in memory once it is read. */
+    private record Difference(Target target, Delta.Once<DoubleTensor> matrix) implements Rows {
+        @Override
+        public int rows() {
+            return target.out();
         }
-        return key.startsWith(Adapter.MODULE_PREFIX)
-                ? DoubleTensor.of(own)
-                : shared.computeIfAbsent(key, absent -> DoubleTensor.of(own));
+
+        @Override
+        public int columns() {
+            return target.in();
+        }
+
+        @Override
+        public void read(int row, double[] into, int at) {
+            System.arraycopy(matrix.get().values(), row * columns(), into, at, columns());
+        }
     }
 
-    /** DoRA's difference: {@code diag(m/‖W + ΔW‖)·(W + ΔW) − W}, row by row. */
-    private static Rows rescaled(Factors factors, double scale, DoubleTensor magnitude, FloatTensor weight) {
-        Rows delta = factors.delta();
-        return new Rows() {
-            @Override
-            public int rows() {
-                return factors.out();
-            }
+    private static DoubleTensor difference(
+            WeightChange<DoubleTensor> change, Target target, Supplier<? extends Tensor> weight) {
+        ReferenceOps ops = new ReferenceOps();
+        Region all = Region.of(target.out(), target.in());
+        if (change.isAdditive()) {
+            return change.added(ops, all);
+        }
+        DoubleTensor upright = DoubleTensor.of(target.upright(weight.get()));
+        return ops.subtract(change.changed(ops, upright, all), upright);
+    }
 
-            @Override
-            public int columns() {
-                return factors.in();
-            }
-
-            @Override
-            public void read(int row, double[] into, int at) {
-                delta.read(row, into, at);
-                int from = row * columns();
-                double squares = 0;
-                for (int i = 0; i < columns(); i++) {
-                    into[at + i] = into[at + i] * scale + weight.values()[from + i];
-                    squares += into[at + i] * into[at + i];
-                }
-                double gain = magnitude.values()[row] / Math.sqrt(squares);
-                for (int i = 0; i < columns(); i++) {
-                    into[at + i] = into[at + i] * gain - weight.values()[from + i];
-                }
-            }
-        };
+    private static DoubleTensor wide(Path file, BoundAdapter bound, String key, Map<String, DoubleTensor> shared) {
+        Tensor own = Objects.requireNonNull(bound.tensors().get(key));
+        return key.startsWith(Adapter.MODULE_PREFIX)
+                ? DoubleTensor.of(ValueCount.requireFinite(file, key, own))
+                : shared.computeIfAbsent(key, absent -> DoubleTensor.of(ValueCount.requireFinite(file, key, own)));
     }
 }

@@ -6,9 +6,9 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterConfig;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -20,6 +20,7 @@ import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
@@ -53,6 +54,7 @@ final class AdapterOutput {
         copy.metadata.putAll(adapter.metadata());
         try (SafetensorsFile file = SafetensorsFile.open(adapter.file())) {
             for (TensorView tensor : adapter.stored(file)) {
+                ValueCount.requireFinite(file.path(), tensor.name(), tensor.requireFloats());
                 copy.tensors.put(
                         tensor.name(), new Stored(new FloatTensor(tensor.shape(), tensor.toFloats()), tensor.dtype()));
             }
@@ -122,9 +124,16 @@ final class AdapterOutput {
     /**
      * Adds a tensor, or puts another in its place.
      *
-     * @throws FormatException if a value is finite and its dtype can only say infinite
+     * @throws FormatException if a value is NaN or infinite, or its dtype can only say infinite
      */
     void put(Path source, String key, DoubleTensor values, Dtype dtype) {
+        ValueCount count = ValueCount.nonFinite(values);
+        if (count.any()) {
+            throw new FormatException(
+                    source,
+                    key,
+                    "would hold " + count + ", though what it is made of is finite: its alpha or weight is too large");
+        }
         FloatTensor floats = new FloatTensor(values.shape(), values.toFloats());
         FloatTensor stored = rounded(floats, dtype);
         double error = 0;
@@ -132,15 +141,24 @@ final class AdapterOutput {
         for (int i = 0; i < stored.values().length; i++) {
             double wanted = values.values()[i];
             double found = stored.values()[i];
-            if (Double.isFinite(wanted) && !Double.isFinite(found)) {
-                throw new FormatException(
-                        source, key, "would hold " + wanted + ", more than " + dtype + " can say; take bf16 or f32");
+            if (!Double.isFinite(found)) {
+                throw overflow(source, key, stored, wanted, dtype);
             }
             error = Math.max(error, Math.abs(wanted - found));
             largest = Math.max(largest, Math.abs(wanted));
         }
         rounding = rounding.or(new Rounding(key, error, largest == 0 ? 0 : error / largest));
         tensors.put(key, new Stored(stored, dtype));
+    }
+
+    private static FormatException overflow(Path source, String key, FloatTensor stored, double wanted, Dtype dtype) {
+        ValueCount count = ValueCount.nonFinite(stored);
+        String wider = dtype == Dtype.F16 ? "; take bf16 or f32" : "; scale the adapter down";
+        return new FormatException(
+                source,
+                key,
+                count.infinite() + " of its " + count.all() + " values, such as " + wanted + ", are larger than "
+                        + dtype + " holds" + wider);
     }
 
     /** The same tensors, all floating-point ones in one dtype. */

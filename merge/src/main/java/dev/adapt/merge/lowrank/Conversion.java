@@ -4,9 +4,9 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.tensor.DoubleTensor;
@@ -133,15 +133,19 @@ public record Conversion(
     }
 
     private AdapterLayers.Layer made(AdapterLayers source, AdapterLayers.Layer layer, List<Change> changes) {
-        Factors factors = layer.factors();
         String module = layer.target().module();
         if (cut.isEmpty()) {
             if (layer.whole().isPresent()) {
+                String title = source.adapter()
+                        .map(adapter -> adapter.method().title())
+                        .orElse("of another method");
                 throw new FormatException(
                         source.file(),
-                        "is DoRA, which rescales the base's own rows: no LoRA adapter is the same; with --rank or --energy"
-                                + " the nearest one is found");
+                        "is " + title
+                                + ", whose changes are not of low rank: no LoRA adapter is the same; with --rank or"
+                                + " --energy the nearest one is found");
             }
+            Factors factors = layer.factors();
             changes.add(
                     new Change(module, factors.out(), factors.in(), factors.rank(), factors.rank(), norm(layer), 0));
             return layer;
@@ -172,7 +176,7 @@ public record Conversion(
                 kept.rank(),
                 gain * Math.sqrt(whole.squaredNorm()),
                 gain * Math.sqrt(lost)));
-        return new AdapterLayers.Layer(layer.target(), kept.balancedFactors(), layer.scale(), Optional.empty());
+        return new AdapterLayers.Layer(layer.target(), kept.balancedFactors(), layer.scale());
     }
 
     private static AdapterLayers.Layer cutWhole(
@@ -186,7 +190,7 @@ public record Conversion(
                 kept.rank(),
                 Math.sqrt(difference.squaredNorm()),
                 Math.sqrt(difference.minus(kept.factors().delta()).squaredNorm())));
-        return new AdapterLayers.Layer(layer.target(), kept.balancedFactors(), 1, Optional.empty());
+        return new AdapterLayers.Layer(layer.target(), kept.balancedFactors(), 1);
     }
 
     /** ‖ΔW‖ without forming it: {@code ‖L·R‖² = Σ (LᵀL)∘(RRᵀ)}. */

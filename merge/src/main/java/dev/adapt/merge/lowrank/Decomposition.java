@@ -2,12 +2,12 @@ package dev.adapt.merge.lowrank;
 
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Lors;
-import dev.adapt.formats.adapter.Stack;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.method.Stack;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.model.WholeModel;

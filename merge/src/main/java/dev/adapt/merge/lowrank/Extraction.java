@@ -3,14 +3,16 @@ package dev.adapt.merge.lowrank;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.Quantization;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -157,7 +159,7 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
             Factors zero = new Factors(
                     new DoubleTensor(Shape.of(target.out(), 1), new double[target.out()]),
                     new DoubleTensor(Shape.of(1, target.in()), new double[target.in()]));
-            return new AdapterLayers.Layer(spelled(target), zero, 1, Optional.empty());
+            return new AdapterLayers.Layer(spelled(target), zero, 1);
         }
 
         private Target spelled(Target target) {
@@ -232,19 +234,31 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
                         "has shape " + after.shape() + ", in " + base.path() + " " + before.shape()
                                 + ": these are not two versions of one model");
             }
+            requireUnquantized(base, before);
+            requireUnquantized(tuned, after);
             Difference difference = Difference.of(after, before);
             if (difference.isZero()) {
                 unchanged++;
                 return Optional.empty();
             }
+            ValueCount.requireFinite(before.file(), before.name(), before);
+            ValueCount.requireFinite(after.file(), after.name(), after);
             try {
                 Factors factors = cut.of(difference).balancedFactors();
                 differences.put(target.module(), difference);
-                return Optional.of(new AdapterLayers.Layer(
-                        target, target.transposed() ? factors.transposed() : factors, 1, Optional.empty()));
+                return Optional.of(
+                        new AdapterLayers.Layer(target, target.transposed() ? factors.transposed() : factors, 1));
             } catch (ArithmeticException e) {
                 throw new FormatException(after.file(), after.name(), "cannot be extracted: " + e.getMessage());
             }
+        }
+
+        private static void requireUnquantized(Checkpoint checkpoint, TensorView weight) {
+            Quantization.of(checkpoint.tensors(), weight.name())
+                    .filter(Quantization::scaled)
+                    .ifPresent(quantization -> {
+                        throw quantization.refusal(weight.file(), weight.name());
+                    });
         }
 
         private AdapterOutput output(List<AdapterLayers.Layer> found, Set<String> whole) {
@@ -265,6 +279,7 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
                     .forEach((module, digest) -> output.metadata().put(BoundAdapter.BASE_SHA256 + module, digest));
             for (String name : whole) {
                 TensorView tensor = Objects.requireNonNull(tunedTensors.get(name));
+                ValueCount.requireFinite(tensor.file(), tensor.name(), tensor);
                 output.put(
                         tuned.path(), Adapter.MODULE_PREFIX + tensor.name(), DoubleTensor.of(tensor), tensor.dtype());
             }
@@ -302,8 +317,8 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
                             layer.target().in(),
                             layer.target().out(),
                             false);
-                    new LoraAdapter(List.of(new AdapterLayers.Layer(
-                                    own, layer.factors().transposed(), layer.scale(), Optional.empty())))
+                    new LoraAdapter(List.of(
+                                    new AdapterLayers.Layer(own, layer.factors().transposed(), layer.scale())))
                             .tensorsInto(output, tuned.path(), dtype);
                 }
             }

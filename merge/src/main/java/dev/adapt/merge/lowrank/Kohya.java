@@ -2,14 +2,15 @@ package dev.adapt.merge.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -80,7 +81,7 @@ final class Kohya {
             throw new IllegalArgumentException("no layer " + target.module());
         }
         Factors factors = new Factors(entry.up(), entry.down());
-        return new AdapterLayers.Layer(target, factors, entry.alpha() / factors.rank(), Optional.empty());
+        return new AdapterLayers.Layer(target, factors, entry.alpha() / factors.rank());
     }
 
     private static Map<String, String> metadata(SafetensorsFile file, List<Target> targets) {
@@ -146,7 +147,7 @@ final class Kohya {
             throw new FormatException(
                     alpha.file(), alpha.name(), "has shape " + alpha.shape() + ", expected one number");
         }
-        return alpha.toFloats()[0];
+        return ValueCount.requireFinite(alpha.file(), alpha.name(), alpha).toFloats()[0];
     }
 
     /** A linear layer's factor: [rows, columns], or the same as a convolution of one element. */
@@ -161,7 +162,9 @@ final class Kohya {
                     file.path(), key, "has shape " + shape + ", expected the matrix of a linear layer");
         }
         return new DoubleTensor(
-                Shape.of(shape.dim(0), shape.dim(1)), DoubleTensor.of(tensor).values());
+                Shape.of(shape.dim(0), shape.dim(1)),
+                DoubleTensor.of(ValueCount.requireFinite(file.path(), key, tensor.requireFloats()))
+                        .values());
     }
 
     private static Map<String, Target> targets(

@@ -2,9 +2,9 @@ package dev.adapt.merge.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lora;
-import dev.adapt.formats.adapter.Part;
-import dev.adapt.formats.adapter.Target;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -15,6 +15,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 
@@ -46,7 +47,7 @@ record LoraAdapter(List<AdapterLayers.Layer> layers) {
         return new LoraAdapter(layers.stream()
                 .map(layer -> new AdapterLayers.Layer(
                         layer.target(),
-                        padded(layer.factors(), oneScale ? 1 : layer.scale(), rank),
+                        Optional.of(padded(layer.factors(), oneScale ? 1 : layer.scale(), rank)),
                         oneScale ? layer.scale() : 1,
                         layer.whole()))
                 .toList());

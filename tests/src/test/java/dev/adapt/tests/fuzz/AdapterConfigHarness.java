@@ -2,8 +2,9 @@ package dev.adapt.tests.fuzz;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
-import dev.adapt.formats.adapter.AdapterConfig;
-import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.adapter.Methods;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
 import java.nio.file.Path;
 import java.util.Map;
 
@@ -17,7 +18,7 @@ public final class AdapterConfigHarness {
     public static void fuzzerTestOneInput(byte[] input) {
         try {
             AdapterConfig config = new AdapterConfig(JsonDocument.parse(FILE, input));
-            AdapterMethod method = AdapterMethod.of(config, Map.of());
+            AdapterMethod method = Methods.of(config, Map.of());
             if (config.modulesToSave().contains(null) || method.partNames().isEmpty()) {
                 throw new AssertionError("a method of no parts: " + method);
             }

@@ -9,12 +9,18 @@ import com.code_intelligence.jazzer.api.FuzzedDataProvider;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.databind.JsonNode;
+import com.google.flatbuffers.Table;
+import com.google.protobuf.ByteString;
 import dev.adapt.formats.FormatException;
+import dev.adapt.merge.Unmerger;
+import dev.adapt.train.template.Template;
+import io.airlift.compress.v3.zstd.ZstdJavaDecompressor;
 import java.io.File;
 import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Objects;
 import java.util.regex.Matcher;
@@ -38,20 +44,30 @@ class FuzzTest {
     private static final int EXECUTIONS_BY_DEFAULT = 2000;
     private static final Pattern EXECUTIONS = Pattern.compile("stat::number_of_executed_units:\\s*(\\d+)");
 
+    private static final Pattern COVERAGE = Pattern.compile("( cov: \\d+ ft: \\d+)");
+
     @TempDir
     private Path work;
 
     enum Reader {
-        HEADER(HeaderHarness.class, "header"),
-        INDEX(IndexHarness.class, "index"),
-        ADAPTER_CONFIG(AdapterConfigHarness.class, "adapter-config");
+        HEADER(HeaderHarness.class, "header", 2048),
+        INDEX(IndexHarness.class, "index", 2048),
+        ADAPTER_CONFIG(AdapterConfigHarness.class, "adapter-config", 2048),
+        JOURNAL(JournalHarness.class, "journal", 4096),
+        UNDO(UndoHarness.class, "undo", 4096),
+        /** The smallest model that is imported takes 12 KB. */
+        ONNX(OnnxImportHarness.class, "onnx", 16384),
+        ONNX_ADAPTER(OnnxAdapterHarness.class, "onnx-adapter", 2048),
+        CHAT_TEMPLATE(ChatTemplateHarness.class, "chat-template", 2048);
 
         private final Class<?> harness;
         private final String corpus;
+        private final int longest;
 
-        Reader(Class<?> harness, String corpus) {
+        Reader(Class<?> harness, String corpus, int longest) {
             this.harness = harness;
             this.corpus = corpus;
+            this.longest = longest;
         }
     }
 
@@ -62,22 +78,54 @@ class FuzzTest {
                 .toURI());
         Path corpus = Files.createDirectory(work.resolve("corpus"));
         Path output = work.resolve("output.txt");
-        Process process = new ProcessBuilder(command(reader, corpus, seeds))
-                .directory(work.toFile())
-                .redirectErrorStream(true)
-                .redirectOutput(output.toFile())
-                .start();
-        int exitCode = process.waitFor();
+        Path scratch = scratch();
+        int exitCode;
+        try {
+            Process process = new ProcessBuilder(command(reader, scratch, corpus, seeds))
+                    .directory(work.toFile())
+                    .redirectErrorStream(true)
+                    .redirectOutput(output.toFile())
+                    .start();
+            exitCode = process.waitFor();
+        } finally {
+            delete(scratch);
+        }
         String text = Files.readString(output);
         Matcher executions = EXECUTIONS.matcher(text);
         assertTrue(executions.find(), text);
-        System.out.printf("%s: %s executions, %d inputs kept%n", reader, executions.group(1), kept(corpus));
+        System.out.printf(
+                "%s: %s executions, %d inputs kept, covered%s%n",
+                reader, executions.group(1), kept(corpus), coverage(text));
         assertEquals(0, exitCode, text);
         assertFalse(text.contains("== Java Exception"), text);
         assertTrue(kept(corpus) > kept(seeds), () -> "the coverage did not guide it: " + text);
     }
 
-    private static List<String> command(Reader reader, Path corpus, Path seeds) {
+    /** The last that the fuzzer says of the edges and features it has seen. */
+    private static String coverage(String text) {
+        Matcher matcher = COVERAGE.matcher(text);
+        String last = " nothing";
+        while (matcher.find()) {
+            last = matcher.group(1);
+        }
+        return last;
+    }
+
+    /** Where harnesses write files: in memory where there is such a folder, since all of it is flushed. */
+    private Path scratch() throws IOException {
+        Path memory = Path.of("/dev/shm");
+        return Files.createTempDirectory(Files.isWritable(memory) ? memory : work, "adapt-fuzz-");
+    }
+
+    private static void delete(Path tree) throws IOException {
+        try (Stream<Path> all = Files.walk(tree)) {
+            for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(path);
+            }
+        }
+    }
+
+    private static List<String> command(Reader reader, Path scratch, Path corpus, Path seeds) {
         return List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Xmx512m",
@@ -87,17 +135,19 @@ class FuzzTest {
                 "-XX:+EnableDynamicAgentLoading",
                 "--enable-native-access=ALL-UNNAMED",
                 "--sun-misc-unsafe-memory-access=allow",
+                "-Djava.io.tmpdir=" + scratch,
                 "-cp",
                 classPath(),
                 Jazzer.class.getName(),
                 "--target_class=" + reader.harness.getName(),
-                "--instrumentation_includes=dev.adapt.formats.**:com.fasterxml.jackson.core.**",
+                "--instrumentation_includes=dev.adapt.formats.**:dev.adapt.merge.**:dev.adapt.train.template.**"
+                        + ":com.fasterxml.jackson.core.**:io.airlift.compress.v3.zstd.**",
                 // an adapter's config does hold regular expressions, as PEFT's do; ModulePattern bounds their matching
                 "--disabled_hooks=com.code_intelligence.jazzer.sanitizers.RegexInjection",
                 "--reproducer_path=.",
                 SECONDS > 0 ? "-max_total_time=" + SECONDS : "-runs=" + EXECUTIONS_BY_DEFAULT,
                 "-seed=1",
-                "-max_len=2048",
+                "-max_len=" + reader.longest,
                 "-print_final_stats=1",
                 "-rss_limit_mb=0",
                 corpus.toString(),
@@ -109,9 +159,14 @@ class FuzzTest {
         return Stream.of(
                         FuzzTest.class,
                         FormatException.class,
+                        Template.class,
                         JsonParser.class,
                         JsonNode.class,
                         JsonProperty.class,
+                        Unmerger.class,
+                        ZstdJavaDecompressor.class,
+                        ByteString.class,
+                        Table.class,
                         Jazzer.class,
                         FuzzedDataProvider.class)
                 .map(FuzzTest::placeOf)

@@ -1,0 +1,126 @@
+package dev.adapt.formats.graph;
+
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The operations of which changes of weights are made: the part of {@link Ops} that an adapter method may use, and all
+ * that an interpreter needs to merge.
+ *
+ * <p>Two-operand arithmetic broadcasts as NumPy does. Axes count from 0.
+ *
+ * @param <T> a tensor, or the promise of one
+ */
+public interface MatrixOps<T> {
+    /** A tensor with these values, the same in every run. */
+    T constant(FloatTensor values);
+
+    /** A constant vector of integers, such as row numbers for {@link #embedding}. */
+    T integers(long... values);
+
+    /** The matrix product of the last two axes; leading axes broadcast. */
+    T matMul(T left, T right);
+
+    /** The axes of x in the order given. */
+    T transpose(T x, int... axes);
+
+    /** The same elements in another shape; 0 keeps the dimension at that axis, -1 (once) takes what is left. */
+    T reshape(T x, long... dims);
+
+    /** Elements {@code from} (inclusive) to {@code to} (exclusive) along an axis, which keeps its place. */
+    T slice(T x, int axis, long from, long to);
+
+    T add(T left, T right);
+
+    T mul(T left, T right);
+
+    T div(T left, T right);
+
+    /** {@code x·scale + shift}, element by element. */
+    T affine(T x, double scale, double shift);
+
+    /** Tensors joined along an axis. */
+    T concat(int axis, List<T> parts);
+
+    /** The sum along an axis, which stays with size 1. */
+    T sum(T x, int axis);
+
+    /** {@code √x}, element by element. */
+    T sqrt(T x);
+
+    T cos(T angles);
+
+    T sin(T angles);
+
+    /** Softmax over the last axis. */
+    T softmax(T x);
+
+    /** {@code f(x)}, element by element. */
+    T activation(T x, Activation f);
+
+    /** Rows of table [n, width] at integer ids [..]; the result is [.., width]. */
+    T embedding(T table, T ids);
+
+    /** While training, x as a constant, through which no gradient flows; otherwise x itself. */
+    default T stopGradient(T x) {
+        return x;
+    }
+
+    /** A constant vector of one value. */
+    default T constant(float value) {
+        return constant(new FloatTensor(Shape.of(1), new float[] {value}));
+    }
+
+    /** {@code left - right}. */
+    default T subtract(T left, T right) {
+        return add(left, affine(right, -1, 0));
+    }
+
+    /** {@code count} identity matrices, [count, n, n]. */
+    default T identity(int count, int n) {
+        float[] values = new float[count * n * n];
+        for (int i = 0; i < count * n; i++) {
+            values[i * n + i % n] = 1;
+        }
+        return constant(new FloatTensor(Shape.of(count, n, n), values));
+    }
+
+    /**
+     * The inverse of each of several matrices whose symmetric part is positive definite, by Gauss-Jordan elimination, which
+     * needs no pivoting for those.
+     *
+     * @param x [count, n, n]
+     */
+    default T inverse(T x, int count, int n) {
+        T augmented = concat(2, List.of(x, identity(count, n)));
+        for (int k = 0; k < n; k++) {
+            float[] unit = new float[n];
+            unit[k] = 1;
+            T row = slice(augmented, 1, k, k + 1L);
+            T scaled = div(row, slice(row, 2, k, k + 1L));
+            T column = subtract(slice(augmented, 2, k, k + 1L), constant(new FloatTensor(Shape.of(1, n, 1), unit)));
+            augmented = subtract(augmented, mul(column, scaled));
+        }
+        return slice(augmented, 2, n, 2L * n);
+    }
+
+    /** Matrices on the diagonal of a larger one: [count, a, b] to [count·a, count·b]. */
+    default T blockDiagonal(T blocks, int count, int a, int b) {
+        List<T> rows = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            List<T> row = new ArrayList<>();
+            if (i > 0) {
+                row.add(constant(new FloatTensor(Shape.of(a, (long) i * b), new float[a * i * b])));
+            }
+            row.add(reshape(slice(blocks, 0, i, i + 1L), a, b));
+            if (i < count - 1) {
+                int after = (count - 1 - i) * b;
+                row.add(constant(new FloatTensor(Shape.of(a, after), new float[a * after])));
+            }
+            rows.add(row.size() == 1 ? row.getFirst() : concat(1, row));
+        }
+        return rows.size() == 1 ? rows.getFirst() : concat(0, rows);
+    }
+}

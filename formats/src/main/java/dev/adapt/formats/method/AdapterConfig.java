@@ -1,0 +1,222 @@
+package dev.adapt.formats.method;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.JsonDocument;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.regex.PatternSyntaxException;
+
+/** An adapter's {@code adapter_config.json}, with the fields all of PEFT's methods have. */
+public record AdapterConfig(JsonDocument document) {
+    /** The file's name in an adapter folder. */
+    public static final String FILE = "adapter_config.json";
+
+    /** The largest rank that is believed: the width of the largest models' layers. */
+    public static final int MOST_RANK = 1 << 16;
+
+    /** The fields that all of PEFT's methods have. */
+    private static final Set<String> COMMON = Set.of(
+            "auto_mapping",
+            "base_model_name_or_path",
+            "bias",
+            "exclude_modules",
+            "fan_in_fan_out",
+            "inference_mode",
+            "layers_pattern",
+            "layers_to_transform",
+            "modules_to_save",
+            "peft_type",
+            "peft_version",
+            "r",
+            "revision",
+            "target_modules",
+            "task_type");
+
+    /**
+     * Reads an adapter_config.json.
+     *
+     * @throws dev.adapt.formats.FormatException if it is not a JSON object
+     */
+    public static AdapterConfig read(Path path) throws IOException {
+        return new AdapterConfig(JsonDocument.read(path));
+    }
+
+    /** The file, for messages. */
+    public Path path() {
+        return document.path();
+    }
+
+    /** What PEFT calls the method. */
+    public String peftType() {
+        return document.string("peft_type").orElseThrow(() -> document.wrong("peft_type", "a string"));
+    }
+
+    /**
+     * The names of the modules that the adapter holds whole.
+     *
+     * @throws dev.adapt.formats.FormatException if they are not a list of names
+     */
+    public List<String> modulesToSave() {
+        JsonNode node = document.json().path("modules_to_save");
+        List<String> modules = new ArrayList<>();
+        if (document.says("modules_to_save") && !node.isArray()) {
+            throw document.wrong("modules_to_save", "a list of names");
+        }
+        for (JsonNode module : node) {
+            if (!module.isTextual()) {
+                throw document.wrong("modules_to_save", "a list of names");
+            }
+            modules.add(module.textValue());
+        }
+        return modules;
+    }
+
+    /** Which of the base's biases the adapter replaces: {@code none}, {@code all}, or those of adapted modules. */
+    public String bias() {
+        return document.string("bias").orElse("none");
+    }
+
+    /** Whether a tied head follows the table of words, as {@code ensure_weight_tying} says. */
+    public boolean keepsTies() {
+        return document.says("ensure_weight_tying");
+    }
+
+    /**
+     * The rank, {@code r}.
+     *
+     * @throws dev.adapt.formats.FormatException if it is no positive integer, or larger than any layer's width
+     */
+    public int rank() {
+        return document.positive("r", MOST_RANK);
+    }
+
+    /** The modules it says are adapted. */
+    public TargetModules targetModules() {
+        return TargetModules.of(this);
+    }
+
+    /**
+     * The ranks that a field gives for module patterns; none where it is missing.
+     *
+     * @throws FormatException if a key is no regular expression or a number is no rank
+     */
+    public ModulePatterns ranks(String field) {
+        ModulePatterns ranks = pattern(field);
+        for (double rank : ranks.numbers().values()) {
+            if (rank < 1 || rank > MOST_RANK || rank != (int) rank) {
+                throw document.wrong(field, "positive integers of at most " + MOST_RANK);
+            }
+        }
+        return ranks;
+    }
+
+    /**
+     * The numbers that a field gives for module patterns; none where it is missing.
+     *
+     * @throws FormatException if a key is no regular expression or a number is none that float32 can hold
+     */
+    public ModulePatterns pattern(String field) {
+        Map<String, Double> numbers = new LinkedHashMap<>();
+        JsonNode node = document.json().path(field);
+        if (document.says(field) && !node.isObject()) {
+            throw document.wrong(field, "a number for each module pattern");
+        }
+        node.properties().forEach(entry -> {
+            JsonNode number = entry.getValue();
+            if (!number.isNumber() || !(Math.abs(number.doubleValue()) <= Float.MAX_VALUE)) {
+                throw new FormatException(
+                        document.path(),
+                        field,
+                        "expected a number of at most 3.4e38 for each module pattern, found " + number + " for \""
+                                + entry.getKey() + "\"");
+            }
+            numbers.put(entry.getKey(), number.doubleValue());
+        });
+        try {
+            return new ModulePatterns(document.path(), field, numbers);
+        } catch (PatternSyntaxException e) {
+            throw new FormatException(
+                    document.path(),
+                    field,
+                    "expected regular expressions as keys, found \"" + e.getPattern() + "\" (" + e.getDescription()
+                            + ")");
+        }
+    }
+
+    /**
+     * Refuses options that change what the adapter computes and that we do not implement.
+     *
+     * @throws dev.adapt.formats.FormatException naming the first that is set
+     */
+    public void refuse(String... fields) {
+        for (String field : fields) {
+            if (document.says(field)) {
+                throw document.wrong(field, "it unset: adapt does not support this option");
+            }
+        }
+    }
+
+    /**
+     * Checks probabilities of dropout.
+     *
+     * @throws dev.adapt.formats.FormatException if one is not a number from 0 to 1
+     */
+    public void requireProbabilities(String... fields) {
+        for (String field : fields) {
+            double probability = document.number(field, 0);
+            if (probability < 0 || probability > 1) {
+                throw document.wrong(field, "a probability from 0 to 1");
+            }
+        }
+    }
+
+    /**
+     * Refuses trained biases.
+     *
+     * @throws dev.adapt.formats.FormatException if the config says that biases are trained
+     */
+    public void requireNoBias() {
+        if (!bias().equals("none")) {
+            throw document.wrong("bias", "\"none\": PEFT does not save the biases that " + peftType() + " trains");
+        }
+    }
+
+    /**
+     * Makes sure that every field that is set is known.
+     *
+     * @param own the fields that the method knows, beside those all methods have
+     * @throws dev.adapt.formats.FormatException naming the first that is not
+     */
+    public void requireKnown(Set<String> own) {
+        List<String> unknown = unknown(own);
+        if (!unknown.isEmpty()) {
+            throw document.wrong(unknown.getFirst(), "it unset: " + peftType() + " has no such setting");
+        }
+    }
+
+    /**
+     * The fields that are set and that nobody knows.
+     *
+     * @param own the fields that the method knows, beside those all methods have
+     * @throws dev.adapt.formats.FormatException for a switch: PEFT's are called {@code use_…}, and each changes the result
+     */
+    public List<String> unknown(Set<String> own) {
+        List<String> unknown = new ArrayList<>();
+        document.json().fieldNames().forEachRemaining(field -> {
+            if (!COMMON.contains(field) && !own.contains(field) && document.says(field)) {
+                if (field.startsWith("use_")) {
+                    throw document.wrong(
+                            field, "it unset: adapt does not know this option, which may change what the adapter does");
+                }
+                unknown.add(field);
+            }
+        });
+        return unknown;
+    }
+}

@@ -1,0 +1,133 @@
+package dev.adapt.formats.method;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.graph.Delta;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A method of changing the weights of a base: its hyperparameters, the tensors it needs, and the change it makes of them.
+ * Training, storage, merging and export all follow from these three.
+ *
+ * <p>A method is one file, and one entry in {@code Methods.ALL}.
+ */
+public interface AdapterMethod {
+    /** What PEFT calls the method. */
+    String peftType();
+
+    /** What its paper calls the method. */
+    default String title() {
+        return peftType();
+    }
+
+    /** The names of the parts that belong to a layer or a stack: keys of the adapter's file end with them. */
+    List<String> partNames();
+
+    /**
+     * The part that is a layer's weight, stored as the model stores it, in the place of a base's; most methods have none. An
+     * adapter with one holds every tensor of its model, and has no base.
+     */
+    default Optional<String> weightPart() {
+        return Optional.empty();
+    }
+
+    /** The fields of its config that it knows, beside those all of PEFT's methods have. */
+    Set<String> configFields();
+
+    /**
+     * Whether an adapted module is an embedding.
+     *
+     * @param part the stored tensor of a part's name
+     */
+    default boolean adaptsEmbedding(Function<String, @Nullable Tensor> part) {
+        return false;
+    }
+
+    /** The rank of the change of a target; 0 where the method has none. */
+    int rank(Target target);
+
+    /** On the input of the update, while training. */
+    double dropout();
+
+    /** The tensors that a layer's update is made of: its own, those of its stack, then those all layers share. */
+    List<Part> parts(Target target, List<Target> all);
+
+    /** Whether a layer has no tensor of its own. All layers of its stack must then have one shape. */
+    default boolean sharesStacks(Target target) {
+        return parts(target, List.of(target)).stream().noneMatch(part -> part.scope() == Part.Scope.LAYER);
+    }
+
+    /**
+     * The change of a target's weight.
+     *
+     * @param part the tensor of a part's name
+     * @param weight the frozen weight [out, in], for methods whose factors come from it
+     */
+    <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight);
+
+    /** Whether every delta it makes is a {@link dev.adapt.formats.graph.LowRank} product, without a gain of the inputs. */
+    default boolean hasLowRankDelta() {
+        return true;
+    }
+
+    /** Whether every change it makes adds a matrix and does nothing else, so that changes can be weighted and summed. */
+    default boolean isAdditive() {
+        return true;
+    }
+
+    /** Whether every change it makes adds a product of low rank and does nothing else. */
+    default boolean isLowRank() {
+        return hasLowRankDelta() && isAdditive();
+    }
+
+    /** How much of a weight an element of the changed weight depends on. */
+    default Delta.Scope scope() {
+        return Delta.Scope.ELEMENT;
+    }
+
+    /** Whether it changes the biases of the layers it adapts. */
+    default boolean changesBias() {
+        return false;
+    }
+
+    /** Writes the method's own fields, all that PEFT 0.21 writes for it. */
+    void describe(ObjectNode config);
+
+    /**
+     * The shape [out, in] of a layer, if the method's stored tensors tell it.
+     *
+     * @param part the stored tensor of a part's name
+     */
+    default Optional<Shape> layerShape(Function<String, @Nullable Tensor> part) {
+        return Optional.empty();
+    }
+
+    /** What keeps the method from a target, in words that follow the target's name; empty where nothing does. */
+    default Optional<String> misfit(Target target) {
+        int rank = rank(target);
+        int most = Math.min(target.in(), target.out());
+        return rank <= most
+                ? Optional.empty()
+                : Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most
+                        + ", not " + rank);
+    }
+
+    /** The tensors that are computed and not trained, by part name: empty for most methods. */
+    default Map<String, Tensor> regenerate(List<Target> all) {
+        return Map.of();
+    }
+
+    /** What the file's metadata must say, beyond the config, for {@link #regenerate} to give the same again. */
+    default Map<String, String> metadata() {
+        return Map.of();
+    }
+}

@@ -1,0 +1,96 @@
+package dev.adapt.formats.method;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.JsonDocument;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * A method in the list of methods.
+ *
+ * @param peftType what PEFT calls it
+ * @param name what users call it, in lower case
+ * @param reader reads its hyperparameters
+ * @param training how it is trained where the user does not choose
+ */
+public record MethodType(String peftType, String name, Reader reader, Training training) {
+    /** Reads a method's hyperparameters. */
+    public interface Reader {
+        /**
+         * The method that a config describes.
+         *
+         * @param metadata of the adapter's file
+         * @throws dev.adapt.formats.FormatException if an option that changes the result is not supported
+         */
+        AdapterMethod read(AdapterConfig config, Map<String, String> metadata);
+    }
+
+    /**
+     * Usual settings for training, and the fields that hold them.
+     *
+     * @param learningRate of the method's tensors
+     * @param rank the field of its rank, where it has one, and the usual rank
+     * @param alpha the field of its alpha, where it has one, and the usual alpha for each rank
+     * @param dropout the field of the dropout on its input, where it has that
+     */
+    public record Training(double learningRate, Optional<Usual> rank, Optional<Usual> alpha, Optional<String> dropout) {
+        /** A field and its usual value. */
+        public record Usual(String field, double value) {}
+
+        /** A method without rank, alpha and dropout. */
+        public static Training at(double learningRate) {
+            return new Training(learningRate, Optional.empty(), Optional.empty(), Optional.empty());
+        }
+
+        /** The same, with a rank. */
+        public Training rank(String field, int usual) {
+            return new Training(learningRate, Optional.of(new Usual(field, usual)), alpha, dropout);
+        }
+
+        /** The same, with an alpha. */
+        public Training alpha(String field, double usualForEachRank) {
+            return new Training(learningRate, rank, Optional.of(new Usual(field, usualForEachRank)), dropout);
+        }
+
+        /** The same, with dropout. */
+        public Training dropout(String field) {
+            return new Training(learningRate, rank, alpha, Optional.of(field));
+        }
+    }
+
+    /**
+     * A method to be trained.
+     *
+     * @param source what messages name as the source of the settings
+     * @param settings fields of adapter_config.json that differ from the usual ones
+     * @throws dev.adapt.formats.FormatException if the method has no such field, or a value cannot be
+     */
+    public AdapterMethod fresh(Path source, Map<String, ? extends JsonNode> settings) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        training.rank().ifPresent(usual -> json.put(usual.field(), (int) usual.value()));
+        json.setAll(settings);
+        training.alpha().ifPresent(usual -> {
+            double rank = training.rank()
+                    .map(own -> json.path(own.field()).doubleValue())
+                    .orElse(1.0);
+            if (!json.has(usual.field())) {
+                json.put(usual.field(), usual.value() * rank);
+            }
+        });
+        json.put("peft_type", peftType);
+        JsonDocument document = new JsonDocument(source, json);
+        for (String field : List.of("module_dropout", "rank_dropout")) {
+            if (document.says(field) && json.path(field).doubleValue() != 0) {
+                throw document.wrong(field, "0: adapt trains without dropout of ranks and modules");
+            }
+        }
+        AdapterConfig config = new AdapterConfig(document);
+        AdapterMethod method = reader.read(config, Map.of());
+        config.requireKnown(method.configFields());
+        return method;
+    }
+}

@@ -1,0 +1,312 @@
+package dev.adapt.formats.method.lowrank;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.graph.Delta;
+import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.OutGain;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Initial;
+import dev.adapt.formats.method.MethodType;
+import dev.adapt.formats.method.ModulePatterns;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * LoRA: {@code ΔW = s·B·A}, A [r, in], B [out, r], both trained (Hu et al., arXiv 2106.09685, equation 3), with
+ * {@code s = α/r}, or {@code α/√r} for rsLoRA (Kalajdzievski, arXiv 2312.03732). A starts Kaiming-uniform, B at 0.
+ *
+ * <p>On an embedding of n rows the roles are the same with {@code in = n}; there A starts at 0 and B normal, as in PEFT.
+ *
+ * <p>DoRA (Liu et al., arXiv 2402.09353, equation 5) trains beside them the norms m [out] of the adapted weight's rows,
+ * {@code W' = diag(m/‖W + ΔW‖)·(W + ΔW)}; m starts at ‖W‖.
+ *
+ * @param dora whether it is DoRA
+ * @param rankPattern ranks of modules that differ, by PEFT's module patterns
+ * @param alphaPattern alphas of modules that differ, by PEFT's module patterns
+ */
+public record Lora(
+        int rank,
+        double alpha,
+        boolean rankStabilised,
+        boolean dora,
+        double dropout,
+        ModulePatterns rankPattern,
+        ModulePatterns alphaPattern)
+        implements AdapterMethod {
+    /** This method in the list of methods. */
+    public static final MethodType TYPE = new MethodType(
+            "LORA",
+            "lora",
+            (config, metadata) -> of(config),
+            MethodType.Training.at(1e-3).rank("r", 8).alpha("lora_alpha", 2).dropout("lora_dropout"));
+
+    private static final String A = "lora_A.weight";
+    private static final String B = "lora_B.weight";
+    private static final String MAGNITUDE = "lora_magnitude_vector";
+    private static final String EMBEDDING_A = "lora_embedding_A";
+    private static final String EMBEDDING_B = "lora_embedding_B";
+
+    private static final String RANK_PATTERN = "rank_pattern";
+    private static final String ALPHA_PATTERN = "alpha_pattern";
+
+    /** Variants of LoRA that are not implemented. */
+    private static final List<String> REFUSED = List.of(
+            "use_qalora",
+            "use_bdlora",
+            "lora_bias",
+            "megatron_config",
+            "layer_replication",
+            "target_parameters",
+            "trainable_token_indices",
+            "alora_invocation_tokens",
+            "arrow_config",
+            "kasa_config",
+            "monteclora_config");
+
+    private static final Set<String> FIELDS = Set.of(
+            ALPHA_PATTERN,
+            "corda_config",
+            "ensure_weight_tying",
+            "eva_config",
+            "init_lora_weights",
+            "loftq_config",
+            "lora_alpha",
+            "lora_dropout",
+            "lora_ga_config",
+            "megatron_core",
+            "qalora_group_size",
+            RANK_PATTERN,
+            "runtime_config",
+            "use_dora",
+            "use_rslora",
+            "velora_config");
+
+    /** Starts that change the base's weights, so that the trained update does not belong to the base as it is. */
+    private static final List<String> REBASED = List.of("pissa", "olora", "corda", "loftq", "lora_ga", "kasa");
+
+    /** LoRA whose patterns are given by name. */
+    public Lora(
+            int rank,
+            double alpha,
+            boolean rankStabilised,
+            boolean dora,
+            double dropout,
+            Map<String, Double> rankPattern,
+            Map<String, Double> alphaPattern) {
+        this(
+                rank,
+                alpha,
+                rankStabilised,
+                dora,
+                dropout,
+                new ModulePatterns(RANK_PATTERN, rankPattern),
+                new ModulePatterns(ALPHA_PATTERN, alphaPattern));
+    }
+
+    /** LoRA with one rank and alpha for all layers. */
+    public Lora(int rank, double alpha, double dropout) {
+        this(rank, alpha, false, false, dropout, Map.of(), Map.of());
+    }
+
+    /** LoRA of scale 1 with a rank for each module, for factors that hold the whole update. */
+    public static Lora unscaled(Map<String, Integer> rankOfModule) {
+        int usual = rankOfModule.values().stream()
+                .collect(Collectors.groupingBy(rank -> rank, TreeMap::new, Collectors.counting()))
+                .entrySet()
+                .stream()
+                .max(Map.Entry.comparingByValue())
+                .orElseThrow()
+                .getKey();
+        Map<String, Double> others = new LinkedHashMap<>();
+        // of two names that a module ends with, the first is PEFT's: the longer must come first
+        rankOfModule.entrySet().stream()
+                .filter(entry -> entry.getValue() != usual)
+                .sorted(Comparator.comparingInt(entry -> -entry.getKey().length()))
+                .forEach(entry -> others.put(entry.getKey(), (double) entry.getValue()));
+        return new Lora(usual, usual, false, false, 0, others, others);
+    }
+
+    /** Whether a part is the left factor. */
+    public static boolean isLeft(String part) {
+        return part.equals(B) || part.equals(EMBEDDING_B);
+    }
+
+    private static Lora of(AdapterConfig config) {
+        config.refuse(REFUSED.toArray(String[]::new));
+        if (!List.of("none", "all", "lora_only").contains(config.bias())) {
+            throw config.document().wrong("bias", "\"none\", \"all\" or \"lora_only\"");
+        }
+        String start = config.document().string("init_lora_weights").orElse("").toLowerCase(Locale.ROOT);
+        if (REBASED.stream().anyMatch(start::startsWith)) {
+            throw config.document()
+                    .wrong(
+                            "init_lora_weights",
+                            "a start that leaves the base as it is; convert the adapter when saving it, with PEFT's"
+                                    + " path_initial_model_for_weight_conversion");
+        }
+        return new Lora(
+                config.rank(),
+                config.document().number("lora_alpha", 8),
+                config.document().says("use_rslora"),
+                config.document().says("use_dora"),
+                config.document().number("lora_dropout", 0),
+                config.ranks(RANK_PATTERN),
+                config.pattern(ALPHA_PATTERN));
+    }
+
+    @Override
+    public String peftType() {
+        return TYPE.peftType();
+    }
+
+    @Override
+    public String title() {
+        if (dora) {
+            return rankStabilised ? "DoRA with rsLoRA's scale" : "DoRA";
+        }
+        return rankStabilised ? "rsLoRA" : "LoRA";
+    }
+
+    @Override
+    public List<String> partNames() {
+        List<String> names = new ArrayList<>(List.of(A, B, EMBEDDING_A, EMBEDDING_B));
+        if (dora) {
+            names.add(MAGNITUDE);
+        }
+        return names;
+    }
+
+    @Override
+    public Set<String> configFields() {
+        return Stream.concat(FIELDS.stream(), REFUSED.stream()).collect(Collectors.toUnmodifiableSet());
+    }
+
+    @Override
+    public boolean adaptsEmbedding(Function<String, @Nullable Tensor> part) {
+        return part.apply(EMBEDDING_A) != null || part.apply(EMBEDDING_B) != null;
+    }
+
+    @Override
+    public int rank(Target target) {
+        return (int) rankPattern.of(target.module(), rank);
+    }
+
+    private double scale(Target target) {
+        double own = alphaPattern.of(target.module(), alpha);
+        int r = rank(target);
+        return own / (rankStabilised ? Math.sqrt(r) : r);
+    }
+
+    @Override
+    public List<Part> parts(Target target, List<Target> all) {
+        int r = rank(target);
+        List<Part> parts = new ArrayList<>();
+        Shape a = Shape.of(r, target.in());
+        Shape b = Shape.of(target.out(), r);
+        if (target.embedding()) {
+            parts.add(Part.trained(EMBEDDING_A, a, new Initial.Constant(0)));
+            parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal()));
+        } else {
+            parts.add(Part.trained(A, a, new Initial.KaimingUniform(target.in())));
+            parts.add(Part.trained(B, b, new Initial.Constant(0)));
+        }
+        if (dora) {
+            parts.add(Part.trained(MAGNITUDE, Shape.of(target.out()), new Initial.RowNorms()));
+        }
+        return parts;
+    }
+
+    @Override
+    public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
+        WeightChange<T> sum = WeightChange.of(new LowRank<>(
+                part.apply(target.embedding() ? EMBEDDING_B : B),
+                part.apply(target.embedding() ? EMBEDDING_A : A),
+                scale(target)));
+        return dora ? sum.with(new OutGain.Magnitude<>(part.apply(MAGNITUDE))) : sum;
+    }
+
+    @Override
+    public boolean isAdditive() {
+        return !dora;
+    }
+
+    @Override
+    public Delta.Scope scope() {
+        return dora ? Delta.Scope.ROW : Delta.Scope.ELEMENT;
+    }
+
+    @Override
+    public Optional<Shape> layerShape(Function<String, @Nullable Tensor> part) {
+        boolean embedding = adaptsEmbedding(part);
+        Tensor a = part.apply(embedding ? EMBEDDING_A : A);
+        Tensor b = part.apply(embedding ? EMBEDDING_B : B);
+        return a == null || b == null || a.shape().rank() != 2 || b.shape().rank() != 2
+                ? Optional.empty()
+                : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));
+    }
+
+    @Override
+    public void describe(ObjectNode config) {
+        config.put("r", rank);
+        put(config, "lora_alpha", alpha);
+        config.put("lora_dropout", dropout);
+        config.put("use_rslora", rankStabilised);
+        config.put("use_dora", dora);
+        ObjectNode ranks = config.putObject(RANK_PATTERN);
+        rankPattern.numbers().forEach((module, value) -> put(ranks, module, value));
+        ObjectNode alphas = config.putObject(ALPHA_PATTERN);
+        alphaPattern.numbers().forEach((module, value) -> put(alphas, module, value));
+        config.put("init_lora_weights", true);
+        config.putNull("exclude_modules");
+        config.putObject("loftq_config");
+        config.put("megatron_core", "megatron.core");
+        config.put("qalora_group_size", 16);
+        for (String flag : List.of("ensure_weight_tying", "lora_bias", "use_qalora")) {
+            config.put(flag, false);
+        }
+        for (String unused : List.of(
+                "alora_invocation_tokens",
+                "arrow_config",
+                "corda_config",
+                "eva_config",
+                "kasa_config",
+                "layer_replication",
+                "lora_ga_config",
+                "megatron_config",
+                "monteclora_config",
+                "target_parameters",
+                "trainable_token_indices",
+                "use_bdlora",
+                "velora_config")) {
+            config.putNull(unused);
+        }
+    }
+
+    /** A number as JSON writes it best: whole ones without a point, as PEFT's own are. */
+    private static void put(ObjectNode node, String field, double value) {
+        if (value == Math.rint(value) && Math.abs(value) < 1L << 53) {
+            node.put(field, (long) value);
+        } else {
+            node.put(field, value);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+package dev.adapt.formats.method.transform;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.graph.Activation;
+import dev.adapt.formats.graph.Delta;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Initial;
+import dev.adapt.formats.method.MethodType;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.Function;
+import java.util.function.Supplier;
+
+/**
+ * OFT: {@code W' = W·Rᵀ} for a block-diagonal rotation R of the inputs (Qiu et al., arXiv 2306.07280, equation 4, as PEFT
+ * applies it). A block is the Cayley transform {@code (I - Q)·(I + Q)⁻¹} of a skew-symmetric Q, or with
+ * {@code use_cayley_neumann} {@code (I + Q)·Σ Qᵏ} cut after some terms (arXiv 2506.19847). The elements above the diagonal
+ * of each Q are trained, and start at 0.
+ *
+ * @param rank the number of blocks, or 0 where their size is given
+ * @param blockSize rows of a block, or 0 where their number is given
+ * @param constrained whether the norm of each Q is bounded by {@code epsilon} (COFT)
+ * @param shared whether all blocks are one
+ * @param neumannTerms terms of the sum, or 0 for the exact transform
+ */
+public record Oft(int rank, int blockSize, boolean constrained, double epsilon, boolean shared, int neumannTerms)
+        implements AdapterMethod {
+    /** This method in the list of methods. */
+    public static final MethodType TYPE =
+            new MethodType("OFT", "oft", (config, metadata) -> of(config), MethodType.Training.at(1e-3));
+
+    private static final String R = "oft_R.weight";
+    private static final int USUAL_BLOCK = 32;
+
+    private static Oft of(AdapterConfig config) {
+        config.requireProbabilities("module_dropout");
+        config.requireNoBias();
+        int rank = config.document().integer("r", 0, 0, Integer.MAX_VALUE);
+        int usual = rank == 0 ? USUAL_BLOCK : 0;
+        int size = config.document().integer("oft_block_size", usual, 0, Integer.MAX_VALUE);
+        if ((rank == 0) == (size == 0)) {
+            throw config.document().wrong("oft_block_size", "it or r to be 0, and the other to be positive");
+        }
+        boolean neumann = config.document().flag("use_cayley_neumann", true);
+        int terms = config.document().integer("num_cayley_neumann_terms", 5, 1, 64);
+        return new Oft(
+                rank,
+                size,
+                config.document().flag("coft", false),
+                config.document().number("eps", 6e-5),
+                config.document().flag("block_share", false),
+                neumann ? terms : 0);
+    }
+
+    @Override
+    public String peftType() {
+        return TYPE.peftType();
+    }
+
+    @Override
+    public String title() {
+        return constrained ? "COFT" : "OFT";
+    }
+
+    @Override
+    public List<String> partNames() {
+        return List.of(R);
+    }
+
+    @Override
+    public Set<String> configFields() {
+        return Set.of(
+                "block_share",
+                "coft",
+                "eps",
+                "init_weights",
+                "module_dropout",
+                "num_cayley_neumann_terms",
+                "oft_block_size",
+                "use_cayley_neumann");
+    }
+
+    @Override
+    public int rank(Target target) {
+        return 0;
+    }
+
+    @Override
+    public double dropout() {
+        return 0;
+    }
+
+    @Override
+    public boolean hasLowRankDelta() {
+        return false;
+    }
+
+    @Override
+    public boolean isAdditive() {
+        return false;
+    }
+
+    @Override
+    public Delta.Scope scope() {
+        return Delta.Scope.ROW;
+    }
+
+    @Override
+    public Optional<String> misfit(Target target) {
+        return target.embedding()
+                ? Optional.of("is an embedding, and OFT rotates the inputs of linear layers and convolutions")
+                : Optional.empty();
+    }
+
+    /** Rows of a block of this target: PEFT takes the nearest divisor of the inputs. */
+    private int size(Target target) {
+        int in = target.in();
+        return rank == 0 ? divisor(in, blockSize) : in / divisor(in, rank);
+    }
+
+    /** The divisor of {@code of} nearest to {@code wanted}, the smaller of two. */
+    private static int divisor(int of, int wanted) {
+        if (wanted >= of) {
+            return of;
+        }
+        int higher = wanted;
+        while (of % higher != 0) {
+            higher++;
+        }
+        int lower = wanted;
+        while (of % lower != 0) {
+            lower--;
+        }
+        return wanted - lower <= higher - wanted ? lower : higher;
+    }
+
+    @Override
+    public List<Part> parts(Target target, List<Target> all) {
+        int size = size(target);
+        int blocks = shared ? 1 : target.in() / size;
+        return List.of(Part.trained(R, Shape.of(blocks, size * (size - 1L) / 2), new Initial.Constant(0)));
+    }
+
+    @Override
+    public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
+        int size = size(target);
+        int blocks = target.in() / size;
+        int own = shared ? 1 : blocks;
+        T rotation = rotation(ops, skew(ops, part.apply(R), own, size), own, size);
+        T all = shared && blocks > 1 ? ops.concat(0, Collections.nCopies(blocks, rotation)) : rotation;
+        T turned = ops.transpose(all, 0, 2, 1);
+        return WeightChange.of(new Delta.Transform<>(Delta.Scope.ROW, (tile, w, region) -> {
+            T byBlock = tile.transpose(tile.reshape(w, region.rows(), blocks, size), 1, 0, 2);
+            T rotated = tile.transpose(tile.matMul(byBlock, turned), 1, 0, 2);
+            return tile.reshape(rotated, region.rows(), target.in());
+        }));
+    }
+
+    /** Skew-symmetric matrices [blocks, size, size] of the elements above their diagonals, row by row. */
+    private <T> T skew(MatrixOps<T> ops, T upper, int blocks, int size) {
+        int elements = size * (size - 1) / 2;
+        long[] from = new long[size * size];
+        Arrays.fill(from, elements);
+        int next = 0;
+        for (int row = 0; row < size; row++) {
+            for (int column = row + 1; column < size; column++) {
+                from[row * size + column] = next++;
+            }
+        }
+        T zero = ops.constant(new FloatTensor(Shape.of(1, blocks), new float[blocks]));
+        T table = ops.concat(0, List.of(ops.transpose(upper, 1, 0), zero));
+        T above = ops.reshape(ops.transpose(ops.embedding(table, ops.integers(from)), 1, 0), blocks, size, size);
+        T q = ops.subtract(above, ops.transpose(above, 0, 2, 1));
+        return constrained ? bounded(ops, q, blocks) : q;
+    }
+
+    /** Each Q with its norm cut to {@code epsilon/√blocks}. */
+    private <T> T bounded(MatrixOps<T> ops, T q, int blocks) {
+        T norm = ops.sqrt(ops.sum(ops.sum(ops.mul(q, q), 2), 1));
+        T ratio = ops.div(ops.constant((float) (epsilon / Math.sqrt(blocks))), norm);
+        T gain = ops.affine(ops.activation(ops.affine(ratio, -1, 1), Activation.RELU), -1, 1);
+        return ops.mul(q, gain);
+    }
+
+    private <T> T rotation(MatrixOps<T> ops, T q, int blocks, int size) {
+        T identity = ops.identity(blocks, size);
+        if (neumannTerms == 0) {
+            return ops.matMul(ops.subtract(identity, q), ops.inverse(ops.add(identity, q), blocks, size));
+        }
+        if (neumannTerms == 1) {
+            return identity;
+        }
+        T sum = ops.add(identity, ops.affine(q, 2, 0));
+        T power = q;
+        for (int term = 2; neumannTerms > 2 && term < Math.max(3, neumannTerms - 1); term++) {
+            power = ops.matMul(power, q);
+            sum = ops.add(sum, ops.affine(power, 2, 0));
+        }
+        return neumannTerms > 2 ? ops.add(sum, ops.matMul(power, q)) : sum;
+    }
+
+    @Override
+    public void describe(ObjectNode config) {
+        config.put("r", rank);
+        config.put("oft_block_size", blockSize);
+        config.put("coft", constrained);
+        config.put("eps", epsilon);
+        config.put("block_share", shared);
+        config.put("init_weights", true);
+        config.put("module_dropout", 0.0);
+        config.put("use_cayley_neumann", neumannTerms > 0);
+        config.put("num_cayley_neumann_terms", neumannTerms > 0 ? neumannTerms : 5);
+    }
+}

@@ -1,0 +1,55 @@
+package dev.adapt.formats.adapter;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.method.lowrank.Vera;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Every adapter method, with the options that change what it computes: what holds for one must hold for all. */
+public final class MethodSamples {
+    private MethodSamples() {}
+
+    /** The methods at a rank, with dropout so that storing it is seen. */
+    public static List<AdapterMethod> of(int rank) {
+        Map<String, Double> ranks = new LinkedHashMap<>();
+        ranks.put("value", rank + 2.0);
+        ranks.put("layer.0.*query", rank + 1.0);
+        return List.of(
+                new Lora(rank, 3, 0.125),
+                new Lora(rank, 5, true, false, 0.125, Map.of(), Map.of()),
+                new Lora(rank, 8, false, false, 0, ranks, Map.of("query", 2.5)),
+                new Lora(rank, 5, true, true, 0.125, ranks, Map.of()),
+                new Vera(rank, 0.1, 7, 0.125, false, Projection.Rounding.FMA),
+                new Vera(rank, 0.25, (1L << 32) + 7, 0, true, Projection.Rounding.FMA),
+                new Vera(rank, 0.1, 49, 0, false, Projection.Rounding.UNFUSED),
+                new CondLora(rank, 3, 0.125),
+                new Lors(List.of(rank, rank + 1), List.of(2, 1)),
+                sample("loha", Map.of("r", rank, "alpha", 3)),
+                sample("loha", Map.of("r", rank, "r2", rank + 1, "use_khatri_rao", true)),
+                sample("ia3", Map.of("feedforward_modules", "[\"value\"]")),
+                sample("oft", Map.of("oft_block_size", 2)),
+                sample("oft", Map.of("oft_block_size", 3, "use_cayley_neumann", false, "block_share", true)),
+                sample("oft", Map.of("r", 2, "coft", true, "eps", 0.01)));
+    }
+
+    /** A method with settings, each a JSON value. */
+    static AdapterMethod sample(String name, Map<String, ?> settings) {
+        Map<String, JsonNode> fields = new LinkedHashMap<>();
+        settings.forEach((field, value) -> {
+            try {
+                fields.put(field, new JsonMapper().readTree(value.toString()));
+            } catch (JsonProcessingException e) {
+                throw new IllegalArgumentException(field + ": " + value, e);
+            }
+        });
+        return Methods.named(name).orElseThrow().fresh(Path.of("settings"), fields);
+    }
+}
