@@ -303,7 +303,9 @@ public record Adapter(
 
     /** The shape [out, in] of a module's matrix, if its tensors tell it. */
     public Optional<Shape> layerShape(String module) {
-        return method.layerShape(part -> part(module, part).orElse(null));
+        // a vector where a method has a matrix is for the check of its shape to name
+        return method.layerShape(part ->
+                part(module, part).filter(tensor -> tensor.shape().rank() > 1).orElse(null));
     }
 
     /** The stored tensor of a part of a module. */
