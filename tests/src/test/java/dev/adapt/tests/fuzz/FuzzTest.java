@@ -10,6 +10,11 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.formats.FormatException;
+import dev.adapt.train.Dataset;
+import dev.adapt.train.ImagesHarness;
+import dev.adapt.train.LinesHarness;
+import dev.adapt.train.PreprocessorHarness;
+import dev.adapt.train.tokenizer.TokenizerHarness;
 import java.io.File;
 import java.io.IOException;
 import java.net.URISyntaxException;
@@ -44,14 +49,25 @@ class FuzzTest {
     enum Reader {
         HEADER(HeaderHarness.class, "header"),
         INDEX(IndexHarness.class, "index"),
-        ADAPTER_CONFIG(AdapterConfigHarness.class, "adapter-config");
+        ADAPTER_CONFIG(AdapterConfigHarness.class, "adapter-config"),
+        IMAGES(ImagesHarness.class, "images"),
+        LINES(LinesHarness.class, "lines"),
+        PREPROCESSOR(PreprocessorHarness.class, "preprocessor"),
+        // a pattern is compared over all of Unicode
+        TOKENIZER(TokenizerHarness.class, "tokenizer", 200);
 
         private final Class<?> harness;
         private final String corpus;
+        private final int executions;
 
         Reader(Class<?> harness, String corpus) {
+            this(harness, corpus, EXECUTIONS_BY_DEFAULT);
+        }
+
+        Reader(Class<?> harness, String corpus, int executions) {
             this.harness = harness;
             this.corpus = corpus;
+            this.executions = executions;
         }
     }
 
@@ -91,11 +107,13 @@ class FuzzTest {
                 classPath(),
                 Jazzer.class.getName(),
                 "--target_class=" + reader.harness.getName(),
-                "--instrumentation_includes=dev.adapt.formats.**:com.fasterxml.jackson.core.**",
+                "--instrumentation_includes=dev.adapt.formats.**:dev.adapt.train.**:com.fasterxml.jackson.core.**",
                 // an adapter's config does hold regular expressions, as PEFT's do; ModulePattern bounds their matching
-                "--disabled_hooks=com.code_intelligence.jazzer.sanitizers.RegexInjection",
+                // (the other hook guides towards matches of Java's own patterns, at a hundred times their cost)
+                "--disabled_hooks=com.code_intelligence.jazzer.sanitizers.RegexInjection"
+                        + ":com.code_intelligence.jazzer.sanitizers.RegexRoadblocks",
                 "--reproducer_path=.",
-                SECONDS > 0 ? "-max_total_time=" + SECONDS : "-runs=" + EXECUTIONS_BY_DEFAULT,
+                SECONDS > 0 ? "-max_total_time=" + SECONDS : "-runs=" + reader.executions,
                 "-seed=1",
                 "-max_len=2048",
                 "-print_final_stats=1",
@@ -109,6 +127,7 @@ class FuzzTest {
         return Stream.of(
                         FuzzTest.class,
                         FormatException.class,
+                        Dataset.class,
                         JsonParser.class,
                         JsonNode.class,
                         JsonProperty.class,
