@@ -176,7 +176,7 @@ final class CountCommand implements Callable<Integer> {
             node.put("method", size.method());
             if (size.ranks().contains(",")) {
                 node.put("ranks", size.ranks());
-            } else {
+            } else if (!size.ranks().isEmpty()) {
                 node.put("rank", Integer.parseInt(size.ranks()));
             }
             node.put("layers", size.modules());
