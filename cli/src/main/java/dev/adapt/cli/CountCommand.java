@@ -8,6 +8,7 @@ import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import java.io.IOException;
@@ -50,8 +51,10 @@ final class CountCommand implements Callable<Integer> {
             names = "--method",
             split = ",",
             paramLabel = "METHOD",
+            completionCandidates = TrainedMethod.Names.class,
+            converter = TrainedMethod.Converter.class,
             description = "one or several of ${COMPLETION-CANDIDATES}")
-    private List<TrainCommand.Method> methods = new ArrayList<>();
+    private List<TrainedMethod> methods = new ArrayList<>();
 
     @Option(
             names = "--config",
@@ -102,7 +105,7 @@ final class CountCommand implements Callable<Integer> {
     }
 
     private int countPlanned(Path path) throws IOException {
-        if (!methods.contains(TrainCommand.Method.LORS)) {
+        if (methods.stream().noneMatch(TrainedMethod.Stacks.class::isInstance)) {
             new GivenOptions(spec).refuse("only lors has groups", "--groups");
         }
         for (int rank : ranks) {
@@ -113,9 +116,12 @@ final class CountCommand implements Callable<Integer> {
         ModelConfig model = ModelConfig.read(Files.isDirectory(path) ? path.resolve(ModelConfig.FILE) : path);
         List<AdapterSize> sizes = new ArrayList<>();
         SequencedMap<String, SequencedSet<String>> methodsOn = new LinkedHashMap<>();
-        for (TrainCommand.Method method : methods) {
+        for (TrainedMethod method : methods) {
             List<String> chosen = chosen(method, Architecture.of(model));
-            for (int rank : ranks) {
+            // a method without a rank is counted once
+            boolean ranked = !(method instanceof TrainedMethod.Adapter(MethodType type))
+                    || type.training().rank().isPresent();
+            for (int rank : ranked ? ranks : ranks.subList(0, 1)) {
                 AdapterSize size = planned(method, rank, Binding.targets(model, chosen));
                 sizes.add(size);
                 methodsOn
@@ -131,20 +137,24 @@ final class CountCommand implements Callable<Integer> {
         return 0;
     }
 
-    private List<String> chosen(TrainCommand.Method method, Architecture architecture) {
+    private List<String> chosen(TrainedMethod method, Architecture architecture) {
         if (!names.isEmpty()) {
             return names;
         }
-        return method == TrainCommand.Method.LORS ? architecture.stackModules() : architecture.usualTargets();
+        return method instanceof TrainedMethod.Stacks ? architecture.stackModules() : architecture.usualTargets();
     }
 
-    private AdapterSize planned(TrainCommand.Method method, int rank, List<Target> targets) {
-        if (method != TrainCommand.Method.LORS) {
-            return AdapterSize.planned(method.ofRank(rank), targets);
-        }
-        Lors stacks = groups.lors(List.of(rank));
-        GroupsOption.requireFit(stacks, targets);
-        return AdapterSize.planned(stacks, targets);
+    private AdapterSize planned(TrainedMethod method, int rank, List<Target> targets) {
+        return switch (method) {
+            case TrainedMethod.Adapter adapter -> AdapterSize.planned(MethodOptions.ofRank(adapter, rank), targets);
+            case TrainedMethod.Stacks _ -> {
+                Lors stacks = groups.lors(List.of(rank));
+                GroupsOption.requireFit(stacks, targets);
+                yield AdapterSize.planned(stacks, targets);
+            }
+            case TrainedMethod.Full _ ->
+                throw new UsageException("full is all parameters of a model, and has no rank");
+        };
     }
 
     private static String on(SequencedMap<String, SequencedSet<String>> methodsOn) {
@@ -177,7 +187,7 @@ final class CountCommand implements Callable<Integer> {
         boolean stacks = size.plainParameters().isPresent();
         OptionalLong compared = stacks ? size.plainParameters() : size.loraParameters();
         if (compared.isEmpty()) {
-            return "-"; // the adapter does not tell its layers' widths
+            return "-"; // it has no rank, or does not tell the widths of its layers
         }
         double share = 100.0 * size.trained() / compared.getAsLong();
         return String.format(
@@ -193,7 +203,7 @@ final class CountCommand implements Callable<Integer> {
             node.put("method", size.method());
             if (size.ranks().contains(",")) {
                 node.put("ranks", size.ranks());
-            } else {
+            } else if (!size.ranks().isEmpty()) {
                 node.put("rank", Integer.parseInt(size.ranks()));
             }
             node.put("layers", size.modules());
