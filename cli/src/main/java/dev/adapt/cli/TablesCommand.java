@@ -102,7 +102,7 @@ final class TablesCommand implements Callable<Integer> {
         List<PaperTable.Cell> cells = new ArrayList<>();
         for (MethodType method : List.of(Lora.TYPE, Vera.TYPE)) {
             AdapterSize size = model.size(method, rank);
-            String own = method == Lora.TYPE ? MIXED : why;
+            String own = method.equals(Lora.TYPE) ? MIXED : why;
             int at = cells.size();
             cells.add(new PaperTable.Cell(size.trained(), paper[at], own));
             cells.add(new PaperTable.Cell(size.bytes(), paper[at + 1], own));

@@ -282,7 +282,7 @@ final class TrainCommand implements Callable<Integer> {
             Optional<TrainResult> trained = Trainer.train(config, progress, stop::get);
             progress.endLine();
             if (trained.isEmpty()) {
-                System.out.println("Stopped before the first step; nothing was written.");
+                Terminal.line("Stopped before the first step; nothing was written.");
                 return INTERRUPTED;
             }
             TrainResult result = trained.get();

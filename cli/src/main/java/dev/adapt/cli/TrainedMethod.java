@@ -29,7 +29,7 @@ sealed interface TrainedMethod {
             try {
                 return type.fresh(Path.of("--method " + type.name()), settings);
             } catch (FormatException e) {
-                throw new UsageException(e.getMessage());
+                throw new UsageException(String.valueOf(e.getMessage()));
             }
         }
 
