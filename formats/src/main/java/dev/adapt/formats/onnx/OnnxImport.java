@@ -1,12 +1,12 @@
 package dev.adapt.formats.onnx;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;

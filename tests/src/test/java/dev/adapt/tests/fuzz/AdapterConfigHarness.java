@@ -1,9 +1,9 @@
 package dev.adapt.tests.fuzz;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.adapter.AdapterConfig;
 import dev.adapt.formats.adapter.AdapterMethod;
+import dev.adapt.formats.io.JsonDocument;
 import java.nio.file.Path;
 import java.util.Map;
 
