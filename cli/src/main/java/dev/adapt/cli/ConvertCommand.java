@@ -5,12 +5,14 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.merge.lowrank.Conversion;
 import dev.adapt.merge.lowrank.Conversion.Form;
 import dev.adapt.merge.lowrank.Rounding;
 import dev.adapt.merge.lowrank.SharedMatrices;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -87,16 +89,20 @@ final class ConvertCommand implements Callable<Integer> {
     @Option(names = "--json", description = "print JSON")
     private boolean json;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         Conversion conversion = new Conversion(form(), cut.cut(), dtype.map(StoredAs::dtype), projection(), prefix);
+        Outputs outputs = output.apartFrom(List.of(adapter), List.of(base));
         Conversion.Result result;
         if (base.isPresent()) {
             try (Checkpoint checkpoint = Checkpoints.open(base.get())) {
-                result = conversion.convert(adapter, Optional.of(checkpoint), force, out);
+                result = conversion.convert(adapter, Optional.of(checkpoint), force, out, outputs);
             }
         } else {
-            result = conversion.convert(adapter, Optional.empty(), force, out);
+            result = conversion.convert(adapter, Optional.empty(), force, out, outputs);
         }
         System.out.print(json ? asJson(result).toPrettyString() + "\n" : text(result));
         return 0;

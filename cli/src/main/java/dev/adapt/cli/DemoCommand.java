@@ -6,6 +6,7 @@ import dev.adapt.formats.adapter.Lora;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxExport;
@@ -38,7 +39,6 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
-import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
@@ -118,15 +118,7 @@ final class DemoCommand implements Callable<Integer> {
         SHOWS.forEach(show -> ours.addAll(List.of(show.folder() + "-adapter", show.folder() + "-merged")));
         for (String name : ours) {
             if (Files.exists(folder.resolve(name))) {
-                delete(folder.resolve(name));
-            }
-        }
-    }
-
-    private static void delete(Path path) throws IOException {
-        try (Stream<Path> tree = Files.walk(path)) {
-            for (Path file : tree.sorted((left, right) -> right.compareTo(left)).toList()) {
-                Files.delete(file);
+                FileTree.delete(folder.resolve(name));
             }
         }
     }

@@ -11,6 +11,7 @@ import dev.adapt.formats.diff.CheckpointDiff;
 import dev.adapt.formats.diff.TensorDiff;
 import dev.adapt.formats.diff.ValueDifference;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.safetensors.TensorInfo;
 import java.io.IOException;
@@ -88,8 +89,10 @@ final class DiffCommand implements Callable<Integer> {
         }
     }
 
-    private static Path weights(Path path) {
-        return Files.exists(path.resolve(AdapterConfig.FILE)) ? path.resolve(Adapter.FILE) : path;
+    private static Path weights(Path path) throws IOException {
+        return Files.exists(path.resolve(AdapterConfig.FILE))
+                ? InputFile.found(path.resolve(Adapter.FILE)).path()
+                : path;
     }
 
     private List<CheckpointDiff.Entry> configDiff() throws IOException {

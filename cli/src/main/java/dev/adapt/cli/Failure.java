@@ -38,11 +38,15 @@ record Failure(String sentence, int exitCode, boolean ours) {
                 new Failure(e.getFile() + ": " + or(e.getReason(), "no such file"), BAD_INPUT, false);
             case DirectoryNotEmptyException e ->
                 new Failure(
-                        e.getFile() + ": the output folder is not empty; give a new one, or empty it",
+                        e.getFile() + ": the output folder is not empty; give a new one, or --overwrite to replace it",
                         BAD_USAGE,
                         false);
             case FileAlreadyExistsException e ->
-                new Failure(e.getFile() + ": " + or(e.getReason(), "exists already"), BAD_USAGE, false);
+                new Failure(
+                        e.getFile() + ": "
+                                + or(e.getReason(), "exists already; give another name, or --overwrite to replace it"),
+                        BAD_USAGE,
+                        false);
             case AccessDeniedException e -> new Failure(e.getFile() + ": permission denied", BAD_INPUT, false);
             case FileSystemException e ->
                 new Failure(e.getFile() + ": " + or(e.getReason(), "cannot be read or written"), BAD_INPUT, false);

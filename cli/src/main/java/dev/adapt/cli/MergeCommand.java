@@ -6,6 +6,7 @@ import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Expansion;
 import dev.adapt.formats.model.WholeModel;
@@ -25,6 +26,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -125,23 +127,40 @@ final class MergeCommand implements Callable<Integer> {
                     "how VeRA's projection was rounded where the adapter was trained: ${COMPLETION-CANDIDATES} (as the adapter says, else fma)")
     private Optional<Projection.Rounding> rounding = Optional.empty();
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         Optional<Path> whole = whole();
         check();
         long start = System.nanoTime();
-        Merger.Settings settings = settings();
+        Outputs outputs = outputs();
+        Merger.Settings settings = settings().outputs(outputs);
         if (whole.isEmpty()) {
             return mergeInto(into.orElseThrow(), settings, start);
         }
         return WholeModel.isIn(whole.get())
                 ? mergeStacks(whole.get(), settings, start)
-                : mergeDecoder(whole.get(), out.orElseThrow());
+                : mergeDecoder(whole.get(), out.orElseThrow(), outputs);
+    }
+
+    /** What may be written, with the small outputs checked before the large one is computed. */
+    private Outputs outputs() throws IOException {
+        Outputs outputs = output.apartFrom(folders, List.of(into));
+        if (undo.isPresent()) {
+            outputs.requireFile(undo.get());
+        }
+        if (report.isPresent()) {
+            outputs.requireFile(report.get());
+        }
+        return outputs;
     }
 
     private int mergeInto(Path folder, Merger.Settings settings, long start) throws IOException {
         try (Checkpoint base = Checkpoints.open(folder);
                 OpenAdapters opened = OpenAdapters.open(folders)) {
+            settings.outputs().madeFrom(opened.snapshots());
             return merge(base, adapters(base, opened), settings, start);
         }
     }
@@ -152,13 +171,13 @@ final class MergeCommand implements Callable<Integer> {
         }
     }
 
-    private int mergeDecoder(Path folder, Path plain) throws IOException {
+    private int mergeDecoder(Path folder, Path plain, Outputs outputs) throws IOException {
         if (report.isPresent() || maxShardSize.isPresent() || dryRun) {
             throw new UsageException(folder
                     + " is a decoder of queries, which is folded and not added to; leave out --report, --max-shard-size"
                     + " and --dry-run");
         }
-        LorsMerge merged = LorsMerge.run(folder, plain);
+        LorsMerge merged = LorsMerge.run(folder, plain, outputs);
         System.out.printf(Locale.ROOT, "%s: %,d parameters of %,d with LORS%n", plain, merged.after(), merged.before());
         return 0;
     }
@@ -245,7 +264,7 @@ final class MergeCommand implements Callable<Integer> {
         if (report.isPresent()) {
             MergeReport written =
                     new MergeReport(settings.statistics().orElseThrow().tensors());
-            written.write(report.get());
+            written.write(report.get(), settings.outputs());
             System.out.println(report.get() + ": " + written.summary());
         }
         return 0;

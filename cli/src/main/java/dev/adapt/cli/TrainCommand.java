@@ -8,6 +8,7 @@ import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.adapter.Projection;
 import dev.adapt.formats.adapter.Vera;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.train.CausalLm;
 import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
@@ -245,11 +246,14 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         StartOptions.Start from = start.resolve(method, options, targets, seed);
         if (data.isEmpty() && eval.isEmpty() && from.decomposition().isPresent()) {
-            from.write(out);
+            from.write(out, output.apartFrom(List.of(), start.inputs()));
             return 0;
         }
         if (data.isEmpty() || eval.isEmpty()) {
@@ -269,7 +273,8 @@ final class TrainCommand implements Callable<Integer> {
         Runtime.getRuntime().addShutdownHook(onInterrupt);
         TrainProgress progress = new TrainProgress(System.err);
         try {
-            TrainResult result = Trainer.train(config, progress, stop::get);
+            Outputs outputs = output.endingInOrder(List.of(config.data(), config.eval()), start.inputs());
+            TrainResult result = Trainer.train(config, progress, stop::get, outputs);
             progress.endLine();
             report(config, result);
             return result.stopped() ? INTERRUPTED : 0;

@@ -1,8 +1,10 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.TensorDigest;
@@ -16,7 +18,10 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /** Makes the base again, bit for bit, from a merged checkpoint and the undo file that its merge wrote. */
 public final class Unmerger implements AutoCloseable {
@@ -52,14 +57,42 @@ public final class Unmerger implements AutoCloseable {
      *     then stands under {@code out} that did not
      */
     public void unmerge(Path out) throws IOException {
-        boolean toFile = !Files.isDirectory(merged.path()) && out.toString().endsWith(".safetensors");
-        try (PendingOutput pending = toFile ? PendingOutput.file(out) : PendingOutput.folder(out)) {
+        unmerge(out, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public void unmerge(Path out, Outputs outputs) throws IOException {
+        outputs.reads(List.of(merged.path(), undoPath));
+        outputs.madeFrom(merged.snapshots());
+        try {
+            if (!Files.isDirectory(merged.path()) && out.toString().endsWith(".safetensors")) {
+                unmergeFile(out, outputs);
+            } else {
+                unmergeFolder(out, outputs);
+            }
+        } catch (InternalError e) {
+            throw outputs.explain(e);
+        }
+    }
+
+    private void unmergeFile(Path out, Outputs outputs) throws IOException {
+        try (OutputFile pending = outputs.file(out)) {
             for (Undo.BaseFile file : undo.files()) {
-                write(file, toFile ? pending.path() : pending.path().resolve(file.name()));
+                write(file, pending.path());
             }
-            if (!toFile) {
-                writeCompanions(pending.path());
+            pending.commit();
+        }
+    }
+
+    private void unmergeFolder(Path out, Outputs outputs) throws IOException {
+        Set<String> files = new HashSet<>(merged.companionNames());
+        files.addAll(undo.texts().keySet());
+        undo.files().forEach(file -> files.add(file.name()));
+        try (OutputFolder pending = outputs.folder(out, files)) {
+            for (Undo.BaseFile file : undo.files()) {
+                write(file, pending.path().resolve(file.name()));
             }
+            writeCompanions(pending.path());
             pending.commit();
         }
     }
@@ -80,6 +113,8 @@ public final class Unmerger implements AutoCloseable {
                     restored++;
                 }
             }
+        } catch (IOException e) {
+            throw OutputFile.unwritable(path, e);
         }
     }
 

@@ -20,6 +20,7 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -522,7 +523,8 @@ class MergerTest {
                 Optional.empty(),
                 Optional.empty(),
                 false,
-                OptionalLong.empty());
+                OptionalLong.empty(),
+                Outputs.replacing());
     }
 
     private static MergePlan.Weighted bound(Checkpoint base, Path adapter, double weight) throws IOException {

@@ -1,12 +1,14 @@
 package dev.adapt.train;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Limit;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.Channels;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -56,7 +58,7 @@ record ByteArray(int[] shape, byte[] bytes, int width, ByteOrder order) {
      * @throws FormatException if it is none
      */
     static ByteArray idx(Path file) throws IOException {
-        byte[] all = Files.readAllBytes(file);
+        byte[] all = InputFile.named(file).bytes(Limit.DATA);
         if (Lines.named(file, ".gz")) {
             try (GZIPInputStream in = new GZIPInputStream(new ByteArrayInputStream(all))) {
                 all = in.readAllBytes();
@@ -89,7 +91,8 @@ record ByteArray(int[] shape, byte[] bytes, int width, ByteOrder order) {
      */
     static Map<String, ByteArray> npz(Path file) throws IOException {
         Map<String, ByteArray> arrays = new LinkedHashMap<>();
-        try (ZipInputStream in = new ZipInputStream(Files.newInputStream(file))) {
+        try (ZipInputStream in =
+                new ZipInputStream(Channels.newInputStream(InputFile.named(file).open()))) {
             for (ZipEntry entry = in.getNextEntry(); entry != null; entry = in.getNextEntry()) {
                 String name = entry.getName().replaceFirst("\\.npy$", "");
                 arrays.put(name, npy(file, name, in.readAllBytes()));

@@ -10,7 +10,9 @@ import com.hubspot.jinjava.interpret.RenderResult;
 import com.hubspot.jinjava.interpret.TemplateError;
 import com.hubspot.jinjava.lib.fn.ELFunctionDefinition;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.Limit;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -95,7 +97,7 @@ final class ChatTemplate {
         Map<String, String> special = config.map(ChatTemplate::special).orElse(Map.of());
         Path own = base.resolve("chat_template.jinja");
         if (Files.exists(own)) {
-            return Optional.of(new ChatTemplate(own, Files.readString(own), special));
+            return Optional.of(new ChatTemplate(own, InputFile.found(own).text(Limit.CONFIG), special));
         }
         return config.flatMap(ChatTemplate::template).map(template -> new ChatTemplate(configFile, template, special));
     }

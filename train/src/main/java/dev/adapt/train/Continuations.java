@@ -2,10 +2,11 @@ package dev.adapt.train;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Limit;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -43,7 +44,7 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
     static Continuations read(Path file, Dataset.Columns columns, Source source) throws IOException {
         Reader reader = new Reader(file, columns, source, new ArrayList<>(), new ArrayList<>());
         if (Lines.named(file, ".txt")) {
-            reader.documents(List.of(Files.readString(file)));
+            reader.documents(List.of(InputFile.named(file).text(Limit.DATA)));
         } else if (Lines.named(file, ".jsonl", ".json")) {
             reader.json(Lines.json(file));
         } else {

@@ -1,10 +1,10 @@
 package dev.adapt.train;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
+import java.nio.channels.Channels;
 import javax.imageio.ImageIO;
 
 /**
@@ -21,15 +21,15 @@ record Picture(int width, int height, byte[] pixels) {
      *
      * @throws FormatException if Java's decoders cannot
      */
-    static Picture read(Path file) throws IOException {
+    static Picture read(InputFile file) throws IOException {
         BufferedImage image;
-        try (var in = Files.newInputStream(file)) {
+        try (var in = Channels.newInputStream(file.open())) {
             image = ImageIO.read(in);
         } catch (IOException | RuntimeException e) {
-            throw new FormatException(file, "cannot be decoded: " + e.getMessage(), e);
+            throw new FormatException(file.path(), "cannot be decoded: " + e.getMessage(), e);
         }
         if (image == null) {
-            throw new FormatException(file, "is no image that can be decoded; expected PNG or JPEG");
+            throw new FormatException(file.path(), "is no image that can be decoded; expected PNG or JPEG");
         }
         int[] colours = image.getRGB(0, 0, image.getWidth(), image.getHeight(), null, 0, image.getWidth());
         byte[] pixels = new byte[colours.length * CHANNELS];

@@ -1,6 +1,7 @@
 package dev.adapt.train;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -68,7 +69,7 @@ record Pictures(Path path, List<String> labels, IntFunction<Picture> picture) {
         }
         return new Pictures(path, labels, index -> {
             try {
-                return Picture.read(files.get(index));
+                return Picture.read(InputFile.within(path, files.get(index)));
             } catch (IOException e) {
                 throw new UncheckedIOException(e);
             }

@@ -5,6 +5,8 @@ import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
 import ai.djl.util.PairList;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Limit;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -47,6 +49,7 @@ final class Tokenizer implements AutoCloseable {
                     null,
                     "does not exist, and texts need the tokenizer of their model (or token ids: JSONL with input_ids)");
         }
+        InputFile.found(file).requireAtMost(Limit.TOKENIZER);
         HuggingFaceTokenizer.Builder builder = HuggingFaceTokenizer.builder()
                 .optTokenizerPath(file)
                 .optPadding(false)

@@ -13,6 +13,7 @@ import ai.onnxruntime.providers.OrtCUDAProviderOptions;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.generate.Decoder;
+import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.LongTensor;
@@ -22,7 +23,6 @@ import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import java.nio.LongBuffer;
-import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -83,9 +83,7 @@ public final class OnnxRunner implements AutoCloseable {
      * @throws UsageException if CUDA is asked for and does not work here
      */
     public static OnnxRunner open(Path path, String output, Device device) throws IOException {
-        if (!Files.isRegularFile(path)) {
-            throw new NoSuchFileException(path.toString());
-        }
+        InputFile.named(path);
         boolean offered = OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA);
         if (device == Device.CUDA && !offered) {
             throw new UsageException("--device cuda: this ONNX Runtime offers only " + offered()
@@ -223,9 +221,7 @@ public final class OnnxRunner implements AutoCloseable {
     }
 
     private OrtLoraAdapter load(Path file) throws IOException {
-        if (!Files.isRegularFile(file)) {
-            throw new NoSuchFileException(file.toString());
-        }
+        InputFile.named(file);
         try {
             OrtLoraAdapter adapter = OrtLoraAdapter.create(file.toString());
             adapters.add(adapter);

@@ -5,13 +5,14 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.DoubleTensor;
@@ -20,7 +21,6 @@ import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.TensorDigest;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -428,8 +428,8 @@ public record BoundAdapter(
         saved.forEach((name, tensor) -> stored.put(savedKey(name), FloatTensor.of(tensor)));
         SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, dtype, metadata());
         JsonDocument config = config(folder.resolve(AdapterConfig.FILE), targetNames, base);
-        try (PendingOutput pending = PendingOutput.file(config.path())) {
-            Files.writeString(pending.path(), config.text());
+        try (OutputFile pending = Outputs.replacing().file(config.path())) {
+            pending.text(config.text());
             pending.commit();
         }
     }

@@ -2,6 +2,8 @@ package dev.adapt.formats.checkpoint;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Snapshot;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import java.io.IOException;
@@ -15,6 +17,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -80,7 +83,7 @@ public final class Checkpoint implements AutoCloseable {
                     files.add(SafetensorsFile.open(shard(path, name)));
                 }
             } else {
-                files.add(SafetensorsFile.open(folder ? path.resolve(SINGLE) : path));
+                files.add(SafetensorsFile.open(folder ? InputFile.found(path.resolve(SINGLE)) : InputFile.named(path)));
             }
             Checkpoint checkpoint = new Checkpoint(path, files, tensors(files), index, config);
             if (undone) {
@@ -146,29 +149,13 @@ public final class Checkpoint implements AutoCloseable {
         }
     }
 
-    private static Path shard(Path folder, String name) throws IOException {
+    private static InputFile shard(Path folder, String name) throws IOException {
         Path index = folder.resolve(INDEX);
         Path shard = folder.resolve(name);
         if (!Files.exists(shard)) {
             throw new NoSuchFileException(shard.toString(), null, "is named in " + index + " but does not exist");
         }
-        Path real = shard.toRealPath();
-        if (!real.startsWith(folder.toRealPath()) && !isInHubCache(folder.toRealPath(), real)) {
-            throw new FormatException(
-                    index,
-                    name,
-                    "is a link out of the folder, to " + real
-                            + "; expected a file in it: copy it there if you trust it");
-        }
-        return shard;
-    }
-
-    /** In huggingface_hub's cache, {@code models--NAME/snapshots/REVISION} holds links to {@code models--NAME/blobs}. */
-    private static boolean isInHubCache(Path folder, Path real) {
-        Path snapshots = folder.getParent();
-        return snapshots != null
-                && snapshots.endsWith("snapshots")
-                && snapshots.resolveSibling("blobs").equals(real.getParent());
+        return InputFile.found(shard);
     }
 
     /** Each tensor lies where the index says, and the index says where each lies. */
@@ -212,6 +199,11 @@ public final class Checkpoint implements AutoCloseable {
     /** The folder or file that was opened. */
     public Path path() {
         return path;
+    }
+
+    /** The states of its safetensors files before they were opened. */
+    public List<Snapshot> snapshots() {
+        return files.stream().map(SafetensorsFile::snapshot).toList();
     }
 
     /** Its safetensors files. */
@@ -268,10 +260,21 @@ public final class Checkpoint implements AutoCloseable {
         }
     }
 
-    /** Copies its {@link #companions} into another folder. */
+    /** The names of its {@link #companions}. */
+    public Set<String> companionNames() throws IOException {
+        return companions().stream()
+                .map(file -> String.valueOf(file.getFileName()))
+                .collect(Collectors.toSet());
+    }
+
+    /**
+     * Copies its {@link #companions} into another folder.
+     *
+     * @throws FormatException if one is a link out of the folder
+     */
     public void copyCompanions(Path folder) throws IOException {
         for (Path companion : companions()) {
-            Files.copy(companion, folder.resolve(companion.getFileName()));
+            InputFile.found(companion).copyTo(folder.resolve(companion.getFileName()));
         }
     }
 

@@ -109,12 +109,7 @@ public final class InputFile {
      * @throws FormatException if they are more than the limit, or the file changes while it is read
      */
     public byte[] bytes(Limit limit) throws IOException {
-        if (snapshot.size() > limit.bytes()) {
-            throw new FormatException(
-                    path,
-                    "has " + snapshot.size() + " bytes, more than the " + limit.bytes() + " that are read of "
-                            + limit.title());
-        }
+        requireAtMost(limit);
         byte[] bytes = new byte[(int) snapshot.size()];
         try (FileChannel channel = open()) {
             boolean whole = WholeIo.read(channel, ByteBuffer.wrap(bytes), 0);
@@ -124,6 +119,20 @@ public final class InputFile {
             }
         }
         return bytes;
+    }
+
+    /**
+     * Returns if the file is within a limit, for code that reads it by itself.
+     *
+     * @throws FormatException if it is longer
+     */
+    public void requireAtMost(Limit limit) {
+        if (snapshot.size() > limit.bytes()) {
+            throw new FormatException(
+                    path,
+                    "has " + snapshot.size() + " bytes, more than the " + limit.bytes() + " that are read of "
+                            + limit.title());
+        }
     }
 
     /**

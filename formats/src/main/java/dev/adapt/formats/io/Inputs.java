@@ -24,7 +24,7 @@ final class Inputs {
     /** @param linked what the links in the folder lead to */
     private record Input(Path named, Path real, boolean folder, Set<Path> linked) {}
 
-    Inputs(List<Path> paths) throws IOException {
+    void add(List<Path> paths) throws IOException {
         for (Path path : paths) {
             if (Files.exists(path)) {
                 boolean folder = Files.isDirectory(path);

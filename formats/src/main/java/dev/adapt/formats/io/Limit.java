@@ -11,6 +11,9 @@ public enum Limit {
     /** A tokenizer.json: 35 MB for 262,000 tokens. */
     TOKENIZER("a tokenizer", 256L << 20),
 
+    /** An .onnx_adapter file, whose offsets have 32 bits. */
+    ADAPTER_TABLE("an .onnx_adapter file", Integer.MAX_VALUE - 8),
+
     /** Data that a user trains on or compares with; they must fit in one array. */
     DATA("a data file", Integer.MAX_VALUE - 8);
 

@@ -41,21 +41,33 @@ public final class Outputs {
      * @param overwrite whether what exists may be replaced
      */
     public static Outputs apartFrom(List<Path> inputs, boolean overwrite) throws IOException {
-        return new Outputs(new Inputs(inputs), overwrite, true);
+        return of(inputs, overwrite, true);
     }
 
     /** The same, for a command that ends in order by itself when the process is asked to end. */
     public static Outputs endingInOrder(List<Path> inputs, boolean overwrite) throws IOException {
-        return new Outputs(new Inputs(inputs), overwrite, false);
+        return of(inputs, overwrite, false);
     }
 
-    /** Outputs of code that knows itself that it replaces no input; nothing that exists is replaced. */
+    private static Outputs of(List<Path> paths, boolean overwrite, boolean deletedOnSignal) throws IOException {
+        Inputs inputs = new Inputs();
+        inputs.add(paths);
+        return new Outputs(inputs, overwrite, deletedOnSignal);
+    }
+
+    /** Outputs of code that is no command: nothing that exists is replaced, and signals are the caller's to handle. */
     public static Outputs fresh() {
-        try {
-            return apartFrom(List.of(), false);
-        } catch (IOException e) {
-            throw new IllegalStateException("no file was asked for", e);
-        }
+        return new Outputs(new Inputs(), false, false);
+    }
+
+    /** The same for code that writes into a folder of its own: what exists is replaced. */
+    public static Outputs replacing() {
+        return new Outputs(new Inputs(), true, false);
+    }
+
+    /** Adds files and folders that the command reads, before its first output is begun. */
+    public void reads(List<Path> paths) throws IOException {
+        inputs.add(paths);
     }
 
     /** Whether what exists may be replaced. */
@@ -66,6 +78,15 @@ public final class Outputs {
     /** Files from which outputs are made: if one changes before an output is committed, that commit fails. */
     public void madeFrom(Collection<Snapshot> files) {
         read.addAll(files);
+    }
+
+    /**
+     * Explains an error that a mapping of one of these files may have caused.
+     *
+     * @see InputFile#explain
+     */
+    public RuntimeException explain(InternalError error) throws IOException {
+        return InputFile.explain(error, read);
     }
 
     /**

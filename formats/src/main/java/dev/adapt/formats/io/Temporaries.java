@@ -55,7 +55,12 @@ final class Temporaries {
         unfinished.add(temporary);
         if (hook == null && deletedOnSignal) {
             hook = Thread.ofPlatform().name("delete-unfinished").unstarted(this::deleteAll);
-            Runtime.getRuntime().addShutdownHook(hook);
+            try {
+                Runtime.getRuntime().addShutdownHook(hook);
+            } catch (IllegalStateException e) {
+                ending = true;
+                requireRunning();
+            }
         }
         return temporary;
     }
@@ -83,7 +88,11 @@ final class Temporaries {
     private void forget(Path temporary) {
         unfinished.remove(temporary);
         if (unfinished.isEmpty() && hook != null) {
-            Runtime.getRuntime().removeShutdownHook(hook);
+            try {
+                Runtime.getRuntime().removeShutdownHook(hook);
+            } catch (IllegalStateException e) {
+                ending = true; // the process is asked to end already; the hook finds nothing to delete
+            }
             hook = null;
         }
     }

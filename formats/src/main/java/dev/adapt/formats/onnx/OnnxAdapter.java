@@ -2,12 +2,16 @@ package dev.adapt.formats.onnx;
 
 import com.google.flatbuffers.FlatBufferBuilder;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Target;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Limit;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.io.WholeIo;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
@@ -15,7 +19,6 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.SequencedMap;
@@ -80,14 +83,8 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
      * @throws FormatException if it is not such a file, or holds anything but whole float32 tensors
      */
     public static OnnxAdapter read(Path path) throws IOException {
-        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-            if (channel.size() > Integer.MAX_VALUE) {
-                throw new FormatException(path, "has " + channel.size() + " bytes: such a file has at most 2 GB");
-            }
-            ByteBuffer bytes = ByteBuffer.allocate((int) channel.size());
-            while (bytes.hasRemaining() && channel.read(bytes) >= 0) {}
-            return new OnnxAdapter(OnnxAdapterTable.read(path, bytes.flip()));
-        }
+        byte[] bytes = InputFile.named(path).bytes(Limit.ADAPTER_TABLE);
+        return new OnnxAdapter(OnnxAdapterTable.read(path, ByteBuffer.wrap(bytes)));
     }
 
     /** Whether a path is named as such files are. */
@@ -103,11 +100,16 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
     }
 
     /**
-     * Writes the file; one that exists is replaced.
+     * Writes the file, which must not exist.
      *
      * @throws UsageException if the name does not end with .onnx_adapter, or the adapter is too large for the format
      */
     public void write(Path out) throws IOException {
+        write(out, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public void write(Path out, Outputs outputs) throws IOException {
         if (!isNamed(out)) {
             // an input's name, mistaken for the output's, never ends so
             throw new UsageException("--out " + out + ": expected a file name that ends with " + SUFFIX);
@@ -116,13 +118,11 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
             throw new UsageException("--out " + out + ": the adapter has " + bytes() + " bytes, and an " + SUFFIX
                     + " file holds less than 2 GB; reduce its rank, or merge it");
         }
-        try (PendingOutput pending = PendingOutput.file(out)) {
-            try (FileChannel channel =
-                    FileChannel.open(pending.path(), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-                ByteBuffer encoded = encoded();
-                while (encoded.hasRemaining()) {
-                    channel.write(encoded);
-                }
+        try (OutputFile pending = outputs.file(out)) {
+            try (FileChannel channel = pending.open()) {
+                WholeIo.write(channel, encoded());
+            } catch (IOException e) {
+                throw OutputFile.unwritable(out, e);
             }
             pending.commit();
         }

@@ -5,6 +5,8 @@ import com.google.protobuf.CodedInputStream;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.UnsafeByteOperations;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Snapshot;
 import dev.adapt.formats.onnx.proto.GraphProto;
 import dev.adapt.formats.onnx.proto.ModelProto;
 import dev.adapt.formats.onnx.proto.StringStringEntryProto;
@@ -20,8 +22,9 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 
@@ -31,6 +34,7 @@ final class OnnxFile implements AutoCloseable {
     private final Arena arena;
     private final ModelProto model;
     private final Map<Path, MemorySegment> external = new HashMap<>();
+    private final List<Snapshot> snapshots = new ArrayList<>();
 
     private OnnxFile(Path path, Arena arena, ModelProto model) {
         this.path = path;
@@ -47,20 +51,23 @@ final class OnnxFile implements AutoCloseable {
     static OnnxFile open(Path path) throws IOException {
         Arena arena = Arena.ofShared();
         try {
-            MemorySegment bytes = map(path, arena);
+            InputFile file = InputFile.named(path);
+            MemorySegment bytes = map(file, arena);
             if (bytes.byteSize() > Integer.MAX_VALUE) {
                 throw new FormatException(
                         path, "has " + bytes.byteSize() + " bytes: an ONNX model itself has at most 2 GB");
             }
-            return new OnnxFile(path, arena, parse(path, bytes));
+            OnnxFile opened = new OnnxFile(path, arena, parse(path, bytes));
+            opened.snapshots.add(file.snapshot());
+            return opened;
         } catch (IOException | RuntimeException e) {
             arena.close();
             throw e;
         }
     }
 
-    private static MemorySegment map(Path path, Arena arena) throws IOException {
-        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+    private static MemorySegment map(InputFile file, Arena arena) throws IOException {
+        try (FileChannel channel = file.open()) {
             return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
         }
     }
@@ -83,6 +90,11 @@ final class OnnxFile implements AutoCloseable {
 
     Path path() {
         return path;
+    }
+
+    /** The states of all files it reads, before they were opened. */
+    List<Snapshot> snapshots() {
+        return List.copyOf(snapshots);
     }
 
     GraphProto graph() {
@@ -153,8 +165,10 @@ final class OnnxFile implements AutoCloseable {
         Path file = beside(name, keys.getOrDefault("location", ""));
         MemorySegment whole = external.get(file);
         if (whole == null) {
-            whole = map(file, arena);
+            InputFile beside = InputFile.within(path.toAbsolutePath().resolveSibling(""), file);
+            whole = map(beside, arena);
             external.put(file, whole);
+            snapshots.add(beside.snapshot());
         }
         long offset = number(name, keys, "offset", 0);
         long length = number(name, keys, "length", bytes);
@@ -192,9 +206,6 @@ final class OnnxFile implements AutoCloseable {
         if (!Files.isRegularFile(file)) {
             throw new NoSuchFileException(
                     file.toString(), null, "is where " + path + " has its weights, but does not exist");
-        }
-        if (!file.toRealPath().startsWith(folder.toRealPath())) {
-            throw new FormatException(path, name, "has its data in \"" + location + "\", a link out of its folder");
         }
         return file;
     }
