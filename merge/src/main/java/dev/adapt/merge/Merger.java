@@ -215,6 +215,10 @@ public final class Merger {
                 result.finish();
             }
             return size;
+        } catch (IOException e) {
+            throw settings.outputs().explain(e);
+        } catch (InternalError e) {
+            throw settings.outputs().explain(e);
         } finally {
             for (Result result : results) {
                 result.close();

@@ -2,6 +2,7 @@ package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.io.OutputFile;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
@@ -41,7 +42,7 @@ public final class Unmerger implements AutoCloseable {
     public Unmerger(Checkpoint merged, Path undoPath) throws IOException {
         this.merged = merged;
         this.undoPath = undoPath;
-        this.frames = FileChannel.open(undoPath, StandardOpenOption.READ);
+        this.frames = InputFile.named(undoPath).open();
         try {
             this.undo = Undo.read(undoPath, frames);
         } catch (IOException | RuntimeException e) {

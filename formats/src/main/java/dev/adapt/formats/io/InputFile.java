@@ -163,13 +163,15 @@ public final class InputFile {
     }
 
     /**
-     * Explains an error that a mapping of this file may have caused: the system takes the pages of a mapped file away when
-     * another program makes it shorter.
+     * Explains an error that a change of input files may have caused. The system takes the pages of a mapped file away when
+     * another program makes the file shorter, and reads end early.
      *
-     * @return the file's own error if it changed, else the given one
+     * @return the error of the first file that changed
+     * @throws T the given error, if none did
      */
-    public static RuntimeException explain(InternalError error, Iterable<Snapshot> mapped) throws IOException {
-        for (Snapshot snapshot : mapped) {
+    public static <T extends Throwable> RuntimeException explain(T error, Iterable<Snapshot> files)
+            throws IOException, T {
+        for (Snapshot snapshot : files) {
             @Nullable FormatException found = change(snapshot);
             if (found != null) {
                 found.addSuppressed(error);

@@ -81,11 +81,11 @@ public final class Outputs {
     }
 
     /**
-     * Explains an error that a mapping of one of these files may have caused.
+     * Explains an error that a change of one of these files may have caused.
      *
      * @see InputFile#explain
      */
-    public RuntimeException explain(InternalError error) throws IOException {
+    public <T extends Throwable> RuntimeException explain(T error) throws IOException, T {
         return InputFile.explain(error, read);
     }
 
