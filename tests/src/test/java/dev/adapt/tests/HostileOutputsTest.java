@@ -82,7 +82,7 @@ class HostileOutputsTest {
             merge adapter --into base --out out --undo out/undo                                | another output
             convert adapter --to kohya --out adapter/adapter_model.safetensors                 | is an input
             convert adapter --to kohya --base base --out base/model.safetensors                | is an input
-            convert adapter --to kohya --base base --out weights                               | is an input
+            convert adapter --to kohya --base base --out weights.safetensors                   | is an input
             convert adapter --rank 1 --out adapter                                             | or lies in it
             extract --from tuned --base base --rank 1 --out base                               | or lies in it
             extract --from tuned --base base --rank 1 --out tuned/x                            | or lies in it

@@ -21,28 +21,29 @@ final class Inputs {
 
     private final List<Input> inputs = new ArrayList<>();
 
-    /** @param linked what the links in the folder lead to */
-    private record Input(Path named, Path real, boolean folder, Set<Path> linked) {}
-
-    void add(List<Path> paths) throws IOException {
-        for (Path path : paths) {
-            if (Files.exists(path)) {
-                boolean folder = Files.isDirectory(path);
-                inputs.add(new Input(path, path.toRealPath(), folder, folder ? linked(path) : Set.of()));
+    private record Input(Path named, Path real, boolean folder) {
+        /** Whether a link in the folder leads to a file. */
+        boolean linksTo(Path file) throws IOException {
+            if (!folder) {
+                return false;
+            }
+            try (Stream<Path> inside = Files.walk(real, DEPTH)) {
+                for (Path link : (Iterable<Path>) inside.filter(Files::isSymbolicLink)::iterator) {
+                    if (Files.exists(link) && link.toRealPath().equals(file)) {
+                        return true;
+                    }
+                }
+                return false;
             }
         }
     }
 
-    private static Set<Path> linked(Path folder) throws IOException {
-        Set<Path> linked = new HashSet<>();
-        try (Stream<Path> inside = Files.walk(folder, DEPTH)) {
-            for (Path link : (Iterable<Path>) inside.filter(Files::isSymbolicLink)::iterator) {
-                if (Files.exists(link)) {
-                    linked.add(link.toRealPath());
-                }
+    void add(List<Path> paths) throws IOException {
+        for (Path path : paths) {
+            if (Files.exists(path)) {
+                inputs.add(new Input(path, path.toRealPath(), Files.isDirectory(path)));
             }
         }
-        return linked;
     }
 
     /**
@@ -54,8 +55,9 @@ final class Inputs {
         boolean export = EXPORTS.stream().anyMatch(target.toString()::endsWith);
         for (Path real : realPaths(target)) {
             for (Input input : inputs) {
-                boolean replaces = real.startsWith(input.real) && Files.exists(real, LinkOption.NOFOLLOW_LINKS);
-                if (real.equals(input.real) || input.linked.contains(real) || (replaces && !export)) {
+                boolean exists = Files.exists(real, LinkOption.NOFOLLOW_LINKS);
+                boolean replaces = real.startsWith(input.real) && !export;
+                if (real.equals(input.real) || (exists && (replaces || input.linksTo(real)))) {
                     throw new UsageException(target + " is an input of this command"
                             + (input.folder ? ", in " + input.named : "") + "; write to another place");
                 }
@@ -71,7 +73,7 @@ final class Inputs {
     void requireFolderApart(Path target) throws IOException {
         for (Path real : realPaths(target)) {
             for (Input input : inputs) {
-                if (real.startsWith(input.real) || input.linked.contains(real)) {
+                if (real.startsWith(input.real)) {
                     throw new UsageException(
                             target + " is the input " + input.named + " or lies in it; write to a place outside of it");
                 }
