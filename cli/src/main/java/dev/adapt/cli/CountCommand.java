@@ -11,7 +11,6 @@ import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -84,7 +83,7 @@ final class CountCommand implements Callable<Integer> {
                 throw new UsageException("--rank: expected at least 1, found " + rank);
             }
         }
-        ModelConfig model = ModelConfig.read(Files.isDirectory(config) ? config.resolve(ModelConfig.FILE) : config);
+        ModelConfig model = ModelConfig.at(config);
         List<AdapterSize> sizes = new ArrayList<>();
         SequencedMap<String, SequencedSet<String>> methodsOn = new LinkedHashMap<>();
         for (TrainCommand.Method method : methods) {

@@ -24,7 +24,7 @@ final class RecoverCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         boolean found = PatchJournal.recover(checkpoint);
-        System.out.println(checkpoint + (found ? ": as it was before the merge" : ": nothing to recover"));
+        Terminal.line(checkpoint + (found ? ": as it was before the merge" : ": nothing to recover"));
         return 0;
     }
 }

@@ -3,6 +3,7 @@ package dev.adapt.cli;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
@@ -269,12 +270,15 @@ final class TrainCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         requireUsed(new GivenOptions(spec));
         StartOptions.Start from = start.resolve(method, options, targets, seed);
         if (data.isEmpty() && eval.isEmpty() && from.decomposition().isPresent()) {
-            from.write(out);
+            from.write(out, output.apartFrom(List.of(), start.inputs()));
             return 0;
         }
         if (data.isEmpty() || eval.isEmpty()) {
@@ -315,10 +319,11 @@ final class TrainCommand implements Callable<Integer> {
         Runtime.getRuntime().addShutdownHook(onInterrupt);
         TrainProgress progress = new TrainProgress();
         try {
-            Optional<TrainResult> trained = Trainer.train(config, progress, stop::get);
+            Outputs outputs = output.endingInOrder(List.of(config.data(), config.eval()), start.inputs());
+            Optional<TrainResult> trained = Trainer.train(config, progress, stop::get, outputs);
             progress.endLine();
             if (trained.isEmpty()) {
-                System.out.println("Stopped before the first step; nothing was written.");
+                Terminal.line("Stopped before the first step; nothing was written.");
                 return INTERRUPTED;
             }
             TrainResult result = trained.get();

@@ -121,6 +121,7 @@ final class Patch {
         for (Part part : parts) {
             write(part, settings, sinks);
         }
+        settings.outputs().requireUnchanged();
         journal.commit();
     }
 

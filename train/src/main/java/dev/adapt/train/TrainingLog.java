@@ -11,6 +11,9 @@ import java.util.List;
 
 /** {@code training.jsonl}, a line per step and evaluation, and {@code summary.json}. */
 final class TrainingLog {
+    static final String STEPS = "training.jsonl";
+    static final String SUMMARY = "summary.json";
+
     private final JsonMapper json = new JsonMapper();
     private final List<String> lines = new ArrayList<>();
 
@@ -38,7 +41,7 @@ final class TrainingLog {
     }
 
     void write(Path folder, TrainConfig config, List<String> targetNames, TrainResult result) throws IOException {
-        Files.write(folder.resolve("training.jsonl"), lines);
+        Files.write(folder.resolve(STEPS), lines);
         ObjectNode summary = json.createObjectNode();
         boolean plain = config.whole().filter(whole -> !whole.hasStacks()).isPresent();
         summary.put("method", plain ? "FULL" : config.method().peftType());
@@ -72,6 +75,6 @@ final class TrainingLog {
         result.scores().forEach(scores -> put(epochs.addObject(), scores));
         summary.put("examples_per_second", result.examplesPerSecond());
         summary.put("train_seconds", result.seconds());
-        Files.writeString(folder.resolve("summary.json"), summary.toPrettyString() + "\n");
+        Files.writeString(folder.resolve(SUMMARY), summary.toPrettyString() + "\n");
     }
 }
