@@ -2,7 +2,6 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.method.lowrank.Projection;

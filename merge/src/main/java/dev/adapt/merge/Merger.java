@@ -2,7 +2,6 @@ package dev.adapt.merge;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
@@ -11,6 +10,7 @@ import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.checkpoint.ShardIndex;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.io.Limit;
 import dev.adapt.formats.io.OutputFile;
 import dev.adapt.formats.io.OutputFolder;

@@ -107,7 +107,7 @@ public final class Unmerger implements AutoCloseable {
             for (Undo.BaseFile file : undo.files()) {
                 write(file, pending.path().resolve(file.name()));
             }
-            writeCompanions(pending.path());
+            writeCompanions(pending);
             merged.requireUnchanged();
             pending.commit();
         }
@@ -154,7 +154,8 @@ public final class Unmerger implements AutoCloseable {
     private static void copy(TensorView tensor, FileChannel out) throws IOException {
         long size = tensor.data().byteSize();
         for (long at = 0; at < size; at += PIECE) {
-            WholeIo.write(out, tensor.data().asSlice(at, Math.min(PIECE, size - at)).asByteBuffer());
+            WholeIo.write(
+                    out, tensor.data().asSlice(at, Math.min(PIECE, size - at)).asByteBuffer());
         }
     }
 
@@ -217,10 +218,10 @@ public final class Unmerger implements AutoCloseable {
         return base;
     }
 
-    private void writeCompanions(Path folder) throws IOException {
-        merged.copyCompanions(folder);
+    private void writeCompanions(OutputFolder folder) throws IOException {
+        merged.copyCompanions(folder.path());
         for (Map.Entry<String, String> text : undo.texts().entrySet()) {
-            Files.writeString(folder.resolve(text.getKey()), text.getValue(), StandardOpenOption.CREATE_NEW);
+            folder.text(text.getKey(), text.getValue());
         }
     }
 

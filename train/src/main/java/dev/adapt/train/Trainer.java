@@ -5,11 +5,11 @@ import ai.djl.ndarray.NDManager;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
@@ -267,7 +267,7 @@ public final class Trainer implements AutoCloseable {
                 trainedExamples / Math.max(trainSeconds, 1e-9),
                 trainSeconds,
                 replicas.device().toString());
-        log.write(out.path(), config, setup.targets(), result);
+        log.write(out, config, setup.targets(), result);
         return result;
     }
 

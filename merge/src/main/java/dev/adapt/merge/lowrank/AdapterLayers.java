@@ -3,7 +3,6 @@ package dev.adapt.merge.lowrank;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Delta;
@@ -12,6 +11,7 @@ import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.io.Snapshot;
+import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
@@ -173,7 +173,10 @@ public record AdapterLayers(
             Supplier<? extends Tensor> weight) {
         ReferenceOps ops = new ReferenceOps();
         WeightChange<DoubleTensor> change = bound.change(
-                ops, target, key -> wide(file, bound, key, shared), () -> DoubleTensor.of(target.upright(weight.get())));
+                ops,
+                target,
+                key -> wide(file, bound, key, shared),
+                () -> DoubleTensor.of(target.upright(weight.get())));
         Optional<Rows> whole = change.lowRank().isPresent()
                 ? Optional.empty()
                 : Optional.of(new Difference(target, new Delta.Once<>(() -> difference(change, target, weight))));
