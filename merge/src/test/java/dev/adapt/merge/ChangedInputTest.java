@@ -1,12 +1,15 @@
 package dev.adapt.merge;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.diff.CheckpointDiff;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.model.Binding;
@@ -117,7 +120,36 @@ class ChangedInputTest {
 
     /** The base changes when the first bytes of the output are written. */
     private void merged(Path out, Change change) throws IOException {
-        LongAdder written = new LongAdder() {
+        try (Checkpoint open = Checkpoint.open(base)) {
+            merger(open, Adapter.read(adapter), atFirstBytes(change), Outputs.fresh())
+                    .merge(out);
+        }
+    }
+
+    @Test
+    @DisplayName("or an adapter that changes during a merge in place: the base is restored")
+    void mergeInPlace() throws IOException {
+        byte[] before = Files.readAllBytes(base.resolve(Checkpoint.SINGLE));
+        Path weights = adapter.resolve(Adapter.FILE);
+        LongAdder written = atFirstBytes(
+                () -> Files.setLastModifiedTime(weights, FileTime.fromMillis(System.currentTimeMillis() + 1000)));
+        try (PatchJournal journal = PatchJournal.begin(base);
+                Checkpoint open = Checkpoint.open(journal);
+                Adapter.Opened opened = Adapter.open(adapter)) {
+            Outputs outputs = Outputs.fresh();
+            outputs.madeFrom(List.of(opened.tensors().snapshot()));
+            Merger merger = merger(open, opened.adapter(), written, outputs);
+            FormatException refused = assertThrows(FormatException.class, () -> merger.mergeInPlace(journal));
+            String message = String.valueOf(refused.getMessage());
+            assertTrue(message.contains(weights + ": was changed while it was read"), message);
+        }
+        assertTrue(written.sum() > 0, "the base was not written at all");
+        assertArrayEquals(before, Files.readAllBytes(base.resolve(Checkpoint.SINGLE)));
+        assertFalse(Files.exists(base.resolve(PatchJournal.FILE)));
+    }
+
+    private static LongAdder atFirstBytes(Change change) {
+        return new LongAdder() {
             private static final long serialVersionUID = 1L;
 
             @Override
@@ -132,6 +164,9 @@ class ChangedInputTest {
                 super.add(bytes);
             }
         };
+    }
+
+    private static Merger merger(Checkpoint base, Adapter adapter, LongAdder written, Outputs outputs) {
         Merger.Settings settings = new Merger.Settings(
                 Kernels.best(),
                 1,
@@ -141,11 +176,8 @@ class ChangedInputTest {
                 Optional.empty(),
                 false,
                 OptionalLong.empty(),
-                Outputs.fresh());
-        try (Checkpoint open = Checkpoint.open(base)) {
-            MergePlan.Weighted own = new MergePlan.Weighted(new Binding(open).bind(Adapter.read(adapter), true), 1);
-            new Merger(open, List.of(own), settings).merge(out);
-        }
+                outputs);
+        return new Merger(base, List.of(new MergePlan.Weighted(new Binding(base).bind(adapter, true), 1)), settings);
     }
 
     @Test
