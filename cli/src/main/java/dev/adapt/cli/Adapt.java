@@ -1,6 +1,6 @@
 package dev.adapt.cli;
 
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.merge.Kernels;
 import java.io.FileOutputStream;
 import java.io.IOException;

@@ -7,6 +7,7 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Untrained;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.model.Binding;
@@ -28,6 +29,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -139,18 +141,34 @@ final class MergeCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         Optional<Path> whole = whole();
         check();
         long start = System.nanoTime();
-        Merger.Settings settings = settings();
+        Outputs outputs = outputs();
+        Merger.Settings settings = settings().outputs(outputs);
         if (whole.isEmpty()) {
             return mergeInto(into.orElseThrow(), settings, start);
         }
         return WholeModel.isIn(whole.get())
                 ? mergeStacks(whole.get(), settings, start)
-                : mergeDecoder(whole.get(), out.orElseThrow());
+                : mergeDecoder(whole.get(), out.orElseThrow(), outputs);
+    }
+
+    /** What may be written, with the small outputs checked before the large one is computed. */
+    private Outputs outputs() throws IOException {
+        Outputs outputs = output.apartFrom(folders, List.of(into));
+        if (undo.isPresent()) {
+            outputs.requireFile(undo.get());
+        }
+        if (report.isPresent()) {
+            outputs.requireFile(report.get());
+        }
+        return outputs;
     }
 
     private int mergeInto(Path folder, Merger.Settings settings, long start) throws IOException {
@@ -159,12 +177,14 @@ final class MergeCommand implements Callable<Integer> {
             try (PatchJournal journal = PatchJournal.begin(folder);
                     Checkpoint base = Checkpoints.open(journal);
                     OpenAdapters opened = OpenAdapters.open(folders)) {
+                settings.outputs().madeFrom(opened.snapshots());
                 mergeInPlace(journal, new Merger(base, adapters(base, opened), settings), settings, start);
                 return report(settings);
             }
         }
         try (Checkpoint base = Checkpoints.open(folder);
                 OpenAdapters opened = OpenAdapters.open(folders)) {
+            settings.outputs().madeFrom(opened.snapshots());
             return merge(base, adapters(base, opened), settings, start);
         }
     }
@@ -175,14 +195,14 @@ final class MergeCommand implements Callable<Integer> {
         }
     }
 
-    private int mergeDecoder(Path folder, Path plain) throws IOException {
+    private int mergeDecoder(Path folder, Path plain, Outputs outputs) throws IOException {
         if (report.isPresent() || maxShardSize.isPresent() || dryRun) {
             throw new UsageException(folder
                     + " is a decoder of queries, which is folded and not added to; leave out --report, --max-shard-size"
                     + " and --dry-run");
         }
         new GivenOptions(spec).refuse("a decoder is folded in one thread, and flushed", "--threads", "--no-fsync");
-        LorsMerge merged = LorsMerge.run(folder, plain);
+        LorsMerge merged = LorsMerge.run(folder, plain, outputs);
         Terminal.line("%s: %,d parameters of %,d with LORS", plain, merged.after(), merged.before());
         return 0;
     }
@@ -263,7 +283,7 @@ final class MergeCommand implements Callable<Integer> {
         if (report.isPresent()) {
             MergeReport written =
                     new MergeReport(settings.statistics().orElseThrow().tensors());
-            written.write(report.get());
+            written.write(report.get(), settings.outputs());
             Terminal.lines(Printable.message(report.get().toString()) + ": " + written.summary() + "\n");
         }
         return 0;

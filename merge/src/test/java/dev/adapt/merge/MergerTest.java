@@ -20,6 +20,7 @@ import dev.adapt.formats.graph.OutGain;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
@@ -513,7 +514,8 @@ class MergerTest {
                 Optional.empty(),
                 Optional.empty(),
                 false,
-                OptionalLong.empty());
+                OptionalLong.empty(),
+                Outputs.replacing());
     }
 
     private static MergePlan.Weighted bound(Checkpoint base, Path adapter, double weight) throws IOException {

@@ -1,15 +1,13 @@
 package dev.adapt.formats.adapter;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.Sha256;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Stack;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -167,16 +165,7 @@ final class BaseRecord {
                         .append(' ')
                         .append(digests.get(layer))
                         .append('\n'));
-        return Optional.of(sha256(lines.toString()));
-    }
-
-    private static String sha256(String text) {
-        try {
-            return HexFormat.of()
-                    .formatHex(MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8)));
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("every JDK has SHA-256", e);
-        }
+        return Optional.of(Sha256.hex(lines.toString().getBytes(StandardCharsets.UTF_8)));
     }
 
     static String brief(String digest) {

@@ -5,8 +5,6 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.MatrixOps;
@@ -14,6 +12,9 @@ import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Initial;
@@ -30,7 +31,6 @@ import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.TensorDigest;
 import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -460,8 +460,8 @@ public record BoundAdapter(
         ValueCount.requireFiniteResults(folder.resolve(Adapter.FILE), stored);
         SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, dtype, metadata());
         JsonDocument config = config(folder.resolve(AdapterConfig.FILE), targetNames, base);
-        try (PendingOutput pending = PendingOutput.file(config.path())) {
-            Files.writeString(pending.path(), config.text());
+        try (OutputFile pending = Outputs.replacing().file(config.path())) {
+            pending.text(config.text());
             pending.commit();
         }
     }

@@ -1,6 +1,6 @@
 package dev.adapt.formats.graph;
 
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 
 /** Attention heads that lie side by side in the last axis. */
 record Heads(int count, int width) {

@@ -1,7 +1,7 @@
 package dev.adapt.formats.graph;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
 import java.util.Collections;

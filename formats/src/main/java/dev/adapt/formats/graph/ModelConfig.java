@@ -2,9 +2,12 @@ package dev.adapt.formats.graph;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.Limit;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -36,6 +39,17 @@ public record ModelConfig(JsonDocument document) {
      */
     public static ModelConfig of(Checkpoint checkpoint) throws NoSuchFileException {
         return new ModelConfig(checkpoint.requireConfig());
+    }
+
+    /**
+     * Reads the config that a user named: the file, or the folder that holds it.
+     *
+     * @throws FormatException if it is not one JSON object
+     */
+    public static ModelConfig at(Path path) throws IOException {
+        return Files.isDirectory(path)
+                ? read(path.resolve(FILE))
+                : new ModelConfig(JsonDocument.read(InputFile.named(path), Limit.CONFIG));
     }
 
     /** The architecture's name in transformers, {@code model_type}. */

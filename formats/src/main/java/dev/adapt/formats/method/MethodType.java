@@ -3,7 +3,7 @@ package dev.adapt.formats.method;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;

@@ -1,9 +1,9 @@
 package dev.adapt.formats.names;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.tensor.Shape;
 import java.util.LinkedHashMap;

@@ -5,7 +5,6 @@ import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.TensorDigest;
-import java.io.EOFException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
@@ -62,7 +61,16 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
     public float[] toFloats() {
         FloatFormat format = format();
         float[] out = new float[elementsAsInt()];
-        format.decode(data, 0, out, out.length);
+        int step = Math.min(out.length, CHUNK / format.bytes());
+        byte[] bytes = new byte[step * format.bytes()];
+        float[] floats = new float[step];
+        for (int done = 0; done < out.length; done += step) {
+            int count = Math.min(step, out.length - done);
+            MemorySegment own = MemorySegment.ofArray(bytes).asSlice(0, (long) count * format.bytes());
+            copyUnchecked((long) done * format.bytes(), own);
+            format.decode(own, 0, floats, count);
+            System.arraycopy(floats, 0, out, done, count);
+        }
         return out;
     }
 
@@ -72,15 +80,20 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
      * @throws FormatException if the dtype is neither I64 nor I32
      */
     public long[] toLongs() {
-        long[] out = new long[elementsAsInt()];
-        switch (dtype()) {
-            case I64 -> MemorySegment.copy(data, LONG, 0, out, 0, out.length);
-            case I32 -> {
-                for (int i = 0; i < out.length; i++) {
-                    out[i] = data.get(INT, 4L * i);
-                }
-            }
+        int width = switch (dtype()) {
+            case I64 -> Long.BYTES;
+            case I32 -> Integer.BYTES;
             default -> throw wrongDtype("integers (I64 or I32)");
+        };
+        long[] out = new long[elementsAsInt()];
+        int step = Math.min(out.length, CHUNK / width);
+        MemorySegment bytes = MemorySegment.ofArray(new byte[step * width]);
+        for (int done = 0; done < out.length; done += step) {
+            int count = Math.min(step, out.length - done);
+            copyUnchecked((long) done * width, bytes.asSlice(0, (long) count * width));
+            for (int i = 0; i < count; i++) {
+                out[done + i] = width == Long.BYTES ? bytes.get(LONG, 8L * i) : bytes.get(INT, 4L * i);
+            }
         }
         return out;
     }
@@ -120,7 +133,7 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
      * Copies bytes of the tensor, which leaves the mapping untouched: no page of it becomes this process's memory.
      *
      * @param offset the first of them, from the tensor's start
-     * @throws EOFException if the file became shorter since it was opened
+     * @throws FormatException if the file became shorter since it was opened
      */
     public void copy(long offset, MemorySegment into) throws IOException {
         ByteBuffer buffer = into.asByteBuffer();
@@ -132,8 +145,8 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
     }
 
     /** That the file ends where it had bytes of the tensor when it was opened. */
-    public EOFException shortened() {
-        return new EOFException(file + ": became shorter while it was read");
+    public FormatException shortened() {
+        return new FormatException(file, name(), "is gone: the file became shorter while it was read");
     }
 
     private void copyUnchecked(long offset, MemorySegment into) {

@@ -47,7 +47,7 @@ class AdapterFilesTest {
                 "use_something_new     | true                       | use_something_new: expected it unset: adapt does not know",
                 "init_lora_weights     | \"pissa_niter_16\"         | init_lora_weights: expected a start that leaves the base",
                 "init_lora_weights     | \"olora\"                  | init_lora_weights: expected a start that leaves the base",
-                "peft_type             | \"LOHA\"                   | peft_type: \"LOHA\" is not supported",
+                "peft_type             | \"PREFIX_TUNING\"          | peft_type: \"PREFIX_TUNING\" is not supported",
                 "r                     | 0                          | r: expected a positive integer",
                 "lora_alpha            | \"8\"                      | lora_alpha: expected a number",
                 "rank_pattern          | {\"q\": 1.5}               | rank_pattern: expected positive integers",

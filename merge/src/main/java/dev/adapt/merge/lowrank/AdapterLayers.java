@@ -10,6 +10,8 @@ import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.io.Snapshot;
+import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
@@ -22,6 +24,7 @@ import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -88,6 +91,20 @@ public record AdapterLayers(
         }
         Adapter adapter = Adapter.read(path);
         return base.isPresent() ? of(adapter, base.get(), force) : of(adapter);
+    }
+
+    /** The states of the files that {@link #read} reads of a path. */
+    static List<Snapshot> snapshots(Path path) throws IOException {
+        List<Snapshot> snapshots = new ArrayList<>();
+        if (Files.isRegularFile(path)) {
+            snapshots.add(Snapshot.of(path));
+        }
+        for (String name : List.of(Adapter.FILE, AdapterConfig.FILE)) {
+            if (Files.isRegularFile(path.resolve(name))) {
+                snapshots.add(Snapshot.of(path.resolve(name)));
+            }
+        }
+        return snapshots;
     }
 
     /** An adapter by its own folder alone. */

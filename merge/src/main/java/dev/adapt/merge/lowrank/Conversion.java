@@ -5,6 +5,7 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
@@ -81,9 +82,22 @@ public record Conversion(
      * @throws FormatException if the adapter is broken or cannot become that
      */
     public Result convert(Path source, Optional<Checkpoint> base, boolean force, Path out) throws IOException {
+        return convert(source, base, force, out, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public Result convert(Path source, Optional<Checkpoint> base, boolean force, Path out, Outputs outputs)
+            throws IOException {
+        outputs.madeFrom(AdapterLayers.snapshots(source));
+        base.ifPresent(checkpoint -> outputs.madeFrom(checkpoint.snapshots()));
+        if (form == Form.KOHYA) {
+            outputs.requireFile(out);
+        } else {
+            outputs.requireFolder(out, AdapterOutput.FILES);
+        }
         boolean file = Files.isRegularFile(source);
         if (form == Form.SAME && cut.isEmpty() && !file) {
-            return restore(Adapter.read(source), base, force, out);
+            return restore(Adapter.read(source), base, force, out, outputs);
         }
         if (projection != SharedMatrices.AS_THEY_ARE) {
             throw new UsageException(
@@ -96,10 +110,10 @@ public record Conversion(
             throw new UsageException("--rank and --energy make a LoRA adapter of this "
                     + layers.adapter().get().method().peftType() + " adapter: say so with --to lora");
         }
-        return remake(layers, out);
+        return remake(layers, out, outputs);
     }
 
-    private Result remake(AdapterLayers source, Path out) throws IOException {
+    private Result remake(AdapterLayers source, Path out, Outputs outputs) throws IOException {
         List<AdapterLayers.Layer> layers = new ArrayList<>();
         List<Change> changes = new ArrayList<>();
         for (Target target : source.targets()) {
@@ -123,11 +137,11 @@ public record Conversion(
         if (form == Form.KOHYA) {
             requireNothingElse(source, output);
             Kohya.into(output, source.file(), layers, prefix.orElse(Kohya.PREFIX), stored);
-            output.writeFile(out);
+            output.writeFile(out, outputs);
         } else {
             dtype.ifPresent(narrow -> output.retype(source.file(), narrow));
             (uniform ? lora.uniform() : lora).into(output, source.file(), stored);
-            output.writeFolder(out);
+            output.writeFolder(out, outputs);
         }
         return new Result(changes, output.rounding(), output.bytes());
     }
@@ -235,12 +249,13 @@ public record Conversion(
     }
 
     /** The same adapter with its tensors in another dtype, or its projection stored or not. */
-    private Result restore(Adapter adapter, Optional<Checkpoint> base, boolean force, Path out) throws IOException {
+    private Result restore(Adapter adapter, Optional<Checkpoint> base, boolean force, Path out, Outputs outputs)
+            throws IOException {
         AdapterOutput output = AdapterOutput.copyOf(adapter);
         Optional<BoundAdapter> bound = base.map(own -> new Binding(own).bind(adapter, force));
         projection.apply(adapter, () -> bound.orElseGet(() -> BoundAdapter.alone(adapter)), output);
         dtype.ifPresent(narrow -> output.retype(adapter.file(), narrow));
-        output.writeFolder(out);
+        output.writeFolder(out, outputs);
         return new Result(List.of(), output.rounding(), output.bytes());
     }
 }
