@@ -55,7 +55,9 @@ public record Adapter(
     /** The tensors' file of mlx-lm. */
     private static final String MLX = "adapters.safetensors";
 
-    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft)_");
+    private static final Pattern METHOD_TENSOR = Pattern.compile(
+            "(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft|lokr|c3a|fourierft|waveft|shira|hira|delora|glora|peanut|deft|beft|osf"
+                    + "|ln_tuning|trainable_tokens)_");
 
     /** How deep {@link #within} looks. */
     private static final int DEPTH = 3;
@@ -124,7 +126,7 @@ public record Adapter(
                 modules.add(module.get());
                 parts.put(key, own);
             } else if (key.startsWith(MODULE_PREFIX)) {
-                saved.put(savedName(tensor, config), own);
+                saved.put(savedName(tensor, config, method), own);
             } else if (key.startsWith(SHARED_PREFIX)) {
                 parts.put(key, own);
             } else {
@@ -133,7 +135,7 @@ public record Adapter(
             }
         }
         removeNamesOfLayers(modules);
-        requireAsConfigured(tensors.path(), config, modules, saved);
+        requireAsConfigured(tensors.path(), config, method, modules, saved);
         List<String> notes = new ArrayList<>();
         if (!unknown.isEmpty()) {
             notes.add(config.path() + ": fields that adapt does not know are ignored: " + String.join(", ", unknown));
@@ -226,9 +228,10 @@ public record Adapter(
     }
 
     /** {@code base_model.model.classifier.weight} is {@code classifier.weight}. */
-    private static String savedName(TensorView tensor, AdapterConfig config) {
+    private static String savedName(TensorView tensor, AdapterConfig config, AdapterMethod method) {
         String name = tensor.name()
                 .substring(MODULE_PREFIX.length())
+                .replace("." + method.wholeModules().orElse("modules_to_save") + ".", ".")
                 .replace(".modules_to_save.", ".")
                 .replace(BASE_LAYER, ".");
         if (METHOD_TENSOR.matcher(name).find()) {
@@ -242,8 +245,13 @@ public record Adapter(
 
     /** The config and the file must speak of the same modules: PEFT would leave out, without a word, what they do not share. */
     private static void requireAsConfigured(
-            Path file, AdapterConfig config, SequencedSet<String> modules, Map<String, Tensor> saved) {
-        if (modules.isEmpty()) {
+            Path file,
+            AdapterConfig config,
+            AdapterMethod method,
+            SequencedSet<String> modules,
+            Map<String, Tensor> saved) {
+        boolean whole = method.wholeModules().isPresent();
+        if (whole ? saved.isEmpty() : modules.isEmpty()) {
             throw new FormatException(file, "holds no tensor of " + config.peftType() + ", the config's peft_type");
         }
         TargetModules targets = config.targetModules();
@@ -259,9 +267,9 @@ public record Adapter(
                             + (unclaimed.size() > 4 ? ", …" : "")
                             + "; correct target_modules in " + AdapterConfig.FILE);
         }
-        List<String> whole = config.modulesToSave();
-        if (!whole.isEmpty() && saved.keySet().stream().noneMatch(name -> isOf(whole, name))) {
-            throw new FormatException(file, "holds no tensor of the modules in modules_to_save " + whole);
+        List<String> toSave = config.modulesToSave();
+        if (!toSave.isEmpty() && saved.keySet().stream().noneMatch(name -> isOf(toSave, name))) {
+            throw new FormatException(file, "holds no tensor of the modules in modules_to_save " + toSave);
         }
     }
 

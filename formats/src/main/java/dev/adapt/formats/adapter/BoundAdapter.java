@@ -108,6 +108,12 @@ public record BoundAdapter(
                 String key = key(part, target);
                 if (part.initial() instanceof Initial.Regenerated) {
                     tensors.computeIfAbsent(key, absent -> require(regenerated, part.name()));
+                } else if (part.initial() instanceof Initial.Derived(Initial.Derivation derivation)) {
+                    tensors.put(
+                            key,
+                            derivation.of(
+                                    name -> FloatTensor.of(require(tensors, key(method, target, targets, name))),
+                                    target.upright(weight.apply(target))));
                 } else {
                     tensors.computeIfAbsent(
                             key,
@@ -299,6 +305,14 @@ public record BoundAdapter(
         } catch (JsonProcessingException e) {
             throw new FormatException(adapter.file(), LABELS, "is not a JSON list of strings");
         }
+    }
+
+    private static String key(AdapterMethod method, Target target, List<Target> targets, String name) {
+        return method.parts(target, targets).stream()
+                .filter(part -> part.name().equals(name))
+                .map(part -> key(part, target))
+                .findFirst()
+                .orElseThrow();
     }
 
     /** The key of a part in the adapter's file. */

@@ -10,6 +10,15 @@ import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.transform.Oft;
+import dev.adapt.formats.method.dense.C3a;
+import dev.adapt.formats.method.dense.Lokr;
+import dev.adapt.formats.method.gain.Beft;
+import dev.adapt.formats.method.gain.Glora;
+import dev.adapt.formats.method.gain.Hira;
+import dev.adapt.formats.method.gain.LnTuning;
+import dev.adapt.formats.method.lowrank.Deft;
+import dev.adapt.formats.method.lowrank.Delora;
+import dev.adapt.formats.method.lowrank.Peanut;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -19,7 +28,22 @@ import java.util.stream.Collectors;
 public final class Methods {
     /** Every method, in the order in which help lists them. */
     public static final List<MethodType> ALL =
-            List.of(Lora.TYPE, Vera.TYPE, CondLora.TYPE, Loha.TYPE, Ia3.TYPE, Oft.TYPE);
+            List.of(
+            Lora.TYPE,
+            Vera.TYPE,
+            CondLora.TYPE,
+            Loha.TYPE,
+            Ia3.TYPE,
+            Oft.TYPE,
+            Lokr.TYPE,
+            C3a.TYPE,
+            Hira.TYPE,
+            Glora.TYPE,
+            Beft.TYPE,
+            LnTuning.TYPE,
+            Delora.TYPE,
+            Deft.TYPE,
+            Peanut.TYPE);
 
     private Methods() {}
 

@@ -40,6 +40,14 @@ public interface AdapterMethod {
         return Optional.empty();
     }
 
+    /**
+     * What PEFT's keys name between a module that the method holds whole and its tensors; empty for most methods, which hold
+     * none but {@code modules_to_save}.
+     */
+    default Optional<String> wholeModules() {
+        return Optional.empty();
+    }
+
     /** The fields of its config that it knows, beside those all of PEFT's methods have. */
     Set<String> configFields();
 

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.UsageException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -36,29 +37,40 @@ public record MethodType(String peftType, String name, Reader reader, Training t
      * @param rank the field of its rank, where it has one, and the usual rank
      * @param alpha the field of its alpha, where it has one, and the usual alpha for each rank
      * @param dropout the field of the dropout on its input, where it has that
+     * @param refusal why adapt does not train the method, where it does not
      */
-    public record Training(double learningRate, Optional<Usual> rank, Optional<Usual> alpha, Optional<String> dropout) {
+    public record Training(
+            double learningRate,
+            Optional<Usual> rank,
+            Optional<Usual> alpha,
+            Optional<String> dropout,
+            Optional<String> refusal) {
         /** A field and its usual value. */
         public record Usual(String field, double value) {}
 
         /** A method without rank, alpha and dropout. */
         public static Training at(double learningRate) {
-            return new Training(learningRate, Optional.empty(), Optional.empty(), Optional.empty());
+            return new Training(learningRate, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty());
+        }
+
+        /** A method that adapt does not train, and why, a sentence. */
+        public static Training none(String refusal) {
+            return new Training(0, Optional.empty(), Optional.empty(), Optional.empty(), Optional.of(refusal));
         }
 
         /** The same, with a rank. */
         public Training rank(String field, int usual) {
-            return new Training(learningRate, Optional.of(new Usual(field, usual)), alpha, dropout);
+            return new Training(learningRate, Optional.of(new Usual(field, usual)), alpha, dropout, refusal);
         }
 
         /** The same, with an alpha. */
         public Training alpha(String field, double usualForEachRank) {
-            return new Training(learningRate, rank, Optional.of(new Usual(field, usualForEachRank)), dropout);
+            return new Training(learningRate, rank, Optional.of(new Usual(field, usualForEachRank)), dropout, refusal);
         }
 
         /** The same, with dropout. */
         public Training dropout(String field) {
-            return new Training(learningRate, rank, alpha, Optional.of(field));
+            return new Training(learningRate, rank, alpha, Optional.of(field), refusal);
         }
     }
 
@@ -68,8 +80,12 @@ public record MethodType(String peftType, String name, Reader reader, Training t
      * @param source what messages name as the source of the settings
      * @param settings fields of adapter_config.json that differ from the usual ones
      * @throws dev.adapt.formats.FormatException if the method has no such field, or a value cannot be
+     * @throws UsageException if adapt does not train the method
      */
     public AdapterMethod fresh(Path source, Map<String, ? extends JsonNode> settings) {
+        training.refusal().ifPresent(why -> {
+            throw new UsageException(name + " cannot be trained: " + why + "; train it with PEFT");
+        });
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         training.rank().ifPresent(usual -> json.put(usual.field(), (int) usual.value()));
         json.setAll(settings);

@@ -294,7 +294,8 @@ public final class Binding {
                 find(own + ".weight").map(TensorView::name).orElse(own + ".weight"),
                 turned ? columns : rows,
                 turned ? rows : columns,
-                embedding ? new Storage.Embedding() : new Storage.Linear(transposed));
+                embedding ? new Storage.Embedding() : new Storage.Linear(transposed),
+                find(own + ".bias").isPresent());
     }
 
     private TensorView tensor(String canonicalModule) {
