@@ -8,6 +8,7 @@ import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import java.io.IOException;
@@ -18,6 +19,8 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.SequencedMap;
 import java.util.SequencedSet;
 import java.util.concurrent.Callable;
@@ -25,6 +28,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /** {@code adapt count}: what an adapter would cost, before there are weights. */
@@ -34,27 +38,31 @@ import picocli.CommandLine.Spec;
         description = {
             "Counts the trained parameters of an adapter on a model of which only the config.json is needed, and the bytes"
                     + " of the tensors it would store in float32.",
-            "It counts the tensors that adapt train would begin with."
+            "It counts the tensors that adapt train would begin with.",
+            "Of adapter folders it counts what they hold, whatever they adapt."
         },
         footer = {"", "Example: adapt count --method lora,vera,condlora --rank 8,256 --config roberta-base/config.json"
         })
 final class CountCommand implements Callable<Integer> {
+    @Parameters(paramLabel = "ADAPTER", arity = "0..*", description = "adapter folders to count, without the options")
+    private List<Path> adapters = List.of();
+
     @Option(
             names = "--method",
-            required = true,
             split = ",",
             paramLabel = "METHOD",
+            completionCandidates = TrainedMethod.Names.class,
+            converter = TrainedMethod.Converter.class,
             description = "one or several of ${COMPLETION-CANDIDATES}")
-    private List<TrainCommand.Method> methods = new ArrayList<>();
+    private List<TrainedMethod> methods = new ArrayList<>();
 
     @Option(
             names = "--config",
-            required = true,
             paramLabel = "FILE|DIR",
             description = "the model's config.json, or the folder that holds it")
-    private Path config = Path.of("");
+    private Optional<Path> config = Optional.empty();
 
-    @Option(names = "--rank", required = true, split = ",", paramLabel = "N", description = "one rank or several")
+    @Option(names = "--rank", split = ",", paramLabel = "N", description = "one rank or several")
     private List<Integer> ranks = new ArrayList<>();
 
     @Mixin
@@ -76,7 +84,28 @@ final class CountCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        if (!methods.contains(TrainCommand.Method.LORS)) {
+        boolean planned = !methods.isEmpty() || config.isPresent() || !ranks.isEmpty();
+        if (planned ? methods.isEmpty() || config.isEmpty() || ranks.isEmpty() : adapters.isEmpty()) {
+            throw new UsageException("give adapter folders, or --method, --rank and --config");
+        }
+        return planned ? countPlanned(config.get()) : countAdapters();
+    }
+
+    private int countAdapters() throws IOException {
+        List<AdapterSize> sizes = new ArrayList<>();
+        for (Path adapter : adapters) {
+            sizes.add(AdapterSize.of(Adapters.read(adapter)));
+        }
+        if (json) {
+            Terminal.json(asJson(sizes));
+        } else {
+            Terminal.lines(asText(sizes));
+        }
+        return 0;
+    }
+
+    private int countPlanned(Path path) throws IOException {
+        if (methods.stream().noneMatch(TrainedMethod.Stacks.class::isInstance)) {
             new GivenOptions(spec).refuse("only lors has groups", "--groups");
         }
         for (int rank : ranks) {
@@ -84,12 +113,15 @@ final class CountCommand implements Callable<Integer> {
                 throw new UsageException("--rank: expected at least 1, found " + rank);
             }
         }
-        ModelConfig model = ModelConfig.read(Files.isDirectory(config) ? config.resolve(ModelConfig.FILE) : config);
+        ModelConfig model = ModelConfig.read(Files.isDirectory(path) ? path.resolve(ModelConfig.FILE) : path);
         List<AdapterSize> sizes = new ArrayList<>();
         SequencedMap<String, SequencedSet<String>> methodsOn = new LinkedHashMap<>();
-        for (TrainCommand.Method method : methods) {
+        for (TrainedMethod method : methods) {
             List<String> chosen = chosen(method, Architecture.of(model));
-            for (int rank : ranks) {
+            // a method without a rank is counted once
+            boolean ranked = !(method instanceof TrainedMethod.Adapter(MethodType type))
+                    || type.training().rank().isPresent();
+            for (int rank : ranked ? ranks : ranks.subList(0, 1)) {
                 AdapterSize size = planned(method, rank, Binding.targets(model, chosen));
                 sizes.add(size);
                 methodsOn
@@ -105,20 +137,24 @@ final class CountCommand implements Callable<Integer> {
         return 0;
     }
 
-    private List<String> chosen(TrainCommand.Method method, Architecture architecture) {
+    private List<String> chosen(TrainedMethod method, Architecture architecture) {
         if (!names.isEmpty()) {
             return names;
         }
-        return method == TrainCommand.Method.LORS ? architecture.stackModules() : architecture.usualTargets();
+        return method instanceof TrainedMethod.Stacks ? architecture.stackModules() : architecture.usualTargets();
     }
 
-    private AdapterSize planned(TrainCommand.Method method, int rank, List<Target> targets) {
-        if (method != TrainCommand.Method.LORS) {
-            return AdapterSize.planned(method.ofRank(rank), targets);
-        }
-        Lors stacks = groups.lors(List.of(rank));
-        GroupsOption.requireFit(stacks, targets);
-        return AdapterSize.planned(stacks, targets);
+    private AdapterSize planned(TrainedMethod method, int rank, List<Target> targets) {
+        return switch (method) {
+            case TrainedMethod.Adapter adapter -> AdapterSize.planned(MethodOptions.ofRank(adapter, rank), targets);
+            case TrainedMethod.Stacks _ -> {
+                Lors stacks = groups.lors(List.of(rank));
+                GroupsOption.requireFit(stacks, targets);
+                yield AdapterSize.planned(stacks, targets);
+            }
+            case TrainedMethod.Full _ ->
+                throw new UsageException("full is all parameters of a model, and has no rank");
+        };
     }
 
     private static String on(SequencedMap<String, SequencedSet<String>> methodsOn) {
@@ -149,7 +185,11 @@ final class CountCommand implements Callable<Integer> {
 
     private static String compared(AdapterSize size) {
         boolean stacks = size.plainParameters().isPresent();
-        double share = 100.0 * size.trained() / (stacks ? size.plainParameters() : size.loraParameters()).orElseThrow();
+        OptionalLong compared = stacks ? size.plainParameters() : size.loraParameters();
+        if (compared.isEmpty()) {
+            return "-"; // it has no rank, or does not tell the widths of its layers
+        }
+        double share = 100.0 * size.trained() / compared.getAsLong();
         return String.format(
                 Locale.ROOT,
                 (share < 10 ? "%.2f %%" : "%.1f %%") + (stacks ? " of the plain layers'" : " of LoRA's"),
@@ -163,13 +203,13 @@ final class CountCommand implements Callable<Integer> {
             node.put("method", size.method());
             if (size.ranks().contains(",")) {
                 node.put("ranks", size.ranks());
-            } else {
+            } else if (!size.ranks().isEmpty()) {
                 node.put("rank", Integer.parseInt(size.ranks()));
             }
             node.put("layers", size.modules());
             node.put("trained_parameters", size.trained());
             node.put("stored_bytes", size.bytes());
-            node.put("lora_parameters_of_that_rank", size.loraParameters().orElseThrow());
+            size.loraParameters().ifPresent(lora -> node.put("lora_parameters_of_that_rank", lora));
             size.plainParameters().ifPresent(plain -> node.put("plain_parameters", plain));
         }
         return nodes;

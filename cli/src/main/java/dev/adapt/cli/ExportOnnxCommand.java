@@ -4,6 +4,7 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.model.WholeModel;
@@ -162,6 +163,6 @@ final class ExportOnnxCommand implements Callable<Integer> {
         return AdapterInputs.model(
                 checkpoint,
                 adapters,
-                targets.isEmpty() ? List.of() : binding.targets(targets, Architecture.of(checkpoint.requireConfig())));
+                targets.isEmpty() ? List.of() : binding.targets(targets, Architecture.of(ModelConfig.of(checkpoint))));
     }
 }

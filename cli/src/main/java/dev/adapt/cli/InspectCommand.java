@@ -6,7 +6,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.onnx.OnnxAdapter;
@@ -164,7 +163,7 @@ final class InspectCommand implements Callable<Integer> {
         if (size.isEmpty()) {
             checkpoint
                     .config()
-                    .flatMap(config -> config.document().string("model_type"))
+                    .flatMap(config -> config.string("model_type"))
                     .ifPresent(type -> Terminal.lines(Printable.message(type + " checkpoint " + path) + "\n\n"));
         }
         TextTable table = new TextTable("tensor", "dtype", "shape", "size");
@@ -225,7 +224,7 @@ final class InspectCommand implements Callable<Integer> {
         ObjectNode root = new JsonMapper().createObjectNode();
         root.put("path", path.toString());
         size.ifPresent(own -> describe(own, root.putObject("adapter")));
-        checkpoint.config().map(ModelConfig::document).ifPresent(config -> root.set("config", config.json()));
+        checkpoint.config().ifPresent(config -> root.set("config", config.json()));
         ArrayNode tensors = root.putArray("tensors");
         for (TensorView tensor : checkpoint.tensors().values()) {
             ObjectNode node = tensors.addObject();

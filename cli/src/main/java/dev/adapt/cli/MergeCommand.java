@@ -3,6 +3,8 @@ package dev.adapt.cli;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Untrained;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.method.lowrank.Projection;
@@ -21,6 +23,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
@@ -130,6 +133,8 @@ final class MergeCommand implements Callable<Integer> {
                     "how VeRA's projection was rounded where the adapter was trained: ${COMPLETION-CANDIDATES} (as the adapter says, else fma)")
     private Optional<Projection.Rounding> rounding = Optional.empty();
 
+    private boolean untrained;
+
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
@@ -230,6 +235,7 @@ final class MergeCommand implements Callable<Integer> {
         double seconds = (System.nanoTime() - start) / 1e9;
         for (int i = 0; i < mergers.size(); i++) {
             mergers.get(i).change().ifPresent(MergeCommand::print);
+            warnOfLoss(mergers.get(i));
             print(outs().get(i), mergers.get(i).plan(), bytes, seconds);
         }
         undone.ifPresent(this::print);
@@ -246,6 +252,7 @@ final class MergeCommand implements Callable<Integer> {
         try (MergeProgress _ = MergeProgress.show(settings.written(), bytes)) {
             merger.mergeInPlace(journal);
         }
+        warnOfLoss(merger);
         double seconds = (System.nanoTime() - start) / 1e9;
         Terminal.line(
                 "%s: changed in place, %d tensors adapted, %d from the adapter, %s in %.2f s",
@@ -335,6 +342,7 @@ final class MergeCommand implements Callable<Integer> {
 
     private List<MergePlan.Weighted> adapters(Checkpoint base, OpenAdapters opened) throws IOException {
         List<MergePlan.Weighted> adapters = new ArrayList<>();
+        Binding binding = new Binding(base);
         for (int i = 0; i < folders.size(); i++) {
             Adapter adapter = rounded(opened.get(i));
             if (!force && !adapter.recordsBase()) {
@@ -342,16 +350,41 @@ final class MergeCommand implements Callable<Integer> {
                         + " is taken on trust");
             }
             double weight = weights.isEmpty() ? 1 : weights.get(i);
-            adapters.add(new MergePlan.Weighted(new Binding(base).bind(adapter, force), weight));
+            BoundAdapter bound = binding.bind(adapter, force);
+            if (Untrained.is(bound)) {
+                untrained = true;
+                Terminal.note("the update of " + folders.get(i)
+                        + " is zero everywhere, as before training: the adapted weights stay the base's");
+            }
+            adapters.add(new MergePlan.Weighted(bound, weight));
         }
         return adapters;
     }
 
     private static void print(BaseChange change) {
-        change.vocabulary().ifPresent(words -> Terminal.line("config.json: vocab_size is now " + words));
+        change.vocabulary().ifPresent(words -> {
+            Terminal.line("config.json: vocab_size is now " + words
+                    + (change.tokenizer().isPresent() ? ", and the tokenizer is the adapter's" : ""));
+            if (change.tokenizer().isEmpty()) {
+                Terminal.note("the adapter's folder holds no tokenizer; the base's is copied, which does not know a"
+                        + " vocabulary of " + words);
+            }
+        });
         if (change.unties()) {
-            Terminal.line("the head is no longer the table of words: both are written, and config.json says"
+            Terminal.line("output head untied from the input embeddings: both are written, and config.json says"
                     + " tie_word_embeddings false");
+        }
+    }
+
+    /** Most changes lost: the user should know without asking. */
+    private void warnOfLoss(Merger merger) {
+        double share = merger.lost().share();
+        if (share > 0.5 && !untrained) {
+            Terminal.note(String.format(
+                    Locale.ROOT,
+                    "about %.0f %% of the elements of adapted weights did not change: the update is zero there or too small"
+                            + " for the base's dtype; --report tells which (a base in f32 keeps them)",
+                    100 * share));
         }
     }
 

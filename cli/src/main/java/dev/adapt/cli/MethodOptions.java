@@ -1,28 +1,44 @@
 package dev.adapt.cli;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.BooleanNode;
+import com.fasterxml.jackson.databind.node.DoubleNode;
+import com.fasterxml.jackson.databind.node.IntNode;
+import com.fasterxml.jackson.databind.node.LongNode;
+import com.fasterxml.jackson.databind.node.TextNode;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.method.AdapterMethod;
-import dev.adapt.formats.method.lowrank.CondLora;
-import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
-import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.MethodType;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.Set;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** The hyperparameters of the methods that are trained. */
 final class MethodOptions {
+    /** The options that are short for a field. */
+    private static final Map<String, String> OPTIONS = Map.of(
+            "use_rslora", "--rslora",
+            "use_dora", "--dora",
+            "save_projection", "--save-projection",
+            "projection_prng_key", "--projection-key");
+
     @Option(
             names = "--rank",
             split = ",",
             paramLabel = "N",
             description =
-                    "rank of the update (lora, condlora, lors: 8; vera: 256); lors: of each group, for all layers or"
-                            + " for each")
+                    "rank of the update (8; vera: 256); lors: of each group, for all layers or for each")
     private List<Integer> ranks = new ArrayList<>();
 
     @Mixin
@@ -31,8 +47,14 @@ final class MethodOptions {
     @Option(
             names = "--alpha",
             paramLabel = "X",
-            description = "LoRA's and CondLoRA's: the update is scaled by alpha/rank (2 × rank; condlora: 8 × rank)")
+            description = "the update is scaled by alpha/rank (lora: 2 × rank; condlora: 8 × rank)")
     private Optional<Double> alpha = Optional.empty();
+
+    @Option(
+            names = "--set",
+            paramLabel = "FIELD=VALUE",
+            description = "any other setting of the method, by its name in adapter_config.json: --set oft_block_size=16")
+    private Map<String, String> set = new LinkedHashMap<>();
 
     @Option(names = "--rslora", description = "scale by alpha/√rank instead")
     private boolean rankStabilised;
@@ -50,11 +72,10 @@ final class MethodOptions {
     @Option(
             names = "--projection-key",
             paramLabel = "N",
-            defaultValue = "0",
-            description = "VeRA: the seed of A and B (${DEFAULT-VALUE})")
-    private long projectionKey;
+            description = "the seed of what a method does not store, such as VeRA's A and B (0)")
+    private OptionalLong projectionKey = OptionalLong.empty();
 
-    @Option(names = "--save-projection", description = "VeRA: store A and B in the adapter too")
+    @Option(names = "--save-projection", description = "store what the seed draws in the adapter too")
     private boolean saveProjection;
 
     /**
@@ -62,46 +83,83 @@ final class MethodOptions {
      *
      * @throws UsageException if an option is not the method's, or cannot be
      */
-    AdapterMethod adapter(TrainCommand.Method method) {
+    AdapterMethod adapter(TrainedMethod.Adapter method) {
+        if (groups.isGiven()) {
+            throw new UsageException("--groups is LORS's: " + method + " has nothing like it");
+        }
+        if (ranks.size() > 1) {
+            throw new UsageException("--rank: expected one number, found " + ranks.size());
+        }
+        requirePositive("--rank", ranks);
         if (dropout < 0 || dropout >= 1) {
             throw new UsageException("--dropout: expected 0 or more and below 1, found " + dropout);
         }
-        if (groups.isGiven()) {
-            throw new UsageException("--groups is LORS's: " + title(method) + " has nothing like it");
+        MethodType.Training training = method.type().training();
+        Map<String, JsonNode> settings = new LinkedHashMap<>(this.settings(method));
+        ranks.forEach(rank -> put(settings, method, "--rank", training.rank(), IntNode.valueOf(rank)));
+        alpha.ifPresent(own -> put(settings, method, "--alpha", training.alpha(), DoubleNode.valueOf(own)));
+        if (dropout != 0) {
+            put(
+                    settings,
+                    method,
+                    "--dropout",
+                    training.dropout().map(field -> new MethodType.Training.Usual(field, 0)),
+                    DoubleNode.valueOf(dropout));
         }
-        return switch (method) {
-            case LORA -> {
-                int r = rank(8);
-                yield new Lora(
-                        r,
-                        alpha.orElse(TrainCommand.LORA_ALPHA * r),
-                        rankStabilised,
-                        dora,
-                        dropout,
-                        Map.of(),
-                        Map.of());
+        return method.with(settings);
+    }
+
+    /** A method with a rank, where it has one, and its other settings as usual. */
+    static AdapterMethod ofRank(TrainedMethod.Adapter method, int rank) {
+        return method.with(method.type().training().rank().stream()
+                .collect(Collectors.toMap(MethodType.Training.Usual::field, usual -> IntNode.valueOf(rank))));
+    }
+
+    private static void put(
+            Map<String, JsonNode> settings,
+            TrainedMethod.Adapter method,
+            String option,
+            Optional<MethodType.Training.Usual> field,
+            JsonNode value) {
+        String name = field.orElseThrow(() -> new UsageException(option + ": " + method + " has nothing like it"))
+                .field();
+        if (settings.putIfAbsent(name, value) != null) {
+            throw new UsageException(option + " and --set " + name + " say the same; give one of them");
+        }
+    }
+
+    /** What {@code --set} and the switches say, by field. */
+    private Map<String, JsonNode> settings(TrainedMethod.Adapter method) {
+        Map<String, JsonNode> fields = new LinkedHashMap<>();
+        set.forEach((field, value) -> fields.put(field, parsed(value)));
+        Set<String> known = method.type().fresh(Path.of(method.toString()), Map.of()).configFields();
+        Map<String, JsonNode> switches = new LinkedHashMap<>();
+        if (rankStabilised) {
+            switches.put("use_rslora", BooleanNode.TRUE);
+        }
+        if (dora) {
+            switches.put("use_dora", BooleanNode.TRUE);
+        }
+        if (saveProjection) {
+            switches.put("save_projection", BooleanNode.TRUE);
+        }
+        projectionKey.ifPresent(key -> switches.put("projection_prng_key", LongNode.valueOf(key)));
+        switches.forEach((field, value) -> {
+            if (!known.contains(field)) {
+                throw new UsageException(OPTIONS.get(field) + ": " + method + " has nothing like it");
             }
-            case VERA -> {
-                if (alpha.isPresent() || rankStabilised || dora) {
-                    throw new UsageException("--alpha, --rslora and --dora are LoRA's: VeRA has nothing like them");
-                }
-                yield new Vera(
-                        rank(256),
-                        TrainCommand.D_INITIAL,
-                        projectionKey,
-                        dropout,
-                        saveProjection,
-                        Projection.Rounding.FMA);
-            }
-            case CONDLORA -> {
-                if (rankStabilised || dora) {
-                    throw new UsageException("--rslora and --dora are LoRA's: CondLoRA has nothing like them");
-                }
-                int r = rank(8);
-                yield new CondLora(r, alpha.orElse(TrainCommand.CONDLORA_ALPHA * r), dropout);
-            }
-            case LORS, FULL -> throw new IllegalArgumentException(method + " adapts no base");
-        };
+            fields.putIfAbsent(field, value);
+        });
+        return fields;
+    }
+
+    /** JSON, or text as it stands. */
+    private static JsonNode parsed(String value) {
+        try {
+            return new JsonMapper().readTree(value);
+        } catch (JsonProcessingException e) {
+            return TextNode.valueOf(value);
+        }
     }
 
     /**
@@ -110,7 +168,7 @@ final class MethodOptions {
      * @throws UsageException if an option is not its own, or cannot be
      */
     Lors lors() {
-        requireNoAdapters(TrainCommand.Method.LORS);
+        requireNoAdapters(new TrainedMethod.Stacks());
         requirePositive("--rank", ranks);
         return groups.lors(ranks.isEmpty() ? List.of(8) : ranks);
     }
@@ -120,36 +178,18 @@ final class MethodOptions {
      *
      * @throws UsageException if one is
      */
-    void requireNone(TrainCommand.Method method, String why) {
+    void requireNone(TrainedMethod method, String why) {
         requireNoAdapters(method);
         if (!ranks.isEmpty() || groups.isGiven()) {
             throw new UsageException("--rank and --groups: " + why + "; leave them out");
         }
     }
 
-    private void requireNoAdapters(TrainCommand.Method method) {
-        if (alpha.isPresent() || rankStabilised || dora || dropout != 0) {
-            throw new UsageException("--alpha, --rslora, --dora and --dropout are for adapters beside a frozen base: "
-                    + title(method) + " has nothing like them");
+    private void requireNoAdapters(TrainedMethod method) {
+        if (alpha.isPresent() || rankStabilised || dora || dropout != 0 || !set.isEmpty()) {
+            throw new UsageException("--alpha, --rslora, --dora, --dropout and --set are for adapters beside a frozen base: "
+                    + method + " has nothing like them");
         }
-    }
-
-    private static String title(TrainCommand.Method method) {
-        return switch (method) {
-            case LORA -> "LoRA";
-            case VERA -> "VeRA";
-            case CONDLORA -> "CondLoRA";
-            case LORS -> "LORS";
-            case FULL -> "training all of a model";
-        };
-    }
-
-    private int rank(int usual) {
-        if (ranks.size() > 1) {
-            throw new UsageException("--rank: expected one number, found " + ranks.size());
-        }
-        requirePositive("--rank", ranks);
-        return ranks.isEmpty() ? usual : ranks.getFirst();
     }
 
     static void requirePositive(String option, List<Integer> numbers) {

@@ -15,7 +15,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.random.RandomGeneratorFactory;
 import picocli.CommandLine.Option;
@@ -83,7 +82,7 @@ final class StartOptions {
      * @param targets as the user names them, none for the usual ones
      * @throws UsageException if they contradict each other or the method
      */
-    Start resolve(TrainCommand.Method method, MethodOptions options, List<String> targets, long seed)
+    Start resolve(TrainedMethod method, MethodOptions options, List<String> targets, long seed)
             throws IOException {
         requireOne(method);
         if (scratch) {
@@ -93,8 +92,8 @@ final class StartOptions {
             return decomposed(into.get(), options.lors(), targets);
         }
         Path folder = base.orElseThrow();
-        if (!method.isWhole()) {
-            return new Start(folder, options.adapter(method), Optional.empty(), Optional.empty(), false);
+        if (method instanceof TrainedMethod.Adapter adapter) {
+            return new Start(folder, options.adapter(adapter), Optional.empty(), Optional.empty(), false);
         }
         options.requireNone(method, "the model in " + folder + " has its own");
         if (!targets.isEmpty()) {
@@ -104,13 +103,13 @@ final class StartOptions {
         return new Start(folder, whole.method(), Optional.of(whole), Optional.empty(), true);
     }
 
-    private void requireOne(TrainCommand.Method method) {
-        String name = "--method " + method.name().toLowerCase(Locale.ROOT);
+    private void requireOne(TrainedMethod method) {
+        String name = "--method " + method;
         if (scratch && !method.isWhole()) {
             throw new UsageException(
                     "--from-scratch is for --method lors and full: " + name + " adapts a trained base");
         }
-        if (into.isPresent() && method != TrainCommand.Method.LORS) {
+        if (into.isPresent() && !(method instanceof TrainedMethod.Stacks)) {
             throw new UsageException(
                     "--into is for --method lors, which decomposes a checkpoint; give " + name + " --base");
         }
@@ -131,11 +130,11 @@ final class StartOptions {
         }
     }
 
-    private Start fromScratch(TrainCommand.Method method, MethodOptions options, List<String> targets, long seed)
+    private Start fromScratch(TrainedMethod method, MethodOptions options, List<String> targets, long seed)
             throws IOException {
         Path given = config.orElseThrow();
         ModelConfig model = ModelConfig.read(Files.isDirectory(given) ? given.resolve(ModelConfig.FILE) : given);
-        boolean stacks = method == TrainCommand.Method.LORS;
+        boolean stacks = method instanceof TrainedMethod.Stacks;
         if (!stacks) {
             options.requireNone(method, "a plain model has none");
             if (!targets.isEmpty()) {
@@ -168,7 +167,7 @@ final class StartOptions {
 
     private static Start decomposed(Path folder, Lors method, List<String> targets) throws IOException {
         try (Checkpoint checkpoint = Checkpoints.open(folder)) {
-            ModelConfig model = checkpoint.requireConfig();
+            ModelConfig model = ModelConfig.of(checkpoint);
             List<String> names = names(model, targets);
             GroupsOption.requireFit(method, Binding.targets(model, names));
             Decomposition decomposition = Decomposition.of(checkpoint, method, names);
@@ -177,9 +176,9 @@ final class StartOptions {
         }
     }
 
-    private static WholeModel read(Path folder, TrainCommand.Method method) throws IOException {
+    private static WholeModel read(Path folder, TrainedMethod method) throws IOException {
         boolean stacks = WholeModel.isIn(folder);
-        if (stacks != (method == TrainCommand.Method.LORS)) {
+        if (stacks != method instanceof TrainedMethod.Stacks) {
             throw new UsageException(
                     stacks
                             ? "--base " + folder

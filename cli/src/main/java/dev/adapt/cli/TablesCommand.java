@@ -5,7 +5,11 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.model.Binding;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -38,8 +42,8 @@ final class TablesCommand implements Callable<Integer> {
                     Binding.targets(new ModelConfig(new JsonDocument(Path.of(label), config)), List.of(targets)));
         }
 
-        AdapterSize size(TrainCommand.Method method, int rank) {
-            return AdapterSize.planned(method.ofRank(rank), targets);
+        AdapterSize size(MethodType method, int rank) {
+            return AdapterSize.planned(MethodOptions.ofRank(new TrainedMethod.Adapter(method), rank), targets);
         }
     }
 
@@ -96,9 +100,9 @@ final class TablesCommand implements Callable<Integer> {
 
     private static void row(PaperTable table, Shape model, int rank, String why, String... paper) {
         List<PaperTable.Cell> cells = new ArrayList<>();
-        for (TrainCommand.Method method : List.of(TrainCommand.Method.LORA, TrainCommand.Method.VERA)) {
+        for (MethodType method : List.of(Lora.TYPE, Vera.TYPE)) {
             AdapterSize size = model.size(method, rank);
-            String own = method == TrainCommand.Method.LORA ? MIXED : why;
+            String own = method == Lora.TYPE ? MIXED : why;
             int at = cells.size();
             cells.add(new PaperTable.Cell(size.trained(), paper[at], own));
             cells.add(new PaperTable.Cell(size.bytes(), paper[at + 1], own));
@@ -113,12 +117,12 @@ final class TablesCommand implements Callable<Integer> {
                 "method",
                 "counted",
                 "paper");
-        table.row(List.of("LoRA"), List.of(condLora(TrainCommand.Method.LORA, "294,912")));
-        table.row(List.of("CondLoRA"), List.of(condLora(TrainCommand.Method.CONDLORA, "24,576")));
+        table.row(List.of("LoRA"), List.of(condLora(Lora.TYPE, "294,912")));
+        table.row(List.of("CondLoRA"), List.of(condLora(CondLora.TYPE, "24,576")));
         return table;
     }
 
-    private static PaperTable.Cell condLora(TrainCommand.Method method, String paper) {
+    private static PaperTable.Cell condLora(MethodType method, String paper) {
         return new PaperTable.Cell(ROBERTA_BASE.size(method, 8).trained(), paper, "");
     }
 }

@@ -1,13 +1,8 @@
 package dev.adapt.cli;
 
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.graph.Pooling;
-import dev.adapt.formats.method.AdapterMethod;
-import dev.adapt.formats.method.lowrank.CondLora;
-import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
-import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.MethodType;
 import dev.adapt.train.CausalLm;
 import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
@@ -77,42 +72,8 @@ final class TrainCommand implements Callable<Integer> {
     /** The head begins at random, and learns faster than LoRA's factors need to. */
     static final double HEAD_LEARNING_RATE = 2e-3;
 
-    /** LoRA's alpha for each rank. */
-    static final double LORA_ALPHA = 2;
-
-    /** CondLoRA's: it makes up for the small steps that its pair bears. */
-    static final double CONDLORA_ALPHA = 8;
-
-    /** What VeRA's d starts at. */
-    static final double D_INITIAL = 0.1;
-
     /** What has learned once needs smaller steps. */
     private static final double WHOLE_LEARNING_RATE = 1e-4;
-
-    /** The methods that can be trained. */
-    enum Method {
-        LORA,
-        VERA,
-        CONDLORA,
-        LORS,
-        FULL;
-
-        /** The method with its usual settings. */
-        AdapterMethod ofRank(int rank) {
-            return switch (this) {
-                case LORA -> new Lora(rank, LORA_ALPHA * rank, 0);
-                case VERA -> new Vera(rank, D_INITIAL, 0, 0, false, Projection.Rounding.FMA);
-                case CONDLORA -> new CondLora(rank, CONDLORA_ALPHA * rank, 0);
-                case LORS -> new Lors(rank);
-                case FULL -> throw new UsageException("full is all parameters of a model, and has no rank");
-            };
-        }
-
-        /** Whether it trains all of a model, and no adapter beside a frozen one. */
-        boolean isWhole() {
-            return this == LORS || this == FULL;
-        }
-    }
 
     /** The tasks that can be trained for. */
     enum Kind {
@@ -138,8 +99,14 @@ final class TrainCommand implements Callable<Integer> {
     @Mixin
     private StartOptions start = new StartOptions();
 
-    @Option(names = "--method", required = true, description = "${COMPLETION-CANDIDATES}")
-    private Method method = Method.LORA;
+    @Option(
+            names = "--method",
+            required = true,
+            paramLabel = "METHOD",
+            completionCandidates = TrainedMethod.Names.class,
+            converter = TrainedMethod.Converter.class,
+            description = "${COMPLETION-CANDIDATES}")
+    private TrainedMethod method = new TrainedMethod.Full();
 
     @Mixin
     private MethodOptions options = new MethodOptions();
@@ -211,8 +178,8 @@ final class TrainCommand implements Callable<Integer> {
             names = "--lr",
             paramLabel = "X",
             description =
-                    "peak learning rate of the adapter (lora: 1e-3, for causal-lm 5e-4; vera: 1e-2; condlora: 4e-4), or of"
-                            + " a whole model, its head included (lors, full: 1e-3 from scratch, else 1e-4)")
+                    "peak learning rate of the adapter (the method's usual one: lora 1e-3, for causal-lm 5e-4), or of a"
+                            + " whole model, its head included (lors, full: 1e-3 from scratch, else 1e-4)")
     private Optional<Double> learningRate = Optional.empty();
 
     @Option(
@@ -286,9 +253,6 @@ final class TrainCommand implements Callable<Integer> {
 
     /** Refuses what the method, the task or a decomposition without training would ignore. */
     private void requireUsed(GivenOptions given) {
-        if (method != Method.VERA) {
-            given.refuse("only vera has a projection that a seed draws", "--projection-key", "--save-projection");
-        }
         if (method.isWhole()) {
             given.refuse("all of the model is trained with --lr, its head included", "--head-lr");
         }
@@ -299,7 +263,7 @@ final class TrainCommand implements Callable<Integer> {
         if (kind == Kind.CAUSAL_LM) {
             given.refuse("a language model is trained without a new head", "--head-lr", "--pooling");
         }
-        if (method == Method.LORS && data.isEmpty() && eval.isEmpty()) {
+        if (method instanceof TrainedMethod.Stacks && data.isEmpty() && eval.isEmpty()) {
             given.refuse("nothing is trained without --data and --eval", TRAINING.toArray(String[]::new));
             given.refuse("nothing is trained without --data and --eval", COLUMNS.toArray(String[]::new));
         }
@@ -381,17 +345,14 @@ final class TrainCommand implements Callable<Integer> {
         };
     }
 
-    /**
-     * VeRA trains scales of a frozen product, and needs steps an order of magnitude larger than LoRA's; twice as large, its
-     * results scatter. CondLoRA's pair is at work in every layer, multiplied with its weight, and needs smaller ones than LoRA. So
-     * does a language model, which has no new head to train.
-     */
-    static double defaultLearningRate(Method method, Kind kind) {
+    /** The usual learning rate of a method; a language model has no new head, and takes smaller steps. */
+    static double defaultLearningRate(TrainedMethod method, Kind kind) {
         return switch (method) {
-            case LORA -> kind == Kind.CAUSAL_LM ? 5e-4 : 1e-3;
-            case VERA -> 1e-2;
-            case CONDLORA -> 4e-4;
-            case LORS, FULL -> 1e-3;
+            case TrainedMethod.Adapter(MethodType type) ->
+                kind == Kind.CAUSAL_LM
+                        ? type.training().languageRate()
+                        : type.training().learningRate();
+            case TrainedMethod.Stacks _, TrainedMethod.Full _ -> 1e-3;
         };
     }
 

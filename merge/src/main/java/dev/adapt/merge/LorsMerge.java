@@ -55,7 +55,7 @@ public record LorsMerge(long before, long after) {
     public static LorsMerge run(Path decoder, Path out) throws IOException {
         try (Checkpoint base = Checkpoint.open(decoder);
                 PendingOutput pending = PendingOutput.folder(out)) {
-            ModelConfig config = base.requireConfig();
+            ModelConfig config = ModelConfig.of(base);
             QueryDecoder shared = requireLors(config);
             Model model = Model.of(base);
             ModelConfig plain = QueryDecoder.plain(config);

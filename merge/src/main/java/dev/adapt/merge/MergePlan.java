@@ -5,10 +5,10 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
-import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorView;
@@ -188,11 +188,15 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     /** The adapter's saved tensors by the names the base gives them, or would; its updates are added where it adapts them too. */
     private static Map<String, Tensor> savedByTensor(Checkpoint base, Weighted each) {
         BoundAdapter adapter = each.adapter();
+        if (adapter.saved().isEmpty() && !adapter.method().changesBias()) {
+            return Map.of();
+        }
         Binding binding = new Binding(base);
+        TensorNames names = binding.names();
         Map<String, Tensor> saved = new LinkedHashMap<>();
         adapter.saved()
                 .forEach((canonical, tensor) ->
-                        saved.put(binding.find(canonical).map(TensorView::name).orElse(canonical), tensor));
+                        saved.put(names.find(canonical).orElseGet(() -> names.spelled(canonical)), tensor));
         for (Target target : adapter.targets()) {
             if (saved.containsKey(target.tensor()) && each.weight() != 1) {
                 throw new UsageException("an adapter both holds " + target.tensor()
@@ -243,12 +247,11 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     private static Map<String, String> copies(Checkpoint base, BoundAdapter adapter) {
         Map<String, String> copies = new LinkedHashMap<>();
         if (adapter.change().unties()) {
-            Binding binding = new Binding(base);
-            Architecture architecture = Architecture.of(base.config().orElseThrow());
-            String head = architecture.tiedHead().orElseThrow() + ".weight";
-            String table = architecture.wordTable().orElseThrow() + ".weight";
-            if (binding.find(head).isEmpty()) {
-                copies.put(head, binding.find(table).orElseThrow().name());
+            TensorNames names = TensorNames.of(base);
+            String head = names.head().orElseThrow() + ".weight";
+            String table = names.table().orElseThrow() + ".weight";
+            if (names.find(head).isEmpty()) {
+                copies.put(names.spelled(head), names.find(table).orElseThrow());
             }
         }
         return copies;

@@ -8,9 +8,10 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.Companions;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.checkpoint.ShardIndex;
-import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.names.ChangedConfig;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
@@ -34,6 +35,7 @@ public final class Merger {
     private final MergePlan plan;
     private final Optional<BaseChange> change;
     private final Settings settings;
+    private final LostChanges lost = new LostChanges();
 
     /**
      * How to merge.
@@ -132,6 +134,11 @@ public final class Merger {
         return change;
     }
 
+    /** What the merge lost by rounding, once it is done. */
+    public LostChanges lost() {
+        return lost;
+    }
+
     /** What will be done. */
     public MergePlan plan() {
         return plan;
@@ -162,7 +169,7 @@ public final class Merger {
         if (!journal.checkpoint().equals(base.path())) {
             throw new IllegalArgumentException(journal.checkpoint() + " is locked, not " + base.path());
         }
-        Patch.of(base, plan, change).run(journal, settings, sinks(Optional.empty()));
+        Patch.of(base, plan, change).run(journal, settings, sinks(Optional.empty()), lost);
     }
 
     /** How many bytes {@link #mergeInPlace} writes. */
@@ -261,7 +268,8 @@ public final class Merger {
                 destinations.add(new Pass.Destination(
                         settings.shared() ? Patch.touched(output) : output,
                         writer,
-                        result.merger().sinks(undo)));
+                        result.merger().sinks(undo),
+                        result.merger().lost));
             }
             try (WriteBehind _ = settings.flush() ? WriteBehind.of(writers, settings.written()) : () -> {}) {
                 new Pass(settings.kernels(), settings.written()).run(destinations, settings.threads());
@@ -300,9 +308,15 @@ public final class Merger {
     private UndoSize finish(UndoWriter undo) throws IOException {
         Map<String, String> texts = new LinkedHashMap<>();
         if (Files.isDirectory(base.path())) {
-            for (String name : List.of(ModelConfig.FILE, Checkpoint.INDEX)) {
-                if (Files.exists(base.path().resolve(name))) {
-                    texts.put(name, Files.readString(base.path().resolve(name)));
+            List<Path> changed = new ArrayList<>(
+                    List.of(base.path().resolve(Checkpoint.CONFIG), base.path().resolve(Checkpoint.INDEX)));
+            if (change.flatMap(BaseChange::tokenizer).isPresent()) {
+                changed.addAll(base.companions().tokenizer());
+            }
+            for (Path file : changed) {
+                // a sentencepiece model is no text
+                if (Files.exists(file) && !file.toString().endsWith(".model")) {
+                    texts.put(String.valueOf(file.getFileName()), Files.readString(file));
                 }
             }
         }
@@ -320,16 +334,17 @@ public final class Merger {
 
     private void writeCompanions(Path folder) throws IOException {
         base.copyCompanions(folder);
+        Optional<Path> tokenizer = change.flatMap(BaseChange::tokenizer);
+        if (tokenizer.isPresent()) {
+            new Companions(tokenizer.get()).copyTokenizerTo(folder);
+        }
         if (base.config().isPresent()) {
-            ModelConfig config = base.config().get();
-            Path target = folder.resolve(ModelConfig.FILE);
+            JsonDocument config = base.config().get();
+            Path target = folder.resolve(Checkpoint.CONFIG);
             if (change.isPresent()) {
-                Files.writeString(target, change.get().of(config).document().text());
+                Files.writeString(target, ChangedConfig.of(config, change.get()).text());
             } else {
-                Files.write(
-                        target,
-                        JsonDocument.withoutMark(
-                                Files.readAllBytes(config.document().path())));
+                Files.write(target, JsonDocument.withoutMark(Files.readAllBytes(config.path())));
             }
         }
         boolean sharded = settings.maxShardBytes().isEmpty() && base.index().isPresent();

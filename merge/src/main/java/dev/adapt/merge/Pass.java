@@ -51,8 +51,9 @@ final class Pass {
      * A file to write.
      *
      * @param sinks see each adapted tile before it is written
+     * @param lost counts what its dtypes are too coarse for
      */
-    record Destination(MergePlan.Output output, SafetensorsWriter writer, List<TileSink> sinks) {}
+    record Destination(MergePlan.Output output, SafetensorsWriter writer, List<TileSink> sinks, LostChanges lost) {}
 
     /** Who wants to see tiles. */
     interface TileSink {
@@ -181,7 +182,12 @@ final class Pass {
     }
 
     /** One weight, and all that becomes of it. */
-    private record Group(List<Update> updates, List<List<TileSink>> sinks, List<QueuedWriter> writers, long floats) {}
+    private record Group(
+            List<Update> updates,
+            List<List<TileSink>> sinks,
+            List<QueuedWriter> writers,
+            List<LostChanges> lost,
+            long floats) {}
 
     private Group group(List<Adapting> adapting, FactorMemory memory) {
         int tileRows = Update.tileRows(adapting.stream().map(Adapting::task).toList());
@@ -191,6 +197,7 @@ final class Pass {
                         .toList(),
                 adapting.stream().map(each -> each.destination().sinks()).toList(),
                 adapting.stream().map(Adapting::writer).toList(),
+                adapting.stream().map(each -> each.destination().lost()).toList(),
                 adapting.stream()
                         .mapToLong(each ->
                                 Update.size(each.task(), tileRows, kernels).right())
@@ -219,7 +226,9 @@ final class Pass {
                     before = once ? after : lane.weight(bytes);
                     first.task().weight().copy(first.offset(tile), before);
                 }
+                byte[] sample = group.lost().get(i).sample(before);
                 update.apply(tile, lane, before, after);
+                group.lost().get(i).count(sample, after, update.dtype().bytes());
                 for (TileSink sink : group.sinks().get(i)) {
                     sink.tile(update, tile, lane, before, after);
                 }

@@ -110,7 +110,8 @@ final class Patch {
      * @param journal which has locked the base since before it was opened
      * @throws IOException if something cannot be read or written; closing the journal then restores the files
      */
-    void run(PatchJournal journal, Merger.Settings settings, List<Pass.TileSink> sinks) throws IOException {
+    void run(PatchJournal journal, Merger.Settings settings, List<Pass.TileSink> sinks, LostChanges lost)
+            throws IOException {
         for (Part part : parts) {
             for (TensorInfo place : places(part.output())) {
                 long position = part.file().tensor(place.name()).position();
@@ -119,17 +120,18 @@ final class Patch {
         }
         journal.ready();
         for (Part part : parts) {
-            write(part, settings, sinks);
+            write(part, settings, sinks, lost);
         }
         journal.commit();
     }
 
-    private static void write(Part part, Merger.Settings settings, List<Pass.TileSink> sinks) throws IOException {
+    private static void write(Part part, Merger.Settings settings, List<Pass.TileSink> sinks, LostChanges lost)
+            throws IOException {
         try (SafetensorsWriter writer =
                         SafetensorsWriter.patch(part.file().path(), part.file().header());
                 WriteBehind _ = WriteBehind.of(List.of(writer), settings.written())) {
             new Pass(settings.kernels(), settings.written())
-                    .run(List.of(new Pass.Destination(part.output(), writer, sinks)), settings.threads());
+                    .run(List.of(new Pass.Destination(part.output(), writer, sinks, lost)), settings.threads());
         }
     }
 }

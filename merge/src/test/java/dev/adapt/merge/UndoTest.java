@@ -200,7 +200,7 @@ class UndoTest {
                 "",
                 "{",
                 "{}",
-                "{\"ue in UTF-32",
+                "{\0\0\0{\"ue",
                 "{\"version\":1,\"version\":1}",
                 "{\"version\":1,\"files\":[],\"texts\":{\"config.json\":\"{}\",\"config.json\":\"{}\"}}"
             })

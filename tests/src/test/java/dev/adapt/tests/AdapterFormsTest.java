@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
@@ -274,7 +275,7 @@ class AdapterFormsTest {
         Path written = Files.createDirectories(folder.resolve(name));
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            Architecture architecture = Architecture.of(checkpoint.requireConfig());
+            Architecture architecture = Architecture.of(ModelConfig.of(checkpoint));
             List<Target> targets = binding.targets(architecture.linearModules(), architecture);
             Random random = new Random(name.hashCode());
             BoundAdapter fresh = BoundAdapter.fresh(

@@ -15,6 +15,7 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.InputSpec;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
@@ -77,7 +78,9 @@ class AdapterSwitchTest {
     private static BoundAdapter adapter(Checkpoint base, AdapterMethod method, int labels, String... modules) {
         Random random = new Random(labels);
         List<Target> targets = new Binding(base)
-                .targets(List.of(modules), Architecture.of(base.config().orElseThrow()));
+                .targets(
+                        List.of(modules),
+                        Architecture.of(new ModelConfig(base.config().orElseThrow())));
         Map<String, FloatTensor> head = labels == 0
                 ? Map.of()
                 : Map.of(

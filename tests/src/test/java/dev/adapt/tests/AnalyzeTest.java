@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
@@ -76,7 +77,7 @@ class AnalyzeTest {
     void everyShape(TinyModel model) throws IOException {
         Path base = model.write(folder.resolve("base"), 1);
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
-            List<String> all = Architecture.of(checkpoint.requireConfig()).linearModules();
+            List<String> all = Architecture.of(ModelConfig.of(checkpoint)).linearModules();
             List<String> body =
                     all.stream().filter(module -> module.matches(".*\\d.*")).toList();
             Cli.succeeds(
@@ -173,7 +174,7 @@ class AnalyzeTest {
         Path written = Files.createTempDirectory(folder, "adapter");
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            List<Target> targets = binding.targets(names, Architecture.of(checkpoint.requireConfig()));
+            List<Target> targets = binding.targets(names, Architecture.of(ModelConfig.of(checkpoint)));
             Random random = new Random(seed);
             BoundAdapter fresh = BoundAdapter.fresh(
                     method, targets, binding::weight, Map.of(), Optional.empty(), binding.digests(targets), random);
@@ -194,7 +195,7 @@ class AnalyzeTest {
     private static BoundAdapter fresh(Path base, AdapterMethod method) throws IOException {
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            Architecture architecture = Architecture.of(checkpoint.requireConfig());
+            Architecture architecture = Architecture.of(ModelConfig.of(checkpoint));
             List<Target> targets = binding.targets(architecture.usualTargets(), architecture);
             return BoundAdapter.fresh(
                     method, targets, binding::weight, Map.of(), Optional.empty(), Map.of(), new Random(1));

@@ -182,7 +182,7 @@ class OnnxExportTest {
         Path path = checkpoint("mean", "gelu", Dtype.F32);
         try (Checkpoint checkpoint = Checkpoint.open(path)) {
             Binding binding = new Binding(checkpoint);
-            Architecture architecture = Architecture.of(checkpoint.requireConfig());
+            Architecture architecture = Architecture.of(ModelConfig.of(checkpoint));
             List<Target> targets = binding.targets(List.of("query", "value", "output.dense"), architecture);
             Random random = new Random(8);
             BoundAdapter fresh =

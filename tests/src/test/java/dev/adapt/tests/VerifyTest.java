@@ -7,6 +7,7 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
@@ -172,8 +173,8 @@ class VerifyTest {
         Random random = new Random(4);
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            List<Target> targets =
-                    binding.targets(NAMES, Architecture.of(checkpoint.config().orElseThrow()));
+            List<Target> targets = binding.targets(
+                    NAMES, Architecture.of(new ModelConfig(checkpoint.config().orElseThrow())));
             Map<String, FloatTensor> head = Map.of(
                     "classifier.weight", random(Shape.of(2, TinyBert.HIDDEN), random),
                     "classifier.bias", random(Shape.of(2), random));

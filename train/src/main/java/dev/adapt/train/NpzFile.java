@@ -41,7 +41,7 @@ final class NpzFile implements AutoCloseable {
         NpzFile npz;
         try {
             npz = new NpzFile(file, new ZipFile(file.toFile()));
-        } catch (ZipException e) {
+        } catch (ZipException | EOFException e) {
             throw new FormatException(file, "is not an npz file: " + Shown.of(String.valueOf(e.getMessage())), e);
         }
         try {

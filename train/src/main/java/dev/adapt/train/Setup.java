@@ -45,7 +45,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
     }
 
     static Setup of(TrainConfig config, Checkpoint base) throws IOException {
-        ModelConfig model = base.requireConfig();
+        ModelConfig model = ModelConfig.of(base);
         Architecture architecture = Architecture.of(model);
         Binding binding = new Binding(base);
         List<String> names = config.targets().isEmpty() ? architecture.usualTargets() : config.targets();

@@ -2,7 +2,6 @@ package dev.adapt.train;
 
 import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
-import ai.djl.util.PairList;
 import dev.adapt.formats.FormatException;
 import dev.adapt.train.tokenizer.TokenizerFile;
 import java.io.IOException;
@@ -12,7 +11,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.stream.Stream;
 
 /** The {@code tokenizer.json} of a checkpoint. */
 final class Tokenizer implements AutoCloseable {
@@ -48,22 +46,26 @@ final class Tokenizer implements AutoCloseable {
         return new Tokenizer(file, vocabulary, NativeTokenizer.open(file, longest));
     }
 
+    // not the library's batches, in which an error ends the process
+
     /** Single texts. */
     List<Sequence> singles(List<String> texts) {
-        return sequences(tokenizer.call(own -> own.batchEncode(texts)));
+        return texts.parallelStream()
+                .map(text -> tokenizer.call(own -> own.encode(text, true, false)))
+                .map(this::sequence)
+                .toList();
     }
 
     /** Texts that are read two by two. */
     List<Sequence> pairs(List<Text.Pair> pairs) {
-        PairList<String, String> list = new PairList<>();
-        pairs.forEach(pair -> list.add(pair.first(), pair.second()));
-        return sequences(tokenizer.call(own -> own.batchEncode(list)));
+        return pairs.parallelStream()
+                .map(pair -> tokenizer.call(own -> own.encode(pair.first(), pair.second(), true, false)))
+                .map(this::sequence)
+                .toList();
     }
 
-    private List<Sequence> sequences(Encoding[] encodings) {
-        return Stream.of(encodings)
-                .map(own -> new Sequence(known(own.getIds()), own.getTypeIds()))
-                .toList();
+    private Sequence sequence(Encoding encoding) {
+        return new Sequence(known(encoding.getIds()), encoding.getTypeIds());
     }
 
     /** The tokens of a text, with those that begin and end every text or without. */

@@ -8,12 +8,14 @@ import dev.adapt.formats.method.TargetModules;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -22,6 +24,7 @@ import java.util.SequencedSet;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
+import java.util.function.UnaryOperator;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -56,8 +59,11 @@ public record Adapter(
     private static final String MLX = "adapters.safetensors";
 
     private static final Pattern METHOD_TENSOR = Pattern.compile(
-            "(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft|lokr|c3a|fourierft|waveft|shira|hira|delora|glora|peanut|deft|beft|osf"
-                    + "|ln_tuning|trainable_tokens)_");
+            "(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft|lokr|c3a|fourierft|waveft|shira|hira|delora|glora|peanut|deft|beft"
+                    + "|osf|ln_tuning|trainable_tokens)_");
+
+    /** Up to here float32 holds every integer. */
+    private static final int MOST_INTEGER = 1 << 24;
 
     /** How deep {@link #within} looks. */
     private static final int DEPTH = 3;
@@ -118,10 +124,10 @@ public record Adapter(
         SequencedSet<String> modules = new LinkedHashSet<>();
         Map<String, Tensor> parts = new TreeMap<>();
         Map<String, Tensor> saved = new TreeMap<>();
-        for (TensorView tensor : tensors.tensors()) {
+        for (TensorView tensor : AdapterKeys.of(method, tensors).in(tensors)) {
             String key = tensor.name();
-            Tensor own = values.apply(tensor);
             Optional<String> module = moduleOf(method, key);
+            Tensor own = isInteger(method, key) ? integers(tensor) : values.apply(tensor);
             if (module.isPresent()) {
                 modules.add(module.get());
                 parts.put(key, own);
@@ -135,7 +141,7 @@ public record Adapter(
             }
         }
         removeNamesOfLayers(modules);
-        requireAsConfigured(tensors.path(), config, method, modules, saved);
+        requireAsConfigured(tensors.path(), config, method, modules, parts, saved);
         List<String> notes = new ArrayList<>();
         if (!unknown.isEmpty()) {
             notes.add(config.path() + ": fields that adapt does not know are ignored: " + String.join(", ", unknown));
@@ -146,6 +152,30 @@ public record Adapter(
                     + " those of the layers it wraps, and the base's are used");
         }
         return new Adapter(tensors.path(), config, method, modules, parts, saved, tensors.metadata(), notes);
+    }
+
+    private static boolean isInteger(AdapterMethod method, String key) {
+        return method.partNames().stream().anyMatch(part -> method.isInteger(part) && key.endsWith("." + part));
+    }
+
+    /**
+     * Integers as floats, which hold them exactly.
+     *
+     * @throws FormatException if it holds floating point numbers, or an integer that is negative or too large
+     */
+    private static Tensor integers(TensorView tensor) {
+        long[] stored = tensor.toLongs();
+        float[] values = new float[stored.length];
+        for (int i = 0; i < stored.length; i++) {
+            if (stored[i] < 0 || stored[i] > MOST_INTEGER) {
+                throw new FormatException(
+                        tensor.file(),
+                        tensor.name(),
+                        "expected integers from 0 to " + MOST_INTEGER + ", found " + stored[i]);
+            }
+            values[i] = stored[i];
+        }
+        return new FloatTensor(tensor.shape(), values);
     }
 
     private static AdapterMethod method(AdapterConfig config, Map<String, String> metadata) {
@@ -229,11 +259,10 @@ public record Adapter(
 
     /** {@code base_model.model.classifier.weight} is {@code classifier.weight}. */
     private static String savedName(TensorView tensor, AdapterConfig config, AdapterMethod method) {
-        String name = tensor.name()
-                .substring(MODULE_PREFIX.length())
-                .replace("." + method.wholeModules().orElse("modules_to_save") + ".", ".")
-                .replace(".modules_to_save.", ".")
-                .replace(BASE_LAYER, ".");
+        String stored = tensor.name().substring(MODULE_PREFIX.length()).replace(BASE_LAYER, ".");
+        String name = method.wholeModules()
+                .map(infix -> stored.replace("." + infix + ".", "."))
+                .orElse(stored);
         if (METHOD_TENSOR.matcher(name).find()) {
             throw new FormatException(
                     tensor.file(),
@@ -249,15 +278,23 @@ public record Adapter(
             AdapterConfig config,
             AdapterMethod method,
             SequencedSet<String> modules,
+            Map<String, Tensor> parts,
             Map<String, Tensor> saved) {
-        boolean whole = method.wholeModules().isPresent();
-        if (whole ? saved.isEmpty() : modules.isEmpty()) {
-            throw new FormatException(file, "holds no tensor of " + config.peftType() + ", the config's peft_type");
+        if (method.wholeModules().isPresent() ? saved.isEmpty() : modules.isEmpty()) {
+            throw new FormatException(
+                    file,
+                    "holds no tensor of " + config.peftType() + ", the config's peft_type, and "
+                            + (saved.isEmpty() ? "nothing else" : "only " + String.join(", ", saved.keySet())));
         }
         TargetModules targets = config.targetModules();
         List<String> unclaimed = modules.stream()
                 // which layers of a stack are adapted is for the config to say
                 .filter(module -> !new Stack(module).isNumbered() && !targets.claims(module))
+                // PEFT adapts the head that is tied to an adapted table, which the config does not name
+                .filter(module -> !(config.keepsTies() || method.keepsTies())
+                        || Stack.number(module).isPresent())
+                .filter(module ->
+                        !method.adaptsUnnamed(part -> parts.get(MODULE_PREFIX + module + "." + part)))
                 .toList();
         if (!unclaimed.isEmpty()) {
             throw new FormatException(
@@ -267,10 +304,35 @@ public record Adapter(
                             + (unclaimed.size() > 4 ? ", …" : "")
                             + "; correct target_modules in " + AdapterConfig.FILE);
         }
-        List<String> toSave = config.modulesToSave();
-        if (!toSave.isEmpty() && saved.keySet().stream().noneMatch(name -> isOf(toSave, name))) {
-            throw new FormatException(file, "holds no tensor of the modules in modules_to_save " + toSave);
+        List<String> whole = config.modulesToSave();
+        if (!whole.isEmpty() && saved.keySet().stream().noneMatch(name -> isOf(whole, name))) {
+            throw new FormatException(file, "holds no tensor of the modules in modules_to_save " + whole);
         }
+    }
+
+    /** The tensors of an adapter's file under PEFT's keys, however they were saved. */
+    public List<TensorView> stored(SafetensorsFile tensors) {
+        return AdapterKeys.of(method, tensors).in(tensors);
+    }
+
+    /** The same adapter, what it records of its base under the names that the base at hand gives its modules. */
+    public Adapter recording(UnaryOperator<String> canonical) {
+        Map<String, String> renamed = new TreeMap<>();
+        metadata.forEach((key, value) -> renamed.put(
+                key.startsWith(BoundAdapter.BASE_SHA256)
+                        ? BoundAdapter.BASE_SHA256 + canonical.apply(key.substring(BoundAdapter.BASE_SHA256.length()))
+                        : key,
+                value));
+        return new Adapter(file, config, method, modules, parts, saved, renamed, notes);
+    }
+
+    /** The same adapter without some of its modules. */
+    public Adapter without(Set<String> others) {
+        SequencedSet<String> kept = new LinkedHashSet<>(modules);
+        kept.removeAll(others);
+        Map<String, Tensor> rest = new TreeMap<>(parts);
+        others.forEach(module -> method.partNames().forEach(part -> rest.remove(MODULE_PREFIX + module + "." + part)));
+        return new Adapter(file, config, method, kept, rest, saved, metadata, notes);
     }
 
     /** Whether a tensor belongs to one of the modules named, or to a module inside it. */
@@ -279,9 +341,36 @@ public record Adapter(
                 .anyMatch(module -> tensor.startsWith(module + ".") || tensor.contains("." + module + "."));
     }
 
+    /** The shape [out, in] of a module's matrix, if its tensors tell it. */
+    public Optional<Shape> layerShape(String module) {
+        // a vector where a method has a matrix is for the check of its shape to name
+        return method.layerShape(part ->
+                part(module, part).filter(tensor -> tensor.shape().rank() > 1).orElse(null));
+    }
+
     /** The stored tensor of a part of a module. */
     Optional<Tensor> part(String module, String part) {
         return Optional.ofNullable(parts.get(MODULE_PREFIX + module + "." + part));
+    }
+
+    /** Whether each of one module's tensors is one of another's, transposed: the two then have one update, transposed. */
+    public boolean haveTransposedParts(String module, String other) {
+        List<FloatTensor> own = partsOf(module);
+        List<FloatTensor> others = partsOf(other);
+        return own.size() == others.size()
+                && own.stream()
+                        .allMatch(part -> others.stream()
+                                .map(FloatTensor::transposed)
+                                .anyMatch(turned -> turned.shape().equals(part.shape())
+                                        && Arrays.equals(turned.values(), part.values())));
+    }
+
+    private List<FloatTensor> partsOf(String module) {
+        return method.partNames().stream()
+                .flatMap(name -> part(module, name).stream())
+                .filter(part -> part.shape().rank() == 2)
+                .map(FloatTensor::of)
+                .toList();
     }
 
     /** Whether a module is an embedding. */

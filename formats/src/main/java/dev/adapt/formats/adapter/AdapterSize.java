@@ -44,7 +44,7 @@ public record AdapterSize(
                 adapter.trainedParameters(),
                 elements(List.copyOf(adapter.saved().values())),
                 Files.size(file),
-                OptionalLong.of(lora(adapter.method(), adapter.targets())),
+                lora(adapter.method(), adapter.targets()),
                 plain(adapter.method(), adapter.targets()));
     }
 
@@ -73,7 +73,7 @@ public record AdapterSize(
                 BoundAdapter.elements(method, targets, Part::trained),
                 0,
                 Float.BYTES * BoundAdapter.elements(method, targets, Part::stored),
-                OptionalLong.of(lora(method, targets)),
+                lora(method, targets),
                 plain(method, targets));
     }
 
@@ -88,16 +88,19 @@ public record AdapterSize(
     private static String ranks(AdapterMethod method, List<Target> targets) {
         return targets.stream()
                 .map(method::rank)
+                .filter(rank -> rank > 0)
                 .distinct()
                 .sorted()
                 .map(String::valueOf)
                 .collect(Collectors.joining(", "));
     }
 
-    private static long lora(AdapterMethod method, List<Target> targets) {
-        return targets.stream()
+    /** Empty for a method without ranks. */
+    private static OptionalLong lora(AdapterMethod method, List<Target> targets) {
+        long parameters = targets.stream()
                 .mapToLong(target -> (long) method.rank(target) * (target.in() + target.out()))
                 .sum();
+        return parameters == 0 ? OptionalLong.empty() : OptionalLong.of(parameters);
     }
 
     private static AdapterSize of(Adapter adapter, List<Target> targets, boolean known) throws IOException {
@@ -116,7 +119,7 @@ public record AdapterSize(
                         .toList()),
                 elements(List.copyOf(adapter.saved().values())),
                 Files.size(adapter.file()),
-                known ? OptionalLong.of(lora(method, targets)) : OptionalLong.empty(),
+                known ? lora(method, targets) : OptionalLong.empty(),
                 OptionalLong.empty());
     }
 

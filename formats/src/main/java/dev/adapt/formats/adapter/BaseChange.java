@@ -1,32 +1,34 @@
 package dev.adapt.formats.adapter;
 
 import dev.adapt.formats.graph.Head;
-import dev.adapt.formats.graph.ModelConfig;
+import java.nio.file.Path;
 import java.util.Optional;
 import java.util.OptionalInt;
 
 /**
- * What an adapter changes in its base's config.json.
+ * What an adapter changes in its base's folder beside its tensors.
  *
  * @param head the classification head it brings
+ * @param task what the name of transformers' class for the task ends with, such as {@code ForTokenClassification}, where it
+ *     is another than the base's
  * @param vocabulary the number of words, where it brings a table of another size
- * @param unties whether a head that was the table of words becomes a tensor of its own
+ * @param unties whether a head that was the embedding table becomes a tensor of its own
+ * @param tokenizer the folder of the adapter, whose tokenizer belongs to a vocabulary of another size
  */
-public record BaseChange(Optional<Head> head, OptionalInt vocabulary, boolean unties) {
+public record BaseChange(
+        Optional<Head> head, Optional<String> task, OptionalInt vocabulary, boolean unties, Optional<Path> tokenizer) {
     /** A change by a head alone, or none. */
     public static BaseChange of(Optional<Head> head) {
-        return new BaseChange(head, OptionalInt.empty(), false);
+        return new BaseChange(head, Optional.empty(), OptionalInt.empty(), false, Optional.empty());
+    }
+
+    /** The same with another head, which is one of the base's own class for classification. */
+    BaseChange with(Head own) {
+        return new BaseChange(Optional.of(own), Optional.empty(), vocabulary, unties, tokenizer);
     }
 
     /** Whether nothing changes. */
     public boolean isEmpty() {
-        return head.isEmpty() && vocabulary.isEmpty() && !unties;
-    }
-
-    /** The config of the adapted model. */
-    public ModelConfig of(ModelConfig base) {
-        ModelConfig changed = head.map(base::withHead).orElse(base);
-        changed = vocabulary.isPresent() ? changed.withVocabulary(vocabulary.getAsInt()) : changed;
-        return unties ? changed.untied() : changed;
+        return head.isEmpty() && task.isEmpty() && vocabulary.isEmpty() && !unties;
     }
 }

@@ -212,7 +212,7 @@ public record BoundAdapter(
             throw new FormatException(
                     adapter.file(), "holds tensors that no adapted module uses: " + String.join(", ", unused));
         }
-        BaseChange whole = new BaseChange(headOf(adapter).or(change::head), change.vocabulary(), change.unties());
+        BaseChange whole = headOf(adapter).map(change::with).orElse(change);
         return new BoundAdapter(adapter.method(), targets, tensors, saved, savedNames, whole, baseDigests);
     }
 
@@ -472,7 +472,9 @@ public record BoundAdapter(
         keys(Part::stored).forEach(key -> stored.put(key, FloatTensor.of(require(tensors, key))));
         saved.forEach((name, tensor) -> stored.put(savedKey(name), FloatTensor.of(tensor)));
         ValueCount.requireFiniteResults(folder.resolve(Adapter.FILE), stored);
-        SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, dtype, metadata());
+        Set<String> integers = Set.copyOf(keys(part -> method.isInteger(part.name())));
+        SafetensorsWriter.write(
+                folder.resolve(Adapter.FILE), stored, key -> integers.contains(key) ? Dtype.I32 : dtype, metadata());
         JsonDocument config = config(folder.resolve(AdapterConfig.FILE), targetNames, base);
         try (PendingOutput pending = PendingOutput.file(config.path())) {
             Files.writeString(pending.path(), config.text());

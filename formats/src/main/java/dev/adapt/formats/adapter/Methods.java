@@ -19,6 +19,11 @@ import dev.adapt.formats.method.gain.LnTuning;
 import dev.adapt.formats.method.lowrank.Deft;
 import dev.adapt.formats.method.lowrank.Delora;
 import dev.adapt.formats.method.lowrank.Peanut;
+import dev.adapt.formats.method.dense.FourierFt;
+import dev.adapt.formats.method.dense.Shira;
+import dev.adapt.formats.method.dense.WaveFt;
+import dev.adapt.formats.method.gain.TrainableTokens;
+import dev.adapt.formats.method.gain.WithTokens;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -37,10 +42,14 @@ public final class Methods {
             Oft.TYPE,
             Lokr.TYPE,
             C3a.TYPE,
+            FourierFt.TYPE,
+            WaveFt.TYPE,
+            Shira.TYPE,
             Hira.TYPE,
             Glora.TYPE,
             Beft.TYPE,
             LnTuning.TYPE,
+            TrainableTokens.TYPE,
             Delora.TYPE,
             Deft.TYPE,
             Peanut.TYPE);
@@ -55,7 +64,7 @@ public final class Methods {
      */
     public static AdapterMethod of(AdapterConfig config, Map<String, String> metadata) {
         String peftType = config.peftType();
-        return ALL.stream()
+        AdapterMethod method = ALL.stream()
                 .filter(type -> type.peftType().equals(peftType))
                 .findFirst()
                 .orElseThrow(() -> new FormatException(
@@ -65,6 +74,7 @@ public final class Methods {
                                 + ALL.stream().map(MethodType::peftType).collect(Collectors.joining(", "))))
                 .reader()
                 .read(config, metadata);
+        return WithTokens.of(method, config);
     }
 
     /** The method that users call {@code name}. */

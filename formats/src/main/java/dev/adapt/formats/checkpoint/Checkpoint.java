@@ -1,7 +1,7 @@
 package dev.adapt.formats.checkpoint;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import java.io.IOException;
@@ -27,19 +27,16 @@ public final class Checkpoint implements AutoCloseable {
     /** The weights' file in a folder that is not sharded. */
     public static final String SINGLE = "model.safetensors";
 
+    /** The model's description in a checkpoint folder. */
+    public static final String CONFIG = "config.json";
+
     /** The index of a sharded folder. */
     public static final String INDEX = ShardIndex.FILE;
-
-    /** What training and adapters write beside weights: of a run, or of another layout. */
-    private static final Set<String> RECORDS = Set.of("adapter_config.json", "training.jsonl", "summary.json");
-
-    /** Endings of the weights of other frameworks, which do not belong to a checkpoint that is written. */
-    private static final List<String> FOREIGN_WEIGHTS = List.of(".ckpt", ".gguf", ".h5", ".msgpack", ".ot", ".tflite");
 
     private final Path path;
     private final List<SafetensorsFile> files;
     private final Optional<ShardIndex> index;
-    private final Optional<ModelConfig> config;
+    private final Optional<JsonDocument> config;
     private final SequencedMap<String, TensorView> tensors;
     private final List<FileStamp> stamps;
     private final List<String> notes = new ArrayList<>();
@@ -49,7 +46,7 @@ public final class Checkpoint implements AutoCloseable {
             List<SafetensorsFile> files,
             SequencedMap<String, TensorView> tensors,
             Optional<ShardIndex> index,
-            Optional<ModelConfig> config,
+            Optional<JsonDocument> config,
             List<FileStamp> stamps) {
         this.path = path;
         this.files = List.copyOf(files);
@@ -87,9 +84,9 @@ public final class Checkpoint implements AutoCloseable {
             PatchJournal.requireNone(path, folder ? path.resolve(SINGLE) : path);
         }
         Path home = folder ? path : path.resolveSibling(".").normalize();
-        Path configFile = home.resolve(ModelConfig.FILE);
-        Optional<ModelConfig> config =
-                Files.exists(configFile) ? Optional.of(ModelConfig.read(configFile)) : Optional.empty();
+        Path configFile = home.resolve(CONFIG);
+        Optional<JsonDocument> config =
+                Files.exists(configFile) ? Optional.of(JsonDocument.read(configFile)) : Optional.empty();
         boolean sharded = folder && !Files.exists(path.resolve(SINGLE));
         Optional<ShardIndex> index = sharded ? Optional.of(readIndex(path)) : Optional.empty();
         List<Path> paths = new ArrayList<>();
@@ -179,7 +176,7 @@ public final class Checkpoint implements AutoCloseable {
      * @param names of each of the file's tensors, where it has several under all of them
      */
     public static Checkpoint named(
-            Path folder, SafetensorsFile file, ModelConfig config, Map<String, List<String>> names) {
+            Path folder, SafetensorsFile file, JsonDocument config, Map<String, List<String>> names) {
         SequencedMap<String, TensorView> tensors = new LinkedHashMap<>();
         for (TensorView tensor : file.tensors()) {
             for (String name : names.getOrDefault(tensor.name(), List.of())) {
@@ -201,9 +198,9 @@ public final class Checkpoint implements AutoCloseable {
         return tensors;
     }
 
-    private void requireSizes(ModelConfig own) {
+    private void requireSizes(JsonDocument own) {
         DeclaredSizes.check(
-                own.document(),
+                own,
                 tensors.size(),
                 tensors.values().stream()
                         .mapToLong(tensor -> tensor.shape().elements())
@@ -323,8 +320,8 @@ public final class Checkpoint implements AutoCloseable {
         return List.copyOf(notes);
     }
 
-    /** Its config.json, which for a single file is the one beside it. */
-    public Optional<ModelConfig> config() {
+    /** Its config.json as it stands, which for a single file is the one beside it. */
+    public Optional<JsonDocument> config() {
         return config;
     }
 
@@ -333,9 +330,9 @@ public final class Checkpoint implements AutoCloseable {
      *
      * @throws NoSuchFileException if it has none
      */
-    public ModelConfig requireConfig() throws NoSuchFileException {
+    public JsonDocument requireConfig() throws NoSuchFileException {
         return config.orElseThrow(() -> new NoSuchFileException(
-                path.toString(), null, "has no " + ModelConfig.FILE + ", which tells the model's architecture"));
+                path.toString(), null, "has no " + CONFIG + ", which tells the model's architecture"));
     }
 
     /** All tensors by name, file by file in the order of their data. */
@@ -343,39 +340,17 @@ public final class Checkpoint implements AutoCloseable {
         return tensors;
     }
 
-    /** The small files of the folder that belong to the model: everything but weights, config and subfolders. */
-    public List<Path> companions() throws IOException {
-        if (!Files.isDirectory(path)) {
-            return List.of();
-        }
-        try (Stream<Path> inside = Files.list(path)) {
-            return inside.filter(Files::isRegularFile)
-                    .filter(file -> isCompanion(file.getFileName().toString()))
-                    .sorted()
-                    .toList();
-        }
+    /** The files of the folder that belong to the model beside weights and config. */
+    public Companions companions() {
+        return new Companions(path);
     }
 
     /** Copies its {@link #companions} into another folder. */
     public void copyCompanions(Path folder) throws IOException {
-        for (Path companion : companions()) {
-            Files.copy(companion, folder.resolve(companion.getFileName()));
-        }
+        companions().copyTo(folder);
     }
 
-    private static boolean isCompanion(String name) {
-        return !name.startsWith(".")
-                && !name.equals(ModelConfig.FILE)
-                && !RECORDS.contains(name)
-                && !name.endsWith(".safetensors")
-                && !name.endsWith(".index.json")
-                && !name.endsWith(".onnx")
-                && !name.endsWith(".onnx_data")
-                && !isPickled(name)
-                && FOREIGN_WEIGHTS.stream().noneMatch(name::endsWith);
-    }
-
-    private static boolean isPickled(String name) {
+    static boolean isPickled(String name) {
         return (name.startsWith("pytorch_model") && name.endsWith(".bin"))
                 || name.endsWith(".pt")
                 || name.endsWith(".pth");

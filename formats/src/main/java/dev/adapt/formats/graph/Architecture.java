@@ -12,8 +12,8 @@ import java.util.stream.Stream;
 /**
  * A family of models: its forward pass, written once on {@link Ops}, and the names of its tensors.
  *
- * <p>Canonical names are those of the bare model's checkpoints in transformers, without the task prefix: {@link #canonical}
- * maps every spelling found in checkpoints and adapters to them.
+ * <p>Canonical names are those of the bare model's checkpoints in transformers, without the task prefix: {@link
+ * dev.adapt.formats.names.TensorNames} maps every spelling found in checkpoints and adapters to them.
  */
 public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit, QueryDecoder {
     /**
@@ -73,9 +73,6 @@ public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit, Qu
 
     /** All tensors the graph needs by canonical name, those of its head included. */
     SequencedMap<String, Shape> requiredTensors();
-
-    /** The canonical form of a tensor or module name, as this architecture's checkpoints and adapters spell them. */
-    String canonical(String name);
 
     /** What stands before the names of its body's tensors in the checkpoints of a class with a head. */
     String prefix();

@@ -61,11 +61,6 @@ public record Bert(BertEncoder encoder, Optional<Head> head) implements Architec
     }
 
     @Override
-    public String canonical(String name) {
-        return BertEncoder.canonical(name, "bert.");
-    }
-
-    @Override
     public SequencedMap<String, Shape> headTensors(Head own) {
         return new Tensors().linear(Head.MODULE, own.labels().size(), hidden()).shapes();
     }

@@ -94,16 +94,6 @@ record BertEncoder(
         return tensors;
     }
 
-    /** A name without the model's prefix, and LayerNorm's tensors as PyTorch names them. */
-    static String canonical(String name, String prefix) {
-        String bare = name.startsWith(prefix) ? name.substring(prefix.length()) : name;
-        // checkpoints converted from TensorFlow name LayerNorm's tensors this way
-        if (bare.endsWith("LayerNorm.gamma")) {
-            return bare.replace("LayerNorm.gamma", "LayerNorm.weight");
-        }
-        return bare.endsWith("LayerNorm.beta") ? bare.replace("LayerNorm.beta", "LayerNorm.bias") : bare;
-    }
-
     /**
      * The token states [batch, sequence, hidden].
      *

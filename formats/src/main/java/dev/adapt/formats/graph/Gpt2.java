@@ -121,11 +121,6 @@ public record Gpt2(
     }
 
     @Override
-    public String canonical(String name) {
-        return name.startsWith("transformer.") ? name.substring("transformer.".length()) : name;
-    }
-
-    @Override
     public Optional<Head> head() {
         return output.head();
     }

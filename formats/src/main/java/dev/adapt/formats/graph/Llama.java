@@ -196,11 +196,6 @@ public record Llama(
     }
 
     @Override
-    public String canonical(String name) {
-        return name.startsWith("model.") ? name.substring("model.".length()) : name;
-    }
-
-    @Override
     public Optional<Head> head() {
         return output.head();
     }

@@ -3,7 +3,9 @@ package dev.adapt.formats.graph;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.checkpoint.Checkpoint;
 import java.io.IOException;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -13,7 +15,7 @@ import java.util.Optional;
 /** A model's {@code config.json}. */
 public record ModelConfig(JsonDocument document) {
     /** The file's name in a checkpoint folder. */
-    public static final String FILE = "config.json";
+    public static final String FILE = Checkpoint.CONFIG;
 
     /** Our own field: which pooling feeds the head, where it is not the architecture's own. */
     private static final String POOLING = "adapt_pooling";
@@ -25,6 +27,15 @@ public record ModelConfig(JsonDocument document) {
      */
     public static ModelConfig read(Path path) throws IOException {
         return new ModelConfig(JsonDocument.read(path));
+    }
+
+    /**
+     * A checkpoint's config.json.
+     *
+     * @throws NoSuchFileException if it has none
+     */
+    public static ModelConfig of(Checkpoint checkpoint) throws NoSuchFileException {
+        return new ModelConfig(checkpoint.requireConfig());
     }
 
     /** The architecture's name in transformers, {@code model_type}. */
@@ -102,13 +113,6 @@ public record ModelConfig(JsonDocument document) {
         return new ModelConfig(new JsonDocument(document.path(), changed));
     }
 
-    /** This config for a model with another number of words. */
-    public ModelConfig withVocabulary(int words) {
-        ObjectNode changed = document.json().deepCopy();
-        changed.put("vocab_size", words);
-        return new ModelConfig(new JsonDocument(document.path(), changed));
-    }
-
     /** This config for a model that is stored in float32. */
     public ModelConfig inFloat32() {
         ObjectNode changed = document.json().deepCopy();
@@ -117,13 +121,6 @@ public record ModelConfig(JsonDocument document) {
                 changed.put(field, "float32");
             }
         }
-        return new ModelConfig(new JsonDocument(document.path(), changed));
-    }
-
-    /** This config for a model whose head is not its table of words. */
-    public ModelConfig untied() {
-        ObjectNode changed = document.json().deepCopy();
-        changed.put("tie_word_embeddings", false);
         return new ModelConfig(new JsonDocument(document.path(), changed));
     }
 }

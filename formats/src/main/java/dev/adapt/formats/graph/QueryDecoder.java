@@ -226,11 +226,6 @@ public record QueryDecoder(
         return tensors.shapes();
     }
 
-    @Override
-    public String canonical(String name) {
-        return name;
-    }
-
     /** None: its heads are of another kind, and its own. */
     @Override
     public Optional<Head> head() {

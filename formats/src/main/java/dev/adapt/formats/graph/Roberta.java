@@ -73,11 +73,6 @@ public record Roberta(BertEncoder encoder, int padding, String classifierClass, 
     }
 
     @Override
-    public String canonical(String name) {
-        return BertEncoder.canonical(name, "roberta.");
-    }
-
-    @Override
     public SequencedMap<String, Shape> headTensors(Head own) {
         return new Tensors()
                 .linear(DENSE, hidden(), hidden())

@@ -8,7 +8,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
-import java.util.regex.Pattern;
 
 /**
  * The Vision Transformer (Dosovitskiy et al., arXiv 2010.11929) as transformers' {@code ViTModel} and
@@ -38,23 +37,6 @@ public record Vit(
     private static final String PATCHES = "embeddings.patch_embeddings.projection";
     private static final List<String> QKV =
             List.of("attention.attention.query", "attention.attention.key", "attention.attention.value");
-
-    /** A layer's module as transformers 5 names it. */
-    private static final Pattern NEW_LAYER = Pattern.compile("^(?:vit\\.)?layers\\.(\\d+)\\.");
-
-    private static final Map<String, String> NEW_NAMES = Map.of(
-            "attention.q_proj",
-            QKV.get(0),
-            "attention.k_proj",
-            QKV.get(1),
-            "attention.v_proj",
-            QKV.get(2),
-            "attention.o_proj",
-            "attention.output.dense",
-            "mlp.fc1",
-            "intermediate.dense",
-            "mlp.fc2",
-            "output.dense");
 
     static Vit of(ModelConfig model) {
         JsonDocument config = model.document();
@@ -141,22 +123,6 @@ public record Vit(
     @Override
     public String prefix() {
         return "vit.";
-    }
-
-    @Override
-    public String canonical(String name) {
-        var layer = NEW_LAYER.matcher(name);
-        if (!layer.find()) {
-            return name.startsWith("vit.") ? name.substring("vit.".length()) : name;
-        }
-        String rest = name.substring(layer.end());
-        for (Map.Entry<String, String> module : NEW_NAMES.entrySet()) {
-            if (rest.equals(module.getKey()) || rest.startsWith(module.getKey() + ".")) {
-                rest = module.getValue() + rest.substring(module.getKey().length());
-                break;
-            }
-        }
-        return "encoder.layer." + layer.group(1) + "." + rest;
     }
 
     @Override

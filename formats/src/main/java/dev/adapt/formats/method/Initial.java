@@ -15,11 +15,8 @@ public sealed interface Initial {
     /** Uniform in ±1/√fanIn: Kaiming's with a = √5, as PEFT initialises LoRA's A. */
     record KaimingUniform(int fanIn) implements Initial {}
 
-    /** Normal, of mean 0 and variance 1, as PEFT initialises the B of embeddings. */
-    record Normal() implements Initial {}
-
     /** Normal, of mean 0. */
-    record Gaussian(double deviation) implements Initial {}
+    record Normal(double deviation) implements Initial {}
 
     /** Uniform in ±bound. */
     record Uniform(double bound) implements Initial {}
@@ -63,12 +60,7 @@ public sealed interface Initial {
                     values[i] = random.nextFloat(-bound, bound);
                 }
             }
-            case Normal() -> {
-                for (int i = 0; i < values.length; i++) {
-                    values[i] = (float) random.nextGaussian();
-                }
-            }
-            case Gaussian(double deviation) -> {
+            case Normal(double deviation) -> {
                 for (int i = 0; i < values.length; i++) {
                     values[i] = (float) (deviation * random.nextGaussian());
                 }

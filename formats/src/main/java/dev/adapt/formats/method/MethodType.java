@@ -3,9 +3,10 @@ package dev.adapt.formats.method;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
-import dev.adapt.formats.UsageException;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -34,43 +35,64 @@ public record MethodType(String peftType, String name, Reader reader, Training t
      * Usual settings for training, and the fields that hold them.
      *
      * @param learningRate of the method's tensors
+     * @param languageRate the same for language models, which have no new head to train
      * @param rank the field of its rank, where it has one, and the usual rank
      * @param alpha the field of its alpha, where it has one, and the usual alpha for each rank
      * @param dropout the field of the dropout on its input, where it has that
-     * @param refusal why adapt does not train the method, where it does not
+     * @param settings other fields whose usual value is not PEFT's default
      */
     public record Training(
             double learningRate,
+            double languageRate,
             Optional<Usual> rank,
             Optional<Usual> alpha,
             Optional<String> dropout,
-            Optional<String> refusal) {
+            Map<String, JsonNode> settings) {
+        public Training {
+            settings = Map.copyOf(settings);
+        }
+
         /** A field and its usual value. */
         public record Usual(String field, double value) {}
 
         /** A method without rank, alpha and dropout. */
         public static Training at(double learningRate) {
-            return new Training(learningRate, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty());
-        }
-
-        /** A method that adapt does not train, and why, a sentence. */
-        public static Training none(String refusal) {
-            return new Training(0, Optional.empty(), Optional.empty(), Optional.empty(), Optional.of(refusal));
+            return new Training(
+                    learningRate, learningRate, Optional.empty(), Optional.empty(), Optional.empty(), Map.of());
         }
 
         /** The same, with a rank. */
         public Training rank(String field, int usual) {
-            return new Training(learningRate, Optional.of(new Usual(field, usual)), alpha, dropout, refusal);
+            return new Training(
+                    learningRate, languageRate, Optional.of(new Usual(field, usual)), alpha, dropout, settings);
         }
 
         /** The same, with an alpha. */
         public Training alpha(String field, double usualForEachRank) {
-            return new Training(learningRate, rank, Optional.of(new Usual(field, usualForEachRank)), dropout, refusal);
+            return new Training(
+                    learningRate,
+                    languageRate,
+                    rank,
+                    Optional.of(new Usual(field, usualForEachRank)),
+                    dropout,
+                    settings);
         }
 
         /** The same, with dropout. */
         public Training dropout(String field) {
-            return new Training(learningRate, rank, alpha, Optional.of(field), refusal);
+            return new Training(learningRate, languageRate, rank, alpha, Optional.of(field), settings);
+        }
+
+        /** The same, with another rate for language models. */
+        public Training languageRate(double rate) {
+            return new Training(learningRate, rate, rank, alpha, dropout, settings);
+        }
+
+        /** The same, with a field that differs from PEFT's default. */
+        public Training set(String field, JsonNode value) {
+            Map<String, JsonNode> more = new LinkedHashMap<>(settings);
+            more.put(field, value);
+            return new Training(learningRate, languageRate, rank, alpha, dropout, more);
         }
     }
 
@@ -80,14 +102,11 @@ public record MethodType(String peftType, String name, Reader reader, Training t
      * @param source what messages name as the source of the settings
      * @param settings fields of adapter_config.json that differ from the usual ones
      * @throws dev.adapt.formats.FormatException if the method has no such field, or a value cannot be
-     * @throws UsageException if adapt does not train the method
      */
     public AdapterMethod fresh(Path source, Map<String, ? extends JsonNode> settings) {
-        training.refusal().ifPresent(why -> {
-            throw new UsageException(name + " cannot be trained: " + why + "; train it with PEFT");
-        });
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         training.rank().ifPresent(usual -> json.put(usual.field(), (int) usual.value()));
+        json.setAll(training.settings());
         json.setAll(settings);
         training.alpha().ifPresent(usual -> {
             double rank = training.rank()
@@ -107,6 +126,9 @@ public record MethodType(String peftType, String name, Reader reader, Training t
         AdapterConfig config = new AdapterConfig(document);
         AdapterMethod method = reader.read(config, Map.of());
         config.requireKnown(method.configFields());
+        method.untrainable().ifPresent(reason -> {
+            throw new FormatException(source, method.title() + " cannot be trained: " + reason);
+        });
         return method;
     }
 }

@@ -13,6 +13,9 @@ import dev.adapt.formats.method.Stack;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.TargetModules;
+import dev.adapt.formats.names.Place;
+import dev.adapt.formats.names.Spelling;
+import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.file.Path;
@@ -27,30 +30,28 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.SequencedSet;
 import java.util.Set;
-import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 
-/** Finds the layers that an adapter, or a user, names in a base. */
+/** Finds the layers that an adapter, or a user, names in a base of any architecture. */
 public final class Binding {
     /** A name with numbers for a stack's layer, whichever. */
     private static final String ANY_LAYER = "0.0.0.0";
 
-    private final Checkpoint base;
-    private final Optional<Architecture> architecture;
-    private final UnaryOperator<String> canonical;
-    private final SequencedMap<String, TensorView> byCanonical;
+    private static final String WEIGHT = ".weight";
+    private static final String BIAS = ".bias";
 
-    /**
-     * Names as the base's architecture maps them; without a config.json, names as they stand.
-     *
-     * @throws FormatException if the base's architecture is not supported
-     */
+    private final Checkpoint base;
+    private final TensorNames names;
+
+    /** A binding by the names that the base has, with a config.json or without. */
     public Binding(Checkpoint base) {
         this.base = base;
-        this.architecture = base.config().map(Architecture::of);
-        this.canonical = name -> architecture.map(own -> own.canonical(name)).orElse(name);
-        this.byCanonical = new LinkedHashMap<>();
-        base.tensors().forEach((name, tensor) -> byCanonical.put(canonical.apply(name), tensor));
+        this.names = TensorNames.of(base);
+    }
+
+    /** The base's names. */
+    public TensorNames names() {
+        return names;
     }
 
     /**
@@ -59,21 +60,38 @@ public final class Binding {
      * @param stored as its folder holds it
      * @param force whether to go on with another base than the adapter was trained on
      * @throws FormatException if a module of the adapter is not in the base, or one that its config names is not in the
-     *     adapter, a shape does not fit, the adapter was trained on another base, or it is a whole model
+     *     adapter, a shape does not fit, the base is quantized there, the adapter was trained on another base, or it is a
+     *     whole model
      */
     public BoundAdapter bind(Adapter stored, boolean force) {
         BoundAdapter.requireUpdate(stored);
-        Adapter adapter = stored.of(layers(stored));
-        requireModules(adapter);
-        SavedTensors saved = SavedTensors.of(adapter, base, byCanonical, canonical, architecture);
-        boolean otherwise = adapter.config().document().says("fan_in_fan_out");
-        List<Target> targets = adapter.modules().stream()
-                .map(module -> target(module, saved, isTransposed(module, otherwise), adapter.isEmbedding(module)))
-                .toList();
+        Adapter whole = stored.of(layers(stored));
+        Spelling spelling = spelling(whole);
+        requireModules(whole, spelling);
+        SavedTensors saved = SavedTensors.of(whole, base, names, spelling);
+        Adapter adapter = whole.without(saved.following()).recording(spelling);
+        List<Target> targets = new Layers(adapter, spelling, saved).targets();
         requireOneShape(adapter.method(), targets);
         // digests cost a pass over the targets' bytes: only where there is something to compare them with
         Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
         return BoundAdapter.of(adapter, targets, saved.tensors(), saved.names(), saved.change(), digests, force);
+    }
+
+    /** How the adapter spells the base's names; as the base's family does where nothing else places all of its modules. */
+    private Spelling spelling(Adapter adapter) {
+        return Spelling.of(names, adapter.modules(), (module, canonical) -> fits(adapter, module, canonical))
+                .orElseGet(() -> Spelling.usual(names));
+    }
+
+    private boolean fits(Adapter adapter, String module, String canonical) {
+        Optional<Shape> layer = adapter.layerShape(module);
+        Optional<Place> place = names.places(canonical).stream().findFirst();
+        return layer.isEmpty() || place.isEmpty() || hasDims(layer.get(), place.get());
+    }
+
+    private static boolean hasDims(Shape layer, Place place) {
+        Shape upright = Shape.of(place.out(), place.in());
+        return layer.equals(upright) || layer.equals(Shape.of(place.in(), place.out()));
     }
 
     /** The adapted modules; of a stack's name, the layers that the base has and the config names, in the base's order. */
@@ -83,7 +101,7 @@ public final class Binding {
         for (String module : adapter.modules()) {
             Stack own = new Stack(module);
             if (own.isNumbered()) {
-                stacks.put(Stack.of(canonical.apply(own.layer(ANY_LAYER))), own);
+                stacks.put(Stack.of(names.canonical(own.layer(ANY_LAYER))), own);
             } else {
                 layers.add(module);
             }
@@ -129,18 +147,20 @@ public final class Binding {
         });
     }
 
-    private void requireModules(Adapter adapter) {
+    private void requireModules(Adapter adapter, Spelling spelling) {
+        adapter.modules().forEach(module -> requireFloats(spelling.apply(module)));
         List<String> unknown = adapter.modules().stream()
-                .filter(module -> weightOf(canonical.apply(module)).isEmpty())
+                .filter(module -> names.places(spelling.apply(module)).isEmpty())
                 .toList();
         if (!unknown.isEmpty()) {
-            requireUnpacked(unknown);
+            requireUnpacked(unknown.stream().map(spelling).collect(Collectors.toSet()));
             throw new FormatException(
                     adapter.file(),
                     unknown.size() + " of its " + adapter.modules().size() + " modules are not in " + base.path() + ": "
-                            + some(unknown) + "; give the base it was trained on");
+                            + some(unknown) + "; " + base.path() + " has modules such as "
+                            + some(alike(unknown.getFirst())) + "; give the base it was trained on");
         }
-        List<String> missing = new Claims(adapter, body(adapter), canonical).missing();
+        List<String> missing = new Claims(adapter, body(adapter, spelling), spelling).missing();
         if (!missing.isEmpty()) {
             throw new FormatException(
                     adapter.file(),
@@ -149,44 +169,50 @@ public final class Binding {
         }
     }
 
+    /** Refuses a layer whose numbers are not its weights. */
+    private void requireFloats(String module) {
+        find(module + WEIGHT)
+                .flatMap(weight -> Quantization.of(base.tensors(), weight.name()))
+                .filter(quantization -> quantization.packed() || quantization.scaled())
+                .ifPresent(quantization -> {
+                    throw quantization.refusal(base.path(), module);
+                });
+    }
+
     /** A layer that seems to be missing may be stored under other names. */
-    private void requireUnpacked(List<String> unknown) {
-        Set<String> names = unknown.stream().map(canonical).collect(Collectors.toSet());
+    private void requireUnpacked(Set<String> unknown) {
         Quantization.packed(base.tensors()).forEach((module, quantization) -> {
-            if (names.contains(canonical.apply(module))) {
+            if (unknown.contains(names.canonical(module))) {
                 throw quantization.refusal(base.path(), module);
             }
         });
     }
 
-    /** The linear layers of the base that an adapter can adapt; without a config, those like the ones it does adapt. */
-    private Set<String> body(Adapter adapter) {
-        Set<String> body = new LinkedHashSet<>();
-        Set<String> kinds = adapter.modules().stream().map(Claims::kind).collect(Collectors.toSet());
-        architecture.ifPresentOrElse(
-                own -> body.addAll(own.linearModules()),
-                () -> byCanonical.keySet().stream()
-                        .filter(name -> name.endsWith(".weight"))
-                        .map(name -> name.substring(0, name.length() - ".weight".length()))
-                        .filter(module -> kinds.contains(Claims.kind(module)))
-                        .forEach(body::add));
-        body.removeIf(module -> !byCanonical.containsKey(module + ".weight"));
+    /** Modules of the base that end as another does; any, where none do. */
+    private List<String> alike(String module) {
+        String end = module.substring(module.lastIndexOf('.') + 1);
+        List<String> all = names.matrices().stream().map(this::actual).toList();
+        List<String> alike =
+                all.stream().filter(own -> TargetModules.names(end, own)).toList();
+        return alike.isEmpty() ? all : alike;
+    }
+
+    /**
+     * The modules of the base that the adapter could adapt: those in the lists of layers in which it adapts some. Experts are
+     * left out unless it adapts one: where they are stacked, as in transformers 5, no list of names reaches them.
+     */
+    private Set<String> body(Adapter adapter, Spelling spelling) {
+        Set<String> kinds = new LinkedHashSet<>();
+        Set<String> lists = new LinkedHashSet<>();
+        adapter.modules().stream().map(spelling).forEach(module -> {
+            kinds.add(Claims.kind(module));
+            Claims.list(module).ifPresent(lists::add);
+        });
+        boolean experts = kinds.stream().anyMatch(Claims::isOfExperts);
+        Set<String> body = new LinkedHashSet<>(names.matrices());
+        body.removeIf(module -> !kinds.contains(Claims.kind(module))
+                && (Claims.list(module).filter(lists::contains).isEmpty() || (Claims.isOfExperts(module) && !experts)));
         return body;
-    }
-
-    /** A config tells how the base is stored; without one the adapter's word counts. */
-    private boolean isTransposed(String module, boolean otherwise) {
-        return architecture.map(own -> own.transposed(canonical.apply(module))).orElse(otherwise);
-    }
-
-    /** The tensor of a module's weight: a tied head's is the table of words. */
-    private Optional<TensorView> weightOf(String canonicalModule) {
-        return find(canonicalModule + ".weight")
-                .or(() -> architecture
-                        .filter(own ->
-                                own.tiedHead().filter(canonicalModule::equals).isPresent())
-                        .flatMap(Architecture::wordTable)
-                        .flatMap(table -> find(table + ".weight")));
     }
 
     /**
@@ -194,10 +220,15 @@ public final class Binding {
      *
      * @throws FormatException if a name matches nothing; the message lists near matches
      */
-    public List<Target> targets(List<String> names, Architecture architecture) {
-        return named(base.path(), names, architecture, byCanonical.keySet()).stream()
-                .map(module -> target(actual(module), SavedTensors.none(), isTransposed(module, false), false))
+    public List<Target> targets(List<String> wanted, Architecture architecture) {
+        return named(base.path(), wanted, architecture, names.tensors()).stream()
+                .map(module -> linear(module, architecture.transposed(module)))
                 .toList();
+    }
+
+    private Target linear(String module, boolean transposed) {
+        Place place = names.places(module).getFirst().as(new Storage.Linear(transposed));
+        return new Target(actual(module), module, place.tensor(), place.out(), place.in(), place.storage());
     }
 
     /**
@@ -235,8 +266,8 @@ public final class Binding {
     }
 
     private String actual(String module) {
-        String tensor = tensor(module).name();
-        return tensor.substring(0, tensor.length() - ".weight".length());
+        String tensor = names.find(module + WEIGHT).orElse(module + WEIGHT);
+        return tensor.substring(0, tensor.length() - WEIGHT.length());
     }
 
     private static String near(String name, List<String> modules) {
@@ -272,71 +303,136 @@ public final class Binding {
         return String.join(", ", names.subList(0, Math.min(4, names.size()))) + (names.size() > 4 ? ", …" : "");
     }
 
-    private Target target(String module, SavedTensors saved, boolean transposed, boolean embedding) {
-        String own = canonical.apply(module);
-        TensorView weight = tensor(own);
-        Shape shape = saved.shape(own + ".weight").orElse(weight.shape());
-        Quantization.of(base.tensors(), weight.name())
-                .filter(Quantization::packed)
-                .ifPresent(quantization -> {
-                    throw quantization.refusal(weight.file(), weight.name());
-                });
-        if (shape.rank() != 2) {
-            throw new FormatException(
-                    weight.file(), weight.name(), "has shape " + shape + ", expected the matrix of a linear layer");
+    /** The layers of one adapter. */
+    private final class Layers {
+        private final Adapter adapter;
+        private final Spelling spelling;
+        private final SavedTensors saved;
+        private final boolean otherwise;
+
+        Layers(Adapter adapter, Spelling spelling, SavedTensors saved) {
+            this.adapter = adapter;
+            this.spelling = spelling;
+            this.saved = saved;
+            this.otherwise = isTurned(adapter.config().document().says("fan_in_fan_out"));
         }
-        boolean turned = transposed || embedding;
-        int rows = Math.toIntExact(shape.dim(0));
-        int columns = Math.toIntExact(shape.dim(1));
-        return new Target(
-                module,
-                own,
-                find(own + ".weight").map(TensorView::name).orElse(own + ".weight"),
-                turned ? columns : rows,
-                turned ? rows : columns,
-                embedding ? new Storage.Embedding() : new Storage.Linear(transposed),
-                find(own + ".bias").isPresent());
+
+        List<Target> targets() {
+            return adapter.modules().stream()
+                    .flatMap(module -> targets(module, spelling.apply(module)).stream())
+                    .toList();
+        }
+
+        private List<Target> targets(String module, String canonical) {
+            return names.places(canonical).stream()
+                    .map(place -> saved.shape(canonical + WEIGHT)
+                            .map(shape -> new Place(place.tensor(), shape, place.storage()))
+                            .orElse(place))
+                    .map(place -> place.as(storage(module, canonical, place)))
+                    .map(place -> new Target(
+                            module,
+                            canonical,
+                            tensor(canonical, place),
+                            place.out(),
+                            place.in(),
+                            place.storage(),
+                            names.find(canonical + BIAS).isPresent()))
+                    .toList();
+        }
+
+        /** The head that is tied, and no longer will be, has a tensor of its own. */
+        private String tensor(String canonical, Place place) {
+            boolean tied = names.head().filter(canonical::equals).isPresent()
+                    && names.find(canonical + WEIGHT).isEmpty();
+            return tied ? names.spelled(canonical + WEIGHT) : place.tensor();
+        }
+
+        private Storage storage(String module, String canonical, Place place) {
+            boolean matrix = place.storage() instanceof Storage.Linear || place.storage() instanceof Storage.Embedding;
+            if (!matrix) {
+                return place.storage();
+            }
+            if (adapter.isEmbedding(module) && names.head().filter(canonical::equals).isEmpty()) {
+                return new Storage.Embedding();
+            }
+            return new Storage.Linear(names.transposed(canonical).orElseGet(() -> isTurned(module, canonical, place)));
+        }
+
+        private boolean isTurned(String module, String canonical, Place place) {
+            Optional<Shape> layer = adapter.layerShape(module);
+            return (isSquare(place) || layer.isEmpty())
+                    ? otherwise
+                    : (fitsTurned(layer.get(), place) && (otherwise || !TensorNames.isNumbered(canonical)));
+        }
+
+        /** What the adapter's own factors say of the layers in numbered lists, if they agree; else its config. */
+        private boolean isTurned(boolean flag) {
+            boolean plain = false;
+            boolean turned = false;
+            for (String module : adapter.modules()) {
+                String canonical = spelling.apply(module);
+                Optional<Place> place = names.places(canonical).stream().findFirst();
+                Optional<Shape> layer = adapter.layerShape(module);
+                if (TensorNames.isNumbered(canonical)
+                        && place.isPresent()
+                        && layer.isPresent()
+                        && !isSquare(place.get())) {
+                    plain |= layer.get().equals(place.get().shape());
+                    turned |= fitsTurned(layer.get(), place.get());
+                }
+            }
+            return plain == turned ? (flag && !plain) : turned;
+        }
+
+        private static boolean fitsTurned(Shape layer, Place place) {
+            return place.shape().rank() == 2
+                    && layer.rank() == 2
+                    && layer.dim(0) == place.shape().dim(1)
+                    && layer.dim(1) == place.shape().dim(0);
+        }
+
+        private static boolean isSquare(Place place) {
+            return place.shape().rank() == 2
+                    && place.shape().dim(0) == place.shape().dim(1);
+        }
     }
 
-    private TensorView tensor(String canonicalModule) {
-        return weightOf(canonicalModule)
-                .orElseThrow(() -> new IllegalArgumentException("no weight of " + canonicalModule));
-    }
-
-    /** The base's tensor of a target, as it is stored. */
+    /** The base's tensor of a target, as it is stored: of a tied head the embedding table. */
     public TensorView weight(Target target) {
-        return tensor(target.canonical());
+        return Optional.ofNullable(base.tensors().get(target.tensor()))
+                .or(() -> names.places(target.canonical()).stream()
+                        .findFirst()
+                        .map(place -> base.tensors().get(place.tensor())))
+                .orElseThrow(() -> new IllegalArgumentException("no weight of " + target.canonical()));
     }
 
     /** The layer of a module, however its name is spelled, if the base has a matrix for its weight. */
     public Optional<Target> layer(String module) {
-        return find(canonical.apply(module) + ".weight")
-                .filter(weight -> weight.shape().rank() == 2)
-                .map(weight -> target(module, SavedTensors.none(), isTransposed(module, false), false));
+        String canonical = names.canonical(module);
+        return (names.find(canonical + WEIGHT).isEmpty() ? List.<Place>of() : names.places(canonical))
+                .stream()
+                        .filter(place -> place.shape().rank() == 2)
+                        .findFirst()
+                        .map(place -> new Target(
+                                module, canonical, place.tensor(), place.out(), place.in(), place.storage()));
     }
 
     /** The modules whose weight is a matrix, as the base spells them, with their canonical names. */
     public SequencedMap<String, String> matrixModules() {
         SequencedMap<String, String> modules = new LinkedHashMap<>();
-        byCanonical.forEach((name, tensor) -> {
-            if (name.endsWith(".weight") && tensor.shape().rank() == 2) {
-                String module = name.substring(0, name.length() - ".weight".length());
-                modules.put(actual(module), module);
-            }
-        });
+        names.matrices().forEach(module -> modules.put(actual(module), module));
         return modules;
     }
 
     /** The digest of each target's weight, by its canonical module name. */
     public Map<String, String> digests(List<Target> targets) {
         Map<String, String> digests = new LinkedHashMap<>();
-        targets.forEach(target ->
-                digests.put(target.canonical(), tensor(target.canonical()).sha256()));
+        targets.forEach(target -> digests.put(target.canonical(), weight(target).sha256()));
         return digests;
     }
 
     /** The tensor of the base that a canonical name means, if it has it. */
     public Optional<TensorView> find(String canonicalName) {
-        return Optional.ofNullable(byCanonical.get(canonicalName));
+        return names.find(canonicalName).map(base.tensors()::get);
     }
 }

@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.UnaryOperator;
 import java.util.regex.MatchResult;
@@ -82,6 +83,17 @@ record Claims(Adapter adapter, Set<String> body, UnaryOperator<String> canonical
             parents.forEach(parent -> candidates.add(parent + entry));
         }
         return candidates;
+    }
+
+    /** The list of layers that a module is in: its name before the first number. */
+    static Optional<String> list(String module) {
+        var number = LAYER.matcher("." + module);
+        return number.find() ? Optional.of(module.substring(0, number.start() - 1)) : Optional.empty();
+    }
+
+    /** Whether a module is one of a layer's experts. */
+    static boolean isOfExperts(String module) {
+        return module.contains(".experts.");
     }
 
     /** A module's name without the numbers of layers. */

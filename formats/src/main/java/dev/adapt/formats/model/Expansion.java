@@ -35,7 +35,7 @@ public record Expansion(Checkpoint shared, BoundAdapter update) implements AutoC
         List<Target> targets =
                 stacks.targets().stream().map(target -> named(config, target)).toList();
         return new Expansion(
-                Checkpoint.named(folder, opened.file().tensors(), config, names),
+                Checkpoint.named(folder, opened.file().tensors(), config.document(), names),
                 new BoundAdapter(
                         stacks.method(),
                         targets,

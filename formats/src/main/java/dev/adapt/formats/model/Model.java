@@ -10,6 +10,8 @@ import dev.adapt.formats.graph.KeyValueCache;
 import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.names.ChangedConfig;
+import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -42,26 +44,26 @@ public final class Model {
 
     private Model(ModelConfig config, Architecture architecture, Checkpoint base, Optional<BoundAdapter> adapter) {
         this(config, architecture, adapter);
+        TensorNames names = TensorNames.of(base);
         for (TensorView tensor : base.tensors().values()) {
-            weights.put(architecture.canonical(tensor.name()), tensor);
+            weights.put(names.canonical(tensor.name()), tensor);
         }
-        requireUnquantized(base);
-        adapter.filter(own -> own.change().unties())
-                .ifPresent(own -> untie(Architecture.of(base.config().orElseThrow())));
+        requireUnquantized(base, names);
+        adapter.filter(own -> own.change().unties()).ifPresent(own -> untie(names));
         adapter.ifPresent(own -> weights.putAll(own.saved()));
         requireTensors(base.path());
     }
 
     /** Read as plain numbers, quantized weights would give a model that runs and is another. */
-    private void requireUnquantized(Checkpoint base) {
+    private void requireUnquantized(Checkpoint base, TensorNames names) {
         Set<String> required = architecture.requiredTensors().keySet();
         Quantization.packed(base.tensors()).forEach((module, quantization) -> {
-            if (required.contains(architecture.canonical(module) + ".weight")) {
+            if (required.contains(names.canonical(module) + ".weight")) {
                 throw quantization.refusal(base.path(), module);
             }
         });
         for (TensorView tensor : base.tensors().values()) {
-            if (required.contains(architecture.canonical(tensor.name()))) {
+            if (required.contains(names.canonical(tensor.name()))) {
                 Quantization.of(base.tensors(), tensor.name())
                         .filter(Quantization::scaled)
                         .ifPresent(quantization -> {
@@ -86,14 +88,14 @@ public final class Model {
      * @throws FormatException if its architecture is not supported or a tensor is missing
      */
     public static Model of(Checkpoint base) throws IOException {
-        ModelConfig config = base.requireConfig();
+        ModelConfig config = ModelConfig.of(base);
         return new Model(config, Architecture.of(config), base, Optional.empty());
     }
 
     /** A base with an adapter beside it, unmerged. */
     public static Model of(Checkpoint base, BoundAdapter adapter) throws IOException {
-        ModelConfig config = base.requireConfig();
-        ModelConfig adapted = adapter.change().of(config);
+        ModelConfig config = ModelConfig.of(base);
+        ModelConfig adapted = new ModelConfig(ChangedConfig.of(config.document(), adapter.change()));
         return new Model(adapted, Architecture.of(adapted), base, Optional.of(adapter));
     }
 
@@ -116,10 +118,10 @@ public final class Model {
     }
 
     /** The head that was the table of words begins as a copy of it. */
-    private void untie(Architecture tied) {
-        Tensor table = weights.get(tied.wordTable().orElseThrow() + ".weight");
+    private void untie(TensorNames tied) {
+        Tensor table = weights.get(tied.table().orElseThrow() + ".weight");
         if (table != null) {
-            weights.put(tied.tiedHead().orElseThrow() + ".weight", table);
+            weights.put(tied.head().orElseThrow() + ".weight", table);
         }
     }
 

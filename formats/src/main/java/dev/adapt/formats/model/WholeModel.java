@@ -12,6 +12,7 @@ import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -169,11 +170,11 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
 
     /** The tensors of a checkpoint but for the weights of these layers, by canonical name; buffers of integers are left out. */
     public static SequencedMap<String, Tensor> others(Checkpoint checkpoint, List<Target> targets) throws IOException {
-        Architecture architecture = Architecture.of(checkpoint.requireConfig());
+        TensorNames names = TensorNames.of(checkpoint);
         SequencedMap<String, Tensor> others = new LinkedHashMap<>();
         for (TensorView tensor : checkpoint.tensors().values()) {
             if (tensor.dtype().floatFormat().isPresent()) {
-                others.put(architecture.canonical(tensor.name()), FloatTensor.of(tensor));
+                others.put(names.canonical(tensor.name()), FloatTensor.of(tensor));
             }
         }
         targets.forEach(target -> others.remove(target.canonical() + ".weight"));

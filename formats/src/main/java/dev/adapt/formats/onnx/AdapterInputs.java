@@ -7,6 +7,7 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
@@ -49,7 +50,7 @@ public final class AdapterInputs {
     public static Model model(Checkpoint base, List<BoundAdapter> adapters, List<Target> layers) throws IOException {
         SequencedMap<String, Target> targets = new LinkedHashMap<>();
         SequencedMap<String, FloatTensor> saved = new LinkedHashMap<>();
-        Architecture architecture = Architecture.of(base.requireConfig());
+        Architecture architecture = Architecture.of(ModelConfig.of(base));
         List<Head> heads = new ArrayList<>();
         architecture.head().ifPresent(heads::add);
         for (BoundAdapter adapter : adapters) {

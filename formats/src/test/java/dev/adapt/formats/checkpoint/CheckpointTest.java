@@ -170,9 +170,31 @@ class CheckpointTest {
         try (Checkpoint checkpoint = Checkpoint.open(folder)) {
             assertEquals(
                     List.of("tok512.bin", "tokenizer.json", "vocab.txt"),
-                    checkpoint.companions().stream()
+                    checkpoint.companions().files().stream()
                             .map(file -> file.getFileName().toString())
                             .toList());
+        }
+    }
+
+    @Test
+    @DisplayName("the subfolders that modules.json names are copied, others are not")
+    void subfolders() throws IOException {
+        Files.writeString(
+                folder.resolve("modules.json"),
+                "[{\"idx\": 0, \"path\": \"\"}, {\"idx\": 1, \"path\": \"1_Pooling\"}]");
+        for (String name : List.of("1_Pooling", "other")) {
+            Files.writeString(Files.createDirectory(folder.resolve(name)).resolve("config.json"), "{}");
+        }
+        Path copy = Files.createDirectory(root.resolve("copy"));
+        try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+            checkpoint.copyCompanions(copy);
+        }
+        assertTrue(Files.exists(copy.resolve("1_Pooling").resolve("config.json")));
+        assertTrue(Files.notExists(copy.resolve("other")));
+        Files.writeString(folder.resolve("modules.json"), "[{\"path\": \"../other\"}]");
+        try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+            Path second = Files.createDirectory(root.resolve("second"));
+            assertThrows(FormatException.class, () -> checkpoint.copyCompanions(second));
         }
     }
 

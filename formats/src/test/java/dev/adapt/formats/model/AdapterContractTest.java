@@ -12,6 +12,7 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.MethodSamples;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
@@ -81,8 +82,8 @@ class AdapterContractTest {
         Path base = TinyBert.write(folder.resolve("base"), 1);
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            List<Target> targets =
-                    binding.targets(NAMES, Architecture.of(checkpoint.config().orElseThrow()));
+            List<Target> targets = binding.targets(
+                    NAMES, Architecture.of(new ModelConfig(checkpoint.config().orElseThrow())));
             BoundAdapter fresh = BoundAdapter.fresh(
                     method, targets, binding::weight, Map.of(), Optional.empty(), Map.of(), new Random(1));
             // DoRA's magnitudes are float32 and divided by norms in float64: one rounding apart; rotations are products
@@ -234,8 +235,8 @@ class AdapterContractTest {
     private BoundAdapter write(AdapterMethod method, Path base) throws IOException {
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            List<Target> targets =
-                    binding.targets(NAMES, Architecture.of(checkpoint.config().orElseThrow()));
+            List<Target> targets = binding.targets(
+                    NAMES, Architecture.of(new ModelConfig(checkpoint.config().orElseThrow())));
             Random random = new Random(5);
             BoundAdapter fresh = BoundAdapter.fresh(
                     method,

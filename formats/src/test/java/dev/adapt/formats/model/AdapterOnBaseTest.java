@@ -13,11 +13,13 @@ import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.names.ChangedConfig;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
@@ -128,7 +130,7 @@ class AdapterOnBaseTest {
         Map<String, FloatTensor> tensors = tensors(base.resolve("model.safetensors"));
         tensors.put("cls.predictions.bias", tensor(TinyBert.VOCABULARY));
         SafetensorsWriter.write(base.resolve("model.safetensors"), tensors, Map.of());
-        assertRefused(more, "has a table of 31 words, and the base's cls.predictions.bias is for 29");
+        assertRefused(more, "has an embedding table of 31 words, and the base's cls.predictions.bias is for 29");
     }
 
     @Test
@@ -142,9 +144,7 @@ class AdapterOnBaseTest {
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             assertEquals(
                     "BertForSequenceClassification",
-                    bound.change()
-                            .of(checkpoint.requireConfig())
-                            .document()
+                    ChangedConfig.of(checkpoint.requireConfig(), bound.change())
                             .json()
                             .path("architectures")
                             .path(0)
@@ -199,7 +199,7 @@ class AdapterOnBaseTest {
     void inAHalfPrecisionIsTakenAsItIsStored(Dtype dtype) throws IOException {
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            List<Target> targets = binding.targets(List.of("query"), Architecture.of(checkpoint.requireConfig()));
+            List<Target> targets = binding.targets(List.of("query"), Architecture.of(ModelConfig.of(checkpoint)));
             BoundAdapter fresh = BoundAdapter.fresh(
                     new Vera(4, 0.1, 3, 0, true, Projection.Rounding.FMA),
                     targets,
@@ -228,7 +228,7 @@ class AdapterOnBaseTest {
             Random random = new Random(2);
             int rank = 1;
             for (Target target :
-                    binding.targets(List.of("query", "value"), Architecture.of(checkpoint.requireConfig()))) {
+                    binding.targets(List.of("query", "value"), Architecture.of(ModelConfig.of(checkpoint)))) {
                 updates.put(
                         target,
                         new BoundAdapter.Factors(
@@ -263,7 +263,7 @@ class AdapterOnBaseTest {
             Binding binding = new Binding(checkpoint);
             BoundAdapter.fresh(
                             new Lora(2, 4, 0),
-                            binding.targets(List.of("query"), Architecture.of(checkpoint.requireConfig())),
+                            binding.targets(List.of("query"), Architecture.of(ModelConfig.of(checkpoint))),
                             binding::weight,
                             Map.of(),
                             Optional.empty(),

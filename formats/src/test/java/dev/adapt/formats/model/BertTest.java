@@ -12,6 +12,7 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
@@ -118,8 +119,8 @@ class BertTest {
 
     private static Model withHead(Checkpoint base, Pooling pooling) throws IOException {
         Binding binding = new Binding(base);
-        List<Target> targets =
-                binding.targets(List.of("query"), Architecture.of(base.config().orElseThrow()));
+        List<Target> targets = binding.targets(
+                List.of("query"), Architecture.of(new ModelConfig(base.config().orElseThrow())));
         Head head = new Head(pooling, TinyBert.HEAD.labels());
         BoundAdapter adapter = BoundAdapter.fresh(
                 new Lora(2, 2, 0),

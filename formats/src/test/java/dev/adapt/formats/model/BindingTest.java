@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -69,6 +70,8 @@ class BindingTest {
 
     private static List<Target> targets(Checkpoint base, String... names) {
         return new Binding(base)
-                .targets(List.of(names), Architecture.of(base.config().orElseThrow()));
+                .targets(
+                        List.of(names),
+                        Architecture.of(new ModelConfig(base.config().orElseThrow())));
     }
 }

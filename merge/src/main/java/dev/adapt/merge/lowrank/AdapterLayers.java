@@ -139,7 +139,7 @@ public record AdapterLayers(
 
     private static Dtype dtype(Adapter adapter) throws IOException {
         try (SafetensorsFile file = SafetensorsFile.open(adapter.file())) {
-            return file.tensors().stream()
+            return adapter.stored(file).stream()
                     .filter(tensor -> adapter.parts().containsKey(tensor.name()))
                     .findFirst()
                     .orElseThrow()
@@ -156,7 +156,10 @@ public record AdapterLayers(
             Supplier<? extends Tensor> weight) {
         ReferenceOps ops = new ReferenceOps();
         WeightChange<DoubleTensor> change = bound.change(
-                ops, target, key -> wide(file, bound, key, shared), () -> DoubleTensor.of(target.upright(weight.get())));
+                ops,
+                target,
+                key -> wide(file, bound, key, shared),
+                () -> DoubleTensor.of(target.upright(weight.get())));
         Optional<Rows> whole = change.lowRank().isPresent()
                 ? Optional.empty()
                 : Optional.of(new Difference(target, new Delta.Once<>(() -> difference(change, target, weight))));

@@ -53,7 +53,7 @@ final class AdapterOutput {
                 new AdapterOutput(adapter.config().document().json().deepCopy());
         copy.metadata.putAll(adapter.metadata());
         try (SafetensorsFile file = SafetensorsFile.open(adapter.file())) {
-            for (TensorView tensor : file.tensors()) {
+            for (TensorView tensor : adapter.stored(file)) {
                 ValueCount.requireFinite(file.path(), tensor.name(), tensor.requireFloats());
                 copy.tensors.put(
                         tensor.name(), new Stored(new FloatTensor(tensor.shape(), tensor.toFloats()), tensor.dtype()));

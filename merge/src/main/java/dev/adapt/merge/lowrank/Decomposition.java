@@ -55,7 +55,7 @@ public record Decomposition(WholeModel whole, List<OfStack> stacks) {
      *     checkpoint is not what its config calls for
      */
     public static Decomposition of(Checkpoint base, Lors method, List<String> names) throws IOException {
-        ModelConfig config = base.requireConfig();
+        ModelConfig config = ModelConfig.of(base);
         Binding binding = new Binding(base);
         binding.requireOneShape(method, binding.targets(names, Architecture.of(config)));
         Model.of(base);

@@ -1,14 +1,13 @@
 package dev.adapt.merge.lowrank;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
-import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.DoubleTensor;
@@ -31,7 +30,7 @@ import java.util.Set;
  * where the layer is small, randomised where it is large). Alpha is the rank, so that the scale is 1. One layer is looked at
  * at a time, and neither checkpoint is loaded.
  *
- * @param names the layers to take, by PEFT's rule; all linear layers of the architecture's body where it is empty
+ * @param names the layers to take, by PEFT's rule; all linear layers of the body where it is empty
  * @param saved modules that the adapter holds whole, as the tuned checkpoint has them
  * @param dtype of the adapter's factors
  */
@@ -91,7 +90,6 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
      * Extracts.
      *
      * @param out a folder to write
-     * @throws UsageException if nothing tells which layers are linear
      * @throws FormatException if a name means nothing, a layer has another shape, or there is no difference to extract
      */
     public Result extract(Checkpoint tuned, Checkpoint base, Path out) throws IOException {
@@ -103,7 +101,7 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
         private final Checkpoint tuned;
         private final Checkpoint base;
         private final Binding baseBinding;
-        private final Optional<Architecture> architecture;
+        private final TensorNames names;
         private final SequencedMap<String, TensorView> tunedTensors;
         private final SequencedMap<String, TensorView> baseTensors;
         private final List<Layer> layers = new ArrayList<>();
@@ -113,17 +111,14 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
             this.tuned = tuned;
             this.base = base;
             this.baseBinding = new Binding(base);
-            this.architecture = base.config().map(Architecture::of);
+            this.names = baseBinding.names();
             this.tunedTensors = byCanonical(tuned);
             this.baseTensors = byCanonical(base);
         }
 
         private SequencedMap<String, TensorView> byCanonical(Checkpoint checkpoint) {
             SequencedMap<String, TensorView> tensors = new LinkedHashMap<>();
-            checkpoint
-                    .tensors()
-                    .forEach((name, tensor) -> tensors.put(
-                            architecture.map(own -> own.canonical(name)).orElse(name), tensor));
+            checkpoint.tensors().forEach((name, tensor) -> tensors.put(names.canonical(name), tensor));
             return tensors;
         }
 
@@ -141,7 +136,7 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
                         "has the same " + unchanged + " linear layers as " + base.path()
                                 + ": there is nothing to extract");
             }
-            AdapterOutput output = output(found, whole);
+            AdapterOutput output = output(found.isEmpty() ? List.of(unchanged(whole)) : found, whole);
             measure(found, differences, output);
             output.writeFolder(out);
             Set<String> covered = new LinkedHashSet<>(whole);
@@ -151,6 +146,25 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
                     .map(TensorView::name)
                     .toList();
             return new Result(layers, unchanged, wholeNames, leftOut(covered), output.rounding(), output.bytes());
+        }
+
+        /** PEFT reads no adapter without an adapted module: one whose update is zero. */
+        private AdapterLayers.Layer unchanged(Set<String> whole) {
+            Target target = linear().stream()
+                    .filter(module -> !whole.contains(module + ".weight"))
+                    .flatMap(module -> baseBinding.layer(module).stream())
+                    .findFirst()
+                    .orElseThrow(
+                            () -> new FormatException(base.path(), "has no linear layer, of which an adapter has one"));
+            Factors zero = new Factors(
+                    new DoubleTensor(Shape.of(target.out(), 1), new double[target.out()]),
+                    new DoubleTensor(Shape.of(1, target.in()), new double[target.in()]));
+            return new AdapterLayers.Layer(spelled(target), zero, 1);
+        }
+
+        private Target spelled(Target target) {
+            String module = target.tensor().substring(0, target.tensor().length() - ".weight".length());
+            return new Target(module, target.canonical(), target.tensor(), target.out(), target.in(), target.storage());
         }
 
         /** The canonical names of the tensors that the adapter holds whole. */
@@ -169,14 +183,10 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
         }
 
         private List<Target> targets(Set<String> whole) {
-            if (names.isEmpty() && architecture.isEmpty()) {
-                throw new UsageException("--target: " + base.path()
-                        + " has no config.json that tells its linear layers; name those to extract");
-            }
             // the keys of the adapter spell modules as the base does
             Map<String, String> spelled = new LinkedHashMap<>();
             baseBinding.matrixModules().forEach((own, canonical) -> spelled.put(canonical, own));
-            List<String> modules = names.isEmpty() ? architecture.get().linearModules() : named();
+            List<String> modules = Extraction.this.names.isEmpty() ? linear() : named();
             return modules.stream()
                     .filter(module -> !whole.contains(module + ".weight"))
                     .map(module -> spelled.getOrDefault(module, module))
@@ -184,9 +194,17 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
                     .toList();
         }
 
+        /** The matrices in numbered layers: the linear layers of the body. */
+        private List<String> linear() {
+            return names.matrices().stream()
+                    .filter(TensorNames::isNumbered)
+                    .filter(module -> !module.contains("embed") && !module.endsWith("relative_attention_bias"))
+                    .toList();
+        }
+
         private List<String> named() {
             Set<String> modules = new LinkedHashSet<>();
-            for (String name : names) {
+            for (String name : Extraction.this.names) {
                 List<String> meant = baseBinding.matrixModules().entrySet().stream()
                         .filter(entry -> means(name, entry.getKey()) || means(name, entry.getValue()))
                         .map(Map.Entry::getValue)
@@ -265,7 +283,45 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
                 output.put(
                         tuned.path(), Adapter.MODULE_PREFIX + tensor.name(), DoubleTensor.of(tensor), tensor.dtype());
             }
+            if (names.isTied() && staysTied()) {
+                tie(found, output);
+            }
             return output;
+        }
+
+        private boolean staysTied() {
+            String head = names.head().orElseThrow() + ".weight";
+            TensorView own = tunedTensors.get(head);
+            TensorView table = tunedTensors.get(names.table().orElseThrow() + ".weight");
+            return own == null || (table != null && own.data().mismatch(table.data()) == -1);
+        }
+
+        /** Says that the head follows the table, and holds the head as PEFT does then: the table's update, transposed. */
+        private void tie(List<AdapterLayers.Layer> found, AdapterOutput output) {
+            String table = names.table().orElseThrow() + ".weight";
+            String head = names.spelled(names.head().orElseThrow());
+            TensorView words = Objects.requireNonNull(tunedTensors.get(table));
+            String saved = Adapter.MODULE_PREFIX + words.name();
+            if (output.has(saved)) {
+                output.config().put("ensure_weight_tying", true);
+                output.put(
+                        tuned.path(), Adapter.MODULE_PREFIX + head + ".weight", DoubleTensor.of(words), words.dtype());
+            }
+            for (AdapterLayers.Layer layer : found) {
+                if ((layer.target().canonical() + ".weight").equals(table)) {
+                    output.config().put("ensure_weight_tying", true);
+                    Target own = new Target(
+                            head,
+                            head,
+                            head + ".weight",
+                            layer.target().in(),
+                            layer.target().out(),
+                            false);
+                    new LoraAdapter(List.of(
+                                    new AdapterLayers.Layer(own, layer.factors().transposed(), layer.scale())))
+                            .tensorsInto(output, tuned.path(), dtype);
+                }
+            }
         }
 
         /** How far the layers as they are stored are from the differences. */

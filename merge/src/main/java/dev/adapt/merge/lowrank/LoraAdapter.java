@@ -105,6 +105,12 @@ record LoraAdapter(List<AdapterLayers.Layer> layers) {
         Lora method = method(config.path("lora_dropout").asDouble(0));
         config.put("peft_type", method.peftType());
         method.describe(config);
+        tensorsInto(output, source, dtype);
+    }
+
+    /** Writes its tensors. */
+    void tensorsInto(AdapterOutput output, Path source, Dtype dtype) {
+        Lora method = method(0);
         List<Target> targets = layers.stream().map(AdapterLayers.Layer::target).toList();
         for (AdapterLayers.Layer layer : layers) {
             List<Part> parts = method.parts(layer.target(), targets);

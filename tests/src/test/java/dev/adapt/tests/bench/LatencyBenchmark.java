@@ -201,7 +201,7 @@ final class LatencyBenchmark implements Callable<Integer> {
 
     private static BoundAdapter adapter(Checkpoint base) throws IOException {
         Binding binding = new Binding(base);
-        Architecture architecture = Architecture.of(base.requireConfig());
+        Architecture architecture = Architecture.of(ModelConfig.of(base));
         List<Target> targets = binding.targets(architecture.linearModules(), architecture);
         Random random = new Random(4);
         BoundAdapter fresh = BoundAdapter.fresh(

@@ -13,8 +13,13 @@ import com.google.flatbuffers.Table;
 import com.google.protobuf.ByteString;
 import dev.adapt.formats.FormatException;
 import dev.adapt.merge.Unmerger;
-import io.airlift.compress.v3.zstd.ZstdJavaDecompressor;
 import dev.adapt.train.template.Template;
+import io.airlift.compress.v3.zstd.ZstdJavaDecompressor;
+import dev.adapt.train.Dataset;
+import dev.adapt.train.ImagesHarness;
+import dev.adapt.train.LinesHarness;
+import dev.adapt.train.PreprocessorHarness;
+import dev.adapt.train.tokenizer.TokenizerHarness;
 import java.io.File;
 import java.io.IOException;
 import java.net.URISyntaxException;
@@ -58,16 +63,27 @@ class FuzzTest {
         /** The smallest model that is imported takes 12 KB. */
         ONNX(OnnxImportHarness.class, "onnx", 16384),
         ONNX_ADAPTER(OnnxAdapterHarness.class, "onnx-adapter", 2048),
-        CHAT_TEMPLATE(ChatTemplateHarness.class, "chat-template", 2048);
+        CHAT_TEMPLATE(ChatTemplateHarness.class, "chat-template", 2048),
+        IMAGES(ImagesHarness.class, "images", 2048),
+        LINES(LinesHarness.class, "lines", 2048),
+        PREPROCESSOR(PreprocessorHarness.class, "preprocessor", 2048),
+        /** A pattern is compared over all of Unicode. */
+        TOKENIZER(TokenizerHarness.class, "tokenizer", 2048, 200);
 
         private final Class<?> harness;
         private final String corpus;
         private final int longest;
+        private final int executions;
 
         Reader(Class<?> harness, String corpus, int longest) {
+            this(harness, corpus, longest, EXECUTIONS_BY_DEFAULT);
+        }
+
+        Reader(Class<?> harness, String corpus, int longest, int executions) {
             this.harness = harness;
             this.corpus = corpus;
             this.longest = longest;
+            this.executions = executions;
         }
     }
 
@@ -140,12 +156,14 @@ class FuzzTest {
                 classPath(),
                 Jazzer.class.getName(),
                 "--target_class=" + reader.harness.getName(),
-                "--instrumentation_includes=dev.adapt.formats.**:dev.adapt.merge.**:dev.adapt.train.template.**"
+                "--instrumentation_includes=dev.adapt.formats.**:dev.adapt.merge.**:dev.adapt.train.**"
                         + ":com.fasterxml.jackson.core.**:io.airlift.compress.v3.zstd.**",
                 // an adapter's config does hold regular expressions, as PEFT's do; ModulePattern bounds their matching
-                "--disabled_hooks=com.code_intelligence.jazzer.sanitizers.RegexInjection",
+                // (the other hook guides towards matches of Java's own patterns, at a hundred times their cost)
+                "--disabled_hooks=com.code_intelligence.jazzer.sanitizers.RegexInjection"
+                        + ":com.code_intelligence.jazzer.sanitizers.RegexRoadblocks",
                 "--reproducer_path=.",
-                SECONDS > 0 ? "-max_total_time=" + SECONDS : "-runs=" + EXECUTIONS_BY_DEFAULT,
+                SECONDS > 0 ? "-max_total_time=" + SECONDS : "-runs=" + reader.executions,
                 "-seed=1",
                 "-max_len=" + reader.longest,
                 "-print_final_stats=1",
@@ -160,6 +178,7 @@ class FuzzTest {
                         FuzzTest.class,
                         FormatException.class,
                         Template.class,
+                        Dataset.class,
                         JsonParser.class,
                         JsonNode.class,
                         JsonProperty.class,

@@ -128,7 +128,7 @@ public record C3a(ModuleNumbers blockSize, Start start) implements AdapterMethod
         int size = size(target);
         Initial initial = switch (start) {
             case ZERO -> new Initial.Constant(0);
-            case GAUSSIAN -> new Initial.Normal();
+            case GAUSSIAN -> new Initial.Normal(1);
             case KAIMING_UNIFORM -> new Initial.KaimingUniform(target.in());
             case XAVIER_UNIFORM -> new Initial.Uniform(Math.sqrt(6.0 / ((double) target.in() + target.out())));
         };

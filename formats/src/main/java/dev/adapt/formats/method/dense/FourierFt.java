@@ -93,7 +93,7 @@ public record FourierFt(ModuleNumbers frequencies, double scale, long seed, bool
 
     @Override
     public List<Part> parts(Target target, List<Target> all) {
-        Initial start = startsAtZero ? new Initial.Constant(0) : new Initial.Normal();
+        Initial start = startsAtZero ? new Initial.Constant(0) : new Initial.Normal(1);
         return List.of(Part.trained(SPECTRUM, Shape.of(count(target)), start));
     }
 

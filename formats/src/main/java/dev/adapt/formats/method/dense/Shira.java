@@ -88,6 +88,11 @@ public record Shira(int rank, Optional<Long> seed, String mask) implements Adapt
         return false;
     }
 
+    @Override
+    public boolean isInteger(String part) {
+        return part.equals(PLACES);
+    }
+
     private int count(Target target) {
         return Math.multiplyExact(rank, Math.addExact(target.in(), target.out()));
     }
@@ -107,7 +112,7 @@ public record Shira(int rank, Optional<Long> seed, String mask) implements Adapt
     public List<Part> parts(Target target, List<Target> all) {
         return List.of(
                 Part.trained(VALUES, Shape.of(count(target)), new Initial.Constant(0)),
-                Part.integers(
+                Part.frozen(
                         PLACES,
                         Shape.of(2, count(target)),
                         new Initial.Derived((part, weight) -> places(target))));

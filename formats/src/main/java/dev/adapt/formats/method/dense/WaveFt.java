@@ -114,7 +114,7 @@ public record WaveFt(
 
     @Override
     public List<Part> parts(Target target, List<Target> all) {
-        Initial start = startsAtZero ? new Initial.Constant(0) : new Initial.Gaussian(0.01);
+        Initial start = startsAtZero ? new Initial.Constant(0) : new Initial.Normal(0.01);
         return List.of(Part.trained(SPECTRUM, Shape.of(count(target)), start));
     }
 

@@ -162,7 +162,7 @@ public record Glora(int rank, Form ab, Form c, Form de) implements AdapterMethod
                 List.of(Part.trained(
                         name(path, "X"), shape.rank() == 1 ? shape : Shape.of(shape.dim(0), 1), zero));
             case CONSTANT -> List.of(Part.trained(name(path, "X"), Shape.of(1), zero));
-            case NONE -> List.of(new Part(name(path, "zeros"), shape, zero, Part.Scope.LAYER, false, true));
+            case NONE -> List.of(Part.frozen(name(path, "zeros"), shape, zero));
         };
     }
 

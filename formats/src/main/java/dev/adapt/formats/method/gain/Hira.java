@@ -101,7 +101,7 @@ public record Hira(ModuleNumbers rank, double dropout) implements AdapterMethod 
         return target.embedding()
                 ? List.of(
                         Part.trained(EMBEDDING_A, a, new Initial.Constant(0)),
-                        Part.trained(EMBEDDING_B, b, new Initial.Normal()))
+                        Part.trained(EMBEDDING_B, b, new Initial.Normal(1)))
                 : List.of(
                         Part.trained(A, a, new Initial.KaimingUniform(target.in())),
                         Part.trained(B, b, new Initial.Constant(0)));

@@ -24,7 +24,7 @@ public record LnTuning() implements AdapterMethod {
             "LN_TUNING",
             "ln_tuning",
             (config, metadata) -> new LnTuning(),
-            MethodType.Training.none("LN tuning trains normalisation layers, and adapt trains only changes of matrices"));
+            MethodType.Training.at(1e-3));
 
     @Override
     public String peftType() {
@@ -39,6 +39,11 @@ public record LnTuning() implements AdapterMethod {
     @Override
     public Optional<String> wholeModules() {
         return Optional.of("ln_tuning_layers");
+    }
+
+    @Override
+    public Optional<String> untrainable() {
+        return Optional.of("it trains normalisation layers, and adapt trains changes of matrices; train it with PEFT");
     }
 
     @Override

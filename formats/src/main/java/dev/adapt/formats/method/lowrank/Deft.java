@@ -104,7 +104,7 @@ public record Deft(int rank, Optional<Double> alpha, boolean orthogonal, boolean
     @Override
     public List<Part> parts(Target target, List<Target> all) {
         int r = rank(target);
-        Part direction = Part.trained(P, Shape.of(target.out(), r), new Initial.Gaussian(0.02));
+        Part direction = Part.trained(P, Shape.of(target.out(), r), new Initial.Normal(0.02));
         return para
                 ? List.of(direction)
                 : List.of(

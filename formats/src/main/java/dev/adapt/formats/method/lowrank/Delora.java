@@ -90,7 +90,7 @@ public record Delora(ModuleNumbers rank, ModuleNumbers lambda) implements Adapte
                 Part.trained(A, Shape.of(r, target.in()), new Initial.KaimingUniform(target.in())),
                 Part.trained(B, Shape.of(target.out(), r), new Initial.Constant(0)),
                 Part.trained(LAMBDA, Shape.of(1), new Initial.Constant(start)),
-                new Part(NORMS, Shape.of(target.in()), new Initial.ColumnNorms(), Part.Scope.LAYER, false, true));
+                Part.frozen(NORMS, Shape.of(target.in()), new Initial.ColumnNorms()));
     }
 
     @Override

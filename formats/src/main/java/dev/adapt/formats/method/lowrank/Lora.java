@@ -57,7 +57,7 @@ public record Lora(
             "LORA",
             "lora",
             (config, metadata) -> of(config),
-            MethodType.Training.at(1e-3).rank("r", 8).alpha("lora_alpha", 2).dropout("lora_dropout"));
+            MethodType.Training.at(1e-3).rank("r", 8).alpha("lora_alpha", 2).dropout("lora_dropout").languageRate(5e-4));
 
     private static final String A = "lora_A.weight";
     private static final String B = "lora_B.weight";
@@ -76,7 +76,6 @@ public record Lora(
             "megatron_config",
             "layer_replication",
             "target_parameters",
-            "trainable_token_indices",
             "alora_invocation_tokens",
             "arrow_config",
             "kasa_config",
@@ -224,7 +223,7 @@ public record Lora(
         Shape b = Shape.of(target.out(), r);
         if (target.embedding()) {
             parts.add(Part.trained(EMBEDDING_A, a, new Initial.Constant(0)));
-            parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal()));
+            parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal(1)));
         } else {
             parts.add(Part.trained(A, a, new Initial.KaimingUniform(target.in())));
             parts.add(Part.trained(B, b, new Initial.Constant(0)));
@@ -259,7 +258,7 @@ public record Lora(
         boolean embedding = adaptsEmbedding(part);
         Tensor a = part.apply(embedding ? EMBEDDING_A : A);
         Tensor b = part.apply(embedding ? EMBEDDING_B : B);
-        return a == null || b == null
+        return a == null || b == null || a.shape().rank() != 2 || b.shape().rank() != 2
                 ? Optional.empty()
                 : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));
     }

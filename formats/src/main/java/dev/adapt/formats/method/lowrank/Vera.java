@@ -1,6 +1,8 @@
 package dev.adapt.formats.method.lowrank;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.BooleanNode;
+import com.fasterxml.jackson.databind.node.IntNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.MatrixOps;
@@ -41,7 +43,11 @@ public record Vera(
             "VERA",
             "vera",
             Vera::of,
-            MethodType.Training.at(1e-2).rank("r", 256).dropout("vera_dropout"));
+            MethodType.Training.at(1e-2)
+                    .rank("r", 256)
+                    .dropout("vera_dropout")
+                    .set("projection_prng_key", IntNode.valueOf(0))
+                    .set("save_projection", BooleanNode.FALSE));
 
     private static final String LAMBDA_B = "vera_lambda_b";
     private static final String LAMBDA_D = "vera_lambda_d";

@@ -1,0 +1,123 @@
+package dev.adapt.formats.checkpoint;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.adapt.formats.FormatException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Stream;
+
+/**
+ * The files of a checkpoint's folder that belong to the model beside its weights and config.json: the tokenizer, settings, and
+ * the subfolders that {@code modules.json} of sentence-transformers names, such as {@code 1_Pooling}.
+ */
+public record Companions(Path folder) {
+    private static final String MODULES = "modules.json";
+
+    /** Files that make a tokenizer. */
+    private static final List<String> TOKENIZER = List.of(
+            "added_tokens.json",
+            "chat_template.jinja",
+            "merges.txt",
+            "sentencepiece.bpe.model",
+            "special_tokens_map.json",
+            "spiece.model",
+            "tokenizer.json",
+            "tokenizer.model",
+            "tokenizer_config.json",
+            "vocab.json",
+            "vocab.txt");
+
+    /** What training and adapters write beside weights: of a run, or of another layout. */
+    private static final Set<String> RECORDS = Set.of("adapter_config.json", "training.jsonl", "summary.json");
+
+    /** Endings of the weights of other frameworks, which do not belong to a checkpoint that is written. */
+    private static final List<String> FOREIGN_WEIGHTS = List.of(".ckpt", ".gguf", ".h5", ".msgpack", ".ot", ".tflite");
+
+    /** The files in the folder itself, in order. */
+    public List<Path> files() throws IOException {
+        if (!Files.isDirectory(folder)) {
+            return List.of();
+        }
+        try (Stream<Path> inside = Files.list(folder)) {
+            return inside.filter(Files::isRegularFile)
+                    .filter(file -> isCompanion(file.getFileName().toString()))
+                    .sorted()
+                    .toList();
+        }
+    }
+
+    /** Copies them, and the subfolders, into another folder. */
+    void copyTo(Path other) throws IOException {
+        for (Path companion : files()) {
+            Files.copy(companion, other.resolve(companion.getFileName()));
+        }
+        for (String subfolder : subfolders()) {
+            copy(folder.resolve(subfolder), other.resolve(subfolder));
+        }
+    }
+
+    private List<String> subfolders() throws IOException {
+        Path modules = folder.resolve(MODULES);
+        if (!Files.isRegularFile(modules)) {
+            return List.of();
+        }
+        List<String> names = new ArrayList<>();
+        for (JsonNode module : new JsonMapper().readTree(Files.readAllBytes(modules))) {
+            String name = module.path("path").asText("");
+            boolean plain = !name.contains("/") && !name.contains("\\") && !name.equals("..") && !name.equals(".");
+            if (!name.isEmpty() && !plain) {
+                throw new FormatException(modules, "path", "\"" + name + "\" is not the plain name of a subfolder");
+            }
+            if (!name.isEmpty() && Files.isDirectory(folder.resolve(name))) {
+                names.add(name);
+            }
+        }
+        return names;
+    }
+
+    private static void copy(Path from, Path to) throws IOException {
+        Files.createDirectories(to);
+        try (Stream<Path> inside = Files.list(from)) {
+            for (Path file : inside.filter(Files::isRegularFile).sorted().toList()) {
+                Files.copy(file, to.resolve(file.getFileName()));
+            }
+        }
+    }
+
+    /** The files of a tokenizer in the folder, in order; empty where it has none. */
+    public List<Path> tokenizer() {
+        boolean whole = Stream.of("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+                .anyMatch(name -> Files.isRegularFile(folder.resolve(name)));
+        return whole
+                ? TOKENIZER.stream()
+                        .map(folder::resolve)
+                        .filter(Files::isRegularFile)
+                        .toList()
+                : List.of();
+    }
+
+    /** Copies the tokenizer into another folder, in the place of the one there. */
+    public void copyTokenizerTo(Path other) throws IOException {
+        for (Path file : tokenizer()) {
+            Files.copy(file, other.resolve(file.getFileName()), StandardCopyOption.REPLACE_EXISTING);
+        }
+    }
+
+    private static boolean isCompanion(String name) {
+        return !name.startsWith(".")
+                && !name.equals(Checkpoint.CONFIG)
+                && !RECORDS.contains(name)
+                && !name.endsWith(".safetensors")
+                && !name.endsWith(".index.json")
+                && !name.endsWith(".onnx")
+                && !name.endsWith(".onnx_data")
+                && !Checkpoint.isPickled(name)
+                && FOREIGN_WEIGHTS.stream().noneMatch(name::endsWith);
+    }
+}

@@ -1,0 +1,277 @@
+package dev.adapt.formats.names;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.method.Storage;
+import dev.adapt.formats.tensor.Shape;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SequencedMap;
+import java.util.SequencedSet;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+
+/**
+ * The names of a checkpoint's tensors. Every checkpoint has them, of a known family or not, with a config.json or without.
+ *
+ * <p>A tensor or module has one canonical name, whatever hub files, versions of transformers and adapters call it: for known
+ * families that of the bare model, without a task's prefix. {@code families.json} holds what is known; where two tensors of
+ * the checkpoint would get one canonical name, names stand as they are.
+ */
+public final class TensorNames {
+    private static final String WEIGHT = ".weight";
+
+    /** Objects in the config.json of a model of several parts that describe its language model. */
+    static final List<String> TEXT_CONFIGS = List.of("text_config", "llm_config", "language_config", "decoder");
+
+    /** Modules that are heads of tasks: training replaces them, also with another number of outputs. */
+    private static final List<String> TASK_HEADS = List.of(
+            "classifier",
+            "score",
+            "qa_outputs",
+            "pre_classifier",
+            "classification_head",
+            "cls_classifier",
+            "cls.seq_relationship");
+
+    private final Optional<JsonDocument> config;
+    private final Family family;
+    private final boolean known;
+    private final SequencedMap<String, String> actual = new LinkedHashMap<>();
+    private final SequencedMap<String, Shape> shapes = new LinkedHashMap<>();
+    private final boolean asTheyAre;
+    private final Orientation orientation;
+
+    private TensorNames(Optional<JsonDocument> config, SequencedMap<String, Shape> tensors) {
+        this.config = config;
+        Families families = Families.read();
+        Optional<Family> typed = config.flatMap(own -> own.string("model_type")).flatMap(families::ofType);
+        this.known = typed.isPresent();
+        this.family = typed.or(() -> families.ofTensors(tensors.keySet())).orElseGet(families::unknown);
+        tensors.keySet().forEach(name -> actual.putIfAbsent(family.canonical(name), name));
+        this.asTheyAre = actual.size() < tensors.size();
+        if (asTheyAre) {
+            actual.clear();
+            tensors.keySet().forEach(name -> actual.put(name, name));
+        }
+        actual.forEach((canonical, name) -> shapes.put(canonical, tensors.get(name)));
+        this.orientation = Orientation.of(shapes);
+    }
+
+    /** The names of an open checkpoint. */
+    public static TensorNames of(Checkpoint checkpoint) {
+        SequencedMap<String, Shape> tensors = new LinkedHashMap<>();
+        checkpoint.tensors().forEach((name, tensor) -> tensors.put(name, tensor.shape()));
+        return of(checkpoint.config(), tensors);
+    }
+
+    /**
+     * The names of these tensors.
+     *
+     * @param config the checkpoint's config.json, which may be that of anything
+     */
+    public static TensorNames of(Optional<JsonDocument> config, SequencedMap<String, Shape> tensors) {
+        return new TensorNames(config, tensors);
+    }
+
+    /** The canonical form of a tensor's or module's name, whether the checkpoint has it or not. */
+    public String canonical(String name) {
+        return asTheyAre ? name : family.canonical(name);
+    }
+
+    /** All canonical names of tensors, in the order of the checkpoint. */
+    public SequencedSet<String> tensors() {
+        return shapes.sequencedKeySet();
+    }
+
+    /** The name of the tensor that has a canonical name, as the checkpoint spells it. */
+    public Optional<String> find(String canonical) {
+        return Optional.ofNullable(actual.get(canonical));
+    }
+
+    /** What the checkpoint would call a tensor that it lacks. */
+    public String spelled(String canonical) {
+        boolean inner = canonical.startsWith("lm_head.")
+                && actual.values().stream().anyMatch(name -> name.startsWith("language_model.model."));
+        return inner ? "language_model." + canonical : canonical;
+    }
+
+    /** The shape of the tensor that has a canonical name. */
+    public Optional<Shape> shape(String canonical) {
+        return Optional.ofNullable(shapes.get(canonical));
+    }
+
+    /** The modules whose weight is a matrix, by canonical name. */
+    public List<String> matrices() {
+        return shapes.entrySet().stream()
+                .filter(tensor ->
+                        tensor.getKey().endsWith(WEIGHT) && tensor.getValue().rank() == 2)
+                .map(tensor -> tensor.getKey().substring(0, tensor.getKey().length() - WEIGHT.length()))
+                .toList();
+    }
+
+    /** Whether a module is one of a numbered list of layers. */
+    public static boolean isNumbered(String module) {
+        return Orientation.isNumbered(module);
+    }
+
+    /**
+     * Where the matrices of a module lie: one, or one for each expert of a stack; none where the checkpoint has no such
+     * module. The weight of a linear layer whose orientation nothing tells counts as stored [out, in].
+     *
+     * @param module its canonical name
+     */
+    public List<Place> places(String module) {
+        Optional<Shape> weight = shape(module + WEIGHT);
+        if (weight.isPresent()) {
+            return List.of(place(module + WEIGHT, storage(module, weight.get())));
+        }
+        Optional<Shape> parameter = shape(module).filter(shape -> shape.rank() == 3);
+        if (parameter.isPresent()) {
+            return experts(module, parameter.get());
+        }
+        return joined(module)
+                .map(List::of)
+                .orElseGet(() -> head().filter(module::equals).isPresent() && isTied()
+                        ? table().map(this::places).orElse(List.of())
+                        : List.of());
+    }
+
+    private Storage storage(String module, Shape weight) {
+        return switch (weight.rank()) {
+            case 0, 1 -> new Storage.Vector();
+            case 2 ->
+                table().filter(module::equals).isPresent()
+                        ? new Storage.Embedding()
+                        : new Storage.Linear(transposed(module).orElse(false));
+            default -> new Storage.Kernel(weight);
+        };
+    }
+
+    private List<Place> experts(String module, Shape stack) {
+        int count = Math.toIntExact(stack.dim(0));
+        boolean transposed = shape(module + "_bias")
+                .filter(bias -> bias.rank() == 2 && stack.dim(1) != stack.dim(2))
+                .map(bias -> bias.dim(1) == stack.dim(2))
+                .orElse(family.transposedStacks());
+        return IntStream.range(0, count)
+                .mapToObj(index -> place(module, new Storage.Expert(index, count, transposed)))
+                .toList();
+    }
+
+    /** A module that the checkpoint holds in one tensor together with others, such as the experts of a layer. */
+    private Optional<Place> joined(String module) {
+        for (Map.Entry<String, List<String>> join : family.joined().entrySet()) {
+            List<String> parts = join.getValue();
+            for (int part = 0; part < parts.size(); part++) {
+                Optional<Joined.Part> found = Joined.part(module, parts.get(part));
+                if (found.isPresent()) {
+                    String holder = found.get().prefix() + join.getKey();
+                    Optional<Place> place = joined(holder, found.get().expert(), part, parts.size());
+                    if (place.isPresent()) {
+                        return place;
+                    }
+                }
+            }
+        }
+        return Optional.empty();
+    }
+
+    private Optional<Place> joined(String holder, int expert, int part, int parts) {
+        return Stream.of(holder, holder + WEIGHT)
+                .filter(shapes::containsKey)
+                .findFirst()
+                .flatMap(name -> part(name, shape(name).orElseThrow(), expert, part, parts));
+    }
+
+    private Optional<Place> part(String name, Shape shape, int expert, int part, int parts) {
+        boolean stack = shape.rank() == 3;
+        long rows = stack ? shape.dim(1) : shape.rank() == 2 ? shape.dim(0) : 0;
+        int experts = stack ? Math.toIntExact(shape.dim(0)) : 1;
+        return rows > 0 && expert < experts && rows % parts == 0
+                ? Optional.of(place(name, new Storage.Expert(expert * parts + part, experts * parts, false)))
+                : Optional.empty();
+    }
+
+    private Place place(String canonical, Storage storage) {
+        return new Place(find(canonical).orElseThrow(), shape(canonical).orElseThrow(), storage);
+    }
+
+    /** Whether a linear layer's weight is stored [in, out]; empty where nothing but an adapter can tell. */
+    public Optional<Boolean> transposed(String module) {
+        Optional<Boolean> told = orientation.transposed(module);
+        if (told.isPresent() || !known) {
+            return told;
+        }
+        return Optional.of(family.conv1d().contains(module.substring(module.lastIndexOf('.') + 1)));
+    }
+
+    /** The module of the embedding table of words, if the checkpoint has one. */
+    public Optional<String> table() {
+        return family.tables().stream()
+                .filter(module -> shapes.containsKey(module + WEIGHT))
+                .findFirst();
+    }
+
+    /** The module of the language modelling head, stored or not; empty for a model of another task. */
+    public Optional<String> head() {
+        Optional<String> stored = family.heads().stream()
+                .filter(module -> shapes.containsKey(module + WEIGHT))
+                .findFirst();
+        boolean words = table().isPresent() && hasLanguageHead(className());
+        return stored.or(() -> words ? family.heads().stream().findFirst() : Optional.empty());
+    }
+
+    private static boolean hasLanguageHead(String className) {
+        boolean bare =
+                className.endsWith("Model") && !className.endsWith("HeadsModel") && !className.endsWith("LMHeadModel");
+        boolean task = className.contains("For")
+                && Stream.of("CausalLM", "ConditionalGeneration", "MaskedLM", "PreTraining", "SpeechSeq2Seq")
+                        .noneMatch(className::endsWith);
+        return !bare && !task;
+    }
+
+    /** The class that config.json names; empty where it names none. */
+    public String className() {
+        return config.map(own -> own.json().path("architectures").path(0).asText(""))
+                .orElse("");
+    }
+
+    /**
+     * Whether the head is the embedding table: as config.json says it, or as transformers takes it where it does not; without a
+     * config.json, if the checkpoint has no tensor for the head.
+     */
+    public boolean isTied() {
+        if (table().isEmpty() || head().isEmpty()) {
+            return false;
+        }
+        boolean stored = shapes.containsKey(head().get() + WEIGHT);
+        if (config.isEmpty()) {
+            return !stored;
+        }
+        return flag(config.get().json())
+                .or(() -> TEXT_CONFIGS.stream()
+                        .flatMap(part -> flag(config.get().json().path(part)).stream())
+                        .findFirst())
+                .orElse(known ? family.tied() : !stored);
+    }
+
+    private static Optional<Boolean> flag(JsonNode config) {
+        JsonNode flag = config.path("tie_word_embeddings");
+        return flag.isBoolean() ? Optional.of(flag.booleanValue()) : Optional.empty();
+    }
+
+    /** What the family's class with a classification head feeds it. */
+    public Pooling pooling() {
+        return Pooling.named(family.pooling()).orElseThrow();
+    }
+
+    /** Whether a tensor belongs to the head of a task, which an adapter may bring with another number of outputs. */
+    public boolean isOfTaskHead(String canonical) {
+        return TASK_HEADS.stream().anyMatch(head -> canonical.startsWith(head + "."));
+    }
+}

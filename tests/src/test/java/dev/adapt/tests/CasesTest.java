@@ -1,0 +1,95 @@
+package dev.adapt.tests;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * Merges every reference case of the folder that ADAPT_CASES names, and compares what comes with what PEFT made. A line of
+ * {@code cases.tsv} says where a refusal is right; all other cases must merge.
+ */
+@DisplayName("Merging the reference cases")
+class CasesTest {
+    private static final List<String> GROUPS = List.of("arch", "layout", "methods", "quant", "reports");
+
+    @TempDir
+    private Path folder;
+
+    /** What a case must do. */
+    private record Expected(String outcome, List<String> words) {}
+
+    @Test
+    void allCases() throws IOException {
+        String named = System.getenv("ADAPT_CASES");
+        assumeTrue(named != null, "ADAPT_CASES does not name the folder of reference cases");
+        Map<String, Expected> expectations = expectations();
+        Map<String, Integer> totals = new LinkedHashMap<>();
+        List<String> failures = new ArrayList<>();
+        for (String group : GROUPS) {
+            for (Path each : cases(Path.of(named).resolve(group))) {
+                String name = group + "/" + each.getFileName();
+                Expected expected = expectations.getOrDefault(name, usual(group));
+                MergedCase merged = MergedCase.run(each, folder.resolve(name.replace('/', '-')));
+                String verdict = verdict(expected, merged);
+                System.out.printf("%-50s %-8s %s%n", name, verdict, merged.sentence());
+                totals.merge(group + " " + verdict, 1, Integer::sum);
+                if (verdict.equals("FAILS")) {
+                    failures.add(name + " (expected: " + expected + "): " + merged.sentence());
+                }
+            }
+        }
+        System.out.println(totals);
+        assertEquals(List.of(), failures, String.join("\n", failures));
+    }
+
+    /** Methods and options that nothing is said of wait for the step that brings them. */
+    private static Expected usual(String group) {
+        return new Expected(group.equals("methods") ? "waits" : "merges", List.of());
+    }
+
+    private static String verdict(Expected expected, MergedCase merged) {
+        boolean worded = expected.words().stream().allMatch(merged.said()::contains);
+        return switch (expected.outcome()) {
+            case "merges" -> merged.isRight() && worded ? "merges" : "FAILS";
+            case "refuses" -> merged.isRefused() && worded ? "refuses" : "FAILS";
+            case "waits" -> merged.isRight() ? "merges" : merged.isRefused() ? "waits" : "WRONG";
+            case String other -> throw new IllegalArgumentException(other);
+        };
+    }
+
+    private static Map<String, Expected> expectations() throws IOException {
+        Map<String, Expected> expectations = new LinkedHashMap<>();
+        try (InputStream resource = CasesTest.class.getResourceAsStream("cases.tsv")) {
+            String text = new String(Objects.requireNonNull(resource).readAllBytes(), StandardCharsets.UTF_8);
+            text.lines().filter(line -> !line.startsWith("#")).forEach(line -> {
+                String[] cells = line.split("\t", -1);
+                List<String> words = Stream.of(cells[2].split("\\|"))
+                        .filter(word -> !word.isEmpty())
+                        .toList();
+                expectations.put(cells[0], new Expected(cells[1], words));
+            });
+        }
+        return expectations;
+    }
+
+    /** The cases of a group that are of merging an adapter. */
+    private static List<Path> cases(Path group) throws IOException {
+        try (Stream<Path> inside = Files.list(group)) {
+            return inside.filter(MergedCase::isOne).sorted().toList();
+        }
+    }
+}
