@@ -3,6 +3,7 @@ package dev.adapt.merge;
 import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -225,6 +226,16 @@ final class FactorOps implements MatrixOps<Tensor> {
     @Override
     public Tensor inverse(Tensor x, int count, int n) {
         return reference.inverse(wide(x), count, n);
+    }
+
+    @Override
+    public Tensor scatter(Tensor values, Tensor places, Region region) {
+        return reference.scatter(wide(values), wide(places), region);
+    }
+
+    @Override
+    public Tensor inverseFourier(Tensor values, int[] rowAt, int[] columnAt, int rows, int columns) {
+        return reference.inverseFourier(wide(values), rowAt, columnAt, rows, columns);
     }
 
     @Override

@@ -103,7 +103,7 @@ final class Update {
     }
 
     private static boolean isProduct(MergePlan.Task.Adapt task) {
-        return task.parts().stream().allMatch(part -> part.adapter().method().hasLowRankDelta());
+        return task.parts().stream().allMatch(part -> part.adapter().method().hasLowRankDelta(part.target()));
     }
 
     /** How many rows a tile of a weight has: all of them, where one of its changes needs the whole weight. */

@@ -10,7 +10,10 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.ndarray.types.SparseFormat;
 import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.tensor.FloatTensor;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 
@@ -180,6 +183,43 @@ final class NDArrayOps implements Ops<NDArray> {
         return own(ids.getNDArrayInternal()
                 .embedding(ids, table, SparseFormat.DENSE)
                 .singletonOrThrow());
+    }
+
+    /**
+     * Rows of a table, whose gradient DJL has: each element of the matrix looks up its value, or the 0 after the last. Where
+     * several values share a place, as many such matrices are added.
+     */
+    @Override
+    public NDArray scatter(NDArray values, NDArray places, Region region) {
+        float[] at = places.toFloatArray();
+        int count = at.length / 2;
+        NDArray table = concat(0, List.of(reshape(values, -1, 1), step.zeros(new Shape(1, 1))));
+        List<long[]> layers = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            int row = (int) at[i] - region.row();
+            int column = (int) at[count + i] - region.column();
+            if (row >= 0 && row < region.rows() && column >= 0 && column < region.columns()) {
+                place(layers, row * region.columns() + column, i, count, region.rows() * region.columns());
+            }
+        }
+        NDArray sum = step.zeros(new Shape(region.rows(), region.columns()));
+        for (long[] layer : layers) {
+            sum = add(sum, reshape(embedding(table, step.create(layer)), region.rows(), region.columns()));
+        }
+        return sum;
+    }
+
+    private static void place(List<long[]> layers, int at, int index, int none, int size) {
+        for (long[] layer : layers) {
+            if (layer[at] == none) {
+                layer[at] = index;
+                return;
+            }
+        }
+        long[] layer = new long[size];
+        Arrays.fill(layer, none);
+        layer[at] = index;
+        layers.add(layer);
     }
 
     @Override

@@ -108,6 +108,12 @@ public record BoundAdapter(
                 String key = key(part, target);
                 if (part.initial() instanceof Initial.Regenerated) {
                     tensors.computeIfAbsent(key, absent -> require(regenerated, part.name()));
+                } else if (part.initial() instanceof Initial.Derived(Initial.Derivation derivation)) {
+                    tensors.put(
+                            key,
+                            derivation.of(
+                                    name -> FloatTensor.of(require(tensors, key(method, target, targets, name))),
+                                    target.upright(weight.apply(target))));
                 } else {
                     tensors.computeIfAbsent(
                             key,
@@ -301,6 +307,14 @@ public record BoundAdapter(
         }
     }
 
+    private static String key(AdapterMethod method, Target target, List<Target> targets, String name) {
+        return method.parts(target, targets).stream()
+                .filter(part -> part.name().equals(name))
+                .map(part -> key(part, target))
+                .findFirst()
+                .orElseThrow();
+    }
+
     /** The key of a part in the adapter's file. */
     public static String key(Part part, Target target) {
         return switch (part.scope()) {
@@ -458,7 +472,9 @@ public record BoundAdapter(
         keys(Part::stored).forEach(key -> stored.put(key, FloatTensor.of(require(tensors, key))));
         saved.forEach((name, tensor) -> stored.put(savedKey(name), FloatTensor.of(tensor)));
         ValueCount.requireFiniteResults(folder.resolve(Adapter.FILE), stored);
-        SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, dtype, metadata());
+        Set<String> integers = Set.copyOf(keys(part -> method.isInteger(part.name())));
+        SafetensorsWriter.write(
+                folder.resolve(Adapter.FILE), stored, key -> integers.contains(key) ? Dtype.I32 : dtype, metadata());
         JsonDocument config = config(folder.resolve(AdapterConfig.FILE), targetNames, base);
         try (OutputFile pending = Outputs.replacing().file(config.path())) {
             pending.text(config.text());

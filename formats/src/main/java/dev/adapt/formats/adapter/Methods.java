@@ -10,6 +10,20 @@ import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.transform.Oft;
+import dev.adapt.formats.method.dense.C3a;
+import dev.adapt.formats.method.dense.Lokr;
+import dev.adapt.formats.method.gain.Beft;
+import dev.adapt.formats.method.gain.Glora;
+import dev.adapt.formats.method.gain.Hira;
+import dev.adapt.formats.method.gain.LnTuning;
+import dev.adapt.formats.method.lowrank.Deft;
+import dev.adapt.formats.method.lowrank.Delora;
+import dev.adapt.formats.method.lowrank.Peanut;
+import dev.adapt.formats.method.dense.FourierFt;
+import dev.adapt.formats.method.dense.Shira;
+import dev.adapt.formats.method.dense.WaveFt;
+import dev.adapt.formats.method.gain.TrainableTokens;
+import dev.adapt.formats.method.gain.WithTokens;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -19,7 +33,26 @@ import java.util.stream.Collectors;
 public final class Methods {
     /** Every method, in the order in which help lists them. */
     public static final List<MethodType> ALL =
-            List.of(Lora.TYPE, Vera.TYPE, CondLora.TYPE, Loha.TYPE, Ia3.TYPE, Oft.TYPE);
+            List.of(
+            Lora.TYPE,
+            Vera.TYPE,
+            CondLora.TYPE,
+            Loha.TYPE,
+            Ia3.TYPE,
+            Oft.TYPE,
+            Lokr.TYPE,
+            C3a.TYPE,
+            FourierFt.TYPE,
+            WaveFt.TYPE,
+            Shira.TYPE,
+            Hira.TYPE,
+            Glora.TYPE,
+            Beft.TYPE,
+            LnTuning.TYPE,
+            TrainableTokens.TYPE,
+            Delora.TYPE,
+            Deft.TYPE,
+            Peanut.TYPE);
 
     private Methods() {}
 
@@ -31,7 +64,7 @@ public final class Methods {
      */
     public static AdapterMethod of(AdapterConfig config, Map<String, String> metadata) {
         String peftType = config.peftType();
-        return ALL.stream()
+        AdapterMethod method = ALL.stream()
                 .filter(type -> type.peftType().equals(peftType))
                 .findFirst()
                 .orElseThrow(() -> new FormatException(
@@ -41,6 +74,7 @@ public final class Methods {
                                 + ALL.stream().map(MethodType::peftType).collect(Collectors.joining(", "))))
                 .reader()
                 .read(config, metadata);
+        return WithTokens.of(method, config);
     }
 
     /** The method that users call {@code name}. */

@@ -63,6 +63,45 @@ public interface MatrixOps<T> {
     /** Rows of table [n, width] at integer ids [..]; the result is [.., width]. */
     T embedding(T table, T ids);
 
+    /**
+     * Values at places of a matrix that is 0 elsewhere: the part of it in a region, [region.rows, region.columns]. Several
+     * values at one place are added.
+     *
+     * @param values [n]
+     * @param places [2, n], the row and the column of each; no gradient flows to them
+     */
+    T scatter(T values, T places, Region region);
+
+    /**
+     * The real part of the inverse discrete Fourier transform of a matrix [rows, columns] that holds values at some places
+     * and 0 elsewhere, {@code x[p, q] = Σₖ values[k]·cos(2π(p·rowAt[k]/rows + q·columnAt[k]/columns)) / (rows·columns)}.
+     *
+     * <p>Here by a product with the cosines and sines of all places, which is differentiable; float64 has a fast one.
+     *
+     * @param values [n]
+     */
+    default T inverseFourier(T values, int[] rowAt, int[] columnAt, int rows, int columns) {
+        T scaled = affine(values, 1.0 / ((double) rows * columns), 0);
+        T cosines = mul(waves(rowAt, rows, 0), scaled);
+        T sines = mul(waves(rowAt, rows, 1), scaled);
+        T even = matMul(cosines, transpose(waves(columnAt, columns, 0), 1, 0));
+        T odd = matMul(sines, transpose(waves(columnAt, columns, 1), 1, 0));
+        return subtract(even, odd);
+    }
+
+    private T waves(int[] frequencies, int size, int quarter) {
+        float[] wave = new float[size];
+        for (int i = 0; i < size; i++) {
+            double angle = 2 * Math.PI * i / size;
+            wave[i] = (float) (quarter == 0 ? Math.cos(angle) : Math.sin(angle));
+        }
+        float[] values = new float[Math.multiplyExact(size, frequencies.length)];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = wave[(int) ((long) (i / frequencies.length) * frequencies[i % frequencies.length] % size)];
+        }
+        return constant(new FloatTensor(Shape.of(size, frequencies.length), values));
+    }
+
     /** While training, x as a constant, through which no gradient flows; otherwise x itself. */
     default T stopGradient(T x) {
         return x;

@@ -313,6 +313,26 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     @Override
+    public DoubleTensor scatter(DoubleTensor values, DoubleTensor places, Region region) {
+        int count = values.values().length;
+        double[] y = new double[Math.multiplyExact(region.rows(), region.columns())];
+        for (int i = 0; i < count; i++) {
+            int row = (int) places.values()[i] - region.row();
+            int column = (int) places.values()[count + i] - region.column();
+            if (row >= 0 && row < region.rows() && column >= 0 && column < region.columns()) {
+                y[row * region.columns() + column] += values.values()[i];
+            }
+        }
+        return new DoubleTensor(Shape.of(region.rows(), region.columns()), y);
+    }
+
+    @Override
+    public DoubleTensor inverseFourier(DoubleTensor values, int[] rowAt, int[] columnAt, int rows, int columns) {
+        return new DoubleTensor(
+                Shape.of(rows, columns), Fourier.realInverse(values.values(), rowAt, columnAt, rows, columns));
+    }
+
+    @Override
     public DoubleTensor positions(DoubleTensor ids) {
         double[] y = new double[dim(ids, 1)];
         Arrays.setAll(y, i -> i);

@@ -40,6 +40,14 @@ public interface AdapterMethod {
         return Optional.empty();
     }
 
+    /**
+     * What PEFT's keys name between a module that the method holds whole and its tensors; empty for most methods, which hold
+     * none but {@code modules_to_save}.
+     */
+    default Optional<String> wholeModules() {
+        return Optional.empty();
+    }
+
     /** The fields of its config that it knows, beside those all of PEFT's methods have. */
     Set<String> configFields();
 
@@ -57,6 +65,30 @@ public interface AdapterMethod {
 
     /** On the input of the update, while training. */
     double dropout();
+
+    /** Why it cannot be trained here, in words that follow its name; empty where it can. */
+    default Optional<String> untrainable() {
+        return Optional.empty();
+    }
+
+    /** Whether a part holds integers. */
+    default boolean isInteger(String part) {
+        return false;
+    }
+
+    /** Whether a head that is tied to an embedding table follows it where the table changes. */
+    default boolean keepsTies() {
+        return false;
+    }
+
+    /**
+     * Whether a module is adapted though {@code target_modules} does not name it.
+     *
+     * @param part the stored tensor of a part's name
+     */
+    default boolean adaptsUnnamed(Function<String, @Nullable Tensor> part) {
+        return false;
+    }
 
     /** The tensors that a layer's update is made of: its own, those of its stack, then those all layers share. */
     List<Part> parts(Target target, List<Target> all);
@@ -77,6 +109,11 @@ public interface AdapterMethod {
     /** Whether every delta it makes is a {@link dev.adapt.formats.graph.LowRank} product, without a gain of the inputs. */
     default boolean hasLowRankDelta() {
         return true;
+    }
+
+    /** The same of the change of one target. */
+    default boolean hasLowRankDelta(Target target) {
+        return hasLowRankDelta();
     }
 
     /** Whether every change it makes adds a matrix and does nothing else, so that changes can be weighted and summed. */

@@ -3,6 +3,7 @@ package dev.adapt.formats.method;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.Arrays;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
 
@@ -14,11 +15,31 @@ public sealed interface Initial {
     /** Uniform in ±1/√fanIn: Kaiming's with a = √5, as PEFT initialises LoRA's A. */
     record KaimingUniform(int fanIn) implements Initial {}
 
-    /** Normal, of mean 0 and variance 1, as PEFT initialises the B of embeddings. */
-    record Normal() implements Initial {}
+    /** Normal, of mean 0. */
+    record Normal(double deviation) implements Initial {}
+
+    /** Uniform in ±bound. */
+    record Uniform(double bound) implements Initial {}
 
     /** The Euclidean norm of each row of the frozen weight [out, in]. */
     record RowNorms() implements Initial {}
+
+    /** The Euclidean norm of each column of the frozen weight [out, in]. */
+    record ColumnNorms() implements Initial {}
+
+    /** What follows from the frozen weight and the parts before it. */
+    record Derived(Derivation derivation) implements Initial {}
+
+    /** Computes a part's start. */
+    interface Derivation {
+        /**
+         * The tensor before training.
+         *
+         * @param part the start of a part that comes before it, by name
+         * @param weight the layer's frozen weight [out, in]
+         */
+        FloatTensor of(Function<String, FloatTensor> part, FloatTensor weight);
+    }
 
     /** What {@link AdapterMethod#regenerate} computes. */
     record Regenerated() implements Initial {}
@@ -39,12 +60,19 @@ public sealed interface Initial {
                     values[i] = random.nextFloat(-bound, bound);
                 }
             }
-            case Normal() -> {
+            case Normal(double deviation) -> {
                 for (int i = 0; i < values.length; i++) {
-                    values[i] = (float) random.nextGaussian();
+                    values[i] = (float) (deviation * random.nextGaussian());
+                }
+            }
+            case Uniform(double bound) -> {
+                for (int i = 0; i < values.length; i++) {
+                    values[i] = random.nextFloat((float) -bound, (float) bound);
                 }
             }
             case RowNorms() -> rowNorms(weight.get(), values);
+            case ColumnNorms() -> rowNorms(weight.get().transposed(), values);
+            case Derived _ -> throw new IllegalArgumentException("this part follows from others");
             case Regenerated() -> throw new IllegalArgumentException("the method regenerates this part");
         }
         return new FloatTensor(shape, values);

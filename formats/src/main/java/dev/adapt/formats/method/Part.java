@@ -31,6 +31,11 @@ public record Part(String name, Shape shape, Initial initial, Scope scope, boole
         return new Part(name, shape, initial, Scope.STACK, true, true);
     }
 
+    /** A part that belongs to one layer and is neither trained nor regenerated. */
+    public static Part frozen(String name, Shape shape, Initial initial) {
+        return new Part(name, shape, initial, Scope.LAYER, false, true);
+    }
+
     /** A part that all layers share and the method regenerates. */
     public static Part regenerated(String name, Shape shape, boolean stored) {
         return new Part(name, shape, new Initial.Regenerated(), Scope.ALL, false, stored);

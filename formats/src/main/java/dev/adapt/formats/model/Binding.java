@@ -38,6 +38,7 @@ public final class Binding {
     private static final String ANY_LAYER = "0.0.0.0";
 
     private static final String WEIGHT = ".weight";
+    private static final String BIAS = ".bias";
 
     private final Checkpoint base;
     private final TensorNames names;
@@ -329,7 +330,13 @@ public final class Binding {
                             .orElse(place))
                     .map(place -> place.as(storage(module, canonical, place)))
                     .map(place -> new Target(
-                            module, canonical, tensor(canonical, place), place.out(), place.in(), place.storage()))
+                            module,
+                            canonical,
+                            tensor(canonical, place),
+                            place.out(),
+                            place.in(),
+                            place.storage(),
+                            names.find(canonical + BIAS).isPresent()))
                     .toList();
         }
 
@@ -345,7 +352,7 @@ public final class Binding {
             if (!matrix) {
                 return place.storage();
             }
-            if (adapter.isEmbedding(module)) {
+            if (adapter.isEmbedding(module) && names.head().filter(canonical::equals).isEmpty()) {
                 return new Storage.Embedding();
             }
             return new Storage.Linear(names.transposed(canonical).orElseGet(() -> isTurned(module, canonical, place)));

@@ -1,5 +1,6 @@
 package dev.adapt.formats.onnx;
 
+import com.google.protobuf.ByteString;
 import com.google.protobuf.UnsafeByteOperations;
 import dev.adapt.formats.onnx.proto.AttributeProto;
 import dev.adapt.formats.onnx.proto.AttributeProto.AttributeType;
@@ -206,6 +207,14 @@ final class OnnxGraph {
                 .setName(name)
                 .setType(AttributeType.FLOAT)
                 .setF(value)
+                .build();
+    }
+
+    static AttributeProto attribute(String name, String value) {
+        return AttributeProto.newBuilder()
+                .setName(name)
+                .setType(AttributeType.STRING)
+                .setS(ByteString.copyFromUtf8(value))
                 .build();
     }
 

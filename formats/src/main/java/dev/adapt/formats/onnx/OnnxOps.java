@@ -4,6 +4,7 @@ import static dev.adapt.formats.onnx.OnnxGraph.attribute;
 
 import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.onnx.proto.TensorProto;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.util.List;
@@ -182,6 +183,22 @@ final class OnnxOps implements Ops<OnnxValue> {
         OnnxValue root = sqrt(affine(mean, 1, epsilon));
         OnnxValue normed = graph.node(scope, OnnxOperator.DIV, List.of(), wide, root);
         return mul(normed, weight);
+    }
+
+    @Override
+    public OnnxValue scatter(OnnxValue values, OnnxValue places, Region region) {
+        if (region.row() != 0 || region.column() != 0) {
+            throw new IllegalArgumentException("a graph computes whole matrices, not " + region);
+        }
+        OnnxValue zeros = graph.node(
+                values.scope(),
+                OnnxOperator.CONSTANT_OF_SHAPE,
+                TensorProto.DataType.FLOAT,
+                List.of(),
+                graph.integers(region.rows(), region.columns()));
+        OnnxValue pairs = transpose(graph.cast(places, TensorProto.DataType.INT64), 1, 0);
+        return graph.node(
+                OnnxOperator.SCATTER_ND, List.of(attribute("reduction", "add")), zeros, pairs, wide(values));
     }
 
     @Override

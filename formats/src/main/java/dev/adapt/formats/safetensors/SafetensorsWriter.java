@@ -8,6 +8,7 @@ import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -74,21 +75,45 @@ public final class SafetensorsWriter implements AutoCloseable {
      */
     public static void write(Path path, Map<String, FloatTensor> tensors, Dtype dtype, Map<String, String> metadata)
             throws IOException {
+        write(path, tensors, name -> dtype, metadata);
+    }
+
+    /**
+     * The same, with a dtype for each tensor, which may also be I32.
+     *
+     * @throws IllegalArgumentException if one is none of F64, F32, F16, BF16 and I32
+     */
+    public static void write(
+            Path path, Map<String, FloatTensor> tensors, Function<String, Dtype> dtype, Map<String, String> metadata)
+            throws IOException {
         List<TensorSpec> specs = tensors.entrySet().stream()
-                .map(entry ->
-                        new TensorSpec(entry.getKey(), dtype, entry.getValue().shape()))
+                .map(entry -> new TensorSpec(
+                        entry.getKey(), dtype.apply(entry.getKey()), entry.getValue().shape()))
                 .toList();
         SafetensorsHeader header = SafetensorsHeader.of(specs, metadata);
         try (OutputFile pending = Outputs.replacing().file(path)) {
             try (SafetensorsWriter writer = create(pending.path(), header)) {
                 for (TensorInfo info : header.tensors()) {
-                    writer.write(
-                            info,
-                            Objects.requireNonNull(tensors.get(info.name())).values());
+                    float[] values =
+                            Objects.requireNonNull(tensors.get(info.name())).values();
+                    if (info.dtype() == Dtype.I32) {
+                        writer.write(info, 0, integers(values));
+                    } else {
+                        writer.write(info, values);
+                    }
                 }
             }
             pending.commit();
         }
+    }
+
+    private static MemorySegment integers(float[] values) {
+        ByteBuffer bytes =
+                ByteBuffer.allocate(Math.multiplyExact(values.length, Integer.BYTES)).order(ByteOrder.LITTLE_ENDIAN);
+        for (float value : values) {
+            bytes.putInt((int) value);
+        }
+        return MemorySegment.ofArray(bytes.array());
     }
 
     /** Writes a whole file atomically, asking for each tensor's little-endian bytes in the order of the data. */

@@ -80,7 +80,6 @@ public record Lora(
             "megatron_config",
             "layer_replication",
             "target_parameters",
-            "trainable_token_indices",
             "alora_invocation_tokens",
             "arrow_config",
             "kasa_config",
@@ -228,7 +227,7 @@ public record Lora(
         Shape b = Shape.of(target.out(), r);
         if (target.embedding()) {
             parts.add(Part.trained(EMBEDDING_A, a, new Initial.Constant(0)));
-            parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal()));
+            parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal(1)));
         } else {
             parts.add(Part.trained(A, a, new Initial.KaimingUniform(target.in())));
             parts.add(Part.trained(B, b, new Initial.Constant(0)));
