@@ -189,8 +189,8 @@ final class MethodOptions {
     private void requireNoAdapters(TrainedMethod method) {
         if (alpha.isPresent() || rankStabilised || dora || dropout != 0 || !set.isEmpty()) {
             throw new UsageException(
-                    "--alpha, --rslora, --dora, --dropout and --set are for adapters beside a frozen base: " + method
-                            + " has nothing like them");
+                    "--alpha, --rslora, --dora, --dropout and --set are for adapters beside a frozen base: "
+                            + method.title() + " has nothing like them");
         }
     }
 
