@@ -20,10 +20,11 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
     private record Weighted(WeightChange<Tensor> change, double weight) {}
 
     static BlockChange of(MergePlan.Task.Adapt task) {
+        Floats dtype = Floats.of(task.place().dtype());
         return new BlockChange(
-                new FactorOps(),
+                dtype == Floats.F64 ? new FactorOps() : new TileOps(),
                 task.target(),
-                Floats.of(task.place().dtype()),
+                dtype,
                 task.parts().stream()
                         .map(part -> new Weighted(part.change(task.weight()), part.weight()))
                         .toList());
