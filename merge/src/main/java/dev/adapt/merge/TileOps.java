@@ -26,6 +26,8 @@ final class TileOps implements MatrixOps<Tensor> {
     private final FactorOps rest = new FactorOps();
     private final Map<Tensor, FloatTensor> held = Collections.synchronizedMap(new IdentityHashMap<>());
 
+    private final Map<Tensor, Boolean> ordered = Collections.synchronizedMap(new IdentityHashMap<>());
+
     private FloatTensor floats(Tensor tensor) {
         return tensor instanceof FloatTensor same ? same : held.computeIfAbsent(tensor, FloatTensor::of);
     }
@@ -159,47 +161,74 @@ final class TileOps implements MatrixOps<Tensor> {
         int columns = dim(right, rank - 1);
         int count = rows * depth == 0 ? 0 : a.length / (rows * depth);
         float[] y = new float[Math.multiplyExact(count, Math.multiplyExact(rows, columns))];
+        int width = Math.min(columns, COLUMNS);
+        float[][] panel = new float[depth][width];
+        float[] first = new float[width];
+        float[] second = new float[width];
         for (int i = 0; i < count; i++) {
-            for (int from = 0; from < columns; from += COLUMNS) {
-                int to = Math.min(columns, from + COLUMNS);
-                for (int row = 0; row < rows; row++) {
-                    addRow(a, i * rows * depth + row * depth, b, i * depth * columns, depth, columns, from, to, y,
-                            (i * rows + row) * columns);
+            for (int from = 0; from < columns; from += width) {
+                int some = Math.min(width, columns - from);
+                for (int k = 0; k < depth; k++) {
+                    System.arraycopy(b, (i * depth + k) * columns + from, panel[k], 0, some);
+                }
+                for (int row = 0; row < rows; row += 2) {
+                    boolean pair = row + 1 < rows;
+                    int aAt = (i * rows + row) * depth;
+                    sumRows(a, aAt, pair ? aAt + depth : aAt, panel, depth, first, second, some);
+                    System.arraycopy(first, 0, y, (i * rows + row) * columns + from, some);
+                    if (pair) {
+                        System.arraycopy(second, 0, y, (i * rows + row + 1) * columns + from, some);
+                    }
                 }
             }
         }
         return new FloatTensor(with(left.shape(), rank - 1, columns), y);
     }
 
-    /** Part of a row of a product, four values of k at a time. */
-    private static void addRow(
-            float[] a, int aAt, float[] b, int bAt, int depth, int columns, int from, int to, float[] y, int yAt) {
+    /** Part of two rows of a product, four values of k at a time: each element of the panel is loaded for both. */
+    private static void sumRows(
+            float[] a, int one, int other, float[][] panel, int depth, float[] first, float[] second, int count) {
+        Arrays.fill(first, 0, count, 0);
+        Arrays.fill(second, 0, count, 0);
         int k = 0;
         for (; k + 4 <= depth; k += 4) {
-            addFour(a[aAt + k], a[aAt + k + 1], a[aAt + k + 2], a[aAt + k + 3], b, bAt + k * columns + from, columns, y,
-                    yAt + from, to - from);
+            addFour(a, one + k, other + k, panel[k], panel[k + 1], panel[k + 2], panel[k + 3], first, second, count);
         }
         for (; k < depth; k++) {
-            addOne(a[aAt + k], b, bAt + k * columns + from, y, yAt + from, to - from);
+            addOne(a[one + k], panel[k], first, count);
+            addOne(a[other + k], panel[k], second, count);
         }
     }
 
+    // all arrays are read and written at one index: the compiler then knows that no element depends on another
     private static void addFour(
-            float a0, float a1, float a2, float a3, float[] b, int at, int stride, float[] y, int into, int count) {
-        int second = at + stride;
-        int third = second + stride;
-        int fourth = third + stride;
+            float[] a,
+            int one,
+            int other,
+            float[] b0,
+            float[] b1,
+            float[] b2,
+            float[] b3,
+            float[] first,
+            float[] second,
+            int count) {
+        float a0 = a[one];
+        float a1 = a[one + 1];
+        float a2 = a[one + 2];
+        float a3 = a[one + 3];
+        float c0 = a[other];
+        float c1 = a[other + 1];
+        float c2 = a[other + 2];
+        float c3 = a[other + 3];
         for (int i = 0; i < count; i++) {
-            float sum = Math.fma(a0, b[at + i], y[into + i]);
-            sum = Math.fma(a1, b[second + i], sum);
-            sum = Math.fma(a2, b[third + i], sum);
-            y[into + i] = Math.fma(a3, b[fourth + i], sum);
+            first[i] = Math.fma(a3, b3[i], Math.fma(a2, b2[i], Math.fma(a1, b1[i], Math.fma(a0, b0[i], first[i]))));
+            second[i] = Math.fma(c3, b3[i], Math.fma(c2, b2[i], Math.fma(c1, b1[i], Math.fma(c0, b0[i], second[i]))));
         }
     }
 
-    private static void addOne(float a, float[] b, int at, float[] y, int into, int count) {
+    private static void addOne(float a, float[] b, float[] y, int count) {
         for (int i = 0; i < count; i++) {
-            y[into + i] = Math.fma(a, b[at + i], y[into + i]);
+            y[i] = Math.fma(a, b[i], y[i]);
         }
     }
 
@@ -208,6 +237,26 @@ final class TileOps implements MatrixOps<Tensor> {
         ADD,
         MULTIPLY,
         DIVIDE;
+
+        void apply(float[] a, float[] b, float[] y) {
+            switch (this) {
+                case ADD -> {
+                    for (int i = 0; i < y.length; i++) {
+                        y[i] = a[i] + b[i];
+                    }
+                }
+                case MULTIPLY -> {
+                    for (int i = 0; i < y.length; i++) {
+                        y[i] = a[i] * b[i];
+                    }
+                }
+                case DIVIDE -> {
+                    for (int i = 0; i < y.length; i++) {
+                        y[i] = a[i] / b[i];
+                    }
+                }
+            }
+        }
 
         void apply(float[] a, int aAt, float[] b, int bAt, float[] y, int at, int count) {
             switch (this) {
@@ -255,7 +304,7 @@ final class TileOps implements MatrixOps<Tensor> {
         float[] b = floats(right).values();
         if (left.shape().equals(right.shape())) {
             float[] y = new float[a.length];
-            operation.apply(a, 0, b, 0, y, 0, y.length);
+            operation.apply(a, b, y);
             return new FloatTensor(left.shape(), y);
         }
         Shape shape = broadcast(left.shape(), right.shape());
@@ -376,7 +425,11 @@ final class TileOps implements MatrixOps<Tensor> {
         float[] own = floats(values).values();
         float[] at = floats(places).values();
         float[] y = new float[Math.multiplyExact(region.rows(), region.columns())];
-        for (int i = 0; i < own.length; i++) {
+        // places in the order of rows, as PEFT stores them, are found at once
+        boolean sorted = ordered.computeIfAbsent(places, absent -> isSorted(at, own.length));
+        int from = sorted ? firstAtLeast(at, own.length, region.row()) : 0;
+        int to = sorted ? firstAtLeast(at, own.length, region.rowEnd()) : own.length;
+        for (int i = from; i < to; i++) {
             int row = (int) at[i] - region.row();
             int column = (int) at[own.length + i] - region.column();
             if (row >= 0 && row < region.rows() && column >= 0 && column < region.columns()) {
@@ -384,6 +437,29 @@ final class TileOps implements MatrixOps<Tensor> {
             }
         }
         return new FloatTensor(Shape.of(region.rows(), region.columns()), y);
+    }
+
+    private static boolean isSorted(float[] values, int count) {
+        for (int i = 1; i < count; i++) {
+            if (values[i] < values[i - 1]) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private static int firstAtLeast(float[] sorted, int count, int value) {
+        int low = 0;
+        int high = count;
+        while (low < high) {
+            int middle = (low + high) >>> 1;
+            if (sorted[middle] < value) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        return low;
     }
 
     @Override
