@@ -65,8 +65,7 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
     private boolean isWhole() {
         return changes.stream()
                 .map(each -> each.change().scope())
-                .anyMatch(scope ->
-                        scope == Delta.Scope.MATRIX || (scope == Delta.Scope.ROW && target.transposed()));
+                .anyMatch(scope -> scope == Delta.Scope.MATRIX || (scope == Delta.Scope.ROW && target.transposed()));
     }
 
     private void applyBlock(int row, int rows, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {

@@ -150,7 +150,10 @@ final class TileOps implements MatrixOps<Tensor> {
     public Tensor matMul(Tensor left, Tensor right) {
         int rank = left.shape().rank();
         boolean alike = rank == right.shape().rank()
-                && left.shape().dims().subList(0, rank - 2).equals(right.shape().dims().subList(0, rank - 2));
+                && left.shape()
+                        .dims()
+                        .subList(0, rank - 2)
+                        .equals(right.shape().dims().subList(0, rank - 2));
         if (!alike) {
             return narrow(rest.matMul(left, right));
         }

@@ -84,7 +84,10 @@ class GradientsTest {
     private static void sample(String name, String settings) {
         try {
             Map<String, JsonNode> fields = new LinkedHashMap<>();
-            new JsonMapper().readTree(settings).properties().forEach(field -> fields.put(field.getKey(), field.getValue()));
+            new JsonMapper()
+                    .readTree(settings)
+                    .properties()
+                    .forEach(field -> fields.put(field.getKey(), field.getValue()));
             METHODS.put(name, Methods.named(name).orElseThrow().fresh(Path.of("settings"), fields));
         } catch (JsonProcessingException e) {
             throw new IllegalArgumentException(settings, e);

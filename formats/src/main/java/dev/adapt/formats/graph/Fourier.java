@@ -124,7 +124,13 @@ final class Fourier {
         double scale = 0.5 / ((double) rows * columns);
         for (int i = 0; i < values.length; i++) {
             add(spectrum, rowAt[i], columnAt[i], columns, values[i] * scale, rows);
-            add(spectrum, (rows - rowAt[i]) % rows, (columns - columnAt[i]) % columns, columns, values[i] * scale, rows);
+            add(
+                    spectrum,
+                    (rows - rowAt[i]) % rows,
+                    (columns - columnAt[i]) % columns,
+                    columns,
+                    values[i] * scale,
+                    rows);
         }
         Fourier down = new Fourier(rows);
         spectrum.values().forEach(column -> down.transform(column.re(), column.im()));
@@ -148,8 +154,7 @@ final class Fourier {
         return result;
     }
 
-    private static void add(
-            Map<Integer, Column> spectrum, int row, int column, int columns, double value, int rows) {
+    private static void add(Map<Integer, Column> spectrum, int row, int column, int columns, double value, int rows) {
         if (column <= columns / 2) {
             spectrum.computeIfAbsent(column, absent -> new Column(new double[rows], new double[rows]))
                     .re()[row] += value;

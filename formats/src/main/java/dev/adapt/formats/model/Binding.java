@@ -228,7 +228,8 @@ public final class Binding {
 
     private Target linear(String module, boolean transposed) {
         Place place = names.places(module).getFirst().as(new Storage.Linear(transposed));
-        return new Target(actual(module), module, place.tensor(), place.out(), place.in(), place.storage(), isBiased(module));
+        return new Target(
+                actual(module), module, place.tensor(), place.out(), place.in(), place.storage(), isBiased(module));
     }
 
     private boolean isBiased(String canonical) {
@@ -363,7 +364,8 @@ public final class Binding {
             if (!matrix) {
                 return place.storage();
             }
-            if (adapter.isEmbedding(module) && names.head().filter(canonical::equals).isEmpty()) {
+            if (adapter.isEmbedding(module)
+                    && names.head().filter(canonical::equals).isEmpty()) {
                 return new Storage.Embedding();
             }
             return new Storage.Linear(names.transposed(canonical).orElseGet(() -> isTurned(module, canonical, place)));

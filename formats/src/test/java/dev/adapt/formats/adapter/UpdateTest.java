@@ -137,20 +137,18 @@ class UpdateTest {
                 FloatTensor r = tensor(adapter, own + ".deft_R");
                 FloatTensor w = weight(target);
                 int rank = projected.rank(target);
-                double[] removed = sum(
-                        rank, target.in(), target.out(), (k, i, j) -> Math.max(at(p, i, k), 0) * at(w, i, j));
+                double[] removed =
+                        sum(rank, target.in(), target.out(), (k, i, j) -> Math.max(at(p, i, k), 0) * at(w, i, j));
                 double scale = projected.alpha().orElseThrow() / rank;
                 yield sum(
-                        target,
-                        rank,
-                        (i, k, j) -> at(p, i, k) * (scale * at(r, k, j) - removed[k * target.in() + j]));
+                        target, rank, (i, k, j) -> at(p, i, k) * (scale * at(r, k, j) - removed[k * target.in() + j]));
             }
             case Peanut network -> {
                 FloatTensor a = tensor(adapter, own + ".peanut_A.weight");
                 FloatTensor b = tensor(adapter, own + ".peanut_B.weight");
                 FloatTensor w = weight(target);
-                double[] hidden = sum(
-                        network.rank(), target.in(), target.out(), (k, i, j) -> at(a, k, i) * at(w, i, j));
+                double[] hidden =
+                        sum(network.rank(), target.in(), target.out(), (k, i, j) -> at(a, k, i) * at(w, i, j));
                 double scale = network.scale();
                 yield sum(target, network.rank(), (i, k, j) -> {
                     double x = hidden[k * target.in() + j];

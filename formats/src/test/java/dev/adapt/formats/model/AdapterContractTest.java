@@ -201,9 +201,7 @@ class AdapterContractTest {
                         file.metadata().get("adapt.sha256.vera_B"));
             } else if (!method.hasLowRankDelta()) {
                 assertEquals(
-                        method instanceof Shira
-                                ? written.tensors().keySet()
-                                : Set.copyOf(written.trainedKeys()),
+                        method instanceof Shira ? written.tensors().keySet() : Set.copyOf(written.trainedKeys()),
                         file.header().tensors().stream()
                                 .map(TensorInfo::name)
                                 .filter(name -> !name.contains("classifier"))

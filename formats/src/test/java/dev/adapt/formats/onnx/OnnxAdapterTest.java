@@ -161,9 +161,7 @@ class OnnxAdapterTest {
         BoundAdapter fresh = BoundAdapter.fresh(
                 method,
                 targets,
-                target -> readsWeights(method)
-                        ? random(random, target.out(), target.in())
-                        : noWeight(target),
+                target -> readsWeights(method) ? random(random, target.out(), target.in()) : noWeight(target),
                 Map.of(),
                 Optional.empty(),
                 Map.of(),

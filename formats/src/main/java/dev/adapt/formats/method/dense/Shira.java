@@ -112,10 +112,7 @@ public record Shira(int rank, Optional<Long> seed, String mask) implements Adapt
     public List<Part> parts(Target target, List<Target> all) {
         return List.of(
                 Part.trained(VALUES, Shape.of(count(target)), new Initial.Constant(0)),
-                Part.frozen(
-                        PLACES,
-                        Shape.of(2, count(target)),
-                        new Initial.Derived((part, weight) -> places(target))));
+                Part.frozen(PLACES, Shape.of(2, count(target)), new Initial.Derived((part, weight) -> places(target))));
     }
 
     /** The places of PEFT's random mask, row by row. */

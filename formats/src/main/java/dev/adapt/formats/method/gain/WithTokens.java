@@ -48,8 +48,7 @@ public record WithTokens(AdapterMethod method, Map<String, List<Integer>> tokens
         Map<String, List<Integer>> tokens = new LinkedHashMap<>();
         if (field.isObject()) {
             field.properties()
-                    .forEach(entry ->
-                            tokens.put(entry.getKey(), TrainableTokens.ids(config, entry.getValue(), FIELD)));
+                    .forEach(entry -> tokens.put(entry.getKey(), TrainableTokens.ids(config, entry.getValue(), FIELD)));
         } else {
             tokens.put("", TrainableTokens.ids(config, field, FIELD));
         }
