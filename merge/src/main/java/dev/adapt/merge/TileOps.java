@@ -416,7 +416,7 @@ final class TileOps implements MatrixOps<Tensor> {
         ids.read(0, at, 0, at.length);
         float[] y = new float[at.length * width];
         for (int i = 0; i < at.length; i++) {
-            System.arraycopy(rows, (int) at[i] * width, y, i * width, width);
+            System.arraycopy(rows, ((int) at[i]) * width, y, i * width, width);
         }
         long[] dims = Arrays.copyOf(ids.shape().toArray(), ids.shape().rank() + 1);
         dims[ids.shape().rank()] = width;
@@ -433,8 +433,8 @@ final class TileOps implements MatrixOps<Tensor> {
         int from = sorted ? firstAtLeast(at, own.length, region.row()) : 0;
         int to = sorted ? firstAtLeast(at, own.length, region.rowEnd()) : own.length;
         for (int i = from; i < to; i++) {
-            int row = (int) at[i] - region.row();
-            int column = (int) at[own.length + i] - region.column();
+            int row = ((int) at[i]) - region.row();
+            int column = ((int) at[own.length + i]) - region.column();
             if (row >= 0 && row < region.rows() && column >= 0 && column < region.columns()) {
                 y[row * region.columns() + column] += own[i];
             }

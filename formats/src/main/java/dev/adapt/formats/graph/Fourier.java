@@ -12,6 +12,7 @@ final class Fourier {
     private final Chirp chirp;
 
     /** What a length that is no power of two needs: transforms of one that is, and their factors. */
+    @SuppressWarnings("ArrayRecordComponent")
     private record Chirp(Fourier longer, double[] cosines, double[] sines, double[] kernelRe, double[] kernelIm) {}
 
     /** Transforms of length {@code size}. */
@@ -112,6 +113,7 @@ final class Fourier {
     }
 
     /** One column of a half-transformed spectrum. */
+    @SuppressWarnings("ArrayRecordComponent")
     private record Column(double[] re, double[] im) {}
 
     /**

@@ -122,7 +122,8 @@ public record Shira(int rank, Optional<Long> seed, String mask) implements Adapt
         Arrays.sort(drawn);
         float[] places = new float[2 * count];
         for (int i = 0; i < count; i++) {
-            places[i] = drawn[i] / target.in();
+            long row = drawn[i] / target.in();
+            places[i] = row;
             places[count + i] = drawn[i] % target.in();
         }
         return new FloatTensor(Shape.of(2, count), places);
