@@ -4,26 +4,26 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.MethodType;
-import dev.adapt.formats.method.dense.Loha;
-import dev.adapt.formats.method.gain.Ia3;
-import dev.adapt.formats.method.lowrank.CondLora;
-import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Vera;
-import dev.adapt.formats.method.transform.Oft;
 import dev.adapt.formats.method.dense.C3a;
+import dev.adapt.formats.method.dense.FourierFt;
+import dev.adapt.formats.method.dense.Loha;
 import dev.adapt.formats.method.dense.Lokr;
+import dev.adapt.formats.method.dense.Shira;
+import dev.adapt.formats.method.dense.WaveFt;
 import dev.adapt.formats.method.gain.Beft;
 import dev.adapt.formats.method.gain.Glora;
 import dev.adapt.formats.method.gain.Hira;
+import dev.adapt.formats.method.gain.Ia3;
 import dev.adapt.formats.method.gain.LnTuning;
-import dev.adapt.formats.method.lowrank.Deft;
-import dev.adapt.formats.method.lowrank.Delora;
-import dev.adapt.formats.method.lowrank.Peanut;
-import dev.adapt.formats.method.dense.FourierFt;
-import dev.adapt.formats.method.dense.Shira;
-import dev.adapt.formats.method.dense.WaveFt;
 import dev.adapt.formats.method.gain.TrainableTokens;
 import dev.adapt.formats.method.gain.WithTokens;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Deft;
+import dev.adapt.formats.method.lowrank.Delora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Peanut;
+import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.transform.Oft;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -32,8 +32,7 @@ import java.util.stream.Collectors;
 /** The list of methods. */
 public final class Methods {
     /** Every method, in the order in which help lists them. */
-    public static final List<MethodType> ALL =
-            List.of(
+    public static final List<MethodType> ALL = List.of(
             Lora.TYPE,
             Vera.TYPE,
             CondLora.TYPE,

@@ -8,7 +8,10 @@ import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Deft;
+import dev.adapt.formats.method.lowrank.Delora;
 import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Peanut;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -117,8 +120,53 @@ class UpdateTest {
                 yield sum(
                         target, shared.rank(), (i, k, j) -> scale * b[i * shared.rank() + k] * a[k * target.in() + j]);
             }
+            case Delora bound -> {
+                FloatTensor a = tensor(adapter, own + ".delora_A");
+                FloatTensor b = tensor(adapter, own + ".delora_B");
+                float lambda = tensor(adapter, own + ".delora_lambda").values()[0];
+                int rank = bound.rank(target);
+                double[] inner = new double[rank];
+                for (int k = 0; k < rank; k++) {
+                    inner[k] = (double) lambda / rank / (norm(a, k, false) * norm(b, k, true));
+                }
+                FloatTensor w = weight(target);
+                yield sum(target, rank, (i, k, j) -> at(b, i, k) * inner[k] * at(a, k, j) * (float) norm(w, j, true));
+            }
+            case Deft projected -> {
+                FloatTensor p = tensor(adapter, own + ".deft_P");
+                FloatTensor r = tensor(adapter, own + ".deft_R");
+                FloatTensor w = weight(target);
+                int rank = projected.rank(target);
+                double[] removed =
+                        sum(rank, target.in(), target.out(), (k, i, j) -> Math.max(at(p, i, k), 0) * at(w, i, j));
+                double scale = projected.alpha().orElseThrow() / rank;
+                yield sum(
+                        target, rank, (i, k, j) -> at(p, i, k) * (scale * at(r, k, j) - removed[k * target.in() + j]));
+            }
+            case Peanut network -> {
+                FloatTensor a = tensor(adapter, own + ".peanut_A.weight");
+                FloatTensor b = tensor(adapter, own + ".peanut_B.weight");
+                FloatTensor w = weight(target);
+                double[] hidden =
+                        sum(network.rank(), target.in(), target.out(), (k, i, j) -> at(a, k, i) * at(w, i, j));
+                double scale = network.scale();
+                yield sum(target, network.rank(), (i, k, j) -> {
+                    double x = hidden[k * target.in() + j];
+                    return scale * at(b, i, k) * x / (1 + Math.exp(-x));
+                });
+            }
             default -> throw new AssertionError("no formula of " + method);
         };
+    }
+
+    /** The norm of a row, or of a column. */
+    private static double norm(FloatTensor matrix, int index, boolean column) {
+        double squares = 0;
+        for (int i = 0; i < matrix.shape().dim(column ? 0 : 1); i++) {
+            double element = column ? at(matrix, i, index) : at(matrix, index, i);
+            squares += element * element;
+        }
+        return Math.sqrt(squares);
     }
 
     private static String stack(Target target) {
