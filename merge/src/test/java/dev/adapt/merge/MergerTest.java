@@ -26,6 +26,9 @@ import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.transform.Boft;
+import dev.adapt.formats.method.transform.Hra;
+import dev.adapt.formats.method.transform.Miss;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -77,7 +80,14 @@ class MergerTest {
                         "ia3",
                         "feedforward_modules",
                         JsonNodeFactory.instance.arrayNode().add("q")),
-                sample("oft", "oft_block_size", IntNode.valueOf(8)));
+                sample("oft", "oft_block_size", IntNode.valueOf(8)),
+                new Boft(30, 0, 1),
+                sample("hra", "r", IntNode.valueOf(4)),
+                new Hra(3, true),
+                sample("miss", "r", IntNode.valueOf(7)),
+                new Miss(7, Miss.Variant.MINI, 10, 0),
+                new Miss(30, Miss.Variant.BAT, 1, 0),
+                sample("road", "group_size", IntNode.valueOf(50)));
     }
 
     private static AdapterMethod sample(String name, String field, JsonNode value) {

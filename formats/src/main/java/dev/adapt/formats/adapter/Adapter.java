@@ -19,6 +19,7 @@ import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.SequencedSet;
 import java.util.Set;
@@ -58,7 +59,7 @@ public record Adapter(
     /** The tensors' file of mlx-lm. */
     private static final String MLX = "adapters.safetensors";
 
-    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft)_");
+    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft|boft|hra|miss|bone|road|psoft|osf)_");
 
     /** How deep {@link #within} looks. */
     private static final int DEPTH = 3;
@@ -127,7 +128,7 @@ public record Adapter(
                 modules.add(module.get());
                 parts.put(key, own);
             } else if (key.startsWith(MODULE_PREFIX)) {
-                saved.put(savedName(tensor, config), own);
+                saved.put(savedName(tensor, config, method), own);
             } else if (key.startsWith(SHARED_PREFIX)) {
                 parts.put(key, own);
             } else {
@@ -146,7 +147,12 @@ public record Adapter(
                     + ": holds no bias, though its config says bias \"lora_only\": PEFT does not save"
                     + " those of the layers it wraps, and the base's are used");
         }
-        return new Adapter(tensors.path(), config, method, modules, parts, saved, tensors.metadata(), notes);
+        AdapterMethod stored = method.asStored(name -> modules.stream()
+                .map(module -> parts.get(MODULE_PREFIX + module + "." + name))
+                .filter(Objects::nonNull)
+                .findFirst()
+                .orElse(null));
+        return new Adapter(tensors.path(), config, stored, modules, parts, saved, tensors.metadata(), notes);
     }
 
     private static AdapterMethod method(AdapterConfig config, Map<String, String> metadata) {
@@ -229,13 +235,14 @@ public record Adapter(
     }
 
     /** {@code base_model.model.classifier.weight} is {@code classifier.weight}. */
-    private static String savedName(TensorView tensor, AdapterConfig config) {
+    private static String savedName(TensorView tensor, AdapterConfig config, AdapterMethod method) {
         String name = tensor.name().substring(MODULE_PREFIX.length()).replace(BASE_LAYER, ".");
         if (METHOD_TENSOR.matcher(name).find()) {
             throw new FormatException(
                     tensor.file(),
                     tensor.name(),
-                    "is no tensor of " + config.peftType() + " as its config describes it");
+                    method.outdated(name.substring(name.lastIndexOf('.') + 1))
+                            .orElse("is no tensor of " + config.peftType() + " as its config describes it"));
         }
         return name;
     }

@@ -9,7 +9,11 @@ import dev.adapt.formats.method.gain.Ia3;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.transform.Boft;
+import dev.adapt.formats.method.transform.Hra;
+import dev.adapt.formats.method.transform.Miss;
 import dev.adapt.formats.method.transform.Oft;
+import dev.adapt.formats.method.transform.Road;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -19,7 +23,20 @@ import java.util.stream.Collectors;
 public final class Methods {
     /** Every method, in the order in which help lists them. */
     public static final List<MethodType> ALL =
-            List.of(Lora.TYPE, Vera.TYPE, CondLora.TYPE, Loha.TYPE, Ia3.TYPE, Oft.TYPE);
+            List.of(
+            Lora.TYPE,
+            Vera.TYPE,
+            CondLora.TYPE,
+            Loha.TYPE,
+            Ia3.TYPE,
+            Oft.TYPE,
+            Boft.TYPE,
+            Hra.TYPE,
+            Miss.TYPE,
+            Road.TYPE);
+
+    /** What PEFT calls a method now, by what it called it before. */
+    private static final Map<String, String> RENAMED = Map.of("BONE", "MISS");
 
     private Methods() {}
 
@@ -30,7 +47,7 @@ public final class Methods {
      * @throws FormatException if its {@code peft_type}, or an option that changes the result, is not supported
      */
     public static AdapterMethod of(AdapterConfig config, Map<String, String> metadata) {
-        String peftType = config.peftType();
+        String peftType = RENAMED.getOrDefault(config.peftType(), config.peftType());
         return ALL.stream()
                 .filter(type -> type.peftType().equals(peftType))
                 .findFirst()

@@ -37,7 +37,16 @@ public final class MethodSamples {
                 sample("ia3", Map.of("feedforward_modules", "[\"value\"]")),
                 sample("oft", Map.of("oft_block_size", 2)),
                 sample("oft", Map.of("oft_block_size", 3, "use_cayley_neumann", false, "block_share", true)),
-                sample("oft", Map.of("r", 2, "coft", true, "eps", 0.01)));
+                sample("oft", Map.of("r", 2, "coft", true, "eps", 0.01)),
+                sample("boft", Map.of("boft_block_size", 2, "boft_n_butterfly_factor", 2)),
+                sample("boft", Map.of("boft_block_num", 2)),
+                sample("hra", Map.of("r", 4)),
+                sample("miss", Map.of("r", rank, "miss_dropout", 0.125)),
+                sample("miss", Map.of("r", rank, "init_weights", "\"mini\"", "mini_r", 2)),
+                sample("miss", Map.of("r", 2, "init_weights", "\"bat\"")),
+                sample("road", Map.of("group_size", 4)),
+                sample("road", Map.of("group_size", 2, "variant", "\"road_2\"")),
+                sample("road", Map.of("group_size", 4, "variant", "\"road_4\"")));
     }
 
     /** A method with settings, each a JSON value. */
