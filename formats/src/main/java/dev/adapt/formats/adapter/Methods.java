@@ -13,6 +13,7 @@ import dev.adapt.formats.method.transform.Boft;
 import dev.adapt.formats.method.transform.Hra;
 import dev.adapt.formats.method.transform.Miss;
 import dev.adapt.formats.method.transform.Oft;
+import dev.adapt.formats.method.transform.Osf;
 import dev.adapt.formats.method.transform.Road;
 import java.util.List;
 import java.util.Map;
@@ -33,10 +34,17 @@ public final class Methods {
             Boft.TYPE,
             Hra.TYPE,
             Miss.TYPE,
-            Road.TYPE);
+            Road.TYPE,
+            Osf.TYPE);
 
     /** What PEFT calls a method now, by what it called it before. */
     private static final Map<String, String> RENAMED = Map.of("BONE", "MISS");
+
+    /** Methods of which PEFT's files do not say enough, and what they lack. */
+    private static final Map<String, String> INCOMPLETE = Map.of(
+            "PSOFT",
+            "cannot be merged from its file: it rotates the base's singular vectors, whose signs are those that the"
+                    + " machine's LAPACK chose and PEFT does not store; merge it with PEFT where it was trained");
 
     private Methods() {}
 
@@ -48,6 +56,10 @@ public final class Methods {
      */
     public static AdapterMethod of(AdapterConfig config, Map<String, String> metadata) {
         String peftType = RENAMED.getOrDefault(config.peftType(), config.peftType());
+        String lacks = INCOMPLETE.get(peftType);
+        if (lacks != null) {
+            throw new FormatException(config.path(), "peft_type", "\"" + peftType + "\" " + lacks);
+        }
         return ALL.stream()
                 .filter(type -> type.peftType().equals(peftType))
                 .findFirst()
