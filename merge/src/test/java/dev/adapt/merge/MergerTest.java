@@ -29,6 +29,9 @@ import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.transform.Boft;
+import dev.adapt.formats.method.transform.Hra;
+import dev.adapt.formats.method.transform.Miss;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -90,7 +93,14 @@ class MergerTest {
                 sample("peanut", "r", IntNode.valueOf(5)),
                 sample("fourierft", "n_frequency", IntNode.valueOf(40)),
                 sample("waveft", "wavelet_family", TextNode.valueOf("db3")),
-                sample("shira", "r", IntNode.valueOf(3)));
+                sample("shira", "r", IntNode.valueOf(3)),
+                new Boft(30, 0, 1),
+                sample("hra", "r", IntNode.valueOf(4)),
+                new Hra(3, true),
+                sample("miss", "r", IntNode.valueOf(7)),
+                new Miss(7, Miss.Variant.MINI, 10, 0),
+                new Miss(30, Miss.Variant.BAT, 1, 0),
+                sample("road", "group_size", IntNode.valueOf(50)));
     }
 
     private static AdapterMethod sample(String name, String field, JsonNode value) {
@@ -239,11 +249,11 @@ class MergerTest {
     @DisplayName("keeps shards, their index and the small files of a folder")
     void keepsShards() throws IOException {
         Path base = Files.createDirectories(folder.resolve("base"));
-        base("base/model-00001-of-00002.safetensors", Dtype.F16, 3, "model.q.weight", "model.q.bias");
+        base("base/model-00001-of-00002.safetensors", Dtype.F16, 3, "model.q.weight", "model.other.bias");
         base("base/model-00002-of-00002.safetensors", Dtype.F16, 3, "model.v.weight", "norm", "steps");
         Files.writeString(base.resolve(Checkpoint.INDEX), """
                 {"metadata": {"total_size": 1, "note": "kept"}, "weight_map": {
-                 "model.q.weight": "model-00001-of-00002.safetensors", "model.q.bias": "model-00001-of-00002.safetensors",
+                 "model.q.weight": "model-00001-of-00002.safetensors", "model.other.bias": "model-00001-of-00002.safetensors",
                  "model.v.weight": "model-00002-of-00002.safetensors", "norm": "model-00002-of-00002.safetensors",
                  "steps": "model-00002-of-00002.safetensors"}}
                 """);
@@ -274,12 +284,12 @@ class MergerTest {
         Path base = base("base.safetensors", Dtype.BF16, 4);
         FloatTensor head = new FloatTensor(Shape.of(1, 2), new float[] {0.1f, 0.2f});
         FloatTensor bias = new FloatTensor(Shape.of(2), new float[] {1, -0.125f});
-        Path adapter = adapter(new Lora(4, 4, 0), base, Map.of("model.q.bias", bias, "head.weight", head));
+        Path adapter = adapter(new Lora(4, 4, 0), base, Map.of("model.other.bias", bias, "head.weight", head));
         saving(adapter, "q", "head");
         Path out = folder.resolve("merged.safetensors");
         merge(adapter, base, out, 1, Kernels.best());
         try (Checkpoint merged = Checkpoint.open(out)) {
-            TensorView replaced = merged.tensors().get("model.q.bias");
+            TensorView replaced = merged.tensors().get("model.other.bias");
             assertEquals(Dtype.BF16, replaced.dtype());
             assertArrayEquals(bias.values(), replaced.toFloats());
             assertEquals(Dtype.F32, merged.tensors().get("head.weight").dtype());
@@ -572,7 +582,7 @@ class MergerTest {
     }
 
     private Path base(String name, Dtype weights, long seed) throws IOException {
-        return base(name, weights, seed, "model.q.weight", "model.q.bias", "norm", "steps", "model.v.weight");
+        return base(name, weights, seed, "model.q.weight", "model.other.bias", "norm", "steps", "model.v.weight");
     }
 
     /** A file of some of the tensors; the seed decides what is in them, whatever the file. */
@@ -580,7 +590,7 @@ class MergerTest {
         Map<String, TensorSpec> specs = new LinkedHashMap<>();
         specs.put("model.q.weight", new TensorSpec("model.q.weight", weights, Shape.of(OUT, IN)));
         specs.put("model.v.weight", new TensorSpec("model.v.weight", weights, Shape.of(IN, OUT)));
-        specs.put("model.q.bias", new TensorSpec("model.q.bias", weights, Shape.of(2)));
+        specs.put("model.other.bias", new TensorSpec("model.other.bias", weights, Shape.of(2)));
         specs.put("norm", new TensorSpec("norm", Dtype.F32, Shape.of(3)));
         specs.put("steps", new TensorSpec("steps", Dtype.U8, Shape.of(5)));
         List<TensorSpec> chosen = new ArrayList<>();

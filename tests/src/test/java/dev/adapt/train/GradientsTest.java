@@ -23,6 +23,9 @@ import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.transform.Hra;
+import dev.adapt.formats.method.transform.Miss;
+import dev.adapt.formats.method.transform.Road;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.DoubleTensor;
@@ -78,6 +81,15 @@ class GradientsTest {
         sample("fourierft", "{\"n_frequency\": 9, \"scaling\": 30}");
         sample("waveft", "{\"n_frequency\": 9, \"wavelet_family\": \"db2\", \"scaling\": 2}");
         sample("shira", "{\"r\": 1}");
+        sample("boft", "{\"boft_block_size\": 2, \"boft_n_butterfly_factor\": 2}");
+        sample("hra", "{\"r\": 4}");
+        METHODS.put("hra, orthogonal", new Hra(3, true));
+        sample("miss", "{\"r\": 3}");
+        METHODS.put("miss, mini", new Miss(3, Miss.Variant.MINI, 2, 0));
+        METHODS.put("miss, bat", new Miss(2, Miss.Variant.BAT, 1, 0));
+        for (Road.Variant variant : Road.Variant.values()) {
+            METHODS.put(variant.toString(), new Road(variant, 2));
+        }
         METHODS.put("LORS", new Lors(List.of(2), List.of(2)));
     }
 
@@ -136,7 +148,9 @@ class GradientsTest {
     private static BoundAdapter adapter(Checkpoint base, AdapterMethod method) throws IOException {
         Binding binding = new Binding(base);
         Model plain = Model.of(base);
-        List<Target> targets = binding.targets(plain.architecture().linearModules(), plain.architecture());
+        List<Target> targets = binding.targets(plain.architecture().linearModules(), plain.architecture()).stream()
+                .filter(target -> method.misfit(target).isEmpty())
+                .toList();
         Random random = new Random(6);
         BoundAdapter fresh =
                 BoundAdapter.fresh(method, targets, binding::weight, Map.of(), Optional.empty(), Map.of(), random);

@@ -61,7 +61,16 @@ public final class MethodSamples {
                 sample("fourierft", Map.of("n_frequency", 7, "init_weights", true)),
                 sample("waveft", Map.of("n_frequency", 7, "wavelet_family", "\"db2\"")),
                 sample("waveft", Map.of("n_frequency", 7, "use_idwt", false)),
-                sample("shira", Map.of("r", 1, "random_seed", 3)));
+                sample("shira", Map.of("r", 1, "random_seed", 3)),
+                sample("boft", Map.of("boft_block_size", 2, "boft_n_butterfly_factor", 2)),
+                sample("boft", Map.of("boft_block_num", 2)),
+                sample("hra", Map.of("r", 4)),
+                sample("miss", Map.of("r", rank, "miss_dropout", 0.125)),
+                sample("miss", Map.of("r", rank, "init_weights", "\"mini\"", "mini_r", 2)),
+                sample("miss", Map.of("r", 2, "init_weights", "\"bat\"")),
+                sample("road", Map.of("group_size", 4)),
+                sample("road", Map.of("group_size", 2, "variant", "\"road_2\"")),
+                sample("road", Map.of("group_size", 4, "variant", "\"road_4\"")));
     }
 
     /** A method with settings, each a JSON value. */
