@@ -5,8 +5,8 @@ import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -91,7 +91,7 @@ final class MethodOptions {
                         projectionKey,
                         dropout,
                         saveProjection,
-                        Projection.Rounding.FMA);
+                        Rounding.FMA);
             }
             case CONDLORA -> {
                 if (rankStabilised || dora) {

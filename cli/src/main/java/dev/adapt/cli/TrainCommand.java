@@ -6,8 +6,8 @@ import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.train.CausalLm;
 import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
@@ -101,7 +101,7 @@ final class TrainCommand implements Callable<Integer> {
         AdapterMethod ofRank(int rank) {
             return switch (this) {
                 case LORA -> new Lora(rank, LORA_ALPHA * rank, 0);
-                case VERA -> new Vera(rank, D_INITIAL, 0, 0, false, Projection.Rounding.FMA);
+                case VERA -> new Vera(rank, D_INITIAL, 0, 0, false, Rounding.FMA);
                 case CONDLORA -> new CondLora(rank, CONDLORA_ALPHA * rank, 0);
                 case LORS -> new Lors(rank);
                 case FULL -> throw new UsageException("full is all parameters of a model, and has no rank");

@@ -24,8 +24,8 @@ import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -70,7 +70,7 @@ class MergerTest {
                 new Lora(5, 10, 0),
                 new Lora(7, 3, true, false, 0, Map.of(), Map.of()),
                 new Lora(6, 4, false, true, 0, Map.of(), Map.of()),
-                new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA),
+                new Vera(33, 0.1, 11, 0, false, Rounding.FMA),
                 new CondLora(5, 5, 0),
                 sample("loha", "r", IntNode.valueOf(5)),
                 sample("ia3", "feedforward_modules", JsonNodeFactory.instance.arrayNode().add("q")),
@@ -394,7 +394,7 @@ class MergerTest {
     void addsSeveral() throws IOException {
         Path base = base("base.safetensors", Dtype.F32, 13);
         Path lora = adapter(new Lora(4, 4, 0), base);
-        Path vera = adapter(new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA), base);
+        Path vera = adapter(new Vera(33, 0.1, 11, 0, false, Rounding.FMA), base);
         Path out = folder.resolve("merged.safetensors");
         try (Checkpoint opened = Checkpoint.open(base)) {
             List<MergePlan.Weighted> both = List.of(bound(opened, lora, 0.75), bound(opened, vera, -0.5));

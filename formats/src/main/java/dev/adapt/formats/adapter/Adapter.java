@@ -8,7 +8,9 @@ import dev.adapt.formats.method.TargetModules;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.formats.tensor.TensorDigest;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -55,7 +57,7 @@ public record Adapter(
     /** The tensors' file of mlx-lm. */
     private static final String MLX = "adapters.safetensors";
 
-    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft)_");
+    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft|pvera|vblora|randlora|tinylora|unilora|gralora|frod|adamss|lily)_");
 
     /** How deep {@link #within} looks. */
     private static final int DEPTH = 3;
@@ -118,7 +120,7 @@ public record Adapter(
         Map<String, Tensor> saved = new TreeMap<>();
         for (TensorView tensor : tensors.tensors()) {
             String key = tensor.name();
-            Tensor own = values.apply(tensor);
+            Tensor own = isInteger(method, key) ? new LongTensor(tensor.shape(), tensor.toLongs()) : values.apply(tensor);
             Optional<String> module = moduleOf(method, key);
             if (module.isPresent()) {
                 modules.add(module.get());
@@ -132,8 +134,9 @@ public record Adapter(
                         tensors.path(), key, "expected a key that begins with \"" + SHARED_PREFIX + "\"");
             }
         }
+        dropCopies(tensors.path(), method, parts);
         removeNamesOfLayers(modules);
-        requireAsConfigured(tensors.path(), config, modules, saved);
+        requireAsConfigured(tensors.path(), config, method, modules, saved);
         List<String> notes = new ArrayList<>();
         if (!unknown.isEmpty()) {
             notes.add(config.path() + ": fields that adapt does not know are ignored: " + String.join(", ", unknown));
@@ -144,6 +147,30 @@ public record Adapter(
                     + " those of the layers it wraps, and the base's are used");
         }
         return new Adapter(tensors.path(), config, method, modules, parts, saved, tensors.metadata(), notes);
+    }
+
+    private static boolean isInteger(AdapterMethod method, String key) {
+        if (key.startsWith(MODULE_PREFIX)) {
+            return method.partNames().stream().anyMatch(part -> key.endsWith("." + part) && method.isInteger(part));
+        }
+        return key.startsWith(SHARED_PREFIX) && method.isInteger(key.substring(SHARED_PREFIX.length()));
+    }
+
+    /** Layers' copies of a tensor that all share must be that tensor. */
+    private static void dropCopies(Path file, AdapterMethod method, Map<String, Tensor> parts) {
+        for (String name : method.copies()) {
+            for (String key : List.copyOf(parts.keySet())) {
+                if (!key.startsWith(MODULE_PREFIX) || !key.endsWith("." + name)) {
+                    continue;
+                }
+                Tensor copy = parts.remove(key);
+                Tensor shared = parts.putIfAbsent(SHARED_PREFIX + name, copy);
+                if (shared != null && !TensorDigest.ofFloats(shared).equals(TensorDigest.ofFloats(copy))) {
+                    throw new FormatException(
+                            file, key, "differs from " + SHARED_PREFIX + name + ", which all layers share");
+                }
+            }
+        }
     }
 
     private static AdapterMethod method(AdapterConfig config, Map<String, String> metadata) {
@@ -242,8 +269,12 @@ public record Adapter(
 
     /** The config and the file must speak of the same modules: PEFT would leave out, without a word, what they do not share. */
     private static void requireAsConfigured(
-            Path file, AdapterConfig config, SequencedSet<String> modules, Map<String, Tensor> saved) {
-        if (modules.isEmpty()) {
+            Path file,
+            AdapterConfig config,
+            AdapterMethod method,
+            SequencedSet<String> modules,
+            Map<String, Tensor> saved) {
+        if (modules.isEmpty() && !method.namesNoLayers()) {
             throw new FormatException(file, "holds no tensor of " + config.peftType() + ", the config's peft_type");
         }
         TargetModules targets = config.targetModules();

@@ -6,8 +6,15 @@ import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.dense.Loha;
 import dev.adapt.formats.method.gain.Ia3;
+import dev.adapt.formats.method.lowrank.AdaLora;
 import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.GraLora;
 import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.LoraXs;
+import dev.adapt.formats.method.lowrank.PVera;
+import dev.adapt.formats.method.lowrank.RandLora;
+import dev.adapt.formats.method.lowrank.TinyLora;
+import dev.adapt.formats.method.lowrank.VbLora;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.transform.Oft;
 import java.util.List;
@@ -19,7 +26,20 @@ import java.util.stream.Collectors;
 public final class Methods {
     /** Every method, in the order in which help lists them. */
     public static final List<MethodType> ALL =
-            List.of(Lora.TYPE, Vera.TYPE, CondLora.TYPE, Loha.TYPE, Ia3.TYPE, Oft.TYPE);
+            List.of(
+            Lora.TYPE,
+            Vera.TYPE,
+            CondLora.TYPE,
+            Loha.TYPE,
+            Ia3.TYPE,
+            Oft.TYPE,
+            AdaLora.TYPE,
+            GraLora.TYPE,
+            LoraXs.TYPE,
+            PVera.TYPE,
+            RandLora.TYPE,
+            TinyLora.TYPE,
+            VbLora.TYPE);
 
     private Methods() {}
 

@@ -1,7 +1,9 @@
 package dev.adapt.formats.method;
 
+import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Svd;
 import java.util.Arrays;
 import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
@@ -14,11 +16,20 @@ public sealed interface Initial {
     /** Uniform in ±1/√fanIn: Kaiming's with a = √5, as PEFT initialises LoRA's A. */
     record KaimingUniform(int fanIn) implements Initial {}
 
-    /** Normal, of mean 0 and variance 1, as PEFT initialises the B of embeddings. */
-    record Normal() implements Initial {}
+    /** Normal, of mean 0. */
+    record Normal(double deviation) implements Initial {}
+
+    /** Uniform in ±bound. */
+    record Uniform(double bound) implements Initial {}
 
     /** The Euclidean norm of each row of the frozen weight [out, in]. */
     record RowNorms() implements Initial {}
+
+    /**
+     * The frozen weight's first left singular vectors as columns, or its right ones as rows, each times a power of its
+     * singular value.
+     */
+    record Singular(boolean left, double power) implements Initial {}
 
     /** What {@link AdapterMethod#regenerate} computes. */
     record Regenerated() implements Initial {}
@@ -39,15 +50,28 @@ public sealed interface Initial {
                     values[i] = random.nextFloat(-bound, bound);
                 }
             }
-            case Normal() -> {
+            case Normal(double deviation) -> {
                 for (int i = 0; i < values.length; i++) {
-                    values[i] = (float) random.nextGaussian();
+                    values[i] = (float) (deviation * random.nextGaussian());
+                }
+            }
+            case Uniform(double bound) -> {
+                for (int i = 0; i < values.length; i++) {
+                    values[i] = (float) random.nextDouble(-bound, bound);
                 }
             }
             case RowNorms() -> rowNorms(weight.get(), values);
+            case Singular(boolean left, double power) -> singular(shape, Svd.of(DoubleTensor.of(weight.get())), left, power, values);
             case Regenerated() -> throw new IllegalArgumentException("the method regenerates this part");
         }
         return new FloatTensor(shape, values);
+    }
+
+    private static void singular(Shape shape, Svd svd, boolean left, double power, float[] values) {
+        DoubleTensor vectors = left
+                ? svd.leftColumns(0, Math.toIntExact(shape.dim(1)), power)
+                : svd.rightRows(0, Math.toIntExact(shape.dim(0)), power);
+        System.arraycopy(vectors.toFloats(), 0, values, 0, values.length);
     }
 
     private static void rowNorms(FloatTensor weight, float[] norms) {

@@ -3,6 +3,7 @@ package dev.adapt.formats.method;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.JsonDocument;
 import java.nio.file.Path;
 import java.util.List;
@@ -91,6 +92,9 @@ public record MethodType(String peftType, String name, Reader reader, Training t
         AdapterConfig config = new AdapterConfig(document);
         AdapterMethod method = reader.read(config, Map.of());
         config.requireKnown(method.configFields());
+        method.untrainable().ifPresent(reason -> {
+            throw new FormatException(source, method.title() + " cannot be trained: " + reason);
+        });
         return method;
     }
 }

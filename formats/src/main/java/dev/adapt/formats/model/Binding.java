@@ -67,18 +67,48 @@ public final class Binding {
         requireModules(adapter);
         SavedTensors saved = SavedTensors.of(adapter, base, byCanonical, canonical, architecture);
         boolean otherwise = adapter.config().document().says("fan_in_fan_out");
-        List<Target> targets = adapter.modules().stream()
-                .map(module -> target(module, saved, isTransposed(module, otherwise), adapter.isEmbedding(module)))
-                .toList();
+        List<Target> targets = ordered(
+                adapter,
+                adapter.modules().stream()
+                        .map(module ->
+                                target(module, saved, isTransposed(module, otherwise), adapter.isEmbedding(module)))
+                        .toList());
         requireOneShape(adapter.method(), targets);
         // digests cost a pass over the targets' bytes: only where there is something to compare them with
         Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
         return BoundAdapter.of(adapter, targets, saved.tensors(), saved.names(), saved.change(), digests, force);
     }
 
+    /** The layers in the model's order, where the method numbers them. */
+    private List<Target> ordered(Adapter adapter, List<Target> targets) {
+        if (!adapter.method().numbersLayers()) {
+            return targets;
+        }
+        List<String> order = architecture.map(Architecture::linearModules).orElse(List.of());
+        for (Target target : targets) {
+            if (!order.contains(target.canonical())) {
+                throw new FormatException(
+                        adapter.file(),
+                        target.module(),
+                        "cannot be numbered: " + adapter.method().title()
+                                + " numbers the layers of a model in their order, which adapt does not know for this base");
+            }
+        }
+        return targets.stream()
+                .sorted(Comparator.comparingInt(target -> order.indexOf(target.canonical())))
+                .toList();
+    }
+
     /** The adapted modules; of a stack's name, the layers that the base has and the config names, in the base's order. */
     private SequencedSet<String> layers(Adapter adapter) {
         SequencedSet<String> layers = new LinkedHashSet<>();
+        if (adapter.method().namesNoLayers() && adapter.modules().isEmpty()) {
+            body(adapter).stream()
+                    .map(this::actual)
+                    .filter(module -> adapter.config().targetModules().claims(module))
+                    .forEach(layers::add);
+            return layers;
+        }
         Map<Stack, Stack> stacks = new LinkedHashMap<>();
         for (String module : adapter.modules()) {
             Stack own = new Stack(module);

@@ -31,6 +31,7 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
 
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     /** The tensor's name. */
     public String name() {
@@ -69,7 +70,7 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
     /**
      * All elements as integers.
      *
-     * @throws FormatException if the dtype is neither I64 nor I32
+     * @throws FormatException if the dtype is none of I64, I32, I16 and U8
      */
     public long[] toLongs() {
         long[] out = new long[elementsAsInt()];
@@ -80,7 +81,17 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
                     out[i] = data.get(INT, 4L * i);
                 }
             }
-            default -> throw wrongDtype("integers (I64 or I32)");
+            case I16 -> {
+                for (int i = 0; i < out.length; i++) {
+                    out[i] = data.get(SHORT, 2L * i);
+                }
+            }
+            case U8 -> {
+                for (int i = 0; i < out.length; i++) {
+                    out[i] = data.get(ValueLayout.JAVA_BYTE, i) & 0xff;
+                }
+            }
+            default -> throw wrongDtype("integers (I64, I32, I16 or U8)");
         }
         return out;
     }

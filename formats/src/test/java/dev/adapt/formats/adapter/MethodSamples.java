@@ -6,8 +6,8 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -27,9 +27,9 @@ public final class MethodSamples {
                 new Lora(rank, 5, true, false, 0.125, Map.of(), Map.of()),
                 new Lora(rank, 8, false, false, 0, ranks, Map.of("query", 2.5)),
                 new Lora(rank, 5, true, true, 0.125, ranks, Map.of()),
-                new Vera(rank, 0.1, 7, 0.125, false, Projection.Rounding.FMA),
-                new Vera(rank, 0.25, (1L << 32) + 7, 0, true, Projection.Rounding.FMA),
-                new Vera(rank, 0.1, 49, 0, false, Projection.Rounding.UNFUSED),
+                new Vera(rank, 0.1, 7, 0.125, false, Rounding.FMA),
+                new Vera(rank, 0.25, (1L << 32) + 7, 0, true, Rounding.FMA),
+                new Vera(rank, 0.1, 49, 0, false, Rounding.UNFUSED),
                 new CondLora(rank, 3, 0.125),
                 new Lors(List.of(rank, rank + 1), List.of(2, 1)),
                 sample("loha", Map.of("r", rank, "alpha", 3)),

@@ -224,7 +224,7 @@ public record Lora(
         Shape b = Shape.of(target.out(), r);
         if (target.embedding()) {
             parts.add(Part.trained(EMBEDDING_A, a, new Initial.Constant(0)));
-            parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal()));
+            parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal(1)));
         } else {
             parts.add(Part.trained(A, a, new Initial.KaimingUniform(target.in())));
             parts.add(Part.trained(B, b, new Initial.Constant(0)));
