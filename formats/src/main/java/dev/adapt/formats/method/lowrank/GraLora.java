@@ -49,9 +49,7 @@ public record GraLora(int ownRank, int blocks, int hybridRank, double alpha, dou
                 config.document().has("gralora_k")
                         ? config.document().positive("gralora_k", AdapterConfig.MOST_RANK)
                         : 2,
-                config.document().says("hybrid_r")
-                        ? config.document().positive("hybrid_r", AdapterConfig.MOST_RANK)
-                        : 0,
+                config.document().integer("hybrid_r", 0, 0, AdapterConfig.MOST_RANK),
                 config.document().number("alpha", 64),
                 config.document().number("gralora_dropout", 0));
     }
