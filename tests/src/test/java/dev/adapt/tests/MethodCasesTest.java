@@ -40,7 +40,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 /**
  * What PEFT's {@code merge_and_unload} made of a small adapter of each method, in the folder {@code methods} of the one that
  * {@code ADAPT_CASES} names. {@code method-cases.txt} has a row for each case: its name, and the tolerance its merge is held
- * to, or part of the sentence that refuses it. A tolerance "of the largest" is relative to the largest element of a tensor:
+ * to, or part of the sentence that refuses it, or "differs" for what is known to be merged wrongly. A tolerance "of the largest" is relative to the largest element of a tensor:
  * PEFT sums in float32, which shows where elements are large.
  */
 @DisplayName("Every method's merge is PEFT's")
@@ -110,6 +110,10 @@ class MethodCasesTest {
         }
         Difference difference = difference(out, cases.resolve(row.name()), row.isRelative());
         System.out.printf("%-40s %12.2g  %s%n", row.name(), difference.largest(), difference.tensor());
+        if (row.expected().equals("differs")) {
+            assertTrue(difference.largest() > 1e-6, "is PEFT's now: give the row its tolerance");
+            return;
+        }
         assertTrue(row.merges(), "is merged, expected: " + row.expected());
         assertTrue(difference.largest() <= row.tolerance(), difference::toString);
     }
@@ -140,8 +144,12 @@ class MethodCasesTest {
                 largest = largest.or(between(merged.tensors().get(name), tensor, relative), tensor.name());
             }
             for (String name : rest) {
-                TensorView kept = Objects.requireNonNull(base.tensors().get(name), name);
-                largest = largest.or(between(merged.tensors().get(name), kept, relative), name);
+                TensorView kept = base.tensors().get(name);
+                largest = largest.or(
+                        kept == null
+                                ? Double.POSITIVE_INFINITY
+                                : between(merged.tensors().get(name), kept, relative),
+                        name);
             }
         }
         return largest;

@@ -41,6 +41,25 @@ public final class Methods {
             TinyLora.TYPE,
             VbLora.TYPE);
 
+    private static final String PROMPT = "it adds virtual tokens to the inputs and changes no weight, so that there is nothing to merge";
+
+    /** Methods of PEFT that no change of weights is the same as, and why. */
+    private static final Map<String, String> UNMERGEABLE = Map.of(
+            "PROMPT_TUNING",
+            PROMPT,
+            "MULTITASK_PROMPT_TUNING",
+            PROMPT,
+            "P_TUNING",
+            PROMPT,
+            "PREFIX_TUNING",
+            "it adds keys and values to the attention and changes no weight, so that there is nothing to merge",
+            "ADAPTION_PROMPT",
+            "it adds a gated attention to prompts and changes no weight, so that there is nothing to merge",
+            "LILY",
+            "which B a layer takes depends on its inputs, so that no merged weight is the same",
+            "XLORA",
+            "how much each of its adapters counts depends on the inputs, so that no merged weight is the same");
+
     private Methods() {}
 
     /**
@@ -51,6 +70,11 @@ public final class Methods {
      */
     public static AdapterMethod of(AdapterConfig config, Map<String, String> metadata) {
         String peftType = config.peftType();
+        String unmergeable = UNMERGEABLE.get(peftType);
+        if (unmergeable != null) {
+            throw new FormatException(
+                    config.path(), "peft_type", "\"" + peftType + "\" cannot be merged: " + unmergeable);
+        }
         return ALL.stream()
                 .filter(type -> type.peftType().equals(peftType))
                 .findFirst()

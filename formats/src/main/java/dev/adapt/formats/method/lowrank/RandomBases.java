@@ -6,7 +6,7 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 
 /**
- * RandLoRA's shared matrices A [rank, 1, least] and B [most, n, rank], as PEFT draws them: uniform in bfloat16 and divided by
+ * RandLoRA's shared matrices A [rank, 1, least] and B [most, n, rank], as PEFT draws them: uniform in bfloat16, and divided by
  * their standard deviation, or, if they are sparse, of -1, 0 and 1 and divided by it.
  */
 record RandomBases(int rank, int least, int most, Rounding rounding) {
@@ -26,15 +26,15 @@ record RandomBases(int rank, int least, int most, Rounding rounding) {
         return normalised(new FloatTensor(Shape.of(most, products, rank), values));
     }
 
-    /** Kaiming-uniform (a = √5) in bfloat16, whose 8 bits of precision take 8 bits of each draw. */
+    /** Kaiming-uniform (a = √5), rounded to bfloat16; what is rounded to the upper bound becomes the lower one. */
     private FloatTensor drawn(TorchRandom random, Shape shape) {
         double bound = Math.sqrt(3.0) * (Math.sqrt(2.0 / 6) / Math.sqrt((double) shape.dim(2)));
-        float low = rounded((float) -bound);
-        float range = rounded(rounded((float) bound) - low);
+        float low = (float) -bound;
+        float high = (float) bound;
         float[] values = new float[Math.toIntExact(shape.elements())];
         for (int i = 0; i < values.length; i++) {
-            float x = (random.next() & 0xff) * 0x1p-8f;
-            values[i] = rounded(rounding == Rounding.FMA ? Math.fma(x, range, low) : x * range + low);
+            float value = rounded(random.uniform(low, high, rounding));
+            values[i] = value == rounded(high) ? rounded(low) : value;
         }
         return new FloatTensor(shape, values);
     }
