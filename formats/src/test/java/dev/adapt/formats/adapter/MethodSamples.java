@@ -3,7 +3,11 @@ package dev.adapt.formats.adapter;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.method.lowrank.Vera;
@@ -37,8 +41,26 @@ public final class MethodSamples {
                 sample("ia3", Map.of("feedforward_modules", "[\"value\"]")),
                 sample("oft", Map.of("oft_block_size", 2)),
                 sample("oft", Map.of("oft_block_size", 3, "use_cayley_neumann", false, "block_share", true)),
-                sample("oft", Map.of("r", 2, "coft", true, "eps", 0.01)));
+                sample("oft", Map.of("r", 2, "coft", true, "eps", 0.01)),
+                sample("lora", Map.of("r", rank, "lora_bias", true)),
+                sample("lora", Map.of("r", 2, "use_bdlora", BLOCKS)),
+                sample("lora", Map.of("r", 2, "kasa_config", "{\"beta\": 0.5}")),
+                sample("lora", Map.of("r", rank, "monteclora_config", "{\"num_samples\": 6}")),
+                sample("lora", Map.of("r", rank, "velora_config", "{\"num_groups\": 6}")),
+                sample("lora", Map.of("r", 2, "init_lora_weights", "\"pissa\"")),
+                sample("lora", Map.of("r", 2, "init_lora_weights", "\"olora\"")),
+                sample("adalora", Map.of("init_r", rank, "lora_alpha", 3)),
+                sample("gralora", Map.of("r", 4, "hybrid_r", 1, "alpha", 3)),
+                sample("lora-xs", Map.of("r", 3, "lora_xs_alpha", 2)),
+                sample("pvera", Map.of("r", rank, "save_projection", false)),
+                sample("randlora", Map.of("r", rank, "save_projection", false, "projection_prng_key", 7)),
+                sample("randlora", Map.of("r", rank, "sparse", true)),
+                sample("tinylora", Map.of("r", 2, "u", 5, "weight_tying", 0.5, "save_projection", false)),
+                sample("vblora", Map.of("r", 3, "num_vectors", 7, "vector_length", 4, "topk", 3)));
     }
+
+    private static final String BLOCKS =
+            "{\"nblocks\": 2, \"target_modules_bd_a\": [\"query\"], \"target_modules_bd_b\": [\"value\", \"dense\"]}";
 
     /** A method with settings, each a JSON value. */
     static AdapterMethod sample(String name, Map<String, ?> settings) {
@@ -50,6 +72,10 @@ public final class MethodSamples {
                 throw new IllegalArgumentException(field + ": " + value, e);
             }
         });
-        return Methods.named(name).orElseThrow().fresh(Path.of("settings"), fields);
+        MethodType type = Methods.named(name).orElseThrow();
+        ObjectNode json = new JsonMapper().createObjectNode().put("peft_type", type.peftType());
+        json.setAll(fields);
+        AdapterConfig config = new AdapterConfig(new JsonDocument(Path.of("settings"), json));
+        return type.reader().read(config, Map.of());
     }
 }

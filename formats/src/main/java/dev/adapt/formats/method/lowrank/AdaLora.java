@@ -49,7 +49,7 @@ public record AdaLora(int initialRank, double alpha, double dropout, Map<String,
     private static final String P = "lora_B";
     private static final String LAMBDA = "lora_E";
     private static final String PATTERN = "rank_pattern";
-    private static final double EPSILON = 1e-5f;
+    private static final float EPSILON = 1e-5f;
 
     private static final Set<String> FIELDS = Set.of(
             "init_r",
