@@ -12,7 +12,10 @@ import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.ModulePatterns;
 import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Piece;
+import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
@@ -79,7 +82,6 @@ public record Lora(
             "lora_bias",
             "megatron_config",
             "layer_replication",
-            "target_parameters",
             "alora_invocation_tokens",
             "arrow_config",
             "kasa_config",
@@ -99,6 +101,7 @@ public record Lora(
             "qalora_group_size",
             RANK_PATTERN,
             "runtime_config",
+            TargetParameters.FIELD,
             "use_dora",
             "use_rslora",
             "velora_config");
@@ -155,6 +158,10 @@ public record Lora(
 
     private static Lora of(AdapterConfig config) {
         config.refuse(REFUSED.toArray(String[]::new));
+        if (config.document().says("use_dora")
+                && !TargetParameters.of(config).entries().isEmpty()) {
+            throw config.document().wrong(TargetParameters.FIELD, "it unset: DoRA, use_dora, has none, as in PEFT");
+        }
         if (!List.of("none", "all", "lora_only").contains(config.bias())) {
             throw config.document().wrong("bias", "\"none\", \"all\" or \"lora_only\"");
         }
@@ -210,11 +217,11 @@ public record Lora(
 
     @Override
     public int rank(Target target) {
-        return (int) rankPattern.of(target.module(), rank);
+        return (int) rankPattern.of(target.parameter(), rank);
     }
 
     private double scale(Target target) {
-        double own = alphaPattern.of(target.module(), alpha);
+        double own = alphaPattern.of(target.parameter(), alpha);
         int r = rank(target);
         return own / (rankStabilised ? Math.sqrt(r) : r);
     }
@@ -223,8 +230,8 @@ public record Lora(
     public List<Part> parts(Target target, List<Target> all) {
         int r = rank(target);
         List<Part> parts = new ArrayList<>();
-        Shape a = Shape.of(r, target.in());
-        Shape b = Shape.of(target.out(), r);
+        Shape a = shapeOfA(target, r);
+        Shape b = shapeOfB(target, r);
         if (target.embedding()) {
             parts.add(Part.trained(EMBEDDING_A, a, new Initial.Constant(0)));
             parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal(1)));
@@ -233,18 +240,60 @@ public record Lora(
             parts.add(Part.trained(B, b, new Initial.Constant(0)));
         }
         if (dora) {
-            parts.add(Part.trained(MAGNITUDE, Shape.of(target.out()), new Initial.RowNorms()));
+            parts.add(Part.trained(MAGNITUDE, shapeOfMagnitude(target), new Initial.RowNorms()));
         }
         return parts;
     }
 
+    /** [r, in]; of a stack [experts·r, in]; of a convolution [r, in, …], as large as its kernel. */
+    private static Shape shapeOfA(Target target, int r) {
+        return target.storage() instanceof Storage.Kernel kernel
+                ? kernel.shape().with(0, r)
+                : Shape.of((long) target.piece().experts() * r, target.in());
+    }
+
+    /** [out, r]; of a stack [out, r·experts]; of a convolution [out, r, 1, …]. */
+    private static Shape shapeOfB(Target target, int r) {
+        return target.storage() instanceof Storage.Kernel kernel
+                ? kernel.point(target.out(), r)
+                : Shape.of(
+                        (long) target.out() * target.piece().parts(),
+                        (long) r * target.piece().experts());
+    }
+
+    /** [out]; of a convolution [1, out, 1, …]. */
+    private static Shape shapeOfMagnitude(Target target) {
+        return target.storage() instanceof Storage.Kernel kernel ? kernel.point(1, target.out()) : Shape.of(target.out());
+    }
+
     @Override
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
-        WeightChange<T> sum = WeightChange.of(new LowRank<>(
-                part.apply(target.embedding() ? EMBEDDING_B : B),
-                part.apply(target.embedding() ? EMBEDDING_A : A),
-                scale(target)));
-        return dora ? sum.with(new OutGain.Magnitude<>(part.apply(MAGNITUDE))) : sum;
+        T a = part.apply(target.embedding() ? EMBEDDING_A : A);
+        T b = part.apply(target.embedding() ? EMBEDDING_B : B);
+        WeightChange<T> sum = WeightChange.of(product(ops, target, a, b));
+        if (!dora) {
+            return sum;
+        }
+        T magnitude = part.apply(MAGNITUDE);
+        boolean vector = !(target.storage() instanceof Storage.Kernel);
+        return sum.with(new OutGain.Magnitude<>(vector ? magnitude : ops.reshape(magnitude, target.out())));
+    }
+
+    /** In A the expert is the slowest index of the rows, in B the fastest of the columns. */
+    private <T> LowRank<T> product(MatrixOps<T> ops, Target target, T a, T b) {
+        int r = rank(target);
+        Piece piece = target.piece();
+        if (target.storage() instanceof Storage.Kernel) {
+            return new LowRank<>(ops.reshape(b, target.out(), r), ops.reshape(a, r, target.in()), scale(target));
+        }
+        if (piece.isWhole()) {
+            return new LowRank<>(b, a, scale(target));
+        }
+        T right = ops.slice(a, 0, (long) piece.expert() * r, (piece.expert() + 1L) * r);
+        T left = ops.every(b, piece.expert(), piece.experts());
+        long from = (long) piece.part() * target.out();
+        return new LowRank<>(
+                piece.parts() == 1 ? left : ops.slice(left, 0, from, from + target.out()), right, scale(target));
     }
 
     @Override
@@ -262,9 +311,10 @@ public record Lora(
         boolean embedding = adaptsEmbedding(part);
         Tensor a = part.apply(embedding ? EMBEDDING_A : A);
         Tensor b = part.apply(embedding ? EMBEDDING_B : B);
-        return a == null || b == null || a.shape().rank() != 2 || b.shape().rank() != 2
-                ? Optional.empty()
-                : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));
+        if (a == null || b == null || a.shape().rank() < 2 || b.shape().rank() < 2) {
+            return Optional.empty();
+        }
+        return Optional.of(a.shape().with(0, b.shape().dim(0)));
     }
 
     @Override
