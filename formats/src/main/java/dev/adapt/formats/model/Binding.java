@@ -408,6 +408,9 @@ public final class Binding {
                         ? new Storage.Expert(expert.index(), expert.count(), isTurnedStack(module, place))
                         : new Storage.Linear(false);
             }
+            if (place.storage() instanceof Storage.Kernel kernel) {
+                requireUngrouped(module, place.tensor(), kernel);
+            }
             boolean matrix = place.storage() instanceof Storage.Linear || place.storage() instanceof Storage.Embedding;
             if (!matrix) {
                 return place.storage();
@@ -416,6 +419,22 @@ public final class Binding {
                 return new Storage.Embedding();
             }
             return new Storage.Linear(names.transposed(canonical).orElseGet(() -> isTurned(module, canonical, place)));
+        }
+
+        /** PEFT's A reads the channels of all groups, which no kernel of a grouped convolution does. */
+        private void requireUngrouped(String module, String tensor, Storage.Kernel kernel) {
+            Optional<Shape> update = adapter.layerShape(module)
+                    .filter(own -> own.rank() == kernel.shape().rank());
+            long channels = kernel.shape().dim(1);
+            long own = update.map(shape -> shape.dim(1)).orElse(channels);
+            if (own > channels && channels > 0 && own % channels == 0) {
+                throw new FormatException(
+                        base.path(),
+                        tensor,
+                        "is the kernel of a convolution in " + own / channels + " groups, and the update " + adapter.file()
+                                + " has for it mixes their channels: no such kernel can hold it, so that it cannot be merged"
+                                + " (nor does PEFT); leave this module out of target_modules");
+            }
         }
 
         /** The adapter's factors say how a stack is stored; of square matrices, as its other stacks are. */

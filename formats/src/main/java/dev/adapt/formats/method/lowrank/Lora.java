@@ -73,6 +73,7 @@ public record Lora(
     private static final String EMBEDDING_B = "lora_embedding_B";
 
     private static final String RANK_PATTERN = "rank_pattern";
+    private static final String REPLICATION = "layer_replication";
     private static final String ALPHA_PATTERN = "alpha_pattern";
 
     /** Variants of LoRA that are not implemented. */
@@ -81,7 +82,6 @@ public record Lora(
             "use_bdlora",
             "lora_bias",
             "megatron_config",
-            "layer_replication",
             "alora_invocation_tokens",
             "arrow_config",
             "kasa_config",
@@ -100,6 +100,7 @@ public record Lora(
             "megatron_core",
             "qalora_group_size",
             RANK_PATTERN,
+            REPLICATION,
             "runtime_config",
             TargetParameters.FIELD,
             "use_dora",
@@ -158,6 +159,14 @@ public record Lora(
 
     private static Lora of(AdapterConfig config) {
         config.refuse(REFUSED.toArray(String[]::new));
+        if (config.document().says(REPLICATION)) {
+            throw config.document()
+                    .wrong(
+                            REPLICATION,
+                            "it unset: the adapter is for a model in which layers of the base stand several times, and a merge"
+                                    + " adds no layers; make that model first, such as with mergekit's passthrough and these"
+                                    + " slices, remove the field, and merge into it");
+        }
         if (config.document().says("use_dora")
                 && !TargetParameters.of(config).entries().isEmpty()) {
             throw config.document().wrong(TargetParameters.FIELD, "it unset: DoRA, use_dora, has none, as in PEFT");
