@@ -193,7 +193,8 @@ class ExpertsMergeTest {
         SafetensorsWriter.write(
                 directory("base").resolve("model.safetensors"), tensors(layout, gateUp, down), Map.of());
         Files.writeString(folder.resolve("base/config.json"), """
-                {"model_type": "%s"}""".formatted(layout == Layout.TRANSPOSED ? "gpt_oss" : "qwen3_moe"));
+                {"model_type": "%s"}""".formatted(
+                        layout == Layout.TRANSPOSED ? "gpt_oss" : "qwen3_moe"));
     }
 
     private Path directory(String name) throws IOException {
@@ -212,8 +213,8 @@ class ExpertsMergeTest {
     private void assertHolds(Map<String, FloatTensor> expected) throws IOException {
         try (Checkpoint merged = Checkpoint.open(folder.resolve("merged"))) {
             assertEquals(expected.keySet(), merged.tensors().keySet());
-            expected.forEach((name, tensor) ->
-                    assertArrayEquals(tensor.values(), merged.tensors().get(name).toFloats(), 1e-6f, name));
+            expected.forEach((name, tensor) -> assertArrayEquals(
+                    tensor.values(), merged.tensors().get(name).toFloats(), 1e-6f, name));
         }
     }
 

@@ -296,8 +296,7 @@ public record Adapter(
                 // PEFT adapts the head that is tied to an adapted table, which the config does not name
                 .filter(module -> !(config.keepsTies() || method.keepsTies())
                         || Stack.number(module).isPresent())
-                .filter(module ->
-                        !method.adaptsUnnamed(part -> parts.get(MODULE_PREFIX + module + "." + part)))
+                .filter(module -> !method.adaptsUnnamed(part -> parts.get(MODULE_PREFIX + module + "." + part)))
                 .toList();
         if (!unclaimed.isEmpty()) {
             throw new FormatException(

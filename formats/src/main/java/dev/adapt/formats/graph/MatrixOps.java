@@ -38,9 +38,7 @@ public interface MatrixOps<T> {
      * @param x of a number of columns that {@code step} divides
      */
     default T every(T x, int first, int step) {
-        return step == 1
-                ? x
-                : reshape(slice(reshape(x, 0, -1, step), 2, first, first + 1L), 0, -1);
+        return step == 1 ? x : reshape(slice(reshape(x, 0, -1, step), 2, first, first + 1L), 0, -1);
     }
 
     T add(T left, T right);

@@ -85,8 +85,10 @@ public final class Binding {
     private Spelling spelling(Adapter adapter, WrappedParameters wrapped) {
         Map<String, String> modules = new LinkedHashMap<>();
         adapter.modules().forEach(module -> modules.put(wrapped.module(module), module));
-        return Spelling.of(names, modules.keySet(), (name, canonical) ->
-                        fits(adapter, Objects.requireNonNull(modules.get(name)), canonical))
+        return Spelling.of(
+                        names,
+                        modules.keySet(),
+                        (name, canonical) -> fits(adapter, Objects.requireNonNull(modules.get(name)), canonical))
                 .orElseGet(() -> Spelling.usual(names));
     }
 
@@ -194,7 +196,8 @@ public final class Binding {
             for (String number : seen.add(Stack.of(name)) ? numbers : Set.<String>of()) {
                 String other = Stack.of(name).layer(number);
                 boolean claimed = parameters.claims(Stack.of(module).layer(number));
-                if (claimed && !held.contains(spelling.apply(other))
+                if (claimed
+                        && !held.contains(spelling.apply(other))
                         && !names.places(spelling.apply(other)).isEmpty()) {
                     missing.add(other);
                 }
@@ -415,7 +418,8 @@ public final class Binding {
             if (!matrix) {
                 return place.storage();
             }
-            if (adapter.isEmbedding(module) && names.head().filter(canonical::equals).isEmpty()) {
+            if (adapter.isEmbedding(module)
+                    && names.head().filter(canonical::equals).isEmpty()) {
                 return new Storage.Embedding();
             }
             return new Storage.Linear(names.transposed(canonical).orElseGet(() -> isTurned(module, canonical, place)));
@@ -431,7 +435,8 @@ public final class Binding {
                 throw new FormatException(
                         base.path(),
                         tensor,
-                        "is the kernel of a convolution in " + own / channels + " groups, and the update " + adapter.file()
+                        "is the kernel of a convolution in " + own / channels + " groups, and the update "
+                                + adapter.file()
                                 + " has for it mixes their channels: no such kernel can hold it, so that it cannot be merged"
                                 + " (nor does PEFT); leave this module out of target_modules");
             }
@@ -439,13 +444,14 @@ public final class Binding {
 
         /** The adapter's factors say how a stack is stored; of square matrices, as its other stacks are. */
         private boolean isTurnedStack(String module, Place place) {
-            return turned(module, place).orElseGet(() -> wrapped.names().keySet().stream()
-                    .flatMap(other -> names.places(spelling.apply(other)).stream()
+            return turned(module, place)
+                    .orElseGet(() -> wrapped.names().keySet().stream()
+                            .flatMap(other -> names.places(spelling.apply(other)).stream()
+                                    .findFirst()
+                                    .flatMap(stack -> turned(other, stack))
+                                    .stream())
                             .findFirst()
-                            .flatMap(stack -> turned(other, stack))
-                            .stream())
-                    .findFirst()
-                    .orElse(place.storage().transposed()));
+                            .orElse(place.storage().transposed()));
         }
 
         private Optional<Boolean> turned(String module, Place place) {
@@ -525,8 +531,8 @@ public final class Binding {
     /** The digest of each target's weight, by its canonical module name. */
     public Map<String, String> digests(List<Target> targets) {
         Map<String, String> digests = new LinkedHashMap<>();
-        targets.forEach(
-                target -> digests.computeIfAbsent(target.canonical(), absent -> weight(target).sha256()));
+        targets.forEach(target -> digests.computeIfAbsent(
+                target.canonical(), absent -> weight(target).sha256()));
         return digests;
     }
 

@@ -100,8 +100,7 @@ record WrappedParameters(Map<String, String> names) {
                 throw new FormatException(
                         adapter.file(), core, "adapts " + own.size() + " parameters, expected at most " + MOST);
             }
-            List<List<String>> fitting =
-                    orders(own).stream().filter(this::fits).toList();
+            List<List<String>> fitting = orders(own).stream().filter(this::fits).toList();
             boolean open = fitting.size() > 1 && !TargetParameters.isOrdered(own);
             if (open) {
                 throw new FormatException(

@@ -49,7 +49,9 @@ final class Joined {
 
     /** The part of one expert; a pattern without a number has it of the first one only. */
     static String numbered(String pattern, int expert) {
-        return pattern.contains(NUMBER) ? pattern.replace(NUMBER, String.valueOf(expert)) : pattern + (expert == 0 ? "" : ".");
+        return pattern.contains(NUMBER)
+                ? pattern.replace(NUMBER, String.valueOf(expert))
+                : pattern + (expert == 0 ? "" : ".");
     }
 
     private static boolean endsWith(String name, String end) {

@@ -198,7 +198,9 @@ public final class TensorNames {
                 Optional<Shape> shape = shape(weight).filter(own -> own.rank() == 2);
                 if (shape.isEmpty()) {
                     // a layer of which experts are missing is no stack
-                    return found.size() % parts.size() == 0 && sizes.size() == 1 ? pieces(found, parts.size()) : List.of();
+                    return found.size() % parts.size() == 0 && sizes.size() == 1
+                            ? pieces(found, parts.size())
+                            : List.of();
                 }
                 sizes.add(shape.get());
                 found.add(weight);

@@ -272,7 +272,9 @@ public record Lora(
 
     /** [out]; of a convolution [1, out, 1, …]. */
     private static Shape shapeOfMagnitude(Target target) {
-        return target.storage() instanceof Storage.Kernel kernel ? kernel.point(1, target.out()) : Shape.of(target.out());
+        return target.storage() instanceof Storage.Kernel kernel
+                ? kernel.point(1, target.out())
+                : Shape.of(target.out());
     }
 
     @Override
