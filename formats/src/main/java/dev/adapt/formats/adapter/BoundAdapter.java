@@ -185,6 +185,9 @@ public record BoundAdapter(
         SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
         Map<String, Tensor> regenerated = new TreeMap<>();
         for (Target target : targets) {
+            adapter.method().undefined(target).ifPresent(reason -> {
+                throw new FormatException(adapter.file(), target.module(), reason);
+            });
             for (Part part : adapter.method().parts(target, targets)) {
                 String key = key(part, target);
                 if (tensors.containsKey(key)) {

@@ -271,7 +271,12 @@ public final class Binding {
 
     private Target linear(String module, boolean transposed) {
         Place place = names.places(module).getFirst().as(new Storage.Linear(transposed));
-        return new Target(actual(module), module, place.tensor(), place.out(), place.in(), place.storage());
+        return new Target(
+                actual(module), module, place.tensor(), place.out(), place.in(), place.storage(), isBiased(module));
+    }
+
+    private boolean isBiased(String canonical) {
+        return names.find(canonical + BIAS).isPresent();
     }
 
     /**
@@ -288,7 +293,14 @@ public final class Binding {
             boolean transposed = architecture.transposed(module);
             int out = Math.toIntExact(shape.dim(transposed ? 1 : 0));
             int in = Math.toIntExact(shape.dim(transposed ? 0 : 1));
-            targets.add(new Target(module, module, module + ".weight", out, in, transposed));
+            targets.add(new Target(
+                    module,
+                    module,
+                    module + WEIGHT,
+                    out,
+                    in,
+                    new Storage.Linear(transposed),
+                    tensors.containsKey(module + BIAS)));
         }
         return targets;
     }
@@ -393,7 +405,7 @@ public final class Binding {
                     place.out(),
                     place.in(),
                     place.storage(),
-                    names.find(own + BIAS).isPresent(),
+                    isBiased(own),
                     wrapped.parameter(module),
                     place.piece());
         }
@@ -518,7 +530,13 @@ public final class Binding {
                         .filter(place -> place.shape().rank() == 2)
                         .findFirst()
                         .map(place -> new Target(
-                                module, canonical, place.tensor(), place.out(), place.in(), place.storage()));
+                                module,
+                                canonical,
+                                place.tensor(),
+                                place.out(),
+                                place.in(),
+                                place.storage(),
+                                isBiased(canonical)));
     }
 
     /** The modules whose weight is a matrix, as the base spells them, with their canonical names. */
