@@ -4,6 +4,8 @@ import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.Region;
+import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -21,6 +23,20 @@ final class FactorOps implements MatrixOps<Tensor> {
     private static final int BLOCK = 1 << 16;
 
     private final ReferenceOps reference = new ReferenceOps();
+    private final ExpertColumns columns;
+
+    FactorOps() {
+        this(new ExpertColumns());
+    }
+
+    /**
+     * An interpreter that shares what it keeps of stacks of experts with others.
+     *
+     * @param columns theirs
+     */
+    FactorOps(ExpertColumns columns) {
+        this.columns = columns;
+    }
 
     /** Some rows, or some columns, of a matrix. */
     private record Slice(Tensor source, int axis, long first, Shape shape) implements Tensor {
@@ -167,6 +183,12 @@ final class FactorOps implements MatrixOps<Tensor> {
     @Override
     public Tensor constant(FloatTensor values) {
         return values;
+    }
+
+    @Override
+    public Tensor every(Tensor x, int first, int step) {
+        boolean wide = x instanceof DoubleTensor || (x instanceof TensorView view && view.dtype() == Dtype.F64);
+        return step == 1 || wide ? MatrixOps.super.every(x, first, step) : columns.of(x, first, step);
     }
 
     @Override

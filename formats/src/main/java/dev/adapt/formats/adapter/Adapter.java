@@ -5,6 +5,7 @@ import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Stack;
 import dev.adapt.formats.method.TargetModules;
+import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -314,9 +315,11 @@ public record Adapter(
                             + (saved.isEmpty() ? "nothing else" : "only " + String.join(", ", saved.keySet())));
         }
         TargetModules targets = config.targetModules();
+        TargetParameters parameters = TargetParameters.of(config);
         List<String> unclaimed = modules.stream()
                 // which layers of a stack are adapted is for the config to say
                 .filter(module -> !new Stack(module).isNumbered() && !targets.claims(module))
+                .filter(module -> !parameters.claims(module))
                 // PEFT adapts the head that is tied to an adapted table, which the config does not name
                 .filter(module -> !(config.keepsTies() || method.keepsTies())
                         || Stack.number(module).isPresent())

@@ -97,7 +97,8 @@ final class BaseRecord {
 
     /** The layers that a module of an adapter's file means, as far as its own folder tells; none where it does not. */
     static List<Target> layers(Adapter adapter, String module) {
-        Optional<Shape> shape = recorded(adapter, module).or(() -> adapter.layerShape(module));
+        Optional<Shape> shape =
+                recorded(adapter, module).or(() -> adapter.layerShape(module).filter(layer -> layer.rank() == 2));
         Stack stack = new Stack(module);
         int numbered = shape.filter(own -> own.rank() == 3)
                 .map(own -> (int) own.dim(0))

@@ -21,6 +21,7 @@ import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
@@ -227,6 +228,12 @@ public record BoundAdapter(
      */
     public static BoundAdapter alone(Adapter adapter) {
         requireUpdate(adapter);
+        if (!TargetParameters.of(adapter.config()).entries().isEmpty()) {
+            throw new FormatException(
+                    adapter.file(),
+                    "adapts parameters, " + TargetParameters.FIELD
+                            + " in its config, of which only the base tells what they are; give it with --base");
+        }
         boolean transposed = adapter.config().document().says("fan_in_fan_out");
         List<Target> targets = new ArrayList<>();
         for (String module : adapter.modules()) {

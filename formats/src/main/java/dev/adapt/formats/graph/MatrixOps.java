@@ -34,6 +34,15 @@ public interface MatrixOps<T> {
     /** Elements {@code from} (inclusive) to {@code to} (exclusive) along an axis, which keeps its place. */
     T slice(T x, int axis, long from, long to);
 
+    /**
+     * Some columns of a matrix: {@code first}, and every {@code step}th after it.
+     *
+     * @param x of a number of columns that {@code step} divides
+     */
+    default T every(T x, int first, int step) {
+        return step == 1 ? x : reshape(slice(reshape(x, 0, -1, step), 2, first, first + 1L), 0, -1);
+    }
+
     T add(T left, T right);
 
     T mul(T left, T right);

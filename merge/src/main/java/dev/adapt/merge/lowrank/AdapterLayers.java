@@ -12,6 +12,7 @@ import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.io.Snapshot;
 import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
@@ -128,6 +129,7 @@ public record AdapterLayers(
 
     private static AdapterLayers of(Adapter adapter, BoundAdapter bound, Function<Target, ? extends Tensor> weight)
             throws IOException {
+        requireMatrices(adapter, bound);
         Map<String, DoubleTensor> shared = new HashMap<>();
         return new AdapterLayers(
                 adapter.file(),
@@ -138,6 +140,23 @@ public record AdapterLayers(
                 Optional.of(adapter),
                 target -> layer(
                         adapter.file(), bound, target, shared, () -> finite(adapter, weight.apply(target), target)));
+    }
+
+    /** Layers are written as matrices of linear layers and embeddings, one for each module. */
+    private static void requireMatrices(Adapter adapter, BoundAdapter bound) {
+        for (Target target : bound.targets()) {
+            boolean kernel = target.storage() instanceof Storage.Kernel;
+            if (kernel || !target.piece().isWhole()) {
+                throw new FormatException(
+                        adapter.file(),
+                        target.parameter(),
+                        kernel
+                                ? "is a convolution: only a merge takes it, and only adapters of linear layers are converted,"
+                                        + " combined or analysed"
+                                : "is a stack of experts: only a merge takes it, and only adapters of modules that have one"
+                                        + " matrix are converted, combined or analysed");
+            }
+        }
     }
 
     private static Tensor finite(Adapter adapter, Tensor weight, Target target) {

@@ -11,7 +11,10 @@ import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.ModulePatterns;
 import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Piece;
+import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
@@ -74,13 +77,13 @@ public record Lora(
     private static final String EMBEDDING_B = "lora_embedding_B";
 
     private static final String RANK_PATTERN = "rank_pattern";
+    private static final String REPLICATION = "layer_replication";
     private static final String ALPHA_PATTERN = "alpha_pattern";
 
     /** Variants of LoRA that are not implemented. */
     private static final List<String> REFUSED = List.of(
             "megatron_config",
             "layer_replication",
-            "target_parameters",
             "arrow_config");
 
     private static final String ALORA = "alora_invocation_tokens";
@@ -104,7 +107,9 @@ public record Lora(
             "megatron_core",
             "qalora_group_size",
             RANK_PATTERN,
+            REPLICATION,
             "runtime_config",
+            TargetParameters.FIELD,
             "use_dora",
             "use_rslora",
             "velora_config");
@@ -170,6 +175,18 @@ public record Lora(
                                     + " weight is the same");
         }
         config.refuse(REFUSED.toArray(String[]::new));
+        if (config.document().says(REPLICATION)) {
+            throw config.document()
+                    .wrong(
+                            REPLICATION,
+                            "it unset: the adapter is for a model in which layers of the base stand several times, and a merge"
+                                    + " adds no layers; make that model first, such as with mergekit's passthrough and these"
+                                    + " slices, remove the field, and merge into it");
+        }
+        if (config.document().says("use_dora")
+                && !TargetParameters.of(config).entries().isEmpty()) {
+            throw config.document().wrong(TargetParameters.FIELD, "it unset: DoRA, use_dora, has none, as in PEFT");
+        }
         if (!List.of("none", "all", "lora_only").contains(config.bias())) {
             throw config.document().wrong("bias", "\"none\", \"all\" or \"lora_only\"");
         }
@@ -244,7 +261,7 @@ public record Lora(
     }
 
     private int ownRank(Target target) {
-        return (int) rankPattern.of(target.module(), rank);
+        return (int) rankPattern.of(target.parameter(), rank);
     }
 
     @Override
@@ -275,7 +292,7 @@ public record Lora(
     }
 
     private double scale(Target target) {
-        double own = alphaPattern.of(target.module(), alpha);
+        double own = alphaPattern.of(target.parameter(), alpha);
         int r = ownRank(target);
         return own / (rankStabilised ? Math.sqrt(r) : r);
     }
@@ -284,8 +301,9 @@ public record Lora(
     public List<Part> parts(Target target, List<Target> all) {
         int r = ownRank(target);
         List<Part> parts = new ArrayList<>();
-        Shape a = variant.a(target, r);
-        Shape b = variant.b(target, r);
+        boolean blocks = variant instanceof LoraVariant.BlockDiagonal;
+        Shape a = blocks ? variant.a(target, r) : shapeOfA(target, r);
+        Shape b = blocks ? variant.b(target, r) : shapeOfB(target, r);
         if (target.embedding()) {
             parts.add(Part.trained(EMBEDDING_A, a, new Initial.Constant(0)));
             parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal(1)));
@@ -294,7 +312,7 @@ public record Lora(
             parts.add(Part.trained(B, b, new Initial.Constant(0)));
         }
         if (dora) {
-            parts.add(Part.trained(MAGNITUDE, Shape.of(target.out()), new Initial.RowNorms()));
+            parts.add(Part.trained(MAGNITUDE, shapeOfMagnitude(target), new Initial.RowNorms()));
         }
         if (bias && !target.embedding()) {
             parts.add(Part.trained(B_BIAS, Shape.of(target.out()), new Initial.Constant(0)));
@@ -303,13 +321,38 @@ public record Lora(
         return parts;
     }
 
+    /** [r, in]; of a stack [experts·r, in]; of a convolution [r, in, …], as large as its kernel. */
+    private static Shape shapeOfA(Target target, int r) {
+        return target.storage() instanceof Storage.Kernel kernel
+                ? kernel.shape().with(0, r)
+                : Shape.of((long) target.piece().experts() * r, target.in());
+    }
+
+    /** [out, r]; of a stack [out, r·experts]; of a convolution [out, r, 1, …]. */
+    private static Shape shapeOfB(Target target, int r) {
+        return target.storage() instanceof Storage.Kernel kernel
+                ? kernel.point(target.out(), r)
+                : Shape.of(
+                        (long) target.out() * target.piece().parts(),
+                        (long) r * target.piece().experts());
+    }
+
+    /** [out]; of a convolution [1, out, 1, …]. */
+    private static Shape shapeOfMagnitude(Target target) {
+        return target.storage() instanceof Storage.Kernel kernel
+                ? kernel.point(1, target.out())
+                : Shape.of(target.out());
+    }
+
     @Override
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
+        T a = part.apply(target.embedding() ? EMBEDDING_A : A);
+        T b = part.apply(target.embedding() ? EMBEDDING_B : B);
         WeightChange<T> sum = WeightChange.of(variant.change(
                 ops,
                 target,
-                part.apply(target.embedding() ? EMBEDDING_A : A),
-                part.apply(target.embedding() ? EMBEDDING_B : B),
+                right(ops, target, a),
+                left(ops, target, b),
                 scale(target),
                 ownRank(target),
                 part,
@@ -317,7 +360,36 @@ public record Lora(
         if (bias && !target.embedding()) {
             sum = sum.with(WeightChange.BiasChange.added(ops, ops.affine(part.apply(B_BIAS), scale(target), 0)));
         }
-        return dora ? sum.with(new OutGain.Magnitude<>(part.apply(MAGNITUDE))) : sum;
+        if (!dora) {
+            return sum;
+        }
+        T magnitude = part.apply(MAGNITUDE);
+        boolean vector = !(target.storage() instanceof Storage.Kernel);
+        return sum.with(new OutGain.Magnitude<>(vector ? magnitude : ops.reshape(magnitude, target.out())));
+    }
+
+    /** A of one matrix, [r, in]: in a stack the expert is the slowest index of the rows. */
+    private <T> T right(MatrixOps<T> ops, Target target, T a) {
+        int r = ownRank(target);
+        if (target.storage() instanceof Storage.Kernel) {
+            return ops.reshape(a, r, target.in());
+        }
+        Piece piece = target.piece();
+        return piece.isWhole() ? a : ops.slice(a, 0, (long) piece.expert() * r, (piece.expert() + 1L) * r);
+    }
+
+    /** B of one matrix, [out, r]: in a stack the expert is the fastest index of the columns. */
+    private <T> T left(MatrixOps<T> ops, Target target, T b) {
+        if (target.storage() instanceof Storage.Kernel) {
+            return ops.reshape(b, target.out(), ownRank(target));
+        }
+        Piece piece = target.piece();
+        if (piece.isWhole()) {
+            return b;
+        }
+        T left = ops.every(b, piece.expert(), piece.experts());
+        long from = (long) piece.part() * target.out();
+        return piece.parts() == 1 ? left : ops.slice(left, 0, from, from + target.out());
     }
 
     @Override
@@ -335,13 +407,14 @@ public record Lora(
         boolean embedding = adaptsEmbedding(part);
         Tensor a = part.apply(embedding ? EMBEDDING_A : A);
         Tensor b = part.apply(embedding ? EMBEDDING_B : B);
-        return a == null
-                        || b == null
-                        || a.shape().rank() != 2
-                        || b.shape().rank() != 2
-                        || variant instanceof LoraVariant.BlockDiagonal
-                ? Optional.empty()
-                : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));
+        if (a == null
+                || b == null
+                || a.shape().rank() < 2
+                || b.shape().rank() < 2
+                || variant instanceof LoraVariant.BlockDiagonal) {
+            return Optional.empty();
+        }
+        return Optional.of(a.shape().with(0, b.shape().dim(0)));
     }
 
     @Override
