@@ -155,6 +155,7 @@ public final class Adapt implements Runnable {
         commands.put("combine", CombineCommand.class);
         commands.put("export-onnx", ExportOnnxCommand.class);
         commands.put("export-adapter", ExportAdapterCommand.class);
+        commands.put("export-gguf", ExportGgufCommand.class);
         commands.put("verify", VerifyCommand.class);
         commands.put("generate", GenerateCommand.class);
         commands.put("inspect", InspectCommand.class);
