@@ -6,12 +6,14 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
@@ -60,7 +62,7 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
         GgufRope rope = GgufRope.of(architecture, hyperparameters);
         SequencedMap<String, GgufTensors.Planned> planned = new LinkedHashMap<>();
         rope.tensors().forEach((name, row) ->
-                planned.put(name, new GgufTensors.Planned(dev.adapt.formats.tensor.Shape.of(row.columns()), List.of(row))));
+                planned.put(name, new GgufTensors.Planned(Shape.of(row.columns()), List.of(row))));
         planned.putAll(tensors.planned());
         int rows = Math.toIntExact(tensors.planned().get("token_embd.weight").shape().dim(0));
         Path folder = Files.isDirectory(checkpoint.path())
@@ -73,7 +75,9 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
         SequencedMap<String, GgufValue> metadata = new LinkedHashMap<>();
         metadata.put("general.architecture", GgufValue.text(architecture.name()));
         metadata.put("general.type", GgufValue.text("model"));
-        metadata.put("general.name", GgufValue.text(name(config, checkpoint.path())));
+        Optional.of(name(config, checkpoint.path()))
+                .filter(own -> nameIsSafe(own, vocabulary))
+                .ifPresent(own -> metadata.put("general.name", GgufValue.text(own)));
         metadata.put("general.file_type", GgufValue.u32(fileType(type)));
         metadata.put("general.quantization_version", GgufValue.u32(2));
         String prefix = architecture.name() + ".";
@@ -140,6 +144,13 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
             case BF16 -> GgmlType.BF16;
             default -> GgmlType.F32;
         };
+    }
+
+    /** llama.cpp ends at a model called phi3 whose vocabulary lacks one of Phi 3's special tokens. */
+    private static boolean nameIsSafe(String name, GgufVocabulary vocabulary) {
+        String lower = name.toLowerCase(Locale.ROOT);
+        return !(lower.contains("phi3") || lower.contains("phi-3"))
+                || vocabulary.has(List.of("<unk>", "<s>", "</s>", "<|endoftext|>"));
     }
 
     static String name(JsonDocument config, Path path) {

@@ -91,6 +91,11 @@ final class GgufVocabulary {
         return values;
     }
 
+    /** Whether all of these are tokens. */
+    boolean has(List<String> texts) {
+        return ids.keySet().containsAll(texts);
+    }
+
     /** What a user should know, in sentences. */
     List<String> notes() {
         return notes;
