@@ -88,6 +88,10 @@ final class GgufConfig {
         return values.containsKey("attention.head_count_kv") ? whole("attention.head_count_kv") : heads;
     }
 
+    int experts() {
+        return whole("expert_count");
+    }
+
     int headLength() {
         return headSize;
     }

@@ -37,7 +37,7 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
     public record Options(Optional<GgmlType> type, Optional<String> preTokenizer) {}
 
     /** llama.cpp's number for files of mostly one type. */
-    private static int fileType(GgmlType type) {
+    static int fileType(GgmlType type) {
         return switch (type) {
             case F32 -> 0;
             case F16 -> 1;
@@ -108,7 +108,7 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
         return new GgufExport(header, type, notes);
     }
 
-    private static void write(GgufHeader header, Map<String, GgufTensors.Planned> planned, Path out)
+    static void write(GgufHeader header, Map<String, GgufTensors.Planned> planned, Path out)
             throws IOException {
         try (PendingOutput pending = PendingOutput.file(out)) {
             try (GgufWriter writer = GgufWriter.create(pending.path(), header)) {

@@ -11,7 +11,6 @@ import dev.adapt.formats.names.Place;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Shape;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -181,7 +180,7 @@ final class GgufTensors {
     }
 
     private void addExperts(String from, String to) {
-        int count = ((Number) ((GgufValue.Whole) config.values().get("expert_count")).value()).intValue();
+        int count = config.experts();
         for (String part : EXPERT_PARTS) {
             List<GgufSource> sources = architecture.experts() == Experts.INTERLEAVED
                     ? interleaved(from, part, count, to)
@@ -251,10 +250,5 @@ final class GgufTensors {
             }
         });
         return tensor;
-    }
-
-    /** The file that an error about the whole names. */
-    Path path() {
-        return checkpoint.path();
     }
 }
