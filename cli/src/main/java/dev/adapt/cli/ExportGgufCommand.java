@@ -176,7 +176,7 @@ final class ExportGgufCommand implements Callable<Integer> {
         long start = System.nanoTime();
         try (Checkpoint checkpoint = Checkpoints.open(path)) {
             GgufExport export = GgufExport.run(
-                    checkpoint, new GgufExport.Options(dtype.map(Stored::type), preTokenizer), out);
+                    checkpoint, new GgufExport.Options(dtype.map(Stored::type), preTokenizer, Optional.empty()), out);
             export.notes().forEach(Terminal::note);
             print(export.header(), start);
         }

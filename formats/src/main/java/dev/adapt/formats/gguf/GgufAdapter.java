@@ -106,6 +106,14 @@ public final class GgufAdapter {
                         "is adapted, but llama.cpp's " + architecture.name()
                                 + " has no tensor of its own for it; merge the adapter, and export what comes out");
             }
+            boolean head = !architecture.encoder() && !tensors.planned().containsKey("output.weight");
+            if (update.target().embedding() && head) {
+                throw new FormatException(
+                        adapter,
+                        update.target().module(),
+                        "is adapted and is the output head too, which llama.cpp cannot tell apart; merge the adapter, and"
+                                + " export what comes out");
+            }
             put(adapter, slot, 0, arranged(update), false);
         }
     }

@@ -12,6 +12,8 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
@@ -23,6 +25,9 @@ import java.util.regex.Pattern;
  * What llama.cpp expects of one architecture: an entry of {@code architectures.json}.
  *
  * @param types the {@code model_type}s it stands for
+ * @param className its class in transformers
+ * @param prefix of the names of tensors in hub files, except the head's
+ * @param hub parts of names as hub files spell them, where they differ from the canonical ones
  * @param name llama.cpp's name, which its metadata keys begin with
  * @param modules llama.cpp's names of modules by canonical name, {@code *} for the number of the layer; a name with an ending
  *     is that of a tensor without one
@@ -44,6 +49,9 @@ import java.util.regex.Pattern;
  */
 record GgufArchitecture(
         List<String> types,
+        String className,
+        String prefix,
+        SequencedMap<String, String> hub,
         String name,
         SequencedMap<String, String> modules,
         SequencedMap<String, String> keys,
@@ -125,12 +133,15 @@ record GgufArchitecture(
     private static GgufArchitecture of(ObjectNode entry, ObjectNode root) {
         return new GgufArchitecture(
                 strings(entry.path("types")),
+                entry.path("class").textValue(),
+                entry.path("prefix").asText("model."),
+                fields(entry.path("hub")),
                 entry.path("name").textValue(),
                 joined(entry.path("maps"), root.path("maps")),
                 joined(entry.path("keys"), root.path("keys")),
                 entry.path("permuted").asBoolean(),
-                Head.valueOf(entry.path("head").asText("optional").toUpperCase(java.util.Locale.ROOT)),
-                Experts.valueOf(entry.path("experts").asText("absent").toUpperCase(java.util.Locale.ROOT)),
+                Head.valueOf(entry.path("head").asText("optional").toUpperCase(Locale.ROOT)),
+                Experts.valueOf(entry.path("experts").asText("absent").toUpperCase(Locale.ROOT)),
                 Optional.ofNullable(entry.path("expert_length").textValue()),
                 entry.path("norms_plus_one").asBoolean(),
                 Optional.ofNullable(entry.path("query_scale").textValue()),
@@ -147,11 +158,15 @@ record GgufArchitecture(
     private static SequencedMap<String, String> joined(JsonNode names, JsonNode shared) {
         SequencedMap<String, String> all = new LinkedHashMap<>();
         for (JsonNode name : names) {
-            shared.path(name.textValue())
-                    .properties()
-                    .forEach(field -> all.put(field.getKey(), field.getValue().textValue()));
+            all.putAll(fields(shared.path(name.textValue())));
         }
         return all;
+    }
+
+    private static SequencedMap<String, String> fields(JsonNode node) {
+        SequencedMap<String, String> fields = new LinkedHashMap<>();
+        node.properties().forEach(field -> fields.put(field.getKey(), field.getValue().textValue()));
+        return fields;
     }
 
     private static List<String> strings(JsonNode node) {
@@ -170,6 +185,30 @@ record GgufArchitecture(
         Matcher number = NUMBER.matcher(canonical);
         String layer = number.find() ? number.group(2) : "";
         return Optional.ofNullable(modules.get(pattern(canonical))).map(target -> target.replace("*", layer));
+    }
+
+    /** The canonical name of one of llama.cpp's tensors; empty where it is no tensor of a checkpoint. */
+    Optional<String> canonical(String tensor) {
+        Matcher number = NUMBER.matcher(tensor);
+        String layer = number.find() ? number.group(2) : "";
+        String pattern = pattern(tensor);
+        for (Map.Entry<String, String> module : modules.entrySet()) {
+            for (String ending : List.of("", ".weight", ".bias")) {
+                if (pattern.equals(module.getValue() + ending)) {
+                    return Optional.of(module.getKey().replace("*", layer) + ending);
+                }
+            }
+        }
+        return Optional.empty();
+    }
+
+    /** What hub files call a tensor. */
+    String hubName(String canonical) {
+        String name = canonical.startsWith("lm_head.") ? canonical : prefix + canonical;
+        for (Map.Entry<String, String> part : hub.entrySet()) {
+            name = name.replace(part.getKey(), part.getValue());
+        }
+        return name;
     }
 
     /** llama.cpp's name of a tensor, by its canonical name. */

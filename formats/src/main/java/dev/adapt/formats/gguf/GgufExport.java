@@ -24,6 +24,9 @@ import java.util.SequencedMap;
  * @param notes what a user should know of it, in sentences
  */
 public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
+    /** Our own key: the checkpoint's config.json. */
+    static final String CONFIG_KEY = "adapt.config";
+
     /** Tensors that llama.cpp keeps in float32, beside vectors and the weights of norms. */
     private static final List<String> WIDE =
             List.of("position_embd.weight", "token_types.weight", "ffn_gate_inp.weight", "_exps.bias", "_norm.weight");
@@ -33,8 +36,9 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
      *
      * @param type of matrices; where it is not given, that of the checkpoint's
      * @param preTokenizer llama.cpp's name of the pre-tokenizer, where it is to be no other
+     * @param name for {@code general.name}, where it is not to be the folder's
      */
-    public record Options(Optional<GgmlType> type, Optional<String> preTokenizer) {}
+    public record Options(Optional<GgmlType> type, Optional<String> preTokenizer, Optional<String> name) {}
 
     /** llama.cpp's number for files of mostly one type. */
     static int fileType(GgmlType type) {
@@ -75,11 +79,14 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
         SequencedMap<String, GgufValue> metadata = new LinkedHashMap<>();
         metadata.put("general.architecture", GgufValue.text(architecture.name()));
         metadata.put("general.type", GgufValue.text("model"));
-        Optional.of(name(config, checkpoint.path()))
+        options.name()
+                .or(() -> Optional.of(name(config, checkpoint.path())))
                 .filter(own -> nameIsSafe(own, vocabulary))
                 .ifPresent(own -> metadata.put("general.name", GgufValue.text(own)));
         metadata.put("general.file_type", GgufValue.u32(fileType(type)));
         metadata.put("general.quantization_version", GgufValue.u32(2));
+        // readers take what they know; with it, the checkpoint can be made again
+        metadata.put(CONFIG_KEY, GgufValue.text(config.json().toString()));
         String prefix = architecture.name() + ".";
         metadata.put(prefix + "vocab_size", GgufValue.u32(rows));
         hyperparameters.values().forEach((key, value) -> metadata.put(prefix + key, value));
