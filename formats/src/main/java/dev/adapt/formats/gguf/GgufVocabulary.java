@@ -239,7 +239,7 @@ final class GgufVocabulary {
         markUnknown();
         addAdded();
         for (int id = 0; id < size; id++) {
-            if (tokens[id] != null && types[id] != CONTROL && types[id] != UNKNOWN) {
+            if (tokens[id] != null && types[id] == NORMAL) {
                 tokens[id] = tokens[id].startsWith("##") ? tokens[id].substring(2) : SPACE + tokens[id];
             }
         }
