@@ -193,7 +193,8 @@ final class GgufConfig {
             window = config.integer("local_attention", 0, 0, Integer.MAX_VALUE);
         }
         if (architecture.sliding() == 0) {
-            if (window > 0 && window < whole("context_length")) {
+            boolean used = config.flag("use_sliding_window", true);
+            if (used && window > 0 && window < whole("context_length")) {
                 notes.add("llama.cpp lets " + architecture.name() + " attend to all tokens: beyond " + window
                         + " tokens, the model's sliding window, it differs");
             }

@@ -9,6 +9,7 @@ import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -16,8 +17,14 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 
 /**
  * A checkpoint as one GGUF file, as llama.cpp and its kin load it.
@@ -120,14 +127,44 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
             throws IOException {
         try (OutputFile pending = Outputs.fresh().file(out)) {
             try (GgufWriter writer = GgufWriter.create(pending.path(), header)) {
-                for (GgufTensor tensor : header.tensors()) {
-                    GgufTransfer.write(
-                            writer,
-                            tensor,
-                            Optional.ofNullable(planned.get(tensor.name())).orElseThrow().sources());
-                }
+                writeAll(writer, header, planned);
             }
             pending.commit();
+        }
+    }
+
+    /** One tensor a thread, so that memory is that of some blocks. */
+    private static void writeAll(GgufWriter writer, GgufHeader header, Map<String, GgufTensors.Planned> planned)
+            throws IOException {
+        ExecutorService threads =
+                Executors.newFixedThreadPool(Runtime.getRuntime().availableProcessors());
+        try {
+            List<Future<Void>> tasks = new ArrayList<>();
+            for (GgufTensor tensor : header.tensors()) {
+                List<GgufSource> sources =
+                        Objects.requireNonNull(planned.get(tensor.name())).sources();
+                Callable<Void> task = () -> {
+                    GgufTransfer.write(writer, tensor, sources);
+                    return null;
+                };
+                tasks.add(threads.submit(task));
+            }
+            for (Future<Void> task : tasks) {
+                task.get();
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new InterruptedIOException("stopped while it was written");
+        } catch (ExecutionException e) {
+            switch (e.getCause()) {
+                case IOException io -> throw io;
+                case RuntimeException runtime -> throw runtime;
+                case Error error -> throw error;
+                case null, default -> throw new IllegalStateException(e);
+            }
+        } finally {
+            threads.shutdownNow();
+            threads.close();
         }
     }
 

@@ -7,6 +7,7 @@ import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatFormat;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
 import java.util.List;
 
 /** Writes tensors, block by block of rows: memory does not depend on their size. */
@@ -17,6 +18,7 @@ final class GgufTransfer {
     private final GgufWriter writer;
     private final GgufTensor tensor;
     private long written;
+    private byte[] encoded = {};
 
     private GgufTransfer(GgufWriter writer, GgufTensor tensor) {
         this.writer = writer;
@@ -69,12 +71,15 @@ final class GgufTransfer {
     }
 
     private void encode(float[] values, int count, String origin) throws IOException {
-        MemorySegment bytes =
-                MemorySegment.ofArray(new byte[Math.toIntExact(tensor.type().bytes(count))]);
+        int size = Math.toIntExact(tensor.type().bytes(count));
+        if (encoded.length < size) {
+            encoded = new byte[size];
+        }
+        MemorySegment bytes = MemorySegment.ofArray(encoded).asSlice(0, size);
         if (tensor.type() == GgmlType.Q8_0) {
             if (!Q8Blocks.encode(values, 0, count, bytes)) {
                 throw new FormatException(
-                        java.nio.file.Path.of(origin),
+                        Path.of(origin),
                         "holds values that are infinite, NaN or too large, which Q8_0 cannot hold; take f32");
             }
         } else {
@@ -101,7 +106,7 @@ final class GgufTransfer {
         for (int i = 0; i < stored.length; i++) {
             if (Float.isInfinite(stored[i]) && !Float.isInfinite(values[i])) {
                 throw new FormatException(
-                        java.nio.file.Path.of(origin),
+                        Path.of(origin),
                         "holds " + values[i] + ", larger than " + format + " can say; take bf16 or f32");
             }
         }
@@ -113,6 +118,7 @@ final class GgufTransfer {
         private final FloatFormat format;
         private final float[] values;
         private final float[] line;
+        private byte[] read = {};
 
         Rows(Stored source, FloatFormat format, int most) {
             this.source = source;
@@ -172,9 +178,13 @@ final class GgufTransfer {
         }
 
         private void decode(long from, float[] into, int count) throws IOException {
-            byte[] bytes = new byte[count * format.bytes()];
-            source.tensor().copy(from * format.bytes(), MemorySegment.ofArray(bytes));
-            format.decode(MemorySegment.ofArray(bytes), 0, into, count);
+            int size = count * format.bytes();
+            if (read.length < size) {
+                read = new byte[size];
+            }
+            MemorySegment bytes = MemorySegment.ofArray(read).asSlice(0, size);
+            source.tensor().copy(from * format.bytes(), bytes);
+            format.decode(bytes, 0, into, count);
         }
     }
 }

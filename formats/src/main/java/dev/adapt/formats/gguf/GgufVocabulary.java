@@ -67,12 +67,12 @@ final class GgufVocabulary {
             throws IOException {
         Path file = folder.resolve("tokenizer.json");
         if (!Files.isRegularFile(file)) {
-            return none(config, size, folder + " holds no tokenizer.json");
+            return none(config, size, "the checkpoint holds no tokenizer.json");
         }
         GgufVocabulary vocabulary = new GgufVocabulary(JsonDocument.read(file), size);
         String kind = vocabulary.model.path("type").asText("BPE");
         if (kind.equals("WordLevel")) {
-            return none(config, size, file + " maps whole words, which llama.cpp has no tokenizer for");
+            return none(config, size, "tokenizer.json maps whole words, which llama.cpp has no tokenizer for");
         }
         vocabulary.read(kind, preTokenizer);
         vocabulary.addSpecial(folder, config, kind);

@@ -24,30 +24,37 @@ final class Q8Blocks {
      */
     static boolean encode(float[] values, int from, int count, MemorySegment target) {
         boolean finite = true;
+        byte[] quants = new byte[SIZE];
         for (int block = 0; block < count / SIZE; block++) {
-            int at = from + block * SIZE;
-            float largest = 0;
-            for (int i = 0; i < SIZE; i++) {
-                float magnitude = Math.abs(values[at + i]);
-                finite &= magnitude <= Float.MAX_VALUE;
-                largest = Math.max(largest, magnitude);
-            }
+            float largest = largest(values, from + block * SIZE);
             float scale = largest / 127;
-            float inverse = scale == 0 ? 0 : 1 / scale;
             short half = Float.floatToFloat16(scale);
-            finite &= Float.float16ToFloat(half) <= Float.MAX_VALUE;
+            // NaN is the largest where there is one
+            finite &= Float.float16ToFloat(half) <= Float.MAX_VALUE && largest <= Float.MAX_VALUE;
+            quantize(values, from + block * SIZE, scale == 0 ? 0 : 1 / scale, quants);
             long to = (long) block * BYTES;
             target.set(SHORT, to, half);
-            for (int i = 0; i < SIZE; i++) {
-                target.set(ValueLayout.JAVA_BYTE, to + 2 + i, (byte) rounded(values[at + i] * inverse));
-            }
+            MemorySegment.copy(quants, 0, target, ValueLayout.JAVA_BYTE, to + 2, SIZE);
         }
         return finite;
     }
 
-    private static int rounded(float value) {
-        double magnitude = Math.floor(Math.abs((double) value) + 0.5);
-        return (int) (value < 0 ? -magnitude : magnitude);
+    private static float largest(float[] values, int at) {
+        float largest = 0;
+        for (int i = 0; i < SIZE; i++) {
+            largest = Math.max(largest, Math.abs(values[at + i]));
+        }
+        return largest;
+    }
+
+    private static void quantize(float[] values, int at, float inverse, byte[] into) {
+        for (int i = 0; i < SIZE; i++) {
+            float value = values[at + i] * inverse;
+            int whole = (int) value;
+            // exact: adding 0.5 to a value just below it would round up
+            float rest = value - whole;
+            into[i] = (byte) (whole + (rest >= 0.5f ? 1 : rest <= -0.5f ? -1 : 0));
+        }
     }
 
     /** Widens whole blocks. */
