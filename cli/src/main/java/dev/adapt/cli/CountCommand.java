@@ -152,8 +152,7 @@ final class CountCommand implements Callable<Integer> {
                 GroupsOption.requireFit(stacks, targets);
                 yield AdapterSize.planned(stacks, targets);
             }
-            case TrainedMethod.Full _ ->
-                throw new UsageException("full is all parameters of a model, and has no rank");
+            case TrainedMethod.Full _ -> throw new UsageException("full is all parameters of a model, and has no rank");
         };
     }
 

@@ -37,8 +37,7 @@ final class MethodOptions {
             names = "--rank",
             split = ",",
             paramLabel = "N",
-            description =
-                    "rank of the update (8; vera: 256); lors: of each group, for all layers or for each")
+            description = "rank of the update (8; vera: 256); lors: of each group, for all layers or for each")
     private List<Integer> ranks = new ArrayList<>();
 
     @Mixin
@@ -53,7 +52,8 @@ final class MethodOptions {
     @Option(
             names = "--set",
             paramLabel = "FIELD=VALUE",
-            description = "any other setting of the method, by its name in adapter_config.json: --set oft_block_size=16")
+            description =
+                    "any other setting of the method, by its name in adapter_config.json: --set oft_block_size=16")
     private Map<String, String> set = new LinkedHashMap<>();
 
     @Option(names = "--rslora", description = "scale by alpha/√rank instead")
@@ -132,7 +132,8 @@ final class MethodOptions {
     private Map<String, JsonNode> settings(TrainedMethod.Adapter method) {
         Map<String, JsonNode> fields = new LinkedHashMap<>();
         set.forEach((field, value) -> fields.put(field, parsed(value)));
-        Set<String> known = method.type().fresh(Path.of(method.toString()), Map.of()).configFields();
+        Set<String> known =
+                method.type().fresh(Path.of(method.toString()), Map.of()).configFields();
         Map<String, JsonNode> switches = new LinkedHashMap<>();
         if (rankStabilised) {
             switches.put("use_rslora", BooleanNode.TRUE);
@@ -187,8 +188,9 @@ final class MethodOptions {
 
     private void requireNoAdapters(TrainedMethod method) {
         if (alpha.isPresent() || rankStabilised || dora || dropout != 0 || !set.isEmpty()) {
-            throw new UsageException("--alpha, --rslora, --dora, --dropout and --set are for adapters beside a frozen base: "
-                    + method + " has nothing like them");
+            throw new UsageException(
+                    "--alpha, --rslora, --dora, --dropout and --set are for adapters beside a frozen base: " + method
+                            + " has nothing like them");
         }
     }
 

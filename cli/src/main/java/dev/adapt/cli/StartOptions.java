@@ -82,8 +82,7 @@ final class StartOptions {
      * @param targets as the user names them, none for the usual ones
      * @throws UsageException if they contradict each other or the method
      */
-    Start resolve(TrainedMethod method, MethodOptions options, List<String> targets, long seed)
-            throws IOException {
+    Start resolve(TrainedMethod method, MethodOptions options, List<String> targets, long seed) throws IOException {
         requireOne(method);
         if (scratch) {
             return fromScratch(method, options, targets, seed);

@@ -57,7 +57,11 @@ public record Lora(
             "LORA",
             "lora",
             (config, metadata) -> of(config),
-            MethodType.Training.at(1e-3).rank("r", 8).alpha("lora_alpha", 2).dropout("lora_dropout").languageRate(5e-4));
+            MethodType.Training.at(1e-3)
+                    .rank("r", 8)
+                    .alpha("lora_alpha", 2)
+                    .dropout("lora_dropout")
+                    .languageRate(5e-4));
 
     private static final String A = "lora_A.weight";
     private static final String B = "lora_B.weight";
