@@ -3,7 +3,7 @@ package dev.adapt.formats.graph;
 import java.util.List;
 
 /** The causal self-attention of one layer of a decoder. */
-sealed interface DecoderAttention permits Attention {
+sealed interface DecoderAttention permits Attention, LatentAttention {
     List<LinearLayer> layers();
 
     void addTensors(Tensors tensors, String block);

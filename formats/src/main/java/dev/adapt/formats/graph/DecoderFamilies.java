@@ -32,6 +32,7 @@ final class DecoderFamilies {
         families.put("phi3", PhiFamily::phi3);
         families.put("mixtral", MixtureFamily::mixtral);
         families.put("gpt_oss", MixtureFamily::gptOss);
+        families.put("deepseek_v3", DeepSeekFamily::deepSeek3);
         families.put("smollm3", LlamaFamily::smollm3);
         families.put("olmo2", LlamaFamily::olmo2);
         families.put("granite", LlamaFamily::granite);

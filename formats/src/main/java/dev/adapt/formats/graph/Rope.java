@@ -206,6 +206,18 @@ record Rope(int width, boolean interleaved, Frequencies frequencies, double scal
         return slower;
     }
 
+    /** What DeepSeek's attention multiplies its scale with where YaRN stretches it. */
+    static double sharpness(JsonDocument config) {
+        String field = config.says(NEW_FIELD) ? NEW_FIELD : OLD_FIELD;
+        if (!config.says(field)) {
+            return 1;
+        }
+        JsonDocument options = config.object(field);
+        double all = options.number("mscale_all_dim", 0);
+        double scale = all == 0 ? 1 : temperature(factor(options), all);
+        return scale * scale;
+    }
+
     private static double yarnScale(JsonDocument options) {
         double factor = factor(options);
         double own = options.number("mscale", 0);
@@ -220,7 +232,7 @@ record Rope(int width, boolean interleaved, Frequencies frequencies, double scal
         return pairs * Math.log(trained / (turns * 2 * Math.PI)) / Math.log(base);
     }
 
-    static double temperature(double factor, double weight) {
+    private static double temperature(double factor, double weight) {
         return factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1;
     }
 
