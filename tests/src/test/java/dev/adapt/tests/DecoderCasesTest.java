@@ -57,7 +57,7 @@ class DecoderCasesTest {
 
     static Stream<String> names() {
         String only = System.getenv().getOrDefault("ADAPT_ONLY", "");
-        return all().filter(name -> only.isEmpty() || List.of(only.split(",")).contains(name));
+        return only.isEmpty() ? all() : Stream.of(only.split(","));
     }
 
     private static Stream<String> all() {

@@ -31,12 +31,39 @@ record Attention(
         Optional<String> sinks,
         double dropout)
         implements DecoderAttention {
-    /**
-     * The normalisation of queries and keys.
-     *
-     * @param whole whether all heads are normalised together
-     */
-    record QueryKeyNorms(Norm norm, String query, String key, boolean whole) {}
+    /** The normalisation of queries and keys. */
+    record QueryKeyNorms(Norm norm, String query, String key, Span span) {
+        void addTensors(Tensors tensors, String module, Heads heads) {
+            switch (span) {
+                case HEAD -> norm.addTensors(tensors, module, heads.width());
+                case EACH_HEAD -> tensors.matrix(module, heads.count(), heads.width());
+                case ALL_HEADS -> norm.addTensors(tensors, module, heads.total());
+            }
+        }
+
+        /** [batch, sequence, heads·width] to [batch, heads, sequence, width]. */
+        <T> T apply(Layers<T> model, T flat, String module, Heads heads) {
+            Ops<T> ops = model.ops();
+            return switch (span) {
+                case HEAD -> norm.apply(model, heads.split(ops, flat), module, heads.width());
+                case EACH_HEAD -> {
+                    T weights = ops.reshape(model.weight(module + ".weight"), 1, heads.count(), 1, heads.width());
+                    yield ops.mul(norm.plain(ops, heads.split(ops, flat), heads.width()), weights);
+                }
+                case ALL_HEADS -> heads.split(ops, norm.apply(model, flat, module, heads.total()));
+            };
+        }
+    }
+
+    /** What is normalised at once, and by which weights. */
+    enum Span {
+        /** A head, by weights that all heads share. */
+        HEAD,
+        /** A head, by its own weights. */
+        EACH_HEAD,
+        /** All heads together. */
+        ALL_HEADS
+    }
 
     @Override
     public List<LinearLayer> layers() {
@@ -47,8 +74,8 @@ record Attention(
     public void addTensors(Tensors tensors, String block) {
         layers().forEach(layer -> layer.addTensors(tensors, block));
         norms.ifPresent(own -> {
-            own.norm().addTensors(tensors, block + own.query(), own.whole() ? queries.total() : queries.width());
-            own.norm().addTensors(tensors, block + own.key(), own.whole() ? keys.total() : keys.width());
+            own.addTensors(tensors, block + own.query(), queries);
+            own.addTensors(tensors, block + own.key(), keys);
         });
         sinks.ifPresent(name -> tensors.add(block + name, queries.count()));
     }
@@ -77,14 +104,12 @@ record Attention(
     private <T> T part(
             Layers<T> model, DecoderContext<T> context, String block, T flat, Heads heads, Optional<String> norm) {
         Ops<T> ops = model.ops();
-        boolean whole = norms.isPresent() && norms.get().whole();
-        T apart = heads.split(ops, whole ? normed(model, block, flat, norm, heads.total()) : flat);
-        T even = whole ? apart : normed(model, block, apart, norm, heads.width());
-        return rope.isPresent() ? rope.get().apply(ops, even, context.turns(rope.get()), heads.width()) : even;
-    }
-
-    private <T> T normed(Layers<T> model, String block, T x, Optional<String> norm, int width) {
-        return norm.isPresent() ? norms.orElseThrow().norm().apply(model, x, block + norm.get(), width) : x;
+        T apart = norm.isPresent()
+                ? norms.orElseThrow().apply(model, flat, block + norm.get(), heads)
+                : heads.split(ops, flat);
+        return rope.isPresent()
+                ? rope.get().apply(ops, apart, context.turns(rope.get()), heads.width())
+                : apart;
     }
 
     private <T> T attend(Layers<T> model, String block, T query, T key, T value, T bias) {

@@ -9,8 +9,10 @@ final class CohereFamily {
 
     static DecoderDraft cohere(ModelConfig model) {
         DecoderDraft draft = new DecoderDraft(model, "Cohere");
-        draft.refuse("use_qk_norm");
         draft.norm = new Norm(Norm.Kind.LAYER_WITHOUT_BIAS, draft.config.number("layer_norm_eps", 1e-5));
+        if (draft.config.flag("use_qk_norm", false)) {
+            draft.normaliseQueriesAndKeys(Attention.Span.EACH_HEAD);
+        }
         draft.biasedProjections = draft.config.flag("attention_bias", false);
         draft.biasedOutput = draft.biasedProjections;
         draft.parallel = true;

@@ -94,7 +94,8 @@ final class DecoderDraft {
         this.queries = config.has("head_dim")
                 ? new Heads(count, config.positive("head_dim", Limits.HEAD_WIDTH))
                 : new Heads(count, evenly(heads, count));
-        this.keys = new Heads(sharing("num_key_value_heads"), queries.width());
+        int shared = config.has("num_key_value_heads") ? config.positive("num_key_value_heads", Limits.HEADS) : count;
+        this.keys = new Heads(shared, queries.width());
         this.inner = config.has("intermediate_size") ? config.positive("intermediate_size", Limits.WIDTH) : 4 * hidden;
         this.tokens = new Tokens(config.positive("vocab_size", Limits.ROWS), longest(), 1);
         this.norm = new Norm(Norm.Kind.RMS, config.number("rms_norm_eps", 1e-6));
@@ -127,15 +128,6 @@ final class DecoderDraft {
             throw config.wrong(field, "a divisor of the width " + hidden);
         }
         return hidden / count;
-    }
-
-    /** The heads of keys and values that a field gives; without it one for each head of queries. */
-    int sharing(String field) {
-        int count = config.has(field) ? config.positive(field, Limits.HEADS) : queries.count();
-        if (queries.count() % count != 0) {
-            throw config.wrong(field, "a divisor of the number of heads " + queries.count());
-        }
-        return count;
     }
 
     private int longest() {
@@ -184,8 +176,8 @@ final class DecoderDraft {
     }
 
     /** Normalisations of queries and keys as Qwen 3 names them. */
-    void normaliseQueriesAndKeys(boolean whole) {
-        queryKeyNorms = Optional.of(new Attention.QueryKeyNorms(norm, "self_attn.q_norm", "self_attn.k_norm", whole));
+    void normaliseQueriesAndKeys(Attention.Span span) {
+        queryKeyNorms = Optional.of(new Attention.QueryKeyNorms(norm, "self_attn.q_norm", "self_attn.k_norm", span));
     }
 
     LinearLayer linear(String name, int out, int in, boolean biased) {
@@ -223,6 +215,10 @@ final class DecoderDraft {
     }
 
     private DecoderAttention attention(int index) {
+        if (queries.count() % keys.count() != 0) {
+            String field = name("num_key_value_heads", "num_kv_heads");
+            throw config.wrong(field, "a divisor of the number of heads " + queries.count());
+        }
         int out = queries.total() + 2 * keys.total();
         Projections parts = projections.size() == 3
                 ? new Projections.Apart(

@@ -34,8 +34,10 @@ final class FalconFamily {
         draft.refuse("alibi");
         boolean grouped = config.flag("new_decoder_architecture", false);
         boolean one = config.flag("multi_query", true) && !grouped;
-        draft.keys = new Heads(
-                one ? 1 : grouped ? draft.sharing("num_kv_heads") : draft.queries.count(), draft.queries.width());
+        int shared = grouped && config.has("num_kv_heads")
+                ? config.positive("num_kv_heads", Limits.HEADS)
+                : draft.queries.count();
+        draft.keys = new Heads(one ? 1 : shared, draft.queries.width());
         draft.layout = one ? DecoderDraft.Layout.JOINED : DecoderDraft.Layout.GROUPED;
         draft.inner =
                 config.has("ffn_hidden_size") ? config.positive("ffn_hidden_size", Limits.WIDTH) : 4 * draft.hidden;

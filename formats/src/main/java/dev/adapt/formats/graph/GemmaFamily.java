@@ -60,7 +60,7 @@ final class GemmaFamily {
     static DecoderDraft gemma3(ModelConfig model) {
         DecoderDraft draft = draft(model, "Gemma3");
         second(draft);
-        draft.normaliseQueriesAndKeys(false);
+        draft.normaliseQueriesAndKeys(Attention.Span.HEAD);
         int pattern = draft.config.integer(
                 draft.name("sliding_window_pattern", "_sliding_window_pattern"), 6, 1, Limits.LAYERS);
         List<Boolean> windowed = draft.windowed(index -> (index + 1) % pattern != 0);

@@ -49,7 +49,7 @@ final class LlamaFamily {
         DecoderDraft draft = new DecoderDraft(model, "Qwen3");
         draft.biasedProjections = draft.config.flag("attention_bias", false);
         draft.biasedOutput = draft.biasedProjections;
-        draft.normaliseQueriesAndKeys(false);
+        draft.normaliseQueriesAndKeys(Attention.Span.HEAD);
         seeFromLayer(draft);
         return draft;
     }
@@ -99,7 +99,7 @@ final class LlamaFamily {
         draft.norm = new Norm(Norm.Kind.RMS, draft.config.number("rms_norm_eps", 1e-5));
         draft.biasedProjections = draft.config.flag("attention_bias", false);
         draft.biasedOutput = draft.biasedProjections;
-        draft.normaliseQueriesAndKeys(true);
+        draft.normaliseQueriesAndKeys(Attention.Span.ALL_HEADS);
         normaliseAfter(draft);
         return draft;
     }
@@ -113,7 +113,7 @@ final class LlamaFamily {
     static DecoderDraft exaone4(ModelConfig model) {
         DecoderDraft draft = new DecoderDraft(model, "Exaone4");
         draft.norm = new Norm(Norm.Kind.RMS, draft.config.number("rms_norm_eps", 1e-5));
-        draft.normaliseQueriesAndKeys(false);
+        draft.normaliseQueriesAndKeys(Attention.Span.HEAD);
         normaliseAfter(draft);
         int pattern = draft.config.integer("sliding_window_pattern", 4, 1, Limits.LAYERS);
         List<Boolean> windowed = draft.windowed(index -> (index + 1) % pattern != 0);

@@ -28,7 +28,7 @@ final class PhiFamily {
         draft.rope = draft.turning(new Rope.Defaults(10_000, 0.5, false));
         if (config.flag("qk_layernorm", false)) {
             draft.queryKeyNorms = Optional.of(
-                    new Attention.QueryKeyNorms(draft.norm, "self_attn.q_layernorm", "self_attn.k_layernorm", false));
+                    new Attention.QueryKeyNorms(draft.norm, "self_attn.q_layernorm", "self_attn.k_layernorm", Attention.Span.HEAD));
         }
         draft.embeddingDropout = config.number("embd_pdrop", 0);
         draft.residualDropout = config.number("resid_pdrop", 0);
