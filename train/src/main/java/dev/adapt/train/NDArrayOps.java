@@ -164,6 +164,9 @@ final class NDArrayOps implements Ops<NDArray> {
                     case TANH -> x.tanh();
                     case SIGMOID -> x.getNDArrayInternal().sigmoid();
                     case EXP -> x.exp();
+                    case GELU_SIGMOID ->
+                        x.mul(affine(x, 1.702, 0).getNDArrayInternal().sigmoid());
+                    case RELU_SQUARED -> x.getNDArrayInternal().relu().square();
                 });
     }
 
@@ -263,6 +266,31 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
+    public NDArray log(NDArray x) {
+        return own(x.log());
+    }
+
+    @Override
+    public NDArray max(NDArray integers) {
+        return own(integers.max());
+    }
+
+    @Override
+    public NDArray clamp(NDArray x, double low, double high) {
+        return own(x.clip(low, high));
+    }
+
+    @Override
+    public NDArray largest(NDArray x, int count) {
+        NDArray numbers = step.arange(0, (int) x.getShape().get(x.getShape().dimension() - 1), 1, DataType.INT64);
+        NDList values = x.stopGradient().topK(count, -1);
+        values.attach(step);
+        NDArray indices = own(values.get(1).expandDims(-1));
+        NDArray chosen = toFloat(own(indices.eq(numbers)));
+        return own(chosen.sum(new int[] {x.getShape().dimension() - 1}));
+    }
+
+    @Override
     public NDArray tail(NDArray x, NDArray like) {
         int last = x.getShape().dimension() - 1;
         long from = x.getShape().get(last) - like.getShape().get(like.getShape().dimension() - 1);
@@ -270,8 +298,8 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
-    public NDArray angles(NDArray positions, FloatTensor frequencies) {
-        return mul(reshape(toFloat(positions), 0, -1, 1), constant(frequencies));
+    public NDArray angles(NDArray positions, NDArray frequencies) {
+        return mul(reshape(toFloat(positions), 0, -1, 1), frequencies);
     }
 
     @Override

@@ -428,13 +428,34 @@ public record BoundAdapter(
     public <T> Map<String, Layers.Adapted<T>> changes(MatrixOps<T> ops, Function<String, T> tensor) {
         Map<String, Layers.Adapted<T>> changes = new LinkedHashMap<>();
         for (Target target : targets) {
-            WeightChange<T> change = change(ops, target, tensor, () -> {
-                T weight = tensor.apply(target.canonical() + ".weight");
-                return target.transposed() ? ops.transpose(weight, 1, 0) : weight;
-            });
-            changes.put(target.canonical(), new Layers.Adapted<>(change, target.out(), target.in()));
+            WeightChange<T> change = change(ops, target, tensor, () -> weight(ops, target, tensor));
+            String name = isStack(target)
+                    ? target.canonical() + "." + ((Storage.Expert) target.storage()).index()
+                    : target.canonical();
+            changes.put(name, new Layers.Adapted<>(change, target.out(), target.in()));
         }
         return changes;
+    }
+
+    /** Whether a target is one expert of a tensor that the graph has as a stack too. */
+    private boolean isStack(Target target) {
+        return target.storage() instanceof Storage.Expert expert
+                && expert.count()
+                        == targets.stream()
+                                .filter(other -> other.canonical().equals(target.canonical()))
+                                .count();
+    }
+
+    private <T> T weight(MatrixOps<T> ops, Target target, Function<String, T> tensor) {
+        if (isStack(target) && target.storage() instanceof Storage.Expert expert) {
+            T stored = ops.slice(tensor.apply(target.canonical()), 0, expert.index(), expert.index() + 1L);
+            T matrix = expert.transposed()
+                    ? ops.reshape(stored, target.in(), target.out())
+                    : ops.reshape(stored, target.out(), target.in());
+            return expert.transposed() ? ops.transpose(matrix, 1, 0) : matrix;
+        }
+        T weight = tensor.apply(target.canonical() + ".weight");
+        return target.transposed() ? ops.transpose(weight, 1, 0) : weight;
     }
 
     /**

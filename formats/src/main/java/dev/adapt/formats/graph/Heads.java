@@ -28,6 +28,11 @@ record Heads(int count, int width) {
         return ops.reshape(ops.transpose(states, 0, 2, 1, 3), 0, 0, (long) count * width);
     }
 
+    /** The width of all heads together. */
+    int total() {
+        return count * width;
+    }
+
     /** Attention's scale, 1/√width. */
     double scale() {
         return 1 / Math.sqrt(width);

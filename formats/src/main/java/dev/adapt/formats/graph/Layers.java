@@ -1,5 +1,7 @@
 package dev.adapt.formats.graph;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
@@ -60,6 +62,36 @@ public final class Layers<T> {
     /** A weight by its canonical name. */
     public T weight(String name) {
         return weights.apply(name);
+    }
+
+    /**
+     * A stack of matrices, one for each of {@code count} experts, as the changes of its matrices leave it.
+     *
+     * @return [count, in, out]
+     */
+    public T stack(String name, int count) {
+        T stack = weight(name);
+        if (!changes.containsKey(name + "." + 0)) {
+            return stack;
+        }
+        List<T> matrices = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            T stored = ops.slice(stack, 0, i, i + 1L);
+            Adapted<T> own = changes.get(name + "." + i);
+            matrices.add(
+                    own == null
+                            ? stored
+                            : ops.reshape(
+                                    ops.transpose(
+                                            own.weight(
+                                                    ops, ops.transpose(ops.reshape(stored, own.in(), own.out()), 1, 0)),
+                                            1,
+                                            0),
+                                    1,
+                                    own.in(),
+                                    own.out()));
+        }
+        return ops.concat(0, matrices);
     }
 
     /** Linear layer {@code module}: x [.., in] to [.., out]; its bias is optional, its update is added. */

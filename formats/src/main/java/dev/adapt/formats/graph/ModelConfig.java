@@ -62,6 +62,21 @@ public record ModelConfig(JsonDocument document) {
         return document.json().path("architectures").path(0).asText("");
     }
 
+    /**
+     * The config of the language model in one of several parts: the object that describes it, with the class and the tie of the
+     * whole where it says nothing of them.
+     */
+    ModelConfig ofText() {
+        ObjectNode text = document.object("text_config").json().deepCopy();
+        for (String field : List.of("architectures", "tie_word_embeddings")) {
+            JsonNode whole = document.json().get(field);
+            if (whole != null && (field.equals("architectures") || !text.has(field))) {
+                text.set(field, whole);
+            }
+        }
+        return new ModelConfig(new JsonDocument(document.path(), text));
+    }
+
     /** The classification head the model has, if it has one. */
     public Optional<Head> head() {
         return Architecture.of(this).head();
@@ -85,7 +100,7 @@ public record ModelConfig(JsonDocument document) {
         return Optional.of(new Head(used, labels()));
     }
 
-    private List<String> labels() {
+    List<String> labels() {
         List<String> labels = new ArrayList<>();
         JsonNode byId = document.json().path("id2label");
         for (int id = 0; byId.has(Integer.toString(id)); id++) {

@@ -158,7 +158,7 @@ final class OnnxGraph {
     }
 
     /**
-     * A node's one output.
+     * A node's one output; of several, the last.
      *
      * @param type that of the output
      */
@@ -172,12 +172,16 @@ final class OnnxGraph {
         return computed.computeIfAbsent(new Computation(operator, attributes, List.of(inputs)), absent -> {
             opset = Math.max(opset, operator.since());
             String name = fresh(scope + "/" + operator.standardName());
-            OnnxValue output = new OnnxValue(fresh(name + "_output_0"), scope, type);
+            int last = operator == OnnxOperator.TOP_K ? 1 : 0;
+            OnnxValue output = new OnnxValue(fresh(name + "_output_" + last), scope, type);
             NodeProto.Builder node = NodeProto.newBuilder()
                     .setOpType(operator.standardName())
                     .setName(name)
-                    .addAllAttribute(attributes)
-                    .addOutput(output.name());
+                    .addAllAttribute(attributes);
+            if (last > 0) {
+                node.addOutput(fresh(name + "_output_0"));
+            }
+            node.addOutput(output.name());
             for (OnnxValue input : inputs) {
                 node.addInput(input.name());
             }

@@ -13,6 +13,7 @@ import java.util.Map;
 enum OnnxOperator {
     ADD("Add", 14, 2, 2),
     CAST("Cast", 13, 1, 1, Map.of("to", AttributeType.INT)),
+    CLIP("Clip", 13, 1, 3),
     CONCAT("Concat", 13, 1, Integer.MAX_VALUE, Map.of("axis", AttributeType.INT)),
     CONSTANT_OF_SHAPE("ConstantOfShape", 9, 1, 1),
     COS("Cos", 7, 1, 1),
@@ -21,14 +22,17 @@ enum OnnxOperator {
     EQUAL("Equal", 13, 2, 2),
     ERF("Erf", 13, 1, 1),
     EXP("Exp", 13, 1, 1),
+    EXPAND("Expand", 13, 2, 2),
     GATHER("Gather", 13, 2, 2, Map.of("axis", AttributeType.INT)),
     IDENTITY("Identity", 16, 1, 1),
     LAYER_NORMALIZATION(
             "LayerNormalization", 17, 2, 3, Map.of("axis", AttributeType.INT, "epsilon", AttributeType.FLOAT)),
     LESS_OR_EQUAL("LessOrEqual", 16, 2, 2),
+    LOG("Log", 13, 1, 1),
     MATMUL("MatMul", 13, 2, 2),
     MUL("Mul", 14, 2, 2),
     POW("Pow", 15, 2, 2),
+    REDUCE_MAX("ReduceMax", 13, 1, 1, Map.of("keepdims", AttributeType.INT)),
     REDUCE_MEAN("ReduceMean", 18, 1, 2, Map.of("keepdims", AttributeType.INT)),
     REDUCE_SUM("ReduceSum", 13, 1, 2, Map.of("keepdims", AttributeType.INT)),
     RELU("Relu", 14, 1, 1),
@@ -41,6 +45,8 @@ enum OnnxOperator {
     SOFTMAX("Softmax", 13, 1, 1, Map.of("axis", AttributeType.INT)),
     SQRT("Sqrt", 13, 1, 1),
     TANH("Tanh", 13, 1, 1),
+    /** Gives values and their indices; of its two outputs graphs here read the second. */
+    TOP_K("TopK", 11, 2, 2, Map.of("axis", AttributeType.INT)),
     TRANSPOSE("Transpose", 13, 1, 1, Map.of("perm", AttributeType.INTS)),
     UNSQUEEZE("Unsqueeze", 13, 2, 2);
 

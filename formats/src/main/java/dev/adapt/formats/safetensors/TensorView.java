@@ -43,6 +43,23 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
         return new TensorView(file, position, renamed, data, channel);
     }
 
+    /**
+     * Some of its elements as a tensor.
+     *
+     * @param from the first of them
+     */
+    public TensorView part(String name, long from, Shape shape) {
+        long width = info.dtype().bits() / Byte.SIZE;
+        long bytes = shape.elements() * width;
+        long begin = info.begin() + from * width;
+        return new TensorView(
+                file,
+                position + from * width,
+                new TensorInfo(name, info.dtype(), shape, begin, begin + bytes),
+                data.asSlice(from * width, bytes),
+                channel);
+    }
+
     /** The tensor's element type. */
     public Dtype dtype() {
         return info.dtype();

@@ -1,0 +1,25 @@
+package dev.adapt.formats.graph;
+
+/**
+ * A linear layer of a repeated block.
+ *
+ * @param name within the block
+ * @param transposed whether its weight is stored [in, out], as GPT-2's Conv1D has it
+ */
+record LinearLayer(String name, int out, int in, boolean biased, boolean transposed) {
+    LinearLayer(String name, int out, int in, boolean biased) {
+        this(name, out, in, biased, false);
+    }
+
+    void addTensors(Tensors tensors, String block) {
+        tensors.add(block + name + ".weight", transposed ? in : out, transposed ? out : in);
+        if (biased) {
+            tensors.add(block + name + ".bias", out);
+        }
+    }
+
+    /** x [.., in] to [.., out]. */
+    <T> T apply(Layers<T> model, String block, T x) {
+        return transposed ? model.conv1d(x, block + name) : model.linear(x, block + name);
+    }
+}
