@@ -62,8 +62,10 @@ final class ExportGgufCommand implements Callable<Integer> {
         }
     }
 
-    @Parameters(paramLabel = "DIR",
-            description = "the checkpoint, a folder or a .safetensors file with its config.json; or an adapter's folder")
+    @Parameters(
+            paramLabel = "DIR",
+            description =
+                    "the checkpoint, a folder or a .safetensors file with its config.json; or an adapter's folder")
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private Path path;
 
@@ -121,21 +123,14 @@ final class ExportGgufCommand implements Callable<Integer> {
             requireLora(bound);
             AdapterLayers source = AdapterLayers.read(path, Optional.of(checkpoint), force);
             Conversion conversion = new Conversion(
-                    Conversion.Form.LORA,
-                    cut.cut(),
-                    Optional.empty(),
-                    SharedMatrices.AS_THEY_ARE,
-                    Optional.empty());
+                    Conversion.Form.LORA, cut.cut(), Optional.empty(), SharedMatrices.AS_THEY_ARE, Optional.empty());
             Conversion.Products products = conversion.products(source);
-            List<GgufAdapter.Update> updates = products.layers().stream()
-                    .map(ExportGgufCommand::update)
-                    .toList();
+            List<GgufAdapter.Update> updates =
+                    products.layers().stream().map(ExportGgufCommand::update).toList();
             GgufHeader header =
                     GgufAdapter.write(checkpoint, path, String.valueOf(path.getFileName()), updates, type, out);
             if (cut.cut().isPresent()) {
-                Terminal.line(
-                        "error of all updates together: %.3g of their norm",
-                        products.relativeError());
+                Terminal.line("error of all updates together: %.3g of their norm", products.relativeError());
             }
             print(header, start);
         }
@@ -148,14 +143,15 @@ final class ExportGgufCommand implements Callable<Integer> {
             throw new FormatException(
                     path,
                     bound.saved().keySet().iterator().next(),
-                    "is a module that the adapter holds whole, which a LoRA file of llama.cpp has no place for" + wayOut);
+                    "is a module that the adapter holds whole, which a LoRA file of llama.cpp has no place for"
+                            + wayOut);
         }
         boolean dora = bound.method().hasLowRankDelta() && !bound.method().isAdditive();
         if (dora || bound.method().changesBias()) {
             throw new FormatException(
                     path,
-                    "is " + bound.method().title()
-                            + ", which changes more than a LoRA file of llama.cpp can say" + wayOut);
+                    "is " + bound.method().title() + ", which changes more than a LoRA file of llama.cpp can say"
+                            + wayOut);
         }
     }
 

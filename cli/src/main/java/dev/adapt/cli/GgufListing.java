@@ -27,8 +27,7 @@ record GgufListing(Path path, GgufHeader header) {
         ObjectNode metadata = root.putObject("metadata");
         header.metadata().forEach((key, value) -> {
             switch (value) {
-                case GgufValue.Whole whole when whole.kind() != GgufValue.Kind.U64 ->
-                    metadata.put(key, whole.value());
+                case GgufValue.Whole whole when whole.kind() != GgufValue.Kind.U64 -> metadata.put(key, whole.value());
                 case GgufValue.Real real -> metadata.put(key, Double.parseDouble(real.shown()));
                 case GgufValue.Flag flag -> metadata.put(key, flag.value());
                 case GgufValue.Text text -> metadata.put(key, text.value());

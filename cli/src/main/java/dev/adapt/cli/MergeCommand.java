@@ -1,6 +1,5 @@
 package dev.adapt.cli;
 
-import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
@@ -10,6 +9,7 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.gguf.GgufExport;
 import dev.adapt.formats.gguf.GgufFile;
+import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.random.Rounding;
@@ -157,7 +157,13 @@ final class MergeCommand implements Callable<Integer> {
     /** Merges into a folder beside the file, which is removed again, and exports that. */
     private int mergeToGguf(Path file) throws IOException {
         new GivenOptions(spec)
-                .refuse("a GGUF file is one new file", "--in-place", "--each", "--out-dir", "--undo", "--max-shard-size");
+                .refuse(
+                        "a GGUF file is one new file",
+                        "--in-place",
+                        "--each",
+                        "--out-dir",
+                        "--undo",
+                        "--max-shard-size");
         long start = System.nanoTime();
         try (OutputFolder beside = Outputs.fresh().folder(file.resolveSibling(file.getFileName() + ".merged"))) {
             Path merged = beside.path().resolve("merged");
@@ -166,7 +172,10 @@ final class MergeCommand implements Callable<Integer> {
             int code = mergeAll();
             try (Checkpoint checkpoint = Checkpoints.open(merged)) {
                 GgufExport export = GgufExport.run(
-                        checkpoint, new GgufExport.Options(Optional.empty(), Optional.empty(), name(String.valueOf(file.getFileName()))), file);
+                        checkpoint,
+                        new GgufExport.Options(
+                                Optional.empty(), Optional.empty(), name(String.valueOf(file.getFileName()))),
+                        file);
                 export.notes().forEach(Terminal::note);
                 Terminal.line(
                         "%s: %s, %d tensors, %s, in %.1f s",
@@ -405,8 +414,8 @@ final class MergeCommand implements Callable<Integer> {
         for (int i = 0; i < folders.size(); i++) {
             Adapter adapter = rounded(opened.get(i));
             if (!force && !adapter.recordsBase()) {
-                Terminal.note(folders.get(i) + " does not record its base; cannot check that "
-                        + base.path() + " is the right one");
+                Terminal.note(folders.get(i) + " does not record its base; cannot check that " + base.path()
+                        + " is the right one");
             }
             double weight = weights.isEmpty() ? 1 : weights.get(i);
             BoundAdapter bound = binding.bind(adapter, force);

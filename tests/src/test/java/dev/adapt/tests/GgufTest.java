@@ -37,12 +37,24 @@ class GgufTest {
     }
 
     @Test
-    @DisplayName("merged into a GGUF file or exported after the merge, the tensors are the same; the LoRA file adds the difference")
+    @DisplayName(
+            "merged into a GGUF file or exported after the merge, the tensors are the same; the LoRA file adds the difference")
     void merged() throws IOException {
         Path base = TinyModel.LLAMA.write(folder.resolve("base"), 3);
         Path other = TinyModel.LLAMA.write(folder.resolve("other"), 4);
         Path adapter = folder.resolve("adapter");
-        Cli.succeeds("extract", "--base", base, "--from", other, "--target", "q_proj,k_proj,down_proj", "--rank", "3", "--out", adapter);
+        Cli.succeeds(
+                "extract",
+                "--base",
+                base,
+                "--from",
+                other,
+                "--target",
+                "q_proj,k_proj,down_proj",
+                "--rank",
+                "3",
+                "--out",
+                adapter);
         Path direct = folder.resolve("direct.gguf");
         Cli.succeeds("merge", adapter, "--into", base, "--out", direct);
         Path merged = folder.resolve("merged");
@@ -65,7 +77,9 @@ class GgufTest {
             requireSum(before, update, one, "blk.0.ffn_down.weight");
         }
         try (var inside = Files.list(folder)) {
-            assertEquals(List.of(), inside.filter(file -> file.toString().endsWith(".tmp")).toList());
+            assertEquals(
+                    List.of(),
+                    inside.filter(file -> file.toString().endsWith(".tmp")).toList());
         }
     }
 

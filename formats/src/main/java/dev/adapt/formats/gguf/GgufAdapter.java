@@ -1,9 +1,9 @@
 package dev.adapt.formats.gguf;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.gguf.GgufSource.Given;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.names.TensorNames;
@@ -47,7 +47,7 @@ public final class GgufAdapter {
     private record Slot(boolean experts, boolean table, Map<Integer, Update> updates) {}
 
     private final Checkpoint base;
-        private final GgufArchitecture architecture;
+    private final GgufArchitecture architecture;
     private final GgufConfig hyperparameters;
     private final GgufTensors tensors;
     private final SequencedMap<String, Slot> slots = new LinkedHashMap<>();
@@ -153,8 +153,7 @@ public final class GgufAdapter {
                 update.right());
     }
 
-    private static FloatTensor rows(
-            FloatTensor matrix, int count, LongUnaryOperator source, float gain) {
+    private static FloatTensor rows(FloatTensor matrix, int count, LongUnaryOperator source, float gain) {
         int columns = Math.toIntExact(matrix.shape().dim(1));
         float[] values = new float[Math.multiplyExact(count, columns)];
         for (int row = 0; row < count; row++) {

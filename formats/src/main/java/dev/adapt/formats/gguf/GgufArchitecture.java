@@ -165,7 +165,8 @@ record GgufArchitecture(
 
     private static SequencedMap<String, String> fields(JsonNode node) {
         SequencedMap<String, String> fields = new LinkedHashMap<>();
-        node.properties().forEach(field -> fields.put(field.getKey(), field.getValue().textValue()));
+        node.properties()
+                .forEach(field -> fields.put(field.getKey(), field.getValue().textValue()));
         return fields;
     }
 

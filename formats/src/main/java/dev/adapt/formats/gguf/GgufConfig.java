@@ -123,7 +123,8 @@ final class GgufConfig {
                         field,
                         "is " + (absent ? "not set" : found) + ", but llama.cpp computes "
                                 + architecture.name()
-                                + (rule.getValue().isEmpty() ? " without it" : " as with " + rule.getValue()) + " only");
+                                + (rule.getValue().isEmpty() ? " without it" : " as with " + rule.getValue())
+                                + " only");
             }
         }
     }
@@ -175,15 +176,18 @@ final class GgufConfig {
         values.put("attention.key_length", GgufValue.u32(headSize));
         values.put("attention.value_length", GgufValue.u32(headSize));
         int rotated = (int) (headSize
-                * config.number("partial_rotary_factor", GgufRope.parameters(config).path("partial_rotary_factor").asDouble(1)));
+                * config.number(
+                        "partial_rotary_factor",
+                        GgufRope.parameters(config)
+                                .path("partial_rotary_factor")
+                                .asDouble(1)));
         values.put("rope.dimension_count", GgufValue.u32(rotated));
     }
 
     private void addExperts() {
         architecture
                 .expertLength()
-                .ifPresent(field ->
-                        values.put("expert_feed_forward_length", GgufValue.u32(config.positive(field))));
+                .ifPresent(field -> values.put("expert_feed_forward_length", GgufValue.u32(config.positive(field))));
     }
 
     /** Which layers see only a window of the text. */
@@ -220,9 +224,7 @@ final class GgufConfig {
                 1,
                 1000);
         for (int i = 0; i < layers; i++) {
-            sliding[i] = types.isArray()
-                    ? types.path(i).asText("").equals("sliding_attention")
-                    : isSliding(i, every);
+            sliding[i] = types.isArray() ? types.path(i).asText("").equals("sliding_attention") : isSliding(i, every);
         }
         return sliding;
     }

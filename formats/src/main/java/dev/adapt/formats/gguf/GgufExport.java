@@ -1,9 +1,9 @@
 package dev.adapt.formats.gguf;
 
-import dev.adapt.formats.io.Outputs;
-import dev.adapt.formats.io.OutputFile;
-import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
@@ -73,10 +73,12 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
         GgufTensors tensors = GgufTensors.of(checkpoint, names, architecture, hyperparameters);
         GgufRope rope = GgufRope.of(architecture, hyperparameters);
         SequencedMap<String, GgufTensors.Planned> planned = new LinkedHashMap<>();
-        rope.tensors().forEach((name, row) ->
-                planned.put(name, new GgufTensors.Planned(Shape.of(row.columns()), List.of(row))));
+        rope.tensors()
+                .forEach((name, row) ->
+                        planned.put(name, new GgufTensors.Planned(Shape.of(row.columns()), List.of(row))));
         planned.putAll(tensors.planned());
-        int rows = Math.toIntExact(tensors.planned().get("token_embd.weight").shape().dim(0));
+        int rows = Math.toIntExact(
+                tensors.planned().get("token_embd.weight").shape().dim(0));
         Path folder = Files.isDirectory(checkpoint.path())
                 ? checkpoint.path()
                 : checkpoint.path().toAbsolutePath().getParent();
@@ -118,13 +120,14 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
         if (!tensors.skipped().isEmpty()) {
             notes.add("left out, since llama.cpp computes " + architecture.name() + " without them: "
                     + String.join(", ", tensors.skipped().stream().limit(8).toList())
-                    + (tensors.skipped().size() > 8 ? " and " + (tensors.skipped().size() - 8) + " more" : ""));
+                    + (tensors.skipped().size() > 8
+                            ? " and " + (tensors.skipped().size() - 8) + " more"
+                            : ""));
         }
         return new GgufExport(header, type, notes);
     }
 
-    static void write(GgufHeader header, Map<String, GgufTensors.Planned> planned, Path out)
-            throws IOException {
+    static void write(GgufHeader header, Map<String, GgufTensors.Planned> planned, Path out) throws IOException {
         try (OutputFile pending = Outputs.fresh().file(out)) {
             try (GgufWriter writer = GgufWriter.create(pending.path(), header)) {
                 writeAll(writer, header, planned);
@@ -201,7 +204,8 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
     static String name(JsonDocument config, Path path) {
         String own = config.string("_name_or_path")
                 .filter(text -> !text.isBlank())
-                .orElseGet(() -> String.valueOf(path.toAbsolutePath().normalize().getFileName()));
+                .orElseGet(
+                        () -> String.valueOf(path.toAbsolutePath().normalize().getFileName()));
         return own.substring(own.lastIndexOf('/') + 1);
     }
 

@@ -1,8 +1,8 @@
 package dev.adapt.formats.gguf;
 
-import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.GitLfs;
+import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.tensor.FloatFormat;
 import java.io.EOFException;
 import java.io.IOException;
@@ -12,7 +12,6 @@ import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Optional;
@@ -116,7 +115,8 @@ public final class GgufFile implements AutoCloseable {
                 .orElseThrow(() -> new FormatException(
                         path,
                         tensor.name(),
-                        "holds " + tensor.type() + ", expected F32, F16, BF16 or Q8_0; convert the file with llama.cpp's"
+                        "holds " + tensor.type()
+                                + ", expected F32, F16, BF16 or Q8_0; convert the file with llama.cpp's"
                                 + " llama-quantize --allow-requantize to one of these"));
         copy(tensor, from * format.bytes(), bytes);
         format.decode(bytes, 0, into, count);

@@ -1,12 +1,12 @@
 package dev.adapt.formats.gguf;
 
-import dev.adapt.formats.io.Outputs;
-import dev.adapt.formats.io.OutputFolder;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
@@ -79,7 +79,9 @@ public record GgufImport(String modelType, int tensors, long bytes) {
         }
 
         private GgufArchitecture architecture() {
-            if (header.text("general.type").filter(type -> !type.equals("model")).isPresent()) {
+            if (header.text("general.type")
+                    .filter(type -> !type.equals("model"))
+                    .isPresent()) {
                 throw new FormatException(
                         file.path(),
                         "general.type",
@@ -124,13 +126,18 @@ public record GgufImport(String modelType, int tensors, long bytes) {
                     json.set(rule.getKey().replace("!", ""), rule.getValue().path(0));
                 }
             });
-            architecture.keys().forEach((key, rule) -> number(key).ifPresent(value ->
-                    put(json, rule.split(" ")[1].replaceFirst("\\|.*", ""), value)));
-            architecture.expertLength().ifPresent(field ->
-                    number("expert_feed_forward_length").ifPresent(value -> put(json, field, value)));
+            architecture
+                    .keys()
+                    .forEach((key, rule) -> number(key)
+                            .ifPresent(value -> put(json, rule.split(" ")[1].replaceFirst("\\|.*", ""), value)));
+            architecture
+                    .expertLength()
+                    .ifPresent(
+                            field -> number("expert_feed_forward_length").ifPresent(value -> put(json, field, value)));
             number("attention.key_length").ifPresent(value -> put(json, "head_dim", value));
-            number("attention.sliding_window").ifPresent(value ->
-                    put(json, architecture.encoder() ? "local_attention" : "sliding_window", value));
+            number("attention.sliding_window")
+                    .ifPresent(
+                            value -> put(json, architecture.encoder() ? "local_attention" : "sliding_window", value));
             json.put("vocab_size", table().shape().dim(0));
             json.put("tie_word_embeddings", file.find("output.weight").isEmpty());
             rope(json);
@@ -198,7 +205,9 @@ public record GgufImport(String modelType, int tensors, long bytes) {
                     add(tensor, origins);
                 }
             }
-            boolean tied = config.json().path("tie_word_embeddings").asBoolean(file.find("output.weight").isEmpty());
+            boolean tied = config.json()
+                    .path("tie_word_embeddings")
+                    .asBoolean(file.find("output.weight").isEmpty());
             if (tied) {
                 origins.remove(architecture.hubName("lm_head.weight"));
             }
@@ -211,8 +220,7 @@ public record GgufImport(String modelType, int tensors, long bytes) {
                     copy(Optional.ofNullable(origins.get(info.name())).orElseThrow(), info, writer);
                 }
             }
-            return new GgufImport(
-                    config.string("model_type").orElse(""), origins.size(), written.fileBytes());
+            return new GgufImport(config.string("model_type").orElse(""), origins.size(), written.fileBytes());
         }
 
         private void add(GgufTensor tensor, Map<String, Origin> origins) throws IOException {
@@ -224,8 +232,10 @@ public record GgufImport(String modelType, int tensors, long bytes) {
                 Shape shape = Shape.of(tensor.shape().dim(1), tensor.shape().dim(2));
                 for (long expert = 0; expert < tensor.shape().dim(0); expert++) {
                     String canonical = "layers." + layer + ".mlp.experts." + expert + "." + part + "_proj.weight";
-                    put(origins, canonical, new Origin(
-                            tensor, expert * shape.elements(), shape, dtype(tensor, canonical), canonical));
+                    put(
+                            origins,
+                            canonical,
+                            new Origin(tensor, expert * shape.elements(), shape, dtype(tensor, canonical), canonical));
                 }
                 return;
             }
@@ -234,7 +244,8 @@ public record GgufImport(String modelType, int tensors, long bytes) {
                     .orElseThrow(() -> new FormatException(
                             file.path(), name, "is no tensor of " + architecture.name() + " that is known"));
             boolean turned = isTransposed(canonical, tensor);
-            Shape shape = turned ? Shape.of(tensor.shape().dim(1), tensor.shape().dim(0)) : tensor.shape();
+            Shape shape =
+                    turned ? Shape.of(tensor.shape().dim(1), tensor.shape().dim(0)) : tensor.shape();
             put(origins, canonical, new Origin(tensor, 0, shape, dtype(tensor, canonical), canonical));
         }
 
@@ -245,7 +256,9 @@ public record GgufImport(String modelType, int tensors, long bytes) {
         }
 
         private boolean isTransposed(String canonical, GgufTensor tensor) {
-            return architecture.name().equals("gpt2") && canonical.startsWith("h.") && tensor.shape().rank() == 2;
+            return architecture.name().equals("gpt2")
+                    && canonical.startsWith("h.")
+                    && tensor.shape().rank() == 2;
         }
 
         private Dtype dtype(GgufTensor tensor, String canonical) throws IOException {
@@ -256,9 +269,7 @@ public record GgufImport(String modelType, int tensors, long bytes) {
                 case Q8_0 -> Dtype.F32;
                 default ->
                     throw new FormatException(
-                            file.path(),
-                            tensor.name(),
-                            "holds " + tensor.type() + ", expected F32, F16, BF16 or Q8_0");
+                            file.path(), tensor.name(), "holds " + tensor.type() + ", expected F32, F16, BF16 or Q8_0");
             };
         }
 
@@ -335,11 +346,16 @@ public record GgufImport(String modelType, int tensors, long bytes) {
 
         private float[] unpermuted(float[] values, Origin origin) {
             String key = origin.canonical().contains(".q_proj") ? "attention.head_count" : "attention.head_count_kv";
-            long heads = number(key).or(() -> number("attention.head_count")).orElse(1).longValue();
+            long heads = number(key)
+                    .or(() -> number("attention.head_count"))
+                    .orElse(1)
+                    .longValue();
             long rows = origin.shape().dim(0);
             if (heads < 1 || rows % (2 * heads) != 0) {
                 throw new FormatException(
-                        file.path(), origin.tensor().name(), "has " + rows + " rows, which are not those of " + heads + " heads");
+                        file.path(),
+                        origin.tensor().name(),
+                        "has " + rows + " rows, which are not those of " + heads + " heads");
             }
             int columns = values.length / (int) rows;
             float[] out = new float[values.length];

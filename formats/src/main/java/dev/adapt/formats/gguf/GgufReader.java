@@ -113,8 +113,8 @@ final class GgufReader {
     private Kind kind() throws IOException {
         int id = u32();
         Optional<Kind> kind = Kind.ofId(id);
-        return kind.orElseThrow(() ->
-                fault(GgufRule.VALUE_KIND, "has a value of the unknown kind " + Integer.toUnsignedString(id)));
+        return kind.orElseThrow(
+                () -> fault(GgufRule.VALUE_KIND, "has a value of the unknown kind " + Integer.toUnsignedString(id)));
     }
 
     private GgufValue value(Kind kind, int depth) throws IOException {
@@ -202,8 +202,8 @@ final class GgufReader {
         }
         int id = u32();
         GgmlType type = GgmlType.ofId(id)
-                .orElseThrow(() ->
-                        fault(GgufRule.UNKNOWN_TYPE, "has the unknown type " + Integer.toUnsignedString(id)));
+                .orElseThrow(
+                        () -> fault(GgufRule.UNKNOWN_TYPE, "has the unknown type " + Integer.toUnsignedString(id)));
         if (dims[rank - 1] % type.blockElements() != 0) {
             throw fault(
                     GgufRule.BLOCK,
@@ -311,12 +311,10 @@ final class GgufReader {
         if (buffer.remaining() < count) {
             long from = at();
             if (from + count > size) {
-                throw fault(
-                        GgufRule.TRUNCATED, "ends within its header, after " + size + " bytes; download it again");
+                throw fault(GgufRule.TRUNCATED, "ends within its header, after " + size + " bytes; download it again");
             }
             if (from > GgufHeader.MAX_BYTES) {
-                throw fault(
-                        GgufRule.HEADER_TOO_LARGE, "has a header of more than " + GgufHeader.MAX_BYTES + " bytes");
+                throw fault(GgufRule.HEADER_TOO_LARGE, "has a header of more than " + GgufHeader.MAX_BYTES + " bytes");
             }
             bufferStart = from;
             buffer.clear();

@@ -3,8 +3,8 @@ package dev.adapt.formats.gguf;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.gguf.GgufSource.Given;
+import dev.adapt.formats.io.JsonDocument;
 import java.util.LinkedHashMap;
 import java.util.Optional;
 import java.util.SequencedMap;
@@ -114,8 +114,12 @@ final class GgufRope {
         values.put(
                 SCALING + "original_context_length",
                 GgufValue.u32(original(rope).orElse(config.positive("max_position_embeddings"))));
-        values.put(SCALING + "yarn_beta_fast", GgufValue.f32(number(rope, "beta_fast").orElse(32.0)));
-        values.put(SCALING + "yarn_beta_slow", GgufValue.f32(number(rope, "beta_slow").orElse(1.0)));
+        values.put(
+                SCALING + "yarn_beta_fast",
+                GgufValue.f32(number(rope, "beta_fast").orElse(32.0)));
+        values.put(
+                SCALING + "yarn_beta_slow",
+                GgufValue.f32(number(rope, "beta_slow").orElse(1.0)));
         // llama.cpp multiplies this one by 0.1·ln(factor) + 1
         double usual = factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1;
         number(rope, "attention_factor")

@@ -38,8 +38,7 @@ final class GgufTensors {
     private final Set<String> used = new HashSet<>();
     private final List<String> skipped = new ArrayList<>();
 
-    private GgufTensors(
-            Checkpoint checkpoint, TensorNames names, GgufArchitecture architecture, GgufConfig config) {
+    private GgufTensors(Checkpoint checkpoint, TensorNames names, GgufArchitecture architecture, GgufConfig config) {
         this.checkpoint = checkpoint;
         this.names = names;
         this.architecture = architecture;
@@ -51,8 +50,7 @@ final class GgufTensors {
      *
      * @throws FormatException if the checkpoint has a tensor that has no place, is quantized, or lacks one
      */
-    static GgufTensors of(
-            Checkpoint checkpoint, TensorNames names, GgufArchitecture architecture, GgufConfig config) {
+    static GgufTensors of(Checkpoint checkpoint, TensorNames names, GgufArchitecture architecture, GgufConfig config) {
         GgufTensors tensors = new GgufTensors(checkpoint, names, architecture, config);
         Quantization.packed(checkpoint.tensors()).forEach((module, quantization) -> {
             throw quantization.refusal(checkpoint.path(), module);
@@ -102,18 +100,26 @@ final class GgufTensors {
                         actual,
                         "has no place in a GGUF file of " + architecture.name()
                                 + ": llama.cpp computes this architecture without it"));
-        put(target, tensor.shape().rank() == 2 && isTransposed(canonical) ? transposed(tensor) : plain(tensor), canonical);
+        put(
+                target,
+                tensor.shape().rank() == 2 && isTransposed(canonical) ? transposed(tensor) : plain(tensor),
+                canonical);
     }
 
     private boolean isHead(String canonical) {
-        return names.head().filter(module -> canonical.equals(module + ".weight")).isPresent();
+        return names.head()
+                .filter(module -> canonical.equals(module + ".weight"))
+                .isPresent();
     }
 
     private boolean isTransposed(String canonical) {
         boolean weight = canonical.endsWith(".weight");
         String module = weight ? canonical.substring(0, canonical.length() - ".weight".length()) : canonical;
         boolean table = names.table().filter(module::equals).isPresent();
-        return weight && !table && TensorNames.isNumbered(module) && names.transposed(module).orElse(false);
+        return weight
+                && !table
+                && TensorNames.isNumbered(module)
+                && names.transposed(module).orElse(false);
     }
 
     private static Planned plain(TensorView tensor) {
@@ -131,7 +137,8 @@ final class GgufTensors {
         if (architecture.normsPlusOne() && canonical.endsWith("norm.weight")) {
             source = source.plusOne();
         }
-        if (architecture.queryScale().filter(module -> isOf(canonical, module)).isPresent() && config.queryGain() != 1) {
+        if (architecture.queryScale().filter(module -> isOf(canonical, module)).isPresent()
+                && config.queryGain() != 1) {
             source = source.scaled(config.queryGain());
         }
         Shape shape = plain.shape();
@@ -166,15 +173,20 @@ final class GgufTensors {
         }
         for (String needed : List.of("token_embd.weight")) {
             if (!planned.containsKey(needed)) {
-                throw new FormatException(checkpoint.path(), needed, "has no tensor in the checkpoint; found "
-                        + names.tensors().stream().limit(3).toList() + " …");
+                throw new FormatException(
+                        checkpoint.path(),
+                        needed,
+                        "has no tensor in the checkpoint; found "
+                                + names.tensors().stream().limit(3).toList() + " …");
             }
         }
         for (int layer = 0; layer < config.layers(); layer++) {
             String prefix = "blk." + layer + ".";
             if (planned.keySet().stream().noneMatch(name -> name.startsWith(prefix))) {
-                throw new FormatException(checkpoint.path(), "layer " + layer, "is missing: the config.json says that there are "
-                        + config.layers());
+                throw new FormatException(
+                        checkpoint.path(),
+                        "layer " + layer,
+                        "is missing: the config.json says that there are " + config.layers());
             }
         }
     }
@@ -216,9 +228,13 @@ final class GgufTensors {
         String module = from + (down ? "down_proj" : "gate_up_proj");
         TensorView stack = tensor(names.find(module).orElseThrow(() -> missing(module)));
         TensorView bias = tensor(names.find(module + "_bias").orElseThrow(() -> missing(module + "_bias")));
-        if (stack.shape().rank() != 3 || stack.shape().dim(0) != count || bias.shape().rank() != 2) {
-            throw new FormatException(stack.file(), stack.name(), "has shape " + stack.shape() + ", expected a stack of "
-                    + count + " experts");
+        if (stack.shape().rank() != 3
+                || stack.shape().dim(0) != count
+                || bias.shape().rank() != 2) {
+            throw new FormatException(
+                    stack.file(),
+                    stack.name(),
+                    "has shape " + stack.shape() + ", expected a stack of " + count + " experts");
         }
         long in = stack.shape().dim(1);
         long width = stack.shape().dim(2);
@@ -226,8 +242,7 @@ final class GgufTensors {
         int first = part.equals("up") ? 1 : 0;
         List<GgufSource> sources = new ArrayList<>();
         for (int expert = 0; expert < count; expert++) {
-            sources.add(new Stored(
-                    stack, expert * in * width + first, width / stride, in, stride, width, 0, 0, 1));
+            sources.add(new Stored(stack, expert * in * width + first, width / stride, in, stride, width, 0, 0, 1));
         }
         planned.put(
                 to + "ffn_" + part + "_exps.bias",
@@ -243,7 +258,8 @@ final class GgufTensors {
 
     private TensorView tensor(String actual) {
         used.add(actual);
-        TensorView tensor = Optional.ofNullable(checkpoint.tensors().get(actual)).orElseThrow();
+        TensorView tensor =
+                Optional.ofNullable(checkpoint.tensors().get(actual)).orElseThrow();
         Quantization.of(checkpoint.tensors(), actual).ifPresent(quantization -> {
             if (quantization.scaled()) {
                 throw quantization.refusal(tensor.file(), actual);

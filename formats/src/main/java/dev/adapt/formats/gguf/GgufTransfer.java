@@ -51,8 +51,7 @@ final class GgufTransfer {
                 && tensor.type().floatFormat().filter(format::equals).isPresent();
         if (same && source.contiguous()) {
             long bytes = source.rows() * source.columns() * format.bytes();
-            writer.transfer(
-                    from.channel(), from.position() + source.start() * format.bytes(), bytes, tensor, written);
+            writer.transfer(from.channel(), from.position() + source.start() * format.bytes(), bytes, tensor, written);
             written += bytes;
             return;
         }

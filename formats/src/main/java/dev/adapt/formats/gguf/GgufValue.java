@@ -137,8 +137,7 @@ public sealed interface GgufValue {
             case Real real ->
                 real.kind() == Kind.F32 ? Float.toString((float) real.value()) : Double.toString(real.value());
             case Flag flag -> Boolean.toString(flag.value());
-            case Text text ->
-                text.value().length() > 100 ? text.value().substring(0, 100) + "…" : text.value();
+            case Text text -> text.value().length() > 100 ? text.value().substring(0, 100) + "…" : text.value();
             case Items items ->
                 items.values().size() + " × " + items.of()
                         + Stream.concat(

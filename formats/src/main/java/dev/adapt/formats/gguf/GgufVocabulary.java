@@ -133,7 +133,9 @@ final class GgufVocabulary {
     }
 
     private void readMap() {
-        model.path("vocab").properties().forEach(entry -> token(entry.getKey(), entry.getValue().asInt(-1)));
+        model.path("vocab")
+                .properties()
+                .forEach(entry -> token(entry.getKey(), entry.getValue().asInt(-1)));
     }
 
     private void byteLevel(Optional<String> preTokenizer) {
@@ -193,8 +195,8 @@ final class GgufVocabulary {
     }
 
     private void addSpacePrefix() {
-        String text = tokenizer.json().path("normalizer") + " "
-                + tokenizer.json().path("pre_tokenizer");
+        String text =
+                tokenizer.json().path("normalizer") + " " + tokenizer.json().path("pre_tokenizer");
         boolean prepends = text.contains("\"Prepend\"")
                 || (text.contains("Metaspace")
                         && !text.contains("\"prepend_scheme\":\"never\"")
@@ -402,7 +404,8 @@ final class GgufVocabulary {
         }
         JsonNode template = settings.path("chat_template");
         for (JsonNode named : template) {
-            if (named instanceof ObjectNode entry && entry.path("name").asText("").equals("default")) {
+            if (named instanceof ObjectNode entry
+                    && entry.path("name").asText("").equals("default")) {
                 return Optional.of(entry.path("template").asText(""));
             }
         }

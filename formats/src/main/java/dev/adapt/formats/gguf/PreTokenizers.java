@@ -43,8 +43,8 @@ final class PreTokenizers {
                 tokenizer.path(),
                 "pre_tokenizer",
                 found.isEmpty()
-                        ? "splits by " + splits + ", which llama.cpp has no known pre-tokenizer for; name one that splits"
-                                + " alike"
+                        ? "splits by " + splits
+                                + ", which llama.cpp has no known pre-tokenizer for; name one that splits" + " alike"
                         : "splits like llama.cpp's " + found + ", but ignore_merges is " + ignores
                                 + ": name a pre-tokenizer if the difference does not matter");
     }
@@ -53,7 +53,9 @@ final class PreTokenizers {
         switch (node.path("type").asText("")) {
             case "Sequence" -> node.path("pretokenizers").forEach(inner -> collect(inner, splits));
             case "Split" ->
-                splits.add(node.path("pattern").path("Regex").asText(node.path("pattern").toString()));
+                splits.add(node.path("pattern")
+                        .path("Regex")
+                        .asText(node.path("pattern").toString()));
             case "Digits" -> splits.add(node.path("individual_digits").asBoolean() ? "digits" : "numbers");
             case "ByteLevel" -> {
                 if (node.path("add_prefix_space").asBoolean()) {

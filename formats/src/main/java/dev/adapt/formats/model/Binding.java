@@ -80,9 +80,9 @@ public final class Binding {
         requireOneShape(adapter.method(), targets);
         // digests cost a pass over the targets' bytes: only where there is something to compare them with
         Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
-        Optional<Dtype> dtype = targets.stream().findFirst().map(target -> weight(target).dtype());
-        return BoundAdapter.of(
-                adapter, targets, saved.tensors(), saved.names(), saved.change(), digests, dtype, force);
+        Optional<Dtype> dtype =
+                targets.stream().findFirst().map(target -> weight(target).dtype());
+        return BoundAdapter.of(adapter, targets, saved.tensors(), saved.names(), saved.change(), digests, dtype, force);
     }
 
     /** The layers in the model's order, where the method numbers them. */

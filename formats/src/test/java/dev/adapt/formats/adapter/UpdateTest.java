@@ -8,17 +8,17 @@ import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.AdaLora;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Deft;
 import dev.adapt.formats.method.lowrank.Delora;
-import dev.adapt.formats.method.lowrank.VbLora;
-import dev.adapt.formats.method.lowrank.PVera;
-import dev.adapt.formats.method.lowrank.LoraXs;
-import dev.adapt.formats.method.lowrank.LoraVariant;
 import dev.adapt.formats.method.lowrank.GraLora;
-import dev.adapt.formats.method.lowrank.AdaLora;
 import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.LoraVariant;
+import dev.adapt.formats.method.lowrank.LoraXs;
+import dev.adapt.formats.method.lowrank.PVera;
 import dev.adapt.formats.method.lowrank.Peanut;
+import dev.adapt.formats.method.lowrank.VbLora;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.transform.Miss;
 import dev.adapt.formats.tensor.DoubleTensor;
@@ -45,8 +45,8 @@ class UpdateTest {
         return SIZES.stream()
                 .flatMap(rank -> MethodSamples.of(rank).stream())
                 .filter(AdapterMethod::hasLowRankDelta)
-                .flatMap(method ->
-                        SIZES.stream().flatMap(in -> SIZES.stream()
+                .flatMap(method -> SIZES.stream()
+                        .flatMap(in -> SIZES.stream()
                                 .filter(out -> method.undefined(target(out, in)).isEmpty())
                                 .map(out -> Arguments.of(method, in, out))));
     }
@@ -62,7 +62,8 @@ class UpdateTest {
         boolean anySize = !(method instanceof Lora lora) || lora.variant() instanceof LoraVariant.Plain;
         assumeTrue(
                 anySize && !(method instanceof GraLora || method instanceof VbLora || method instanceof LoraXs)
-                        || method.misfit(target).isEmpty() && method.misfit(other).isEmpty(),
+                        || method.misfit(target).isEmpty()
+                                && method.misfit(other).isEmpty(),
                 "this layer is none for the method");
         BoundAdapter adapter = filled(method, List.of(target, other), random);
         for (Target each : adapter.targets()) {
@@ -113,7 +114,8 @@ class UpdateTest {
     private static Optional<DoubleTensor> formula(AdapterMethod method, BoundAdapter adapter, Target target) {
         String own = "base_model.model." + target.module();
         return switch (method) {
-            case Lora lora when lora.variant() instanceof LoraVariant.Plain -> {
+            case Lora lora
+            when lora.variant() instanceof LoraVariant.Plain -> {
                 FloatTensor a = tensor(adapter, own + ".lora_A.weight");
                 FloatTensor b = tensor(adapter, own + ".lora_B.weight");
                 double scale = scale(lora, target);
@@ -152,7 +154,8 @@ class UpdateTest {
                     inner[k] = (double) lambda / rank / (norm(a, k, false) * norm(b, k, true));
                 }
                 FloatTensor w = weight(target);
-                yield Optional.of(sum(target, rank, (i, k, j) -> at(b, i, k) * inner[k] * at(a, k, j) * (float) norm(w, j, true)));
+                yield Optional.of(sum(
+                        target, rank, (i, k, j) -> at(b, i, k) * inner[k] * at(a, k, j) * (float) norm(w, j, true)));
             }
             case Deft projected -> {
                 FloatTensor p = tensor(adapter, own + ".deft_P");
@@ -187,8 +190,8 @@ class UpdateTest {
                 FloatTensor p = tensor(adapter, own + ".lora_B");
                 float[] values = tensor(adapter, own + ".lora_E").values();
                 double scale = svd.alpha() / (svd.initialRank() + 1e-5f);
-                yield Optional.of(sum(
-                        target, svd.initialRank(), (i, k, j) -> scale * at(p, i, k) * values[k] * at(q, k, j)));
+                yield Optional.of(
+                        sum(target, svd.initialRank(), (i, k, j) -> scale * at(p, i, k) * values[k] * at(q, k, j)));
             }
             case PVera vera -> {
                 FloatTensor a = tensor(adapter, "base_model.pvera_A");

@@ -43,7 +43,13 @@ final class GgufStrictReadingTest {
         }
 
         Bytes put(int count, long value) {
-            out.write(ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(value).array(), 0, count);
+            out.write(
+                    ByteBuffer.allocate(8)
+                            .order(ByteOrder.LITTLE_ENDIAN)
+                            .putLong(value)
+                            .array(),
+                    0,
+                    count);
             return this;
         }
 
@@ -89,20 +95,27 @@ final class GgufStrictReadingTest {
             case TRUNCATED -> bytes.head(3, 0, 1).text("key").u32(8).u64(1000).u64(0);
             case HEADER_TOO_LARGE -> throw new IllegalArgumentException("would need a large file");
             case KEY -> bytes.head(3, 0, 1).text("").u32(4).u32(1);
-            case DUPLICATE_KEY -> bytes.head(3, 0, 2).text("k").u32(4).u32(1).text("k").u32(4).u32(1);
+            case DUPLICATE_KEY ->
+                bytes.head(3, 0, 2).text("k").u32(4).u32(1).text("k").u32(4).u32(1);
             case VALUE_KIND -> bytes.head(3, 0, 1).text("key").u32(13).u64(0);
             case BOOL -> bytes.head(3, 0, 1).text("key").u32(7).put(1, 2);
             case NOT_UTF8 -> bytes.head(3, 0, 1).text("key").u32(8).u64(1).put(1, 0xff);
             case ARRAY -> bytes.head(3, 0, 1).text("key").u32(9).u32(4).u64(Long.MAX_VALUE);
-            case ALIGNMENT -> bytes.head(3, 0, 1).text("general.alignment").u32(4).u32(33);
-            case TENSOR_NAME -> bytes.head(3, 1, 0).tensor("n".repeat(65), 0, 0, 1).data(32);
-            case DUPLICATE_TENSOR -> bytes.head(3, 2, 0).tensor("a", 0, 0, 1).tensor("a", 0, 32, 1).data(64);
-            case DIMENSIONS -> bytes.head(3, 1, 0).tensor("a", 0, 0, 1, 1, 1, 1, 1).data(32);
+            case ALIGNMENT ->
+                bytes.head(3, 0, 1).text("general.alignment").u32(4).u32(33);
+            case TENSOR_NAME ->
+                bytes.head(3, 1, 0).tensor("n".repeat(65), 0, 0, 1).data(32);
+            case DUPLICATE_TENSOR ->
+                bytes.head(3, 2, 0).tensor("a", 0, 0, 1).tensor("a", 0, 32, 1).data(64);
+            case DIMENSIONS ->
+                bytes.head(3, 1, 0).tensor("a", 0, 0, 1, 1, 1, 1, 1).data(32);
             case UNKNOWN_TYPE -> bytes.head(3, 1, 0).tensor("a", 4, 0, 32).data(32);
             case BLOCK -> bytes.head(3, 1, 0).tensor("a", 8, 0, 33).data(64);
-            case OVERFLOW -> bytes.head(3, 1, 0).tensor("a", 0, 0, 1L << 32, 1L << 31).data(32);
+            case OVERFLOW ->
+                bytes.head(3, 1, 0).tensor("a", 0, 0, 1L << 32, 1L << 31).data(32);
             case MISALIGNED -> bytes.head(3, 1, 0).tensor("a", 0, 4, 1).data(64);
-            case OVERLAP -> bytes.head(3, 2, 0).tensor("a", 0, 0, 16).tensor("b", 0, 32, 1).data(96);
+            case OVERLAP ->
+                bytes.head(3, 2, 0).tensor("a", 0, 0, 16).tensor("b", 0, 32, 1).data(96);
             case HOLE -> bytes.head(3, 1, 0).tensor("a", 0, 32, 1).data(64);
             case MISSING_BYTES -> bytes.head(3, 1, 0).tensor("a", 0, 0, 1000).data(32);
             case EXTRA_BYTES -> bytes.head(3, 1, 0).tensor("a", 0, 0, 1).data(64);
@@ -131,7 +144,15 @@ final class GgufStrictReadingTest {
                 bytes -> bytes.head(3, 1, 0).tensor("a", 0, 0, 0).data(32),
                 bytes -> bytes.head(3, 1, 0).tensor("a", 0, 0).data(32),
                 bytes -> bytes.head(3, 1, 0).tensor("a", 0, -32, 1).data(32),
-                bytes -> bytes.head(3, 0, 1).text("k").u32(9).u32(9).u64(1).u32(9).u64(1).u32(9).u64(0),
+                bytes -> bytes.head(3, 0, 1)
+                        .text("k")
+                        .u32(9)
+                        .u32(9)
+                        .u64(1)
+                        .u32(9)
+                        .u64(1)
+                        .u32(9)
+                        .u64(0),
                 bytes -> bytes.head(1, 0, 0),
                 bytes -> {});
         for (Consumer<Bytes> file : files) {

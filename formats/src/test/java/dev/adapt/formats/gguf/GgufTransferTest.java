@@ -120,7 +120,10 @@ final class GgufTransferTest {
             GgufTensor key = file.find("blk.1.attn_k.weight").orElseThrow();
             float[] written = new float[16 * 32];
             file.read(key, 0, written, written.length);
-            float[] stored = checkpoint.tensors().get("model.layers.1.self_attn.k_proj.weight").toFloats();
+            float[] stored = checkpoint
+                    .tensors()
+                    .get("model.layers.1.self_attn.k_proj.weight")
+                    .toFloats();
             // 2 heads of 8 rows: row 1 of head 1 in the file is element 0 + 4 of that head
             for (int c = 0; c < 32; c++) {
                 assertEquals(stored[(8 + 4) * 32 + c], written[(8 + 1) * 32 + c]);
@@ -181,11 +184,18 @@ final class GgufTransferTest {
         try (GgufFile file = GgufFile.open(gguf);
                 Checkpoint checkpoint = Checkpoint.open(base)) {
             // 48 columns are no whole blocks
-            assertEquals(GgmlType.F16, file.find("blk.0.ffn_down.weight").orElseThrow().type());
-            assertEquals(GgmlType.F32, file.find("blk.0.attn_norm.weight").orElseThrow().type());
+            assertEquals(
+                    GgmlType.F16,
+                    file.find("blk.0.ffn_down.weight").orElseThrow().type());
+            assertEquals(
+                    GgmlType.F32,
+                    file.find("blk.0.attn_norm.weight").orElseThrow().type());
             GgufTensor tensor = file.find("blk.0.ffn_up.weight").orElseThrow();
             assertEquals(GgmlType.Q8_0, tensor.type());
-            float[] values = checkpoint.tensors().get("model.layers.0.mlp.up_proj.weight").toFloats();
+            float[] values = checkpoint
+                    .tensors()
+                    .get("model.layers.0.mlp.up_proj.weight")
+                    .toFloats();
             MemorySegment bytes = MemorySegment.ofArray(new byte[(int) tensor.bytes()]);
             Q8Blocks.encode(values, 0, values.length, bytes);
             float[] expected = new float[values.length];

@@ -16,7 +16,6 @@ import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;
-import dev.adapt.formats.method.dense.Shira;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Deft;
 import dev.adapt.formats.method.lowrank.VbLora;

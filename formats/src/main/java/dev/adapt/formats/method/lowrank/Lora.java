@@ -81,9 +81,7 @@ public record Lora(
     private static final String ALPHA_PATTERN = "alpha_pattern";
 
     /** Variants of LoRA that are not implemented. */
-    private static final List<String> REFUSED = List.of(
-            "megatron_config",
-            "arrow_config");
+    private static final List<String> REFUSED = List.of("megatron_config", "arrow_config");
 
     private static final String ALORA = "alora_invocation_tokens";
 
