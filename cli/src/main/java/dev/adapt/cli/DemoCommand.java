@@ -4,8 +4,8 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxExport;
@@ -73,7 +73,7 @@ final class DemoCommand implements Callable<Integer> {
             new Show(
                     "VeRA, rank 256",
                     "vera",
-                    new Vera(256, 0.1, 0, DROPOUT, false, Projection.Rounding.FMA),
+                    new Vera(256, 0.1, 0, DROPOUT, false, Rounding.FMA),
                     3e-2,
                     1e-2));
 

@@ -8,8 +8,8 @@ import dev.adapt.formats.adapter.Untrained;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.io.Outputs;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Expansion;
 import dev.adapt.formats.model.WholeModel;
@@ -133,7 +133,7 @@ final class MergeCommand implements Callable<Integer> {
             names = "--projection-rounding",
             description =
                     "how VeRA's projection was rounded where the adapter was trained: ${COMPLETION-CANDIDATES} (as the adapter says, else fma)")
-    private Optional<Projection.Rounding> rounding = Optional.empty();
+    private Optional<Rounding> rounding = Optional.empty();
 
     private boolean untrained;
 

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.BooleanNode;
 import com.fasterxml.jackson.databind.node.IntNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.TextNode;
@@ -27,11 +28,11 @@ import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.transform.Boft;
 import dev.adapt.formats.method.transform.Hra;
 import dev.adapt.formats.method.transform.Miss;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -76,7 +77,7 @@ class MergerTest {
                 new Lora(5, 10, 0),
                 new Lora(7, 3, true, false, 0, Map.of(), Map.of()),
                 new Lora(6, 4, false, true, 0, Map.of(), Map.of()),
-                new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA),
+                new Vera(33, 0.1, 11, 0, false, Rounding.FMA),
                 new CondLora(5, 5, 0),
                 sample("loha", "r", IntNode.valueOf(5)),
                 sample(
@@ -100,7 +101,10 @@ class MergerTest {
                 sample("miss", "r", IntNode.valueOf(7)),
                 new Miss(7, Miss.Variant.MINI, 10, 0),
                 new Miss(30, Miss.Variant.BAT, 1, 0),
-                sample("road", "group_size", IntNode.valueOf(50)));
+                sample("road", "group_size", IntNode.valueOf(50)),
+                sample("lora", "lora_bias", BooleanNode.TRUE),
+                sample("gralora", "gralora_k", IntNode.valueOf(2)),
+                sample("vblora", "vector_length", IntNode.valueOf(50)));
     }
 
     private static AdapterMethod sample(String name, String field, JsonNode value) {
@@ -422,7 +426,7 @@ class MergerTest {
     void addsSeveral() throws IOException {
         Path base = base("base.safetensors", Dtype.F32, 13);
         Path lora = adapter(new Lora(4, 4, 0), base);
-        Path vera = adapter(new Vera(33, 0.1, 11, 0, false, Projection.Rounding.FMA), base);
+        Path vera = adapter(new Vera(33, 0.1, 11, 0, false, Rounding.FMA), base);
         Path out = folder.resolve("merged.safetensors");
         try (Checkpoint opened = Checkpoint.open(base)) {
             List<MergePlan.Weighted> both = List.of(bound(opened, lora, 0.75), bound(opened, vera, -0.5));

@@ -21,11 +21,11 @@ import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.transform.Hra;
 import dev.adapt.formats.method.transform.Miss;
 import dev.adapt.formats.method.transform.Road;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.DoubleTensor;
@@ -68,7 +68,7 @@ class GradientsTest {
     static {
         METHODS.put("LoRA", new Lora(3, 6, 0));
         METHODS.put("DoRA", new Lora(3, 6, false, true, 0, Map.of(), Map.of()));
-        METHODS.put("VeRA", new Vera(5, 0.5, 42, 0, false, Projection.Rounding.FMA));
+        METHODS.put("VeRA", new Vera(5, 0.5, 42, 0, false, Rounding.FMA));
         METHODS.put("CondLoRA", new CondLora(3, 6, 0));
         sample("lokr", "{\"r\": 2, \"decompose_both\": true}");
         sample("c3a", "{\"block_size\": 2}");

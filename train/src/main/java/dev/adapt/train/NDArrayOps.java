@@ -11,11 +11,13 @@ import ai.djl.ndarray.types.SparseFormat;
 import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.graph.Region;
+import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.UnaryOperator;
 
 /**
  * The interpreter for training and evaluation: float32 arrays of DJL on its PyTorch engine.
@@ -131,6 +133,14 @@ final class NDArrayOps implements Ops<NDArray> {
     @Override
     public NDArray inverse(NDArray x, int count, int n) {
         return own(x.inverse());
+    }
+
+    @Override
+    public NDArray computed(NDArray x, UnaryOperator<DoubleTensor> function) {
+        FloatTensor values = new FloatTensor(
+                dev.adapt.formats.tensor.Shape.of(x.getShape().getShape()), x.toFloatArray());
+        DoubleTensor result = function.apply(DoubleTensor.of(values));
+        return constant(new FloatTensor(result.shape(), result.toFloats()));
     }
 
     @Override

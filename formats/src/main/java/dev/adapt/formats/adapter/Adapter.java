@@ -11,6 +11,7 @@ import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.formats.tensor.TensorDigest;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -143,6 +144,7 @@ public record Adapter(
                         tensors.path(), key, "expected a key that begins with \"" + SHARED_PREFIX + "\"");
             }
         }
+        dropCopies(tensors.path(), method, parts);
         removeNamesOfLayers(modules);
         requireAsConfigured(tensors.path(), config, method, modules, parts, saved);
         List<String> notes = new ArrayList<>();
@@ -184,6 +186,23 @@ public record Adapter(
             values[i] = stored[i];
         }
         return new FloatTensor(tensor.shape(), values);
+    }
+
+    /** Layers' copies of a tensor that all share must be that tensor. */
+    private static void dropCopies(Path file, AdapterMethod method, Map<String, Tensor> parts) {
+        for (String name : method.copies()) {
+            for (String key : List.copyOf(parts.keySet())) {
+                if (!key.startsWith(MODULE_PREFIX) || !key.endsWith("." + name)) {
+                    continue;
+                }
+                Tensor copy = parts.remove(key);
+                Tensor shared = parts.putIfAbsent(SHARED_PREFIX + name, copy);
+                if (shared != null && !TensorDigest.ofFloats(shared).equals(TensorDigest.ofFloats(copy))) {
+                    throw new FormatException(
+                            file, key, "differs from " + SHARED_PREFIX + name + ", which all layers share");
+                }
+            }
+        }
     }
 
     private static AdapterMethod method(AdapterConfig config, Map<String, String> metadata) {

@@ -108,7 +108,7 @@ public record BoundAdapter(
             for (Part part : method.parts(target, targets)) {
                 String key = key(part, target);
                 if (part.initial() instanceof Initial.Regenerated) {
-                    tensors.computeIfAbsent(key, absent -> require(regenerated, part.name()));
+                    tensors.computeIfAbsent(key, absent -> require(regenerated, part.id(target)));
                 } else if (part.initial() instanceof Initial.Derived(Initial.Derivation derivation)) {
                     tensors.put(
                             key,
@@ -205,7 +205,7 @@ public record BoundAdapter(
                     if (regenerated.isEmpty()) {
                         regenerated.putAll(regenerate(adapter, targets));
                     }
-                    found = require(regenerated, part.name());
+                    found = require(regenerated, part.id(target));
                 }
                 tensors.put(key, checked(adapter, key, found, part.shape()));
             }
@@ -330,7 +330,7 @@ public record BoundAdapter(
         return switch (part.scope()) {
             case LAYER -> Adapter.MODULE_PREFIX + target.module() + "." + part.name();
             case STACK -> Adapter.MODULE_PREFIX + target.stack().name() + "." + part.name();
-            case ALL -> Adapter.SHARED_PREFIX + part.name();
+            case ALL -> Adapter.SHARED_PREFIX + part.fullName();
         };
     }
 
@@ -502,8 +502,9 @@ public record BoundAdapter(
         Set<String> digested = new LinkedHashSet<>();
         for (Target target : targets) {
             for (Part part : method.parts(target, targets)) {
-                if (part.initial() instanceof Initial.Regenerated && digested.add(part.name())) {
-                    metadata.put(PART_SHA256 + part.name(), TensorDigest.ofFloats(require(tensors, key(part, target))));
+                if (part.initial() instanceof Initial.Regenerated && digested.add(part.id(target))) {
+                    metadata.put(
+                            PART_SHA256 + part.id(target), TensorDigest.ofFloats(require(tensors, key(part, target))));
                 }
             }
         }

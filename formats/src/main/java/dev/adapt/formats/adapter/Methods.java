@@ -17,11 +17,18 @@ import dev.adapt.formats.method.gain.Ia3;
 import dev.adapt.formats.method.gain.LnTuning;
 import dev.adapt.formats.method.gain.TrainableTokens;
 import dev.adapt.formats.method.gain.WithTokens;
+import dev.adapt.formats.method.lowrank.AdaLora;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Deft;
 import dev.adapt.formats.method.lowrank.Delora;
+import dev.adapt.formats.method.lowrank.GraLora;
 import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.LoraXs;
+import dev.adapt.formats.method.lowrank.PVera;
 import dev.adapt.formats.method.lowrank.Peanut;
+import dev.adapt.formats.method.lowrank.RandLora;
+import dev.adapt.formats.method.lowrank.TinyLora;
+import dev.adapt.formats.method.lowrank.VbLora;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.transform.Boft;
 import dev.adapt.formats.method.transform.Hra;
@@ -44,6 +51,13 @@ public final class Methods {
             Loha.TYPE,
             Ia3.TYPE,
             Oft.TYPE,
+            AdaLora.TYPE,
+            GraLora.TYPE,
+            LoraXs.TYPE,
+            PVera.TYPE,
+            RandLora.TYPE,
+            TinyLora.TYPE,
+            VbLora.TYPE,
             Lokr.TYPE,
             C3a.TYPE,
             FourierFt.TYPE,
@@ -66,11 +80,28 @@ public final class Methods {
     /** What PEFT calls a method now, by what it called it before. */
     private static final Map<String, String> RENAMED = Map.of("BONE", "MISS");
 
-    /** Methods of which PEFT's files do not say enough, and what they lack. */
-    private static final Map<String, String> INCOMPLETE = Map.of(
+    private static final String PROMPT =
+            "it adds virtual tokens to the inputs and changes no weight, so that there is nothing to merge";
+
+    /** Methods of PEFT whose files cannot be merged, and why. */
+    private static final Map<String, String> UNMERGEABLE = Map.of(
             "PSOFT",
-            "cannot be merged from its file: it rotates the base's singular vectors, whose signs are those that the"
-                    + " machine's LAPACK chose and PEFT does not store; merge it with PEFT where it was trained");
+            "it rotates the base's singular vectors, whose signs are those that the machine's LAPACK chose and PEFT does"
+                    + " not store; merge it with PEFT where it was trained",
+            "PROMPT_TUNING",
+            PROMPT,
+            "MULTITASK_PROMPT_TUNING",
+            PROMPT,
+            "P_TUNING",
+            PROMPT,
+            "PREFIX_TUNING",
+            "it adds keys and values to the attention and changes no weight, so that there is nothing to merge",
+            "ADAPTION_PROMPT",
+            "it adds a gated attention to prompts and changes no weight, so that there is nothing to merge",
+            "LILY",
+            "which B a layer takes depends on its inputs, so that no merged weight is the same",
+            "XLORA",
+            "how much each of its adapters counts depends on the inputs, so that no merged weight is the same");
 
     private Methods() {}
 
@@ -82,9 +113,10 @@ public final class Methods {
      */
     public static AdapterMethod of(AdapterConfig config, Map<String, String> metadata) {
         String peftType = RENAMED.getOrDefault(config.peftType(), config.peftType());
-        String lacks = INCOMPLETE.get(peftType);
-        if (lacks != null) {
-            throw new FormatException(config.path(), "peft_type", "\"" + peftType + "\" " + lacks);
+        String unmergeable = UNMERGEABLE.get(peftType);
+        if (unmergeable != null) {
+            throw new FormatException(
+                    config.path(), "peft_type", "\"" + peftType + "\" cannot be merged: " + unmergeable);
         }
         AdapterMethod method = ALL.stream()
                 .filter(type -> type.peftType().equals(peftType))

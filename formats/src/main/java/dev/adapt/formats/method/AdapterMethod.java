@@ -191,9 +191,38 @@ public interface AdapterMethod {
         return Optional.empty();
     }
 
-    /** The tensors that are computed and not trained, by part name: empty for most methods. */
+    /** Parts that PEFT's files repeat for each layer though all layers share them, by name. */
+    default Set<String> copies() {
+        return Set.of();
+    }
+
+    /** Whether its tensors depend on the order in which the model's layers come. */
+    default boolean numbersLayers() {
+        return false;
+    }
+
+    /** The tensors that are computed and not trained, by {@link Part#id}: empty for most methods. */
     default Map<String, Tensor> regenerate(List<Target> all) {
         return Map.of();
+    }
+
+    /** The field of its config that says whether the file holds what {@link #regenerate} gives; none where that is nothing. */
+    default Optional<String> storingField() {
+        return Optional.empty();
+    }
+
+    /**
+     * Layers for which {@link #regenerate} gives what these stored tensors are, if the tensors that all layers share tell it.
+     *
+     * @param part the stored tensor of a part's name
+     */
+    default List<Target> widest(Function<String, @Nullable Tensor> part) {
+        return List.of();
+    }
+
+    /** The same method, as it is on other processors: what {@link #regenerate} gives may differ in its last bits. */
+    default List<AdapterMethod> otherRoundings() {
+        return List.of();
     }
 
     /** What the file's metadata must say, beyond the config, for {@link #regenerate} to give the same again. */

@@ -1,7 +1,9 @@
 package dev.adapt.formats.method;
 
+import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Svd;
 import java.util.Arrays;
 import java.util.function.Function;
 import java.util.function.Supplier;
@@ -29,6 +31,12 @@ public sealed interface Initial {
 
     /** The Euclidean norm of each column of the frozen weight [out, in]. */
     record ColumnNorms() implements Initial {}
+
+    /**
+     * The frozen weight's first left singular vectors as columns, or its right ones as rows, each times a power of its
+     * singular value.
+     */
+    record Singular(boolean left, double power) implements Initial {}
 
     /** What follows from the frozen weight and the parts before it. */
     record Derived(Derivation derivation) implements Initial {}
@@ -83,9 +91,18 @@ public sealed interface Initial {
             case RowNorms() -> rowNorms(weight.get(), values);
             case ColumnNorms() -> rowNorms(weight.get().transposed(), values);
             case Derived _ -> throw new IllegalArgumentException("this part follows from others");
+            case Singular(boolean left, double power) ->
+                singular(shape, Svd.of(DoubleTensor.of(weight.get())), left, power, values);
             case Regenerated() -> throw new IllegalArgumentException("the method regenerates this part");
         }
         return new FloatTensor(shape, values);
+    }
+
+    private static void singular(Shape shape, Svd svd, boolean left, double power, float[] values) {
+        DoubleTensor vectors = left
+                ? svd.leftColumns(0, Math.toIntExact(shape.dim(1)), power)
+                : svd.rightRows(0, Math.toIntExact(shape.dim(0)), power);
+        System.arraycopy(vectors.toFloats(), 0, values, 0, values.length);
     }
 
     private static void rowNorms(FloatTensor weight, float[] norms) {

@@ -14,6 +14,7 @@ import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.TargetModules;
 import dev.adapt.formats.method.TargetParameters;
+import dev.adapt.formats.names.LayerOrder;
 import dev.adapt.formats.names.Place;
 import dev.adapt.formats.names.Spelling;
 import dev.adapt.formats.names.TensorNames;
@@ -74,11 +75,31 @@ public final class Binding {
         requireParameters(whole, wrapped, spelling);
         SavedTensors saved = SavedTensors.of(whole, base, names, spelling);
         Adapter adapter = whole.without(saved.following()).recording(spelling);
-        List<Target> targets = new Layers(adapter, wrapped, spelling, saved).targets();
+        List<Target> targets = ordered(adapter, new Layers(adapter, wrapped, spelling, saved).targets());
         requireOneShape(adapter.method(), targets);
         // digests cost a pass over the targets' bytes: only where there is something to compare them with
         Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
         return BoundAdapter.of(adapter, targets, saved.tensors(), saved.names(), saved.change(), digests, force);
+    }
+
+    /** The layers in the model's order, where the method numbers them. */
+    private static List<Target> ordered(Adapter adapter, List<Target> targets) {
+        if (!adapter.method().numbersLayers()) {
+            return targets;
+        }
+        for (Target target : targets) {
+            if (LayerOrder.place(target.canonical()).isEmpty()) {
+                throw new FormatException(
+                        adapter.file(),
+                        target.module(),
+                        "cannot be numbered: " + adapter.method().title()
+                                + " numbers the layers of a model in their order, which adapt does not know for this base");
+            }
+        }
+        return targets.stream()
+                .sorted(Comparator.comparing(
+                        target -> LayerOrder.place(target.canonical()).orElseThrow()))
+                .toList();
     }
 
     /** How the adapter spells the base's names; as the base's family does where nothing else places all of its modules. */

@@ -30,6 +30,7 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
 
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     /** The tensor's name. */
     public String name() {
@@ -77,13 +78,15 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
     /**
      * All elements as integers.
      *
-     * @throws FormatException if the dtype is neither I64 nor I32
+     * @throws FormatException if the dtype is none of I64, I32, I16 and U8
      */
     public long[] toLongs() {
         int width = switch (dtype()) {
             case I64 -> Long.BYTES;
             case I32 -> Integer.BYTES;
-            default -> throw wrongDtype("integers (I64 or I32)");
+            case I16 -> Short.BYTES;
+            case U8 -> Byte.BYTES;
+            default -> throw wrongDtype("integers (I64, I32, I16 or U8)");
         };
         long[] out = new long[elementsAsInt()];
         int step = Math.min(out.length, CHUNK / width);
@@ -92,7 +95,12 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
             int count = Math.min(step, out.length - done);
             copyUnchecked((long) done * width, bytes.asSlice(0, (long) count * width));
             for (int i = 0; i < count; i++) {
-                out[done + i] = width == Long.BYTES ? bytes.get(LONG, 8L * i) : bytes.get(INT, 4L * i);
+                out[done + i] = switch (width) {
+                    case Long.BYTES -> bytes.get(LONG, 8L * i);
+                    case Integer.BYTES -> bytes.get(INT, 4L * i);
+                    case Short.BYTES -> bytes.get(SHORT, 2L * i);
+                    default -> bytes.get(ValueLayout.JAVA_BYTE, i) & 0xff;
+                };
             }
         }
         return out;

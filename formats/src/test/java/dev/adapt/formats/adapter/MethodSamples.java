@@ -3,11 +3,15 @@ package dev.adapt.formats.adapter;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -27,9 +31,9 @@ public final class MethodSamples {
                 new Lora(rank, 5, true, false, 0.125, Map.of(), Map.of()),
                 new Lora(rank, 8, false, false, 0, ranks, Map.of("query", 2.5)),
                 new Lora(rank, 5, true, true, 0.125, ranks, Map.of()),
-                new Vera(rank, 0.1, 7, 0.125, false, Projection.Rounding.FMA),
-                new Vera(rank, 0.25, (1L << 32) + 7, 0, true, Projection.Rounding.FMA),
-                new Vera(rank, 0.1, 49, 0, false, Projection.Rounding.UNFUSED),
+                new Vera(rank, 0.1, 7, 0.125, false, Rounding.FMA),
+                new Vera(rank, 0.25, (1L << 32) + 7, 0, true, Rounding.FMA),
+                new Vera(rank, 0.1, 49, 0, false, Rounding.UNFUSED),
                 new CondLora(rank, 3, 0.125),
                 new Lors(List.of(rank, rank + 1), List.of(2, 1)),
                 sample("loha", Map.of("r", rank, "alpha", 3)),
@@ -70,8 +74,26 @@ public final class MethodSamples {
                 sample("miss", Map.of("r", 2, "init_weights", "\"bat\"")),
                 sample("road", Map.of("group_size", 4)),
                 sample("road", Map.of("group_size", 2, "variant", "\"road_2\"")),
-                sample("road", Map.of("group_size", 4, "variant", "\"road_4\"")));
+                sample("road", Map.of("group_size", 4, "variant", "\"road_4\"")),
+                sample("lora", Map.of("r", rank, "lora_bias", true)),
+                sample("lora", Map.of("r", 2, "use_bdlora", BLOCKS)),
+                sample("lora", Map.of("r", 2, "kasa_config", "{\"beta\": 0.5}")),
+                sample("lora", Map.of("r", rank, "monteclora_config", "{\"num_samples\": 6}")),
+                sample("lora", Map.of("r", rank, "velora_config", "{\"num_groups\": 6}")),
+                sample("lora", Map.of("r", 2, "init_lora_weights", "\"pissa\"")),
+                sample("lora", Map.of("r", 2, "init_lora_weights", "\"olora\"")),
+                sample("adalora", Map.of("init_r", rank, "lora_alpha", 3)),
+                sample("gralora", Map.of("r", 4, "hybrid_r", 1, "alpha", 3)),
+                sample("lora-xs", Map.of("r", 3, "lora_xs_alpha", 2)),
+                sample("pvera", Map.of("r", rank, "save_projection", false)),
+                sample("randlora", Map.of("r", rank, "save_projection", false, "projection_prng_key", 7)),
+                sample("randlora", Map.of("r", rank, "sparse", true)),
+                sample("tinylora", Map.of("r", 2, "u", 5, "weight_tying", 0.5, "save_projection", false)),
+                sample("vblora", Map.of("r", 3, "num_vectors", 7, "vector_length", 4, "topk", 3)));
     }
+
+    private static final String BLOCKS =
+            "{\"nblocks\": 2, \"target_modules_bd_a\": [\"query\"], \"target_modules_bd_b\": [\"value\", \"dense\"]}";
 
     /** A method with settings, each a JSON value. */
     static AdapterMethod sample(String name, Map<String, ?> settings) {
@@ -83,6 +105,10 @@ public final class MethodSamples {
                 throw new IllegalArgumentException(field + ": " + value, e);
             }
         });
-        return Methods.named(name).orElseThrow().fresh(Path.of("settings"), fields);
+        MethodType type = Methods.named(name).orElseThrow();
+        ObjectNode json = new JsonMapper().createObjectNode().put("peft_type", type.peftType());
+        json.setAll(fields);
+        AdapterConfig config = new AdapterConfig(new JsonDocument(Path.of("settings"), json));
+        return type.reader().read(config, Map.of());
     }
 }

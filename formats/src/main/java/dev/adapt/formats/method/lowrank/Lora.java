@@ -2,7 +2,6 @@ package dev.adapt.formats.method.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.Delta;
-import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.OutGain;
 import dev.adapt.formats.graph.WeightChange;
@@ -45,6 +44,8 @@ import org.jspecify.annotations.Nullable;
  * @param dora whether it is DoRA
  * @param rankPattern ranks of modules that differ, by PEFT's module patterns
  * @param alphaPattern alphas of modules that differ, by PEFT's module patterns
+ * @param bias whether B has a bias [out], {@code lora_bias}: s times it is added to the layer's
+ * @param variant an option that changes the factors
  */
 public record Lora(
         int rank,
@@ -53,7 +54,9 @@ public record Lora(
         boolean dora,
         double dropout,
         ModulePatterns rankPattern,
-        ModulePatterns alphaPattern)
+        ModulePatterns alphaPattern,
+        boolean bias,
+        LoraVariant variant)
         implements AdapterMethod {
     /** This method in the list of methods. */
     public static final MethodType TYPE = new MethodType(
@@ -68,6 +71,7 @@ public record Lora(
 
     private static final String A = "lora_A.weight";
     private static final String B = "lora_B.weight";
+    private static final String B_BIAS = "lora_B.bias";
     private static final String MAGNITUDE = "lora_magnitude_vector";
     private static final String EMBEDDING_A = "lora_embedding_A";
     private static final String EMBEDDING_B = "lora_embedding_B";
@@ -78,16 +82,19 @@ public record Lora(
 
     /** Variants of LoRA that are not implemented. */
     private static final List<String> REFUSED = List.of(
-            "use_qalora",
-            "use_bdlora",
-            "lora_bias",
             "megatron_config",
-            "alora_invocation_tokens",
-            "arrow_config",
-            "kasa_config",
-            "monteclora_config");
+            "layer_replication",
+            "arrow_config");
+
+    private static final String ALORA = "alora_invocation_tokens";
 
     private static final Set<String> FIELDS = Set.of(
+            ALORA,
+            "kasa_config",
+            "lora_bias",
+            "monteclora_config",
+            "use_bdlora",
+            "use_qalora",
             ALPHA_PATTERN,
             "corda_config",
             "ensure_weight_tying",
@@ -108,7 +115,7 @@ public record Lora(
             "velora_config");
 
     /** Starts that change the base's weights, so that the trained update does not belong to the base as it is. */
-    private static final List<String> REBASED = List.of("pissa", "olora", "corda", "loftq", "lora_ga", "kasa");
+    private static final List<String> REBASED = List.of("pissa_niter", "corda", "loftq", "lora_ga");
 
     /** LoRA whose patterns are given by name. */
     public Lora(
@@ -126,7 +133,9 @@ public record Lora(
                 dora,
                 dropout,
                 new ModulePatterns(RANK_PATTERN, rankPattern),
-                new ModulePatterns(ALPHA_PATTERN, alphaPattern));
+                new ModulePatterns(ALPHA_PATTERN, alphaPattern),
+                false,
+                new LoraVariant.Plain());
     }
 
     /** LoRA with one rank and alpha for all layers. */
@@ -158,6 +167,13 @@ public record Lora(
     }
 
     private static Lora of(AdapterConfig config) {
+        if (config.document().says(ALORA)) {
+            throw config.document()
+                    .wrong(
+                            ALORA,
+                            "it unset: aLoRA changes a layer only for tokens after the invocation, so that no merged"
+                                    + " weight is the same");
+        }
         config.refuse(REFUSED.toArray(String[]::new));
         if (config.document().says(REPLICATION)) {
             throw config.document()
@@ -179,8 +195,9 @@ public record Lora(
             throw config.document()
                     .wrong(
                             "init_lora_weights",
-                            "a start that leaves the base as it is; convert the adapter when saving it, with PEFT's"
-                                    + " path_initial_model_for_weight_conversion");
+                            "a start that leaves the base as it is, or \"pissa\" or \"olora\": this one changed the base by"
+                                    + " what only its training run knows; convert the adapter where it was trained, with"
+                                    + " PEFT's path_initial_model_for_weight_conversion");
         }
         return new Lora(
                 config.rank(),
@@ -189,7 +206,17 @@ public record Lora(
                 config.document().says("use_dora"),
                 config.document().number("lora_dropout", 0),
                 config.ranks(RANK_PATTERN),
-                config.pattern(ALPHA_PATTERN));
+                config.pattern(ALPHA_PATTERN),
+                config.document().says("lora_bias"),
+                variant(config, start));
+    }
+
+    private static LoraVariant variant(AdapterConfig config, String start) {
+        LoraVariant variant = LoraVariant.of(config, start);
+        if (!(variant instanceof LoraVariant.Plain) && config.document().says("use_dora")) {
+            throw config.document().wrong("use_dora", "it unset: PEFT has no DoRA with " + variant.title());
+        }
+        return variant;
     }
 
     @Override
@@ -202,7 +229,7 @@ public record Lora(
         if (dora) {
             return rankStabilised ? "DoRA with rsLoRA's scale" : "DoRA";
         }
-        return rankStabilised ? "rsLoRA" : "LoRA";
+        return rankStabilised && variant instanceof LoraVariant.Plain ? "rsLoRA" : variant.title();
     }
 
     @Override
@@ -211,6 +238,10 @@ public record Lora(
         if (dora) {
             names.add(MAGNITUDE);
         }
+        if (bias) {
+            names.add(B_BIAS);
+        }
+        names.addAll(variant.partNames());
         return names;
     }
 
@@ -226,21 +257,53 @@ public record Lora(
 
     @Override
     public int rank(Target target) {
+        return variant.rank(ownRank(target));
+    }
+
+    private int ownRank(Target target) {
         return (int) rankPattern.of(target.parameter(), rank);
+    }
+
+    @Override
+    public Optional<String> misfit(Target target) {
+        int own = ownRank(target);
+        int most = Math.min(target.in(), target.out());
+        if (own > most) {
+            return Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most
+                    + ", not " + own);
+        }
+        return variant.misfit(target, own);
+    }
+
+    @Override
+    public Optional<String> untrainable() {
+        return switch (variant) {
+            case LoraVariant.Plain _, LoraVariant.BlockDiagonal _ -> Optional.empty();
+            case LoraVariant.Kasa _, LoraVariant.Pissa _, LoraVariant.Olora _ ->
+                Optional.of("its base would have to be decomposed before each run");
+            case LoraVariant.MonteCarlo _ -> Optional.of("it samples A in each step");
+            case LoraVariant.Velora _ -> Optional.of("its compressed backward pass is not implemented");
+        };
+    }
+
+    @Override
+    public boolean changesBias() {
+        return bias;
     }
 
     private double scale(Target target) {
         double own = alphaPattern.of(target.parameter(), alpha);
-        int r = rank(target);
+        int r = ownRank(target);
         return own / (rankStabilised ? Math.sqrt(r) : r);
     }
 
     @Override
     public List<Part> parts(Target target, List<Target> all) {
-        int r = rank(target);
+        int r = ownRank(target);
         List<Part> parts = new ArrayList<>();
-        Shape a = shapeOfA(target, r);
-        Shape b = shapeOfB(target, r);
+        boolean blocks = variant instanceof LoraVariant.BlockDiagonal;
+        Shape a = blocks ? variant.a(target, r) : shapeOfA(target, r);
+        Shape b = blocks ? variant.b(target, r) : shapeOfB(target, r);
         if (target.embedding()) {
             parts.add(Part.trained(EMBEDDING_A, a, new Initial.Constant(0)));
             parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal(1)));
@@ -251,6 +314,10 @@ public record Lora(
         if (dora) {
             parts.add(Part.trained(MAGNITUDE, shapeOfMagnitude(target), new Initial.RowNorms()));
         }
+        if (bias && !target.embedding()) {
+            parts.add(Part.trained(B_BIAS, Shape.of(target.out()), new Initial.Constant(0)));
+        }
+        parts.addAll(variant.parts(target, r));
         return parts;
     }
 
@@ -281,7 +348,18 @@ public record Lora(
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
         T a = part.apply(target.embedding() ? EMBEDDING_A : A);
         T b = part.apply(target.embedding() ? EMBEDDING_B : B);
-        WeightChange<T> sum = WeightChange.of(product(ops, target, a, b));
+        WeightChange<T> sum = WeightChange.of(variant.change(
+                ops,
+                target,
+                right(ops, target, a),
+                left(ops, target, b),
+                scale(target),
+                ownRank(target),
+                part,
+                weight));
+        if (bias && !target.embedding()) {
+            sum = sum.with(WeightChange.BiasChange.added(ops, ops.affine(part.apply(B_BIAS), scale(target), 0)));
+        }
         if (!dora) {
             return sum;
         }
@@ -290,26 +368,33 @@ public record Lora(
         return sum.with(new OutGain.Magnitude<>(vector ? magnitude : ops.reshape(magnitude, target.out())));
     }
 
-    /** In A the expert is the slowest index of the rows, in B the fastest of the columns. */
-    private <T> LowRank<T> product(MatrixOps<T> ops, Target target, T a, T b) {
-        int r = rank(target);
-        Piece piece = target.piece();
+    /** A of one matrix, [r, in]: in a stack the expert is the slowest index of the rows. */
+    private <T> T right(MatrixOps<T> ops, Target target, T a) {
+        int r = ownRank(target);
         if (target.storage() instanceof Storage.Kernel) {
-            return new LowRank<>(ops.reshape(b, target.out(), r), ops.reshape(a, r, target.in()), scale(target));
+            return ops.reshape(a, r, target.in());
         }
+        Piece piece = target.piece();
+        return piece.isWhole() ? a : ops.slice(a, 0, (long) piece.expert() * r, (piece.expert() + 1L) * r);
+    }
+
+    /** B of one matrix, [out, r]: in a stack the expert is the fastest index of the columns. */
+    private <T> T left(MatrixOps<T> ops, Target target, T b) {
+        if (target.storage() instanceof Storage.Kernel) {
+            return ops.reshape(b, target.out(), ownRank(target));
+        }
+        Piece piece = target.piece();
         if (piece.isWhole()) {
-            return new LowRank<>(b, a, scale(target));
+            return b;
         }
-        T right = ops.slice(a, 0, (long) piece.expert() * r, (piece.expert() + 1L) * r);
         T left = ops.every(b, piece.expert(), piece.experts());
         long from = (long) piece.part() * target.out();
-        return new LowRank<>(
-                piece.parts() == 1 ? left : ops.slice(left, 0, from, from + target.out()), right, scale(target));
+        return piece.parts() == 1 ? left : ops.slice(left, 0, from, from + target.out());
     }
 
     @Override
     public boolean isAdditive() {
-        return !dora;
+        return !dora && !bias;
     }
 
     @Override
@@ -322,7 +407,11 @@ public record Lora(
         boolean embedding = adaptsEmbedding(part);
         Tensor a = part.apply(embedding ? EMBEDDING_A : A);
         Tensor b = part.apply(embedding ? EMBEDDING_B : B);
-        if (a == null || b == null || a.shape().rank() < 2 || b.shape().rank() < 2) {
+        if (a == null
+                || b == null
+                || a.shape().rank() < 2
+                || b.shape().rank() < 2
+                || variant instanceof LoraVariant.BlockDiagonal) {
             return Optional.empty();
         }
         return Optional.of(a.shape().with(0, b.shape().dim(0)));
@@ -344,7 +433,8 @@ public record Lora(
         config.putObject("loftq_config");
         config.put("megatron_core", "megatron.core");
         config.put("qalora_group_size", 16);
-        for (String flag : List.of("ensure_weight_tying", "lora_bias", "use_qalora")) {
+        config.put("lora_bias", bias);
+        for (String flag : List.of("ensure_weight_tying", "use_qalora")) {
             config.put(flag, false);
         }
         for (String unused : List.of(
@@ -363,6 +453,7 @@ public record Lora(
                 "velora_config")) {
             config.putNull(unused);
         }
+        variant.describe(config);
     }
 
     /** A number as JSON writes it best: whole ones without a point, as PEFT's own are. */

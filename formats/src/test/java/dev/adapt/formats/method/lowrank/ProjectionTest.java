@@ -5,7 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.adapt.formats.method.lowrank.Projection.Rounding;
+import dev.adapt.formats.method.random.Rounding;
+import dev.adapt.formats.method.random.TorchRandom;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import java.io.IOException;
@@ -21,7 +22,7 @@ class ProjectionTest {
     /** The reference implementation's first outputs with its default seed. */
     @Test
     void theStreamIsMt19937() {
-        Projection.Stream stream = new Projection.Stream(5489);
+        TorchRandom stream = new TorchRandom(5489);
         assertArrayEquals(
                 new long[] {3499211612L, 581869302L, 3890346734L, 3586334585L, 545404204L},
                 LongStream.generate(() -> Integer.toUnsignedLong(stream.next()))
@@ -32,7 +33,7 @@ class ProjectionTest {
     /** The C++ standard fixes this one: [rand.predef] of mt19937, far beyond the first twist. */
     @Test
     void theStreamsTenThousandthOutputIsTheStandards() {
-        Projection.Stream stream = new Projection.Stream(5489);
+        TorchRandom stream = new TorchRandom(5489);
         int last = 0;
         for (int i = 0; i < 10_000; i++) {
             last = stream.next();
