@@ -83,7 +83,6 @@ public record Lora(
     /** Variants of LoRA that are not implemented. */
     private static final List<String> REFUSED = List.of(
             "megatron_config",
-            "layer_replication",
             "arrow_config");
 
     private static final String ALORA = "alora_invocation_tokens";
