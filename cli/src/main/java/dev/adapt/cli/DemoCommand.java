@@ -194,6 +194,7 @@ final class DemoCommand implements Callable<Integer> {
                         Optional.of(base),
                         Optional.of(adapter),
                         Optional.of(merged),
+                        Optional.empty(),
                         Optional.of(onnx),
                         Optional.empty()),
                 Verification.Settings.DEFAULT,

@@ -1,5 +1,6 @@
 package dev.adapt.cli;
 
+import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
@@ -7,6 +8,8 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Untrained;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
+import dev.adapt.formats.gguf.GgufExport;
+import dev.adapt.formats.gguf.GgufFile;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.random.Rounding;
@@ -70,7 +73,7 @@ final class MergeCommand implements Callable<Integer> {
     @Option(
             names = "--out",
             paramLabel = "DIR|FILE",
-            description = "folder to write, or a .safetensors file where BASE is one")
+            description = "folder to write, a .safetensors file where BASE is one, or a .gguf file for llama.cpp")
     private Optional<Path> out = Optional.empty();
 
     @Option(
@@ -137,6 +140,8 @@ final class MergeCommand implements Callable<Integer> {
 
     private boolean untrained;
 
+    private Optional<Path> shown = Optional.empty();
+
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
@@ -146,6 +151,40 @@ final class MergeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        return out.filter(GgufFile::isNamed).isPresent() && !dryRun ? mergeToGguf(out.get()) : mergeAll();
+    }
+
+    /** Merges into a folder beside the file, which is removed again, and exports that. */
+    private int mergeToGguf(Path file) throws IOException {
+        new GivenOptions(spec)
+                .refuse("a GGUF file is one new file", "--in-place", "--each", "--out-dir", "--undo", "--max-shard-size");
+        long start = System.nanoTime();
+        try (OutputFolder beside = Outputs.fresh().folder(file.resolveSibling(file.getFileName() + ".merged"))) {
+            Path merged = beside.path().resolve("merged");
+            out = Optional.of(merged);
+            shown = Optional.of(file);
+            int code = mergeAll();
+            try (Checkpoint checkpoint = Checkpoints.open(merged)) {
+                GgufExport export = GgufExport.run(
+                        checkpoint, new GgufExport.Options(Optional.empty(), Optional.empty(), name(String.valueOf(file.getFileName()))), file);
+                export.notes().forEach(Terminal::note);
+                Terminal.line(
+                        "%s: %s, %d tensors, %s, in %.1f s",
+                        file,
+                        export.header().text("general.architecture").orElse(""),
+                        export.header().tensors().size(),
+                        new Bytes(Files.size(file)),
+                        (System.nanoTime() - start) / 1e9);
+            }
+            return code;
+        }
+    }
+
+    private static Optional<String> name(String file) {
+        return Optional.of(file.substring(0, file.length() - ".gguf".length()));
+    }
+
+    private int mergeAll() throws IOException {
         Optional<Path> whole = whole();
         check();
         long start = System.nanoTime();
@@ -256,7 +295,7 @@ final class MergeCommand implements Callable<Integer> {
         for (int i = 0; i < mergers.size(); i++) {
             mergers.get(i).change().ifPresent(MergeCommand::print);
             warnOfLoss(mergers.get(i));
-            print(outs().get(i), mergers.get(i).plan(), bytes, seconds);
+            print(shown.orElse(outs().get(i)), mergers.get(i).plan(), bytes, seconds);
         }
         undone.ifPresent(this::print);
         return report(settings);

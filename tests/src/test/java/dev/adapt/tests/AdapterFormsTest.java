@@ -3,7 +3,6 @@ package dev.adapt.tests;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
@@ -136,7 +135,7 @@ class AdapterFormsTest {
     @ValueSource(strings = {"bert", "roberta", "gpt2", "llama", "vit"})
     @DisplayName("PEFT's VeRA adapters as LoRA merge to the same model within 1e-6")
     void veraFixtures(String architecture) throws IOException {
-        Path fixtures = fixtures().resolve(architecture);
+        Path fixtures = fixtures(architecture);
         Path base = fixtures.resolve("base");
         for (String name : List.of("vera_seed", "vera_saved")) {
             Path made = folder.resolve(name);
@@ -149,9 +148,9 @@ class AdapterFormsTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"bert", "roberta", "gpt2", "llama", "vit"})
-    @DisplayName("PEFT's merged models are extracted at the adapter's own rank within 1e-5")
+    @DisplayName("merged models of PEFT's adapters are extracted at the adapter's own rank within 1e-5")
     void extractionFixtures(String architecture) throws IOException {
-        Path fixtures = fixtures().resolve(architecture);
+        Path fixtures = fixtures(architecture);
         Path base = fixtures.resolve("base");
         Map<String, String> ranks = new LinkedHashMap<>();
         ranks.put("lora", "4");
@@ -160,7 +159,7 @@ class AdapterFormsTest {
         ranks.put("vera_seed", "12");
         ranks.put("vera_saved", "12");
         for (Map.Entry<String, String> entry : ranks.entrySet()) {
-            Path merged = fixtures.resolve(entry.getKey()).resolve("merged");
+            Path merged = merged(fixtures.resolve(entry.getKey()), base);
             Path made = folder.resolve(entry.getKey());
             List<Object> words = new ArrayList<>(
                     List.of("extract", "--from", merged, "--base", base, "--rank", entry.getValue(), "--out", made));
@@ -196,7 +195,7 @@ class AdapterFormsTest {
     @ValueSource(strings = {"bert", "roberta", "gpt2", "llama", "vit"})
     @DisplayName("combinations of PEFT's adapters are those of PEFT's definitions")
     void combinationFixtures(String architecture) throws IOException {
-        Path fixtures = fixtures().resolve(architecture);
+        Path fixtures = fixtures(architecture);
         Path cut = folder.resolve("cut");
         Path plain = folder.resolve("plain");
         Cli.succeeds("convert", fixtures.resolve("lora_rs_all"), "--rank", "4", "--to", "lora", "--out", cut);
@@ -319,10 +318,8 @@ class AdapterFormsTest {
         return largest;
     }
 
-    private static Path fixtures() {
-        String named = System.getenv("ADAPT_FIXTURES");
-        assumeTrue(named != null, "ADAPT_FIXTURES does not name the folder of reference cases");
-        return Path.of(named);
+    private Path fixtures(String architecture) throws IOException {
+        return StoredCases.at("fixtures/" + architecture, folder);
     }
 
     private void fails(int exitCode, String sentence, Object... words) {

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
@@ -229,9 +228,7 @@ class AdapterSwitchTest {
     @ParameterizedTest(name = "{0}")
     @ValueSource(strings = {"bert", "roberta", "gpt2", "llama", "vit"})
     void referenceAdaptersGiveTheirMergedLogits(String architecture) throws IOException {
-        String fixtures = System.getenv("ADAPT_FIXTURES");
-        assumeTrue(fixtures != null, "ADAPT_FIXTURES does not name the folder of reference cases");
-        Path cases = Path.of(fixtures, architecture);
+        Path cases = StoredCases.at("fixtures/" + architecture, folder);
         Path out = folder.resolve("model.onnx");
         try (Checkpoint base = Checkpoint.open(cases.resolve("base"));
                 SafetensorsFile io = SafetensorsFile.open(cases.resolve("io.safetensors"))) {
@@ -248,7 +245,7 @@ class AdapterSwitchTest {
                 for (Map.Entry<String, BoundAdapter> adapter : adapters.entrySet()) {
                     Path file = folder.resolve(adapter.getKey() + OnnxAdapter.SUFFIX);
                     write(base, adapter.getValue(), file);
-                    DoubleTensor merged = DoubleTensor.of(io.tensor(adapter.getKey() + ".merged_logits"));
+                    DoubleTensor merged = StoredCases.mergedLogits(io, adapter.getKey());
                     print(architecture, adapter.getKey(), merged, only(session.adapted(file), inputs));
                 }
                 print(architecture, "no adapter, again", plain, session.run(inputs));

@@ -1,12 +1,10 @@
 package dev.adapt.tests;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -19,7 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Merges every reference case of the folder that ADAPT_CASES names, and compares what comes with what PEFT made. A line of
+ * Merges every reference case and compares the result with what PEFT made. A line of
  * {@code cases.tsv} says where a refusal is right; all other cases must merge.
  */
 @DisplayName("Merging the reference cases")
@@ -34,16 +32,17 @@ class CasesTest {
 
     @Test
     void allCases() throws IOException {
-        String named = System.getenv("ADAPT_CASES");
-        assumeTrue(named != null, "ADAPT_CASES does not name the folder of reference cases");
         Map<String, Expected> expectations = expectations();
         Map<String, Integer> totals = new LinkedHashMap<>();
         List<String> failures = new ArrayList<>();
         for (String group : GROUPS) {
-            for (Path each : cases(Path.of(named).resolve(group))) {
-                String name = group + "/" + each.getFileName();
+            for (String name : StoredCases.names(group)) {
+                Path each = StoredCases.at(name, folder);
+                if (!MergedCase.isOne(each)) {
+                    continue;
+                }
                 Expected expected = expectations.getOrDefault(name, usual(group));
-                MergedCase merged = MergedCase.run(each, folder.resolve(name.replace('/', '-')));
+                MergedCase merged = MergedCase.run(each, folder.resolve("merged-" + name.replace('/', '-')));
                 String verdict = verdict(expected, merged);
                 System.out.printf("%-50s %-8s %s%n", name, verdict, merged.sentence());
                 totals.merge(group + " " + verdict, 1, Integer::sum);
@@ -84,12 +83,5 @@ class CasesTest {
             });
         }
         return expectations;
-    }
-
-    /** The cases of a group that are of merging an adapter. */
-    private static List<Path> cases(Path group) throws IOException {
-        try (Stream<Path> inside = Files.list(group)) {
-            return inside.filter(MergedCase::isOne).sorted().toList();
-        }
     }
 }

@@ -2,7 +2,6 @@ package dev.adapt.tests;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -45,9 +44,7 @@ class CondLoraTest {
     @ValueSource(strings = {"square", "wide", "tall"})
     @DisplayName("merges what the paper's formula gives in float64, within 1e-6, from weights stored either way")
     void isThePapersFormula(String name) throws IOException {
-        String fixtures = System.getenv("ADAPT_FIXTURES");
-        assumeTrue(fixtures != null, "ADAPT_FIXTURES does not name the folder of reference cases");
-        Path home = Path.of(fixtures, "condlora");
+        Path home = StoredCases.at("fixtures/condlora", folder);
         JsonNode described = new JsonMapper().readTree(home.resolve("case.json").toFile());
         try (SafetensorsFile reference = SafetensorsFile.open(home.resolve("case.safetensors"))) {
             for (boolean transposed : new boolean[] {false, true}) {

@@ -2,7 +2,6 @@ package dev.adapt.tests;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
 import java.io.IOException;
@@ -13,7 +12,6 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
@@ -31,13 +29,12 @@ class DerivedCasesTest {
     @TempDir
     private Path folder;
 
-    private Path cases;
+    private Path report(String name, String part) throws IOException {
+        return StoredCases.at("reports/" + name, folder).resolve(part);
+    }
 
-    @BeforeAll
-    void findCases() {
-        String named = System.getenv("ADAPT_CASES");
-        assumeTrue(named != null, "ADAPT_CASES does not name the folder of reference cases");
-        cases = Path.of(named).resolve("reports");
+    private Path architecture(String name, String part) throws IOException {
+        return StoredCases.at("arch/" + name, folder).resolve(part);
     }
 
     @ParameterizedTest(name = "{0}")
@@ -50,8 +47,8 @@ class DerivedCasesTest {
     })
     @DisplayName("an extracted adapter merges back to the tuned checkpoint")
     void extracted(String name, String options, String compared) throws IOException {
-        Path base = cases.resolve(name).resolve("base");
-        Path tuned = cases.resolve(name).resolve("tuned");
+        Path base = report(name, "base");
+        Path tuned = report(name, "tuned");
         Path adapter = folder.resolve(name);
         List<Object> words = new ArrayList<>(List.of("extract", "--from", tuned, "--base", base, "--out", adapter));
         words.addAll(List.of(options.split(" ")));
@@ -64,18 +61,18 @@ class DerivedCasesTest {
     @CsvSource({"kohya_linear", "kohya_noalpha"})
     @DisplayName("a file with kohya's keys, converted, merges into a file without config.json")
     void converted(String name) throws IOException {
-        Path base = cases.resolve(name).resolve("base.safetensors");
+        Path base = report(name, "base.safetensors");
         Path adapter = folder.resolve(name);
-        Cli.succeeds("convert", cases.resolve(name).resolve("lora.safetensors"), "--base", base, "--out", adapter);
-        assertMerges(adapter, base, cases.resolve(name).resolve("expected.safetensors"), ".*");
+        Cli.succeeds("convert", report(name, "lora.safetensors"), "--base", base, "--out", adapter);
+        assertMerges(adapter, base, report(name, "expected.safetensors"), ".*");
     }
 
     @ParameterizedTest(name = "{0}")
     @ValueSource(strings = {"gemma", "t5", "dinov2"})
     @DisplayName("no command but those that run a model asks for its architecture")
     void everyCommand(String name) throws IOException {
-        Path base = copied(cases.resolveSibling("arch").resolve(name).resolve("base"), folder.resolve(name + "-base"));
-        Path adapter = cases.resolveSibling("arch").resolve(name).resolve("adapter");
+        Path base = copied(architecture(name, "base"), folder.resolve(name + "-base"));
+        Path adapter = architecture(name, "adapter");
         Path merged = folder.resolve(name + "-merged");
         Path undo = folder.resolve(name + ".undo");
         Cli.succeeds("inspect", adapter, "--base", base);

@@ -2,7 +2,6 @@ package dev.adapt.tests;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -41,9 +40,7 @@ class LorsAdaptiveTest {
     @Test
     @DisplayName("gives what the authors' module gave, at every stage, unmerged and merged, on every engine")
     void isTheAuthorsModule() throws IOException {
-        String fixtures = System.getenv("ADAPT_FIXTURES");
-        assumeTrue(fixtures != null, "ADAPT_FIXTURES does not name the folder of reference cases");
-        Path home = Path.of(fixtures, "lors_adaptive");
+        Path home = StoredCases.at("fixtures/lors_adaptive", folder);
         JsonNode sizes = new JsonMapper().readTree(home.resolve("case.json").toFile());
         try (SafetensorsFile reference = SafetensorsFile.open(home.resolve("case.safetensors"))) {
             int stages = sizes.path("num_stages").asInt();

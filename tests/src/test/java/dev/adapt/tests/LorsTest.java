@@ -3,7 +3,6 @@ package dev.adapt.tests;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -177,9 +176,7 @@ class LorsTest {
     @ValueSource(strings = {"bert", "roberta", "gpt2", "llama", "vit"})
     @DisplayName("merges to tensors of the names that transformers gives those of the class")
     void mergesToTransformersNames(String architecture) throws IOException {
-        String fixtures = System.getenv("ADAPT_FIXTURES");
-        assumeTrue(fixtures != null, "ADAPT_FIXTURES does not name the folder of reference cases");
-        Path base = Path.of(fixtures, architecture, "base");
+        Path base = StoredCases.at("fixtures/" + architecture, folder).resolve("base");
         Path lors = folder.resolve("lors");
         Path merged = folder.resolve("merged");
         Cli.succeeds("train", "--method", "lors", "--into", base, "--rank", "1", "--out", lors);

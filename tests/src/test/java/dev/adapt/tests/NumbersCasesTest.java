@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -16,7 +15,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** Files whose numbers, dtypes or formats cannot be merged, from the folder that {@code ADAPT_CASES} names or built here. */
+/** Files whose numbers, dtypes or formats cannot be merged, from the reference cases or built here. */
 @DisplayName("Numbers that cannot be end in one sentence that names the file and the cause")
 class NumbersCasesTest {
     @TempDir
@@ -54,7 +53,7 @@ class NumbersCasesTest {
                 "layout/base_bin_only            | holds its weights as pytorch_model.bin",
                 "reports/bin_adapter             | holds adapter_model.bin, a pickle",
             })
-    void refused(String name, String sentence) {
+    void refused(String name, String sentence) throws IOException {
         Path out = folder.resolve("out");
         Cli result = Cli.run("merge", cases(name, "adapter"), "--into", cases(name, "base"), "--out", out);
         assertEquals(3, result.exitCode(), result.errors());
@@ -92,10 +91,8 @@ class NumbersCasesTest {
         assertEquals('{', config.charAt(0), "a byte order mark is not copied");
     }
 
-    private static Path cases(String name, String part) {
-        String named = System.getenv("ADAPT_CASES");
-        assumeTrue(named != null, "ADAPT_CASES does not name the folder of cases");
-        return Path.of(named).resolve(name).resolve(part);
+    private Path cases(String name, String part) throws IOException {
+        return StoredCases.at(name, folder).resolve(part);
     }
 
     @ParameterizedTest(name = "{0} for {1}")

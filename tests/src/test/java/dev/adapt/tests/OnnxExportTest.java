@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ai.onnxruntime.NodeInfo;
 import ai.onnxruntime.OrtEnvironment;
@@ -259,7 +258,7 @@ class OnnxExportTest {
     @ParameterizedTest
     @ValueSource(strings = {"base", "lora", "lora_rs_all", "lora_pattern", "vera_seed", "vera_saved"})
     void exportedReferenceModelsGiveTheirLogits(String name) throws Exception {
-        Path bert = fixtures().resolve("bert");
+        Path bert = fixtures();
         Path merged = Files.createDirectory(folder.resolve("merged"));
         Path weights =
                 name.equals("base") ? bert.resolve(name) : bert.resolve(name).resolve("merged");
@@ -275,7 +274,7 @@ class OnnxExportTest {
     @ParameterizedTest
     @ValueSource(strings = {"lora", "lora_rs_all", "lora_pattern", "vera_seed", "vera_saved"})
     void exportedReferenceAdaptersGiveTheirLogits(String name) throws Exception {
-        Path bert = fixtures().resolve("bert");
+        Path bert = fixtures();
         Path out = folder.resolve("model.onnx");
         try (Checkpoint checkpoint = Checkpoint.open(bert.resolve("base"))) {
             BoundAdapter adapter = new Binding(checkpoint).bind(Adapter.read(bert.resolve(name)), false);
@@ -284,15 +283,12 @@ class OnnxExportTest {
         assertLogits(out, name + ".adapter_logits");
     }
 
-    private static Path fixtures() {
-        String fixtures = System.getenv("ADAPT_FIXTURES");
-        assumeTrue(fixtures != null, "ADAPT_FIXTURES does not name the folder of reference cases");
-        return Path.of(fixtures);
+    private Path fixtures() throws IOException {
+        return StoredCases.at("fixtures/bert", folder);
     }
 
-    private static void assertLogits(Path exported, String expected) throws Exception {
-        try (SafetensorsFile io =
-                        SafetensorsFile.open(fixtures().resolve("bert").resolve("io.safetensors"));
+    private void assertLogits(Path exported, String expected) throws Exception {
+        try (SafetensorsFile io = SafetensorsFile.open(fixtures().resolve("io.safetensors"));
                 OnnxRunner session = OnnxRunner.open(exported, "logits", Device.CPU)) {
             Shape shape = io.tensor("in.input_ids").shape();
             Map<String, Tensor> inputs = Map.of(

@@ -2,7 +2,6 @@ package dev.adapt.tests;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -36,10 +35,9 @@ class PeftFilesTest {
         "gpt2, lora", "gpt2, dora", "gpt2, vera_seed", "vit, dora", "vit, vera_saved", "llama, lora_pattern"
     })
     void fieldByField(String architecture, String name) throws IOException {
-        String fixtures = System.getenv("ADAPT_FIXTURES");
-        assumeTrue(fixtures != null, "ADAPT_FIXTURES does not name the folder of reference cases");
-        Path peft = Path.of(fixtures, architecture, name);
-        try (Checkpoint base = Checkpoint.open(Path.of(fixtures, architecture, "base"))) {
+        Path cases = StoredCases.at("fixtures/" + architecture, folder.resolve("cases"));
+        Path peft = cases.resolve(name);
+        try (Checkpoint base = Checkpoint.open(cases.resolve("base"))) {
             Adapter adapter = Adapter.read(peft);
             BoundAdapter bound = new Binding(base).bind(adapter, false);
             bound.write(folder, names(peft), base.path());

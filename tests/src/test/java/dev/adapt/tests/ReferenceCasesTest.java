@@ -1,7 +1,6 @@
 package dev.adapt.tests;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
@@ -44,34 +43,48 @@ class ReferenceCasesTest {
     @TempDir
     private Path folder;
 
-    private Path fixtures;
     private double largest;
 
     @BeforeAll
-    void findFixtures() {
-        String named = System.getenv("ADAPT_FIXTURES");
-        assumeTrue(named != null, "ADAPT_FIXTURES does not name the folder of reference cases");
-        fixtures = Path.of(named);
+    void printHeader() {
         System.out.printf("%-10s %-24s %10s %14s %10s%n", "", "", "DJL", "ONNX Runtime", "float64");
     }
 
     @ParameterizedTest(name = "{0}")
     @ValueSource(strings = {"bert", "roberta", "gpt2", "llama", "vit"})
     void logits(String architecture) throws IOException {
-        Path cases = fixtures.resolve(architecture);
+        Path cases = StoredCases.at("fixtures/" + architecture, folder);
         largest = 0;
         try (SafetensorsFile io = SafetensorsFile.open(cases.resolve("io.safetensors"))) {
             Path base = copied(cases.resolve("base"), folder.resolve(architecture));
             try (Checkpoint checkpoint = Checkpoint.open(base)) {
-                compare(architecture, "base", Model.of(checkpoint), base, io, "base.logits");
+                compare(
+                        architecture,
+                        "base",
+                        Model.of(checkpoint),
+                        base,
+                        io,
+                        DoubleTensor.of(io.tensor("base.logits")));
                 for (String name : ADAPTERS) {
                     BoundAdapter adapter = new Binding(checkpoint).bind(Adapter.read(cases.resolve(name)), false);
                     Model unmerged = Model.of(checkpoint, adapter);
-                    compare(architecture, name, unmerged, base, io, name + ".adapter_logits");
+                    compare(
+                            architecture,
+                            name,
+                            unmerged,
+                            base,
+                            io,
+                            DoubleTensor.of(io.tensor(name + ".adapter_logits")));
                     Path merged = folder.resolve(architecture + "-" + name);
                     new Merger(checkpoint, adapter, 2).merge(merged);
                     try (Checkpoint result = Checkpoint.open(merged)) {
-                        compare(architecture, name + ", merged", Model.of(result), merged, io, name + ".merged_logits");
+                        compare(
+                                architecture,
+                                name + ", merged",
+                                Model.of(result),
+                                merged,
+                                io,
+                                StoredCases.mergedLogits(io, name));
                     }
                 }
             }
@@ -79,7 +92,8 @@ class ReferenceCasesTest {
         assertTrue(largest <= TOLERANCE, "a logit is off by " + largest);
     }
 
-    private void compare(String architecture, String form, Model model, Path home, SafetensorsFile io, String expected)
+    private void compare(
+            String architecture, String form, Model model, Path home, SafetensorsFile io, DoubleTensor expected)
             throws IOException {
         Map<String, Tensor> inputs = new LinkedHashMap<>();
         for (InputSpec input : model.architecture().inputs()) {
@@ -93,7 +107,7 @@ class ReferenceCasesTest {
             }
         }
         try (Engines engines = Engines.open(model, home.resolve(form.replaceAll("\\W", "_") + ".onnx"))) {
-            Engines.Errors errors = engines.against(DoubleTensor.of(io.tensor(expected)), inputs);
+            Engines.Errors errors = engines.against(expected, inputs);
             System.out.printf(
                     "%-10s %-24s %10.1e %14.1e %10.1e%n",
                     architecture, form, errors.djl(), errors.onnx(), errors.reference());

@@ -26,6 +26,7 @@ import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
@@ -167,6 +168,7 @@ public record BoundAdapter(
      * @param saved its saved tensors by canonical name
      * @param savedNames what its keys call those
      * @param baseDigests of the base at hand
+     * @param baseDtype of the base's targets, where there is a base
      * @param force whether to go on with another base than the adapter was trained on
      * @throws FormatException if a tensor is missing, has another shape than its layer needs, or the base or a regenerated
      *     tensor is not what the adapter was trained with
@@ -178,6 +180,7 @@ public record BoundAdapter(
             Map<String, String> savedNames,
             BaseChange change,
             Map<String, String> baseDigests,
+            Optional<Dtype> baseDtype,
             boolean force) {
         if (!force) {
             BaseRecord.check(adapter, targets, baseDigests);
@@ -203,7 +206,7 @@ public record BoundAdapter(
                                         + MOST_REGENERATED + " elements; correct r in " + AdapterConfig.FILE);
                     }
                     if (regenerated.isEmpty()) {
-                        regenerated.putAll(regenerate(adapter, targets));
+                        regenerated.putAll(regenerate(adapter, targets, baseDtype));
                     }
                     found = require(regenerated, part.id(target));
                 }
@@ -252,7 +255,7 @@ public record BoundAdapter(
                     embedding ? new Storage.Embedding() : new Storage.Linear(transposed))));
         }
         BaseChange change = BaseChange.of(Optional.empty());
-        return of(adapter, targets, adapter.saved(), Map.of(), change, Map.of(), true);
+        return of(adapter, targets, adapter.saved(), Map.of(), change, Map.of(), Optional.empty(), true);
     }
 
     /**
@@ -281,8 +284,14 @@ public record BoundAdapter(
         return found;
     }
 
-    private static Map<String, Tensor> regenerate(Adapter adapter, List<Target> targets) {
-        Map<String, Tensor> regenerated = adapter.method().regenerate(targets);
+    private static Map<String, Tensor> regenerate(Adapter adapter, List<Target> targets, Optional<Dtype> baseDtype) {
+        Map<String, Tensor> regenerated = new LinkedHashMap<>(adapter.method().regenerate(targets));
+        boolean foreign = adapter.metadata().keySet().stream().noneMatch(key -> key.startsWith(PART_SHA256));
+        if (foreign && adapter.method().castsRegenerated()) {
+            baseDtype
+                    .filter(dtype -> dtype == Dtype.BF16 || dtype == Dtype.F16)
+                    .ifPresent(dtype -> regenerated.replaceAll((name, tensor) -> rounded(tensor, dtype)));
+        }
         regenerated.forEach((name, tensor) -> {
             String trained = adapter.metadata().get(PART_SHA256 + name);
             String drawn = trained == null ? "" : TensorDigest.ofFloats(tensor);
@@ -296,6 +305,16 @@ public record BoundAdapter(
             }
         });
         return regenerated;
+    }
+
+    private static FloatTensor rounded(Tensor tensor, Dtype dtype) {
+        float[] values = tensor.toFloats().clone();
+        for (int i = 0; i < values.length; i++) {
+            values[i] = dtype == Dtype.BF16
+                    ? FloatFormat.fromBfloat16(FloatFormat.toBfloat16(values[i]))
+                    : Float.float16ToFloat(Float.floatToFloat16(values[i]));
+        }
+        return new FloatTensor(tensor.shape(), values);
     }
 
     private static Optional<Head> headOf(Adapter adapter) {

@@ -196,6 +196,14 @@ public interface AdapterMethod {
         return Set.of();
     }
 
+    /**
+     * Whether PEFT rounds what it regenerates to the dtype of the base's weights, so that an adapter that it trained on a base
+     * of half precision was trained with the rounded tensors.
+     */
+    default boolean castsRegenerated() {
+        return false;
+    }
+
     /** Whether its tensors depend on the order in which the model's layers come. */
     default boolean numbersLayers() {
         return false;

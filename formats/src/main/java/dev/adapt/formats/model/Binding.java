@@ -18,6 +18,7 @@ import dev.adapt.formats.names.LayerOrder;
 import dev.adapt.formats.names.Place;
 import dev.adapt.formats.names.Spelling;
 import dev.adapt.formats.names.TensorNames;
+import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.file.Path;
@@ -79,7 +80,9 @@ public final class Binding {
         requireOneShape(adapter.method(), targets);
         // digests cost a pass over the targets' bytes: only where there is something to compare them with
         Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
-        return BoundAdapter.of(adapter, targets, saved.tensors(), saved.names(), saved.change(), digests, force);
+        Optional<Dtype> dtype = targets.stream().findFirst().map(target -> weight(target).dtype());
+        return BoundAdapter.of(
+                adapter, targets, saved.tensors(), saved.names(), saved.change(), digests, dtype, force);
     }
 
     /** The layers in the model's order, where the method numbers them. */

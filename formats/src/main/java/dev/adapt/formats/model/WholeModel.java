@@ -124,7 +124,7 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
             });
         }
         BoundAdapter bound = BoundAdapter.of(
-                adapter, targets, adapter.saved(), Map.of(), BaseChange.of(Optional.empty()), Map.of(), true);
+                adapter, targets, adapter.saved(), Map.of(), BaseChange.of(Optional.empty()), Map.of(), Optional.empty(), true);
         WholeModel whole = new WholeModel(config, bound, names);
         whole.model();
         return whole;

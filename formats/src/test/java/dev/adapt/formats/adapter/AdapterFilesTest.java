@@ -39,8 +39,6 @@ class AdapterFilesTest {
                 "use_bdlora            | {\"nblocks\": 0}           | nblocks: expected a positive integer",
                 "megatron_config       | {\"a\": 1}                 | megatron_config: expected it unset",
                 "layer_replication     | [[0, 2]]                   | layer_replication: expected it unset",
-                "target_parameters     | [\"w\"]                    | target_parameters: expected it unset",
-                "trainable_token_indices | [1]                      | trainable_token_indices: expected it unset",
                 "alora_invocation_tokens | [1]                      | alora_invocation_tokens: expected it unset",
                 "use_something_new     | true                       | use_something_new: expected it unset: adapt does not know",
                 "init_lora_weights     | \"pissa_niter_16\"         | init_lora_weights: expected a start that leaves the base",

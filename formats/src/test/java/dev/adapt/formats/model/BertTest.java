@@ -4,10 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
@@ -16,8 +14,6 @@ import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.safetensors.SafetensorsFile;
-import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
@@ -33,7 +29,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 @DisplayName("BERT in float64")
 class BertTest {
@@ -73,48 +68,6 @@ class BertTest {
             FormatException thrown = assertThrows(FormatException.class, () -> withHead(base, Pooling.POOLER));
             assertTrue(thrown.getMessage().contains("pooler.dense.weight"), thrown::getMessage);
         }
-    }
-
-    /** The base, as transformers computes it in float32. */
-    @Test
-    void isTransformersBert() throws IOException {
-        try (Checkpoint base = Checkpoint.open(fixtures().resolve("base"))) {
-            assertLogits("base.logits", Model.of(base));
-        }
-    }
-
-    /** The base with an adapter beside it, as PEFT computes it in float32. */
-    @ParameterizedTest
-    @ValueSource(strings = {"lora", "lora_rs_all", "lora_pattern", "vera_seed", "vera_saved"})
-    void isPeftsWithAnAdapterUnmerged(String name) throws IOException {
-        Path fixtures = fixtures();
-        try (Checkpoint base = Checkpoint.open(fixtures.resolve("base"))) {
-            BoundAdapter adapter = new Binding(base).bind(Adapter.read(fixtures.resolve(name)), false);
-            assertLogits(name + ".adapter_logits", Model.of(base, adapter));
-        }
-    }
-
-    private static void assertLogits(String name, Model model) throws IOException {
-        try (SafetensorsFile file = SafetensorsFile.open(fixtures().resolve("io.safetensors"))) {
-            Map<String, LongTensor> inputs = new LinkedHashMap<>();
-            for (String input : List.of("input_ids", "attention_mask")) {
-                inputs.put(
-                        input,
-                        new LongTensor(
-                                file.tensor("in." + input).shape(),
-                                file.tensor("in." + input).toLongs()));
-            }
-            DoubleTensor logits = Reference.run(model, inputs);
-            DoubleTensor expected = DoubleTensor.of(file.tensor(name));
-            assertEquals(expected.shape(), logits.shape());
-            assertArrayEquals(expected.values(), logits.values(), 5e-6);
-        }
-    }
-
-    private static Path fixtures() {
-        String fixtures = System.getenv("ADAPT_FIXTURES");
-        assumeTrue(fixtures != null, "ADAPT_FIXTURES does not name the folder of reference cases");
-        return Path.of(fixtures, "bert");
     }
 
     private static Model withHead(Checkpoint base, Pooling pooling) throws IOException {

@@ -113,12 +113,41 @@ public record Conversion(
         return remake(layers, out, outputs);
     }
 
-    private Result remake(AdapterLayers source, Path out, Outputs outputs) throws IOException {
+    /**
+     * The products of an adapter's layers.
+     *
+     * @param changes what the cut took away, layer by layer
+     */
+    public record Products(List<AdapterLayers.Layer> layers, List<Change> changes) {
+        public Products {
+            layers = List.copyOf(layers);
+            changes = List.copyOf(changes);
+        }
+
+        /** The norm of all that the cut took away, as a share of the norm of all updates. */
+        public double relativeError() {
+            return new Result(changes, Rounding.NONE, 0).relativeError();
+        }
+    }
+
+    /**
+     * An adapter's layers as products of low rank, cut as this conversion cuts.
+     *
+     * @throws FormatException if a layer is no product and nothing is cut
+     */
+    public Products products(AdapterLayers source) {
         List<AdapterLayers.Layer> layers = new ArrayList<>();
         List<Change> changes = new ArrayList<>();
         for (Target target : source.targets()) {
             layers.add(made(source, source.layer().apply(target), changes));
         }
+        return new Products(layers, changes);
+    }
+
+    private Result remake(AdapterLayers source, Path out, Outputs outputs) throws IOException {
+        Products products = products(source);
+        List<AdapterLayers.Layer> layers = products.layers();
+        List<Change> changes = products.changes();
         LoraAdapter lora = new LoraAdapter(layers);
         // cut by energy, each layer keeps the rank it needs
         boolean uniform = form == Form.LORA && !(cut.isPresent() && cut.get() instanceof Cut.Energy);

@@ -149,6 +149,11 @@ public record Vera(
     }
 
     @Override
+    public boolean castsRegenerated() {
+        return true;
+    }
+
+    @Override
     public Map<String, Tensor> regenerate(List<Target> all) {
         int in = all.stream().mapToInt(Target::in).max().orElseThrow();
         int out = all.stream().mapToInt(Target::out).max().orElseThrow();
