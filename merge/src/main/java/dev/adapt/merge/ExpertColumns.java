@@ -30,6 +30,8 @@ final class ExpertColumns {
         return new MatrixView(byExpert, expert * shape.elements(), shape);
     }
 
+    // the same tensor, which is cheaper to tell than an equal one
+    @SuppressWarnings("ReferenceEquality")
     private synchronized Tensor byExpert(Tensor source, int experts) {
         for (Sorted each : kept) {
             if (each.source() == source) {

@@ -27,7 +27,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
-import org.junit.jupiter.params.provider.FieldSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** LoRA on stacks of experts against a plain computation in float64, one element after the other. */
@@ -45,13 +45,14 @@ class ExpertsMergeTest {
     private final Random random = new Random(1);
 
     /** How a base stores its experts. */
-    private enum Layout {
+    enum Layout {
         STACKED,
         TRANSPOSED,
         SEPARATE
     }
 
     /** Expert by expert, [out][in]. */
+    @SuppressWarnings("ArrayRecordComponent")
     private record Stack(double[][][] experts) {
         int out() {
             return experts[0].length;
@@ -106,10 +107,8 @@ class ExpertsMergeTest {
         assertHolds(tensors(Layout.STACKED, newGateUp, newDown));
     }
 
-    private static final List<Layout> UPRIGHT = List.of(Layout.STACKED, Layout.SEPARATE);
-
     @ParameterizedTest
-    @FieldSource("UPRIGHT")
+    @EnumSource(names = {"STACKED", "SEPARATE"})
     @DisplayName("merges keys of single experts, of ranks that differ, into each layout of a base")
     void experts(Layout layout) throws IOException {
         Stack gateUp = stack(6, 5);
