@@ -52,7 +52,7 @@ class MethodCasesTest {
     private Path cases;
 
     /** A row of the table. */
-    private record Row(String name, String expected) {
+    record Row(String name, String expected) {
         boolean merges() {
             return Character.isDigit(expected.charAt(0));
         }

@@ -195,7 +195,7 @@ public record Adapter(
                 if (!key.startsWith(MODULE_PREFIX) || !key.endsWith("." + name)) {
                     continue;
                 }
-                Tensor copy = parts.remove(key);
+                Tensor copy = Objects.requireNonNull(parts.remove(key));
                 Tensor shared = parts.putIfAbsent(SHARED_PREFIX + name, copy);
                 if (shared != null && !TensorDigest.ofFloats(shared).equals(TensorDigest.ofFloats(copy))) {
                     throw new FormatException(

@@ -131,9 +131,9 @@ final class GgufConfig {
 
     /** A value by its rule: {@code TYPE FIELD|FIELD =DEFAULT}. */
     private GgufValue value(String rule) {
-        String[] words = rule.split(" ");
+        String[] words = rule.split(" ", -1);
         double number = Double.NaN;
-        for (String field : words[1].split("\\|")) {
+        for (String field : words[1].split("\\|", -1)) {
             if (Double.isNaN(number)) {
                 number = field.startsWith("@") ? length(field.substring(1)) : config.number(field, Double.NaN);
             }

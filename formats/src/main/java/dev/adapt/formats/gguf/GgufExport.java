@@ -77,8 +77,9 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
                 .forEach((name, row) ->
                         planned.put(name, new GgufTensors.Planned(Shape.of(row.columns()), List.of(row))));
         planned.putAll(tensors.planned());
-        int rows = Math.toIntExact(
-                tensors.planned().get("token_embd.weight").shape().dim(0));
+        int rows = Math.toIntExact(Objects.requireNonNull(tensors.planned().get("token_embd.weight"))
+                .shape()
+                .dim(0));
         Path folder = Files.isDirectory(checkpoint.path())
                 ? checkpoint.path()
                 : checkpoint.path().toAbsolutePath().getParent();

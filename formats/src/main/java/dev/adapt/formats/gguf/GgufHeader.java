@@ -96,7 +96,7 @@ public record GgufHeader(
         sink.u64(metadata.size());
         metadata.forEach((key, value) -> {
             sink.text(key);
-            sink.u32(value.kind().ordinal());
+            sink.u32(value.kind().id());
             sink.value(value);
         });
         for (GgufTensor tensor : tensors) {
@@ -148,7 +148,7 @@ public record GgufHeader(
                 case GgufValue.Flag(boolean flag) -> out.write(flag ? 1 : 0);
                 case GgufValue.Text(String text) -> text(text);
                 case GgufValue.Items(Kind of, List<GgufValue> values) -> {
-                    u32(of.ordinal());
+                    u32(of.id());
                     u64(values.size());
                     values.forEach(this::value);
                 }

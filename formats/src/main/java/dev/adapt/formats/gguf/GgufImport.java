@@ -129,7 +129,7 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             architecture
                     .keys()
                     .forEach((key, rule) -> number(key)
-                            .ifPresent(value -> put(json, rule.split(" ")[1].replaceFirst("\\|.*", ""), value)));
+                            .ifPresent(value -> put(json, rule.split(" ", -1)[1].replaceFirst("\\|.*", ""), value)));
             architecture
                     .expertLength()
                     .ifPresent(

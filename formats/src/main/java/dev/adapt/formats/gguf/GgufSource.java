@@ -64,6 +64,7 @@ sealed interface GgufSource {
     }
 
     /** Values that are computed, in row-major order. */
+    @SuppressWarnings("ArrayRecordComponent")
     record Given(long rows, long columns, float[] values) implements GgufSource {}
 
     /**

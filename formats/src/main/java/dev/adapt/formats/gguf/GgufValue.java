@@ -9,24 +9,31 @@ import java.util.stream.Stream;
 public sealed interface GgufValue {
     /** What kind of value it is, by its number in the file. */
     enum Kind {
-        U8(1),
-        I8(1),
-        U16(2),
-        I16(2),
-        U32(4),
-        I32(4),
-        F32(4),
-        BOOL(1),
-        STRING(8),
-        ARRAY(12),
-        U64(8),
-        I64(8),
-        F64(8);
+        U8(0, 1),
+        I8(1, 1),
+        U16(2, 2),
+        I16(3, 2),
+        U32(4, 4),
+        I32(5, 4),
+        F32(6, 4),
+        BOOL(7, 1),
+        STRING(8, 8),
+        ARRAY(9, 12),
+        U64(10, 8),
+        I64(11, 8),
+        F64(12, 8);
 
+        private final int id;
         private final int least;
 
-        Kind(int least) {
+        Kind(int id, int least) {
+            this.id = id;
             this.least = least;
+        }
+
+        /** The number that a file writes for it. */
+        int id() {
+            return id;
         }
 
         /** The fewest bytes a value takes. */

@@ -12,6 +12,8 @@ sealed interface DecoderAttention permits Attention, LatentAttention {
     CacheSpec cache(int layers);
 
     /**
+     * Attention of a sequence over itself.
+     *
      * @param block what stands before the names of its tensors
      * @param index the number of its layer, by which keys and values are kept
      * @param x [batch, sequence, hidden], what it returns too

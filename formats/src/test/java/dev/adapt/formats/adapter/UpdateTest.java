@@ -61,9 +61,9 @@ class UpdateTest {
         // a rank larger than a layer is no error in the formula, but blocks that do not divide it are
         boolean anySize = !(method instanceof Lora lora) || lora.variant() instanceof LoraVariant.Plain;
         assumeTrue(
-                anySize && !(method instanceof GraLora || method instanceof VbLora || method instanceof LoraXs)
-                        || method.misfit(target).isEmpty()
-                                && method.misfit(other).isEmpty(),
+                (anySize && !(method instanceof GraLora || method instanceof VbLora || method instanceof LoraXs))
+                        || (method.misfit(target).isEmpty()
+                                && method.misfit(other).isEmpty()),
                 "this layer is none for the method");
         BoundAdapter adapter = filled(method, List.of(target, other), random);
         for (Target each : adapter.targets()) {

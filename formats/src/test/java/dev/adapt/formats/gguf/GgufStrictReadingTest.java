@@ -200,7 +200,7 @@ final class GgufStrictReadingTest {
                         new GgufHeader.Spec("b.weight", GgmlType.Q8_0, Shape.of(2, 64))));
         Path file = folder.resolve("sound.gguf");
         Files.deleteIfExists(file);
-        try (GgufWriter writer = GgufWriter.create(file, header)) {
+        try (GgufWriter _ = GgufWriter.create(file, header)) {
             // the data stay zero
         }
         try (GgufFile gguf = GgufFile.open(file)) {

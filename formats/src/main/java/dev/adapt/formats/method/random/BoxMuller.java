@@ -6,6 +6,7 @@ package dev.adapt.formats.method.random;
  *
  * @param rounding of each product that is added to something
  */
+@SuppressWarnings("FloatingPointLiteralPrecision") // the coefficients as Cephes has them
 record BoxMuller(float deviation, Rounding rounding) {
     private static final float[] LOG = {
         7.0376836292E-2f,
