@@ -75,6 +75,9 @@ public final class SafetensorsWriter implements AutoCloseable {
      */
     public static void write(Path path, Map<String, FloatTensor> tensors, Dtype dtype, Map<String, String> metadata)
             throws IOException {
+        if (!dtype.floatFormat().map(FloatFormat::writable).orElse(false)) {
+            throw new IllegalArgumentException(dtype + " cannot be written");
+        }
         write(path, tensors, name -> dtype, metadata);
     }
 

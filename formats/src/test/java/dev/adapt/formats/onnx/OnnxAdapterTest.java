@@ -15,7 +15,11 @@ import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Deft;
 import dev.adapt.formats.method.lowrank.Delora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.LoraVariant;
+import dev.adapt.formats.method.lowrank.LoraXs;
 import dev.adapt.formats.method.lowrank.Peanut;
+import dev.adapt.formats.method.lowrank.TinyLora;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -143,7 +147,14 @@ class OnnxAdapterTest {
         return method instanceof CondLora
                 || method instanceof Deft
                 || method instanceof Delora
-                || method instanceof Peanut;
+                || method instanceof Peanut
+                || method instanceof LoraXs
+                || method instanceof TinyLora
+                || method instanceof Lora lora
+                        && switch (lora.variant()) {
+                            case LoraVariant.Kasa _, LoraVariant.Pissa _, LoraVariant.Olora _ -> true;
+                            default -> false;
+                        };
     }
 
     private static Tensor noWeight(Object of) {
@@ -156,8 +167,8 @@ class OnnxAdapterTest {
     void itsFactorsMultiplyToTheUpdate(AdapterMethod method) {
         Random random = new Random(3);
         List<Target> targets = List.of(
-                new Target("x.layer.0.query", "layer.0.query", "layer.0.query.weight", 6, 8, false),
-                new Target("x.layer.1.value", "layer.1.value", "layer.1.value.weight", 9, 5, false));
+                new Target("x.layer.0.query", "layer.0.query", "layer.0.query.weight", 12, 8, false),
+                new Target("x.layer.1.value", "layer.1.value", "layer.1.value.weight", 8, 12, false));
         BoundAdapter fresh = BoundAdapter.fresh(
                 method,
                 targets,
@@ -177,8 +188,8 @@ class OnnxAdapterTest {
                                         .toArray())));
         BoundAdapter adapter = fresh.with(trained, Map.of());
         Map<String, Tensor> weights = Map.of(
-                "layer.0.query.weight", random(random, 6, 8),
-                "layer.1.value.weight", random(random, 9, 5));
+                "layer.0.query.weight", random(random, 12, 8),
+                "layer.1.value.weight", random(random, 8, 12));
         Function<String, Tensor> weight =
                 name -> readsWeights(method) ? Objects.requireNonNull(weights.get(name)) : noWeight(name);
         SequencedMap<String, FloatTensor> parameters =
@@ -198,7 +209,9 @@ class OnnxAdapterTest {
                     wide(parameters, "base_model.model." + target.canonical() + ".lora_B.weight"),
                     wide(parameters, "base_model.model." + target.canonical() + ".lora_A.weight"));
             assertEquals(Shape.of(target.out(), target.in()), found.shape());
-            assertArrayEquals(expected.values(), found.values(), 1e-5);
+            // The file's factors are float32: what they lose grows with the largest element.
+            double largest = Arrays.stream(expected.values()).map(Math::abs).max().orElseThrow();
+            assertArrayEquals(expected.values(), found.values(), 1e-5 * Math.max(1, largest / 100));
         }
         assertEquals(4, parameters.size());
     }
