@@ -144,17 +144,15 @@ class OnnxAdapterTest {
     }
 
     private static boolean readsWeights(AdapterMethod method) {
-        return method instanceof CondLora
-                || method instanceof Deft
-                || method instanceof Delora
-                || method instanceof Peanut
-                || method instanceof LoraXs
-                || method instanceof TinyLora
-                || method instanceof Lora lora
-                        && switch (lora.variant()) {
-                            case LoraVariant.Kasa _, LoraVariant.Pissa _, LoraVariant.Olora _ -> true;
-                            default -> false;
-                        };
+        return switch (method) {
+            case CondLora _, Deft _, Delora _, Peanut _, LoraXs _, TinyLora _ -> true;
+            case Lora lora ->
+                switch (lora.variant()) {
+                    case LoraVariant.Kasa _, LoraVariant.Pissa _, LoraVariant.Olora _ -> true;
+                    default -> false;
+                };
+            default -> false;
+        };
     }
 
     private static Tensor noWeight(Object of) {
