@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.BooleanNode;
 import com.fasterxml.jackson.databind.node.IntNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.TextNode;
@@ -102,7 +101,6 @@ class MergerTest {
                 new Miss(7, Miss.Variant.MINI, 10, 0),
                 new Miss(30, Miss.Variant.BAT, 1, 0),
                 sample("road", "group_size", IntNode.valueOf(50)),
-                sample("lora", "lora_bias", BooleanNode.TRUE),
                 sample("gralora", "gralora_k", IntNode.valueOf(2)),
                 sample("vblora", "vector_length", IntNode.valueOf(50)));
     }
