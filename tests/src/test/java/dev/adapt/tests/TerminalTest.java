@@ -111,7 +111,7 @@ class TerminalTest {
                 Arguments.of(2, "--force: accepts another base", words("combine a b --type linear --out c --force")),
                 Arguments.of(
                         2,
-                        "--projection-key: only vera",
+                        "--projection-key: lora has nothing like it",
                         words("train --base BASE --method lora" + " --projection-key 3 --data d --eval d --out o")),
                 Arguments.of(2, "--text-column", words("verify --base BASE --merged BASE --text-column 1")),
                 Arguments.of(2, "--seed", words("verify --base BASE --merged BASE --data d --seed 1")),
