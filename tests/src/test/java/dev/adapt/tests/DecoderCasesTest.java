@@ -135,6 +135,10 @@ class DecoderCasesTest {
         double largest = 0;
         try (SafetensorsFile io = SafetensorsFile.open(each.resolve("io.safetensors"));
                 Checkpoint checkpoint = Checkpoint.open(base)) {
+            assertTrue(
+                    Stream.of("base", "adapter", "merged")
+                            .anyMatch(form -> io.find(form + ".logits").isPresent()),
+                    "the case holds no logits");
             BoundAdapter adapter = new Binding(checkpoint).bind(Adapter.read(each.resolve("adapter")), false);
             largest = Math.max(largest, compare(name, "base", Model.of(checkpoint), base, io));
             largest = Math.max(largest, compare(name, "adapter", Model.of(checkpoint, adapter), base, io));

@@ -173,8 +173,7 @@ class VerifyTest {
         Random random = new Random(4);
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            List<Target> targets = binding.targets(
-                    NAMES, Architecture.of(new ModelConfig(checkpoint.config().orElseThrow())));
+            List<Target> targets = binding.targets(NAMES, Architecture.of(ModelConfig.of(checkpoint)));
             Map<String, FloatTensor> head = Map.of(
                     "classifier.weight", random(Shape.of(2, TinyBert.HIDDEN), random),
                     "classifier.bias", random(Shape.of(2), random));

@@ -12,6 +12,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.google.flatbuffers.Table;
 import com.google.protobuf.ByteString;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.FileTree;
 import dev.adapt.merge.Unmerger;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.ImagesHarness;
@@ -25,7 +26,6 @@ import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Objects;
 import java.util.regex.Matcher;
@@ -104,7 +104,7 @@ class FuzzTest {
                     .start();
             exitCode = process.waitFor();
         } finally {
-            delete(scratch);
+            FileTree.delete(scratch);
         }
         String text = Files.readString(output);
         Matcher executions = EXECUTIONS.matcher(text);
@@ -131,14 +131,6 @@ class FuzzTest {
     private Path scratch() throws IOException {
         Path memory = Path.of("/dev/shm");
         return Files.createTempDirectory(Files.isWritable(memory) ? memory : work, "adapt-fuzz-");
-    }
-
-    private static void delete(Path tree) throws IOException {
-        try (Stream<Path> all = Files.walk(tree)) {
-            for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
-                Files.delete(path);
-            }
-        }
     }
 
     private static List<String> command(Reader reader, Path scratch, Path corpus, Path seeds) {

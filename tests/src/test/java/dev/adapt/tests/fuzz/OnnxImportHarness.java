@@ -2,12 +2,12 @@ package dev.adapt.tests.fuzz;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.onnx.OnnxImport;
 import dev.adapt.formats.onnx.OnnxPrecision;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
@@ -38,7 +38,7 @@ public final class OnnxImportHarness {
                     throw new AssertionError("wrote " + tensors + " tensors, read " + imported.tensors());
                 }
             }
-            delete(OUT);
+            FileTree.delete(OUT);
         } catch (FormatException declared) {
             requireNamed(declared);
         }
@@ -63,14 +63,6 @@ public final class OnnxImportHarness {
             return folder;
         } catch (IOException e) {
             throw new IllegalStateException(e);
-        }
-    }
-
-    private static void delete(Path folder) throws IOException {
-        try (Stream<Path> all = Files.walk(folder)) {
-            for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
-                Files.delete(path);
-            }
         }
     }
 }

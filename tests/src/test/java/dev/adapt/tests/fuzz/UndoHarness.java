@@ -2,6 +2,7 @@ package dev.adapt.tests.fuzz;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -20,7 +21,6 @@ import java.util.Base64;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
-import java.util.stream.Stream;
 
 /**
  * What Jazzer runs on undo files. The input is the file, or its description in JSON, or its only frame; the rest is then
@@ -98,7 +98,7 @@ public final class UndoHarness {
             unmerger.unmerge(OUT);
             requireOnlyACheckpoint();
             before.requireSame(Tree.of(OUTSIDE).without("out/base"));
-            delete();
+            FileTree.delete(OUT);
         } catch (FormatException declared) {
             if (!declared.getMessage().contains(UNDO.toString())) {
                 throw new AssertionError("names no file", declared);
@@ -120,14 +120,5 @@ public final class UndoHarness {
         if (!names.isEmpty()) {
             throw new AssertionError("wrote " + names);
         }
-    }
-
-    private static void delete() throws IOException {
-        try (Stream<Path> inside = Files.list(OUT)) {
-            for (Path file : inside.toList()) {
-                Files.delete(file);
-            }
-        }
-        Files.delete(OUT);
     }
 }
