@@ -40,6 +40,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
@@ -427,27 +428,26 @@ public record BoundAdapter(
      */
     public <T> Map<String, Layers.Adapted<T>> changes(MatrixOps<T> ops, Function<String, T> tensor) {
         Map<String, Layers.Adapted<T>> changes = new LinkedHashMap<>();
+        Map<String, Long> counts =
+                targets.stream().collect(Collectors.groupingBy(Target::canonical, Collectors.counting()));
         for (Target target : targets) {
-            WeightChange<T> change = change(ops, target, tensor, () -> weight(ops, target, tensor));
-            String name = isStack(target)
-                    ? target.canonical() + "." + ((Storage.Expert) target.storage()).index()
-                    : target.canonical();
+            // one expert of a tensor that the graph has as a stack too
+            Optional<Storage.Expert> stacked = target.storage() instanceof Storage.Expert expert
+                            && expert.count() == Objects.requireNonNull(counts.get(target.canonical()))
+                    ? Optional.of(expert)
+                    : Optional.empty();
+            WeightChange<T> change = change(ops, target, tensor, () -> weight(ops, target, stacked, tensor));
+            String name = stacked.map(expert -> target.canonical() + "." + expert.index())
+                    .orElse(target.canonical());
             changes.put(name, new Layers.Adapted<>(change, target.out(), target.in()));
         }
         return changes;
     }
 
-    /** Whether a target is one expert of a tensor that the graph has as a stack too. */
-    private boolean isStack(Target target) {
-        return target.storage() instanceof Storage.Expert expert
-                && expert.count()
-                        == targets.stream()
-                                .filter(other -> other.canonical().equals(target.canonical()))
-                                .count();
-    }
-
-    private <T> T weight(MatrixOps<T> ops, Target target, Function<String, T> tensor) {
-        if (isStack(target) && target.storage() instanceof Storage.Expert expert) {
+    private static <T> T weight(
+            MatrixOps<T> ops, Target target, Optional<Storage.Expert> stacked, Function<String, T> tensor) {
+        if (stacked.isPresent()) {
+            Storage.Expert expert = stacked.get();
             T stored = ops.slice(tensor.apply(target.canonical()), 0, expert.index(), expert.index() + 1L);
             T matrix = expert.transposed()
                     ? ops.reshape(stored, target.in(), target.out())

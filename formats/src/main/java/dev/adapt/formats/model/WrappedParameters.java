@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 
@@ -37,9 +38,15 @@ record WrappedParameters(Map<String, String> names) {
      */
     static WrappedParameters of(Adapter adapter, TensorNames names) {
         TargetParameters parameters = TargetParameters.of(adapter.config());
+        if (parameters.entries().isEmpty()) {
+            return new WrappedParameters(Map.of());
+        }
+        Predicate<String> named = adapter.config().document().says("target_modules")
+                ? adapter.config().targetModules()::claims
+                : module -> false;
         Map<String, TreeMap<Integer, String>> wrappers = new LinkedHashMap<>();
         for (String module : adapter.modules()) {
-            if (isWrapper(adapter, parameters, module)) {
+            if (isWrapper(parameters, named, module)) {
                 wrappers.computeIfAbsent(TargetParameters.core(module), absent -> new TreeMap<>())
                         .put(-TargetParameters.depth(module), module);
             }
@@ -53,11 +60,9 @@ record WrappedParameters(Map<String, String> names) {
         return new WrappedParameters(found);
     }
 
-    private static boolean isWrapper(Adapter adapter, TargetParameters parameters, String module) {
-        boolean named = adapter.config().document().says("target_modules")
-                && adapter.config().targetModules().claims(module);
+    private static boolean isWrapper(TargetParameters parameters, Predicate<String> named, String module) {
         boolean other = parameters.of(module).stream().anyMatch(name -> !name.equals("weight"));
-        return parameters.claims(module) && (other || !named || TargetParameters.depth(module) > 0);
+        return parameters.claims(module) && (other || !named.test(module) || TargetParameters.depth(module) > 0);
     }
 
     /** Whether a module of the adapter's keys is a wrapper. */
