@@ -151,11 +151,6 @@ public record Lors(List<Integer> ranks, List<Integer> groups) implements Adapter
     }
 
     @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public List<Part> parts(Target target, List<Target> all) {
         int width = rank(target);
         return List.of(

@@ -184,6 +184,41 @@ public record JsonDocument(Path path, ObjectNode json) {
     }
 
     /**
+     * A whole number of 64 bits; empty where it is missing.
+     *
+     * @throws FormatException if it is something else
+     */
+    public Optional<Long> whole(String field) {
+        if (!has(field)) {
+            return Optional.empty();
+        }
+        JsonNode node = json.path(field);
+        if (!node.isIntegralNumber() || !node.canConvertToLong()) {
+            throw wrong(field, "an integer");
+        }
+        return Optional.of(node.longValue());
+    }
+
+    /**
+     * A list of names; empty where the field says nothing.
+     *
+     * @throws FormatException if it is something else
+     */
+    public List<String> names(String field) {
+        if (says(field) && !json.path(field).isArray()) {
+            throw wrong(field, "a list of names");
+        }
+        List<String> names = new ArrayList<>();
+        for (JsonNode name : json.path(field)) {
+            if (!name.isTextual()) {
+                throw wrong(field, "a list of names");
+            }
+            names.add(name.textValue());
+        }
+        return names;
+    }
+
+    /**
      * A positive whole number.
      *
      * @throws FormatException if it is missing or something else

@@ -63,18 +63,7 @@ public record AdapterConfig(JsonDocument document) {
      * @throws dev.adapt.formats.FormatException if they are not a list of names
      */
     public List<String> modulesToSave() {
-        JsonNode node = document.json().path("modules_to_save");
-        List<String> modules = new ArrayList<>();
-        if (document.says("modules_to_save") && !node.isArray()) {
-            throw document.wrong("modules_to_save", "a list of names");
-        }
-        for (JsonNode module : node) {
-            if (!module.isTextual()) {
-                throw document.wrong("modules_to_save", "a list of names");
-            }
-            modules.add(module.textValue());
-        }
-        return modules;
+        return document.names("modules_to_save");
     }
 
     /** Which of the base's biases the adapter replaces: {@code none}, {@code all}, or those of adapted modules. */

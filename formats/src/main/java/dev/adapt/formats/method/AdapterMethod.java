@@ -61,10 +61,14 @@ public interface AdapterMethod {
     }
 
     /** The rank of the change of a target; 0 where the method has none. */
-    int rank(Target target);
+    default int rank(Target target) {
+        return 0;
+    }
 
     /** On the input of the update, while training. */
-    double dropout();
+    default double dropout() {
+        return 0;
+    }
 
     /** Why it cannot be trained here, in words that follow its name; empty where it can. */
     default Optional<String> untrainable() {
@@ -153,14 +157,19 @@ public interface AdapterMethod {
         return Optional.empty();
     }
 
+    /** The shape [out, in] of a product of matrices [out, r] and [r, in]; empty where one is missing or is no matrix. */
+    static Optional<Shape> productShape(@Nullable Tensor left, @Nullable Tensor right) {
+        return left == null
+                        || right == null
+                        || left.shape().rank() != 2
+                        || right.shape().rank() != 2
+                ? Optional.empty()
+                : Optional.of(Shape.of(left.shape().dim(0), right.shape().dim(1)));
+    }
+
     /** What keeps the method from a target, in words that follow the target's name; empty where nothing does. */
     default Optional<String> misfit(Target target) {
-        int rank = rank(target);
-        int most = Math.min(target.in(), target.out());
-        return rank <= most
-                ? Optional.empty()
-                : Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most
-                        + ", not " + rank);
+        return undefined(target).or(() -> target.unlessRank(rank(target), Math.min(target.in(), target.out())));
     }
 
     /** What in a target leaves the method undefined, trained or read, in words that follow the target's name. */
@@ -214,7 +223,7 @@ public interface AdapterMethod {
         return Map.of();
     }
 
-    /** The field of its config that says whether the file holds what {@link #regenerate} gives; none where that is nothing. */
+    /** The field of its config that says whether the file holds what {@link #regenerate} gives; empty where it gives nothing. */
     default Optional<String> storingField() {
         return Optional.empty();
     }

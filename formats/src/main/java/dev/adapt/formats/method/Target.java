@@ -3,6 +3,7 @@ package dev.adapt.formats.method;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
+import java.util.Optional;
 
 /**
  * A matrix [out, in] of the base that an adapter changes: the weight of a linear layer, an embedding, one expert of a
@@ -54,6 +55,32 @@ public record Target(
     /** The elements of its tensor before it: those of the experts before its own. */
     public long offset() {
         return storage instanceof Storage.Expert expert ? (long) expert.index() * out * in : 0;
+    }
+
+    /** Its shape [out, in]. */
+    public Shape shape() {
+        return Shape.of(out, in);
+    }
+
+    /** Why a rank does not fit where {@code most} is the largest; empty where it fits. */
+    public Optional<String> unlessRank(int rank, int most) {
+        return rank <= most
+                ? Optional.empty()
+                : Optional.of("is " + shape() + ", which takes a rank of 1 to " + most + ", not " + rank);
+    }
+
+    /** The same for a method whose rank is limited by the inputs alone. */
+    public Optional<String> unlessInputsTake(int rank) {
+        return rank <= in
+                ? Optional.empty()
+                : Optional.of("has " + in + " inputs, which take a rank of 1 to " + in + ", not " + rank);
+    }
+
+    /** Why a method of this title, which adapts linear layers only, does not fit; empty where it is one. */
+    public Optional<String> unlessLinear(String title) {
+        return storage instanceof Storage.Linear
+                ? Optional.empty()
+                : Optional.of("is not a linear layer, and " + title + " adapts only those");
     }
 
     /** Its values as [out, in], however they are stored. */

@@ -1,7 +1,5 @@
 package dev.adapt.formats.method;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import dev.adapt.formats.io.JsonDocument;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -33,21 +31,7 @@ public record TargetParameters(List<String> entries) {
      * @throws dev.adapt.formats.FormatException if it is no list of names
      */
     public static TargetParameters of(AdapterConfig config) {
-        JsonDocument document = config.document();
-        JsonNode node = document.json().path(FIELD);
-        List<String> entries = new ArrayList<>();
-        if (document.says(FIELD)) {
-            if (!node.isArray()) {
-                throw document.wrong(FIELD, "a list of names");
-            }
-            for (JsonNode entry : node) {
-                if (!entry.isTextual()) {
-                    throw document.wrong(FIELD, "a list of names");
-                }
-                entries.add(entry.textValue());
-            }
-        }
-        return new TargetParameters(entries);
+        return new TargetParameters(config.document().names(FIELD));
     }
 
     /** The module that was wrapped: its name without those of wrappers. */

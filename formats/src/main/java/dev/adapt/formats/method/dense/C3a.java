@@ -12,7 +12,6 @@ import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.ModuleNumbers;
 import dev.adapt.formats.method.Part;
-import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
@@ -93,16 +92,6 @@ public record C3a(ModuleNumbers blockSize, Start start) implements AdapterMethod
     }
 
     @Override
-    public int rank(Target target) {
-        return 0;
-    }
-
-    @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }
@@ -113,14 +102,14 @@ public record C3a(ModuleNumbers blockSize, Start start) implements AdapterMethod
 
     @Override
     public Optional<String> misfit(Target target) {
+        return target.unlessLinear(title()).or(() -> unfilled(target));
+    }
+
+    private Optional<String> unfilled(Target target) {
         int size = size(target);
-        if (!(target.storage() instanceof Storage.Linear)) {
-            return Optional.of("is not a linear layer, and C3A adapts only those");
-        }
         return target.out() % size == 0 && target.in() % size == 0
                 ? Optional.empty()
-                : Optional.of("is [" + target.out() + ", " + target.in() + "], which blocks of " + size + " by " + size
-                        + " do not fill");
+                : Optional.of("is " + target.shape() + ", which blocks of " + size + " by " + size + " do not fill");
     }
 
     @Override

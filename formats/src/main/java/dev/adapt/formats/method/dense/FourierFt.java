@@ -6,13 +6,10 @@ import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
-import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.ModuleNumbers;
 import dev.adapt.formats.method.Part;
-import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
-import dev.adapt.formats.tensor.Shape;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -66,16 +63,6 @@ public record FourierFt(ModuleNumbers frequencies, double scale, long seed, bool
     }
 
     @Override
-    public int rank(Target target) {
-        return 0;
-    }
-
-    @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }
@@ -86,15 +73,12 @@ public record FourierFt(ModuleNumbers frequencies, double scale, long seed, bool
 
     @Override
     public Optional<String> misfit(Target target) {
-        return target.storage() instanceof Storage.Linear
-                ? SparsePlaces.misfit(count(target), target)
-                : Optional.of("is not a linear layer, and adapt reads FourierFT for those alone");
+        return target.unlessLinear(title()).or(() -> SparsePlaces.misfit(count(target), target));
     }
 
     @Override
     public List<Part> parts(Target target, List<Target> all) {
-        Initial start = startsAtZero ? new Initial.Constant(0) : new Initial.Normal(1);
-        return List.of(Part.trained(SPECTRUM, Shape.of(count(target)), start));
+        return SparsePlaces.parts(SPECTRUM, count(target), startsAtZero, 1);
     }
 
     @Override

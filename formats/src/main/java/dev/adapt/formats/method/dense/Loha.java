@@ -102,11 +102,6 @@ public record Loha(
     }
 
     @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }

@@ -123,11 +123,6 @@ public record Lokr(ModuleNumbers rank, ModuleNumbers alpha, boolean decomposeBot
     }
 
     @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }

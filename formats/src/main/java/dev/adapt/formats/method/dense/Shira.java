@@ -1,6 +1,5 @@
 package dev.adapt.formats.method.dense;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.Delta;
 import dev.adapt.formats.graph.MatrixOps;
@@ -10,7 +9,6 @@ import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Part;
-import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.random.Permutation;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -43,13 +41,9 @@ public record Shira(int rank, Optional<Long> seed, String mask) implements Adapt
     private static final String MASK = "mask_type";
 
     private static Shira of(AdapterConfig config) {
-        JsonNode seed = config.document().json().path(SEED);
-        if (config.document().has(SEED) && !(seed.isIntegralNumber() && seed.canConvertToLong())) {
-            throw config.document().wrong(SEED, "an integer");
-        }
         return new Shira(
                 config.rank(),
-                config.document().has(SEED) ? Optional.of(seed.longValue()) : Optional.empty(),
+                config.document().whole(SEED),
                 config.document().string(MASK).orElse("random"));
     }
 
@@ -74,16 +68,6 @@ public record Shira(int rank, Optional<Long> seed, String mask) implements Adapt
     }
 
     @Override
-    public int rank(Target target) {
-        return 0;
-    }
-
-    @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }
@@ -99,13 +83,14 @@ public record Shira(int rank, Optional<Long> seed, String mask) implements Adapt
 
     @Override
     public Optional<String> misfit(Target target) {
-        if (!(target.storage() instanceof Storage.Linear)) {
-            return Optional.of("is not a linear layer, and SHiRA adapts only those");
-        }
+        return target.unlessLinear(title()).or(() -> tooSmall(target));
+    }
+
+    private Optional<String> tooSmall(Target target) {
         return count(target) <= (long) target.out() * target.in()
                 ? Optional.empty()
-                : Optional.of("is [" + target.out() + ", " + target.in() + "], which has fewer than r·(in + out) = "
-                        + count(target) + " elements; give a smaller r");
+                : Optional.of("is " + target.shape() + ", which has fewer than r·(in + out) = " + count(target)
+                        + " elements; give a smaller r");
     }
 
     @Override

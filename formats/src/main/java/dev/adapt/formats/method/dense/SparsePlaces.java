@@ -1,11 +1,14 @@
 package dev.adapt.formats.method.dense;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.ModuleNumbers;
+import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.random.Permutation;
+import dev.adapt.formats.tensor.Shape;
+import java.util.List;
 import java.util.Optional;
 
 /** Places in a matrix that a seed gives: the first of torch's random permutation of its elements. */
@@ -45,14 +48,13 @@ record SparsePlaces(int[] rows, int[] columns) {
     }
 
     static long seed(AdapterConfig config) {
-        JsonNode seed = config.document().json().path(SEED);
-        if (!config.document().has(SEED)) {
-            return USUAL_SEED;
-        }
-        if (!seed.isIntegralNumber() || !seed.canConvertToLong()) {
-            throw config.document().wrong(SEED, "an integer");
-        }
-        return seed.longValue();
+        return config.document().whole(SEED).orElse((long) USUAL_SEED);
+    }
+
+    /** The trained entries, {@code count} of them: 0, or normal, at first. */
+    static List<Part> parts(String name, int count, boolean startsAtZero, double deviation) {
+        Initial start = startsAtZero ? new Initial.Constant(0) : new Initial.Normal(deviation);
+        return List.of(Part.trained(name, Shape.of(count), start));
     }
 
     static void describe(ObjectNode config, ModuleNumbers counts, long seed) {
@@ -64,7 +66,7 @@ record SparsePlaces(int[] rows, int[] columns) {
     static Optional<String> misfit(int count, Target target) {
         return count < (long) target.out() * target.in()
                 ? Optional.empty()
-                : Optional.of("is [" + target.out() + ", " + target.in() + "], which has not more than " + count
+                : Optional.of("is " + target.shape() + ", which has not more than " + count
                         + " elements; give a smaller " + COUNT);
     }
 }

@@ -6,11 +6,9 @@ import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
-import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.ModuleNumbers;
 import dev.adapt.formats.method.Part;
-import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -27,11 +25,12 @@ import java.util.function.Supplier;
  *
  * @param frequencies n
  * @param seed of the places
- * @param family the wavelet's name; empty where C itself is added, {@code use_idwt} being false
+ * @param family the wavelet's name
+ * @param transformed {@code use_idwt}; otherwise C itself is added
  * @param startsAtZero whether the entries start at 0
  */
 public record WaveFt(
-        ModuleNumbers frequencies, double scale, long seed, Optional<String> family, String name, boolean startsAtZero)
+        ModuleNumbers frequencies, double scale, long seed, String family, boolean transformed, boolean startsAtZero)
         implements AdapterMethod {
     /** This method in the list of methods. */
     public static final MethodType TYPE =
@@ -48,13 +47,12 @@ public record WaveFt(
         if (Wavelet.named(family).isEmpty()) {
             throw config.document().wrong(FAMILY, "one of " + String.join(", ", Wavelet.names()));
         }
-        boolean transformed = config.document().flag("use_idwt", true);
         return new WaveFt(
                 SparsePlaces.counts(config),
                 config.document().number("scaling", 25),
                 SparsePlaces.seed(config),
-                transformed ? Optional.of(family) : Optional.empty(),
                 family,
+                config.document().flag("use_idwt", true),
                 config.document().flag("init_weights", true));
     }
 
@@ -87,16 +85,6 @@ public record WaveFt(
     }
 
     @Override
-    public int rank(Target target) {
-        return 0;
-    }
-
-    @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }
@@ -107,15 +95,12 @@ public record WaveFt(
 
     @Override
     public Optional<String> misfit(Target target) {
-        return target.storage() instanceof Storage.Linear
-                ? SparsePlaces.misfit(count(target), target)
-                : Optional.of("is not a linear layer, and WaveFT adapts only those");
+        return target.unlessLinear(title()).or(() -> SparsePlaces.misfit(count(target), target));
     }
 
     @Override
     public List<Part> parts(Target target, List<Target> all) {
-        Initial start = startsAtZero ? new Initial.Constant(0) : new Initial.Normal(0.01);
-        return List.of(Part.trained(SPECTRUM, Shape.of(count(target)), start));
+        return SparsePlaces.parts(SPECTRUM, count(target), startsAtZero, 0.01);
     }
 
     /**
@@ -161,10 +146,10 @@ public record WaveFt(
     }
 
     private Axis axis(int size) {
-        if (family.isEmpty()) {
+        if (!transformed) {
             return new Axis(new Wavelet(new double[] {1}, new double[] {1}), 0, 0, false);
         }
-        Wavelet wavelet = Wavelet.named(family.get()).orElseThrow();
+        Wavelet wavelet = Wavelet.named(family).orElseThrow();
         int padded = size + wavelet.low().length - 2;
         padded += padded % 2;
         return new Axis(wavelet, padded / 2, (padded - size) / 2, true);
@@ -200,8 +185,8 @@ public record WaveFt(
         SparsePlaces.describe(config, frequencies, seed);
         ModuleNumbers.put(config, "scaling", scale);
         config.put("init_weights", startsAtZero);
-        config.put("use_idwt", family.isPresent());
-        config.put(FAMILY, name);
+        config.put("use_idwt", transformed);
+        config.put(FAMILY, family);
         config.put(PROPORTIONAL, false);
     }
 }

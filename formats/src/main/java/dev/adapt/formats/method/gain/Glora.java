@@ -10,7 +10,6 @@ import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Part;
-import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
@@ -106,11 +105,6 @@ public record Glora(int rank, Form ab, Form c, Form de) implements AdapterMethod
     }
 
     @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }
@@ -127,9 +121,7 @@ public record Glora(int rank, Form ab, Form c, Form de) implements AdapterMethod
 
     @Override
     public Optional<String> misfit(Target target) {
-        return target.storage() instanceof Storage.Linear
-                ? Optional.empty()
-                : Optional.of("is not a linear layer, and GLoRA adapts only those");
+        return target.unlessLinear(title());
     }
 
     private static Form form(Form wanted, Target target) {

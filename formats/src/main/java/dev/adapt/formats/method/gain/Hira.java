@@ -122,11 +122,8 @@ public record Hira(ModuleNumbers rank, double dropout) implements AdapterMethod 
     @Override
     public Optional<Shape> layerShape(Function<String, @Nullable Tensor> part) {
         boolean embedding = adaptsEmbedding(part);
-        Tensor a = part.apply(embedding ? EMBEDDING_A : A);
-        Tensor b = part.apply(embedding ? EMBEDDING_B : B);
-        return a == null || b == null || a.shape().rank() != 2 || b.shape().rank() != 2
-                ? Optional.empty()
-                : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));
+        return AdapterMethod.productShape(
+                part.apply(embedding ? EMBEDDING_B : B), part.apply(embedding ? EMBEDDING_A : A));
     }
 
     @Override

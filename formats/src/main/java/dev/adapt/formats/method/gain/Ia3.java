@@ -61,16 +61,6 @@ public record Ia3(ModuleMatcher feedforward) implements AdapterMethod {
     }
 
     @Override
-    public int rank(Target target) {
-        return 0;
-    }
-
-    @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }

@@ -54,16 +54,6 @@ public record LnTuning() implements AdapterMethod {
     }
 
     @Override
-    public int rank(Target target) {
-        return 0;
-    }
-
-    @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean isAdditive() {
         return false;
     }

@@ -97,16 +97,6 @@ public record TrainableTokens(List<Integer> tokens) implements AdapterMethod {
     }
 
     @Override
-    public int rank(Target target) {
-        return 0;
-    }
-
-    @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }

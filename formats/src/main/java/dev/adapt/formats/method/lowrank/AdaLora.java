@@ -168,11 +168,7 @@ public record AdaLora(int initialRank, double alpha, double dropout, Map<String,
 
     @Override
     public Optional<Shape> layerShape(Function<String, @Nullable Tensor> part) {
-        Tensor q = part.apply(Q);
-        Tensor p = part.apply(P);
-        return q == null || p == null
-                ? Optional.empty()
-                : Optional.of(Shape.of(p.shape().dim(0), q.shape().dim(1)));
+        return AdapterMethod.productShape(part.apply(P), part.apply(Q));
     }
 
     @Override

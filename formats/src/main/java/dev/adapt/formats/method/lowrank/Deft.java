@@ -12,7 +12,6 @@ import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.ModuleNumbers;
 import dev.adapt.formats.method.Part;
-import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -92,9 +91,7 @@ public record Deft(int rank, Optional<Double> alpha, boolean orthogonal, boolean
 
     @Override
     public Optional<String> misfit(Target target) {
-        return target.storage() instanceof Storage.Linear
-                ? Optional.empty()
-                : Optional.of("is not a linear layer, and DEFT adapts only those");
+        return target.unlessLinear(title());
     }
 
     private double scale(Target target) {
@@ -190,11 +187,7 @@ public record Deft(int rank, Optional<Double> alpha, boolean orthogonal, boolean
 
     @Override
     public Optional<Shape> layerShape(Function<String, @Nullable Tensor> part) {
-        Tensor p = part.apply(P);
-        Tensor r = part.apply(R);
-        return p == null || r == null || p.shape().rank() != 2 || r.shape().rank() != 2
-                ? Optional.empty()
-                : Optional.of(Shape.of(p.shape().dim(0), r.shape().dim(1)));
+        return AdapterMethod.productShape(part.apply(P), part.apply(R));
     }
 
     @Override

@@ -77,11 +77,6 @@ public record Delora(ModuleNumbers rank, ModuleNumbers lambda) implements Adapte
     }
 
     @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public List<Part> parts(Target target, List<Target> all) {
         int r = rank(target);
         float start = (float) lambda.of(target.module());
@@ -111,11 +106,7 @@ public record Delora(ModuleNumbers rank, ModuleNumbers lambda) implements Adapte
 
     @Override
     public Optional<Shape> layerShape(Function<String, @Nullable Tensor> part) {
-        Tensor a = part.apply(A);
-        Tensor b = part.apply(B);
-        return a == null || b == null || a.shape().rank() != 2 || b.shape().rank() != 2
-                ? Optional.empty()
-                : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));
+        return AdapterMethod.productShape(part.apply(B), part.apply(A));
     }
 
     @Override

@@ -118,7 +118,7 @@ public record GraLora(int ownRank, int blocks, int hybridRank, double alpha, dou
 
     @Override
     public Optional<String> misfit(Target target) {
-        String layer = "is [" + target.out() + ", " + target.in() + "]";
+        String layer = "is " + target.shape() + "";
         if (target.in() % blocks != 0 || target.out() % blocks != 0) {
             return Optional.of(layer + ", which gralora_k " + blocks + " does not divide");
         }

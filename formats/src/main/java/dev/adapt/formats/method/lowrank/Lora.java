@@ -9,6 +9,7 @@ import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
+import dev.adapt.formats.method.ModuleNumbers;
 import dev.adapt.formats.method.ModulePatterns;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Piece;
@@ -265,11 +266,7 @@ public record Lora(
     public Optional<String> misfit(Target target) {
         int own = ownRank(target);
         int most = Math.min(target.in(), target.out());
-        if (own > most) {
-            return Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most
-                    + ", not " + own);
-        }
-        return variant.misfit(target, own);
+        return target.unlessRank(own, most).or(() -> variant.misfit(target, own));
     }
 
     @Override
@@ -417,14 +414,14 @@ public record Lora(
     @Override
     public void describe(ObjectNode config) {
         config.put("r", rank);
-        put(config, "lora_alpha", alpha);
+        ModuleNumbers.put(config, "lora_alpha", alpha);
         config.put("lora_dropout", dropout);
         config.put("use_rslora", rankStabilised);
         config.put("use_dora", dora);
         ObjectNode ranks = config.putObject(RANK_PATTERN);
-        rankPattern.numbers().forEach((module, value) -> put(ranks, module, value));
+        rankPattern.numbers().forEach((module, value) -> ModuleNumbers.put(ranks, module, value));
         ObjectNode alphas = config.putObject(ALPHA_PATTERN);
-        alphaPattern.numbers().forEach((module, value) -> put(alphas, module, value));
+        alphaPattern.numbers().forEach((module, value) -> ModuleNumbers.put(alphas, module, value));
         config.put("init_lora_weights", true);
         config.putNull("exclude_modules");
         config.putObject("loftq_config");
@@ -451,14 +448,5 @@ public record Lora(
             config.putNull(unused);
         }
         variant.describe(config);
-    }
-
-    /** A number as JSON writes it best: whole ones without a point, as PEFT's own are. */
-    private static void put(ObjectNode node, String field, double value) {
-        if (value == Math.rint(value) && Math.abs(value) < 1L << 53) {
-            node.put(field, (long) value);
-        } else {
-            node.put(field, value);
-        }
     }
 }

@@ -17,7 +17,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.Function;
 import java.util.function.Supplier;
-import java.util.function.ToIntFunction;
 
 /** An option of LoRA that changes its factors, or the weight they are added to. */
 public sealed interface LoraVariant {
@@ -175,7 +174,7 @@ public sealed interface LoraVariant {
 
     /** What keeps it from a target, in words that follow the target's name. */
     default Optional<String> misfit(Target target, int rank) {
-        String layer = "is [" + target.out() + ", " + target.in() + "]";
+        String layer = "is " + target.shape() + "";
         return switch (this) {
             case BlockDiagonal own -> {
                 boolean a = within(own.a(), target);
@@ -203,11 +202,6 @@ public sealed interface LoraVariant {
             case Kasa _, Pissa _, Olora _ -> 2 * own;
             case Plain _, BlockDiagonal _, MonteCarlo _, Velora _ -> own;
         };
-    }
-
-    /** Whether its change is made of the base's weight. */
-    default boolean readsWeight() {
-        return rank(1) == 2;
     }
 
     /**
@@ -241,9 +235,9 @@ public sealed interface LoraVariant {
             case Kasa _ -> {
                 T scaled = ops.mul(b, ops.affine(part.apply(DIAGONAL), scale, 0));
                 int smallest = Math.min(target.in(), target.out()) - rank;
-                yield lessOf(ops, weight.get(), scaled, a, rank, svd -> smallest);
+                yield lessOf(ops, weight.get(), scaled, a, rank, smallest);
             }
-            case Pissa _ -> lessOf(ops, weight.get(), ops.affine(b, scale, 0), a, rank, svd -> 0);
+            case Pissa _ -> lessOf(ops, weight.get(), ops.affine(b, scale, 0), a, rank, 0);
             case Olora _ -> {
                 T basis = ops.computed(ops.slice(weight.get(), 1, 0, rank), LoraVariant::orthonormal);
                 T coefficients = ops.matMul(ops.transpose(basis, 1, 0), weight.get());
@@ -276,12 +270,8 @@ public sealed interface LoraVariant {
     }
 
     /** A product, less the part of the weight that some of its singular values make up: {@code W·Vᵢ·Vᵢᵀ}. */
-    private static <T> LowRank<T> lessOf(
-            MatrixOps<T> ops, T weight, T left, T right, int count, ToIntFunction<Svd> first) {
-        T vectors = ops.computed(weight, values -> {
-            Svd svd = Svd.of(values);
-            return svd.rightRows(first.applyAsInt(svd), count, 0);
-        });
+    private static <T> LowRank<T> lessOf(MatrixOps<T> ops, T weight, T left, T right, int count, int first) {
+        T vectors = ops.computed(weight, values -> Svd.of(values).rightRows(first, count, 0));
         T taken = ops.affine(ops.matMul(weight, ops.transpose(vectors, 1, 0)), -1, 0);
         return new LowRank<>(ops.concat(1, List.of(left, taken)), ops.concat(0, List.of(right, vectors)), 1);
     }

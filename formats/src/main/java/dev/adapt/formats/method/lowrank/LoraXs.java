@@ -90,11 +90,7 @@ public record LoraXs(int ownRank, double alpha, double dropout) implements Adapt
 
     @Override
     public Optional<Shape> layerShape(Function<String, @Nullable Tensor> part) {
-        Tensor a = part.apply(A);
-        Tensor b = part.apply(B);
-        return a == null || b == null
-                ? Optional.empty()
-                : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));
+        return AdapterMethod.productShape(part.apply(B), part.apply(A));
     }
 
     @Override

@@ -51,7 +51,7 @@ public record PVera(int ownRank, double dInitial, long key, double dropout, bool
         return new PVera(
                 config.rank(),
                 config.document().number("d_initial", 0.1),
-                Seeds.of(config, "projection_prng_key", 0),
+                config.document().whole("projection_prng_key").orElse(0L),
                 config.document().number("pvera_dropout", 0),
                 config.document().flag(SAVE, true),
                 Seeds.rounding(metadata));

@@ -11,7 +11,6 @@ import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.ModuleNumbers;
 import dev.adapt.formats.method.Part;
-import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
@@ -111,15 +110,8 @@ public record Peanut(int rank, int depth, double scale, Activation activation) i
     }
 
     @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public Optional<String> misfit(Target target) {
-        return target.storage() instanceof Storage.Linear
-                ? AdapterMethod.super.misfit(target)
-                : Optional.of("is not a linear layer, and PEANuT adapts only those");
+        return target.unlessLinear(title()).or(() -> AdapterMethod.super.misfit(target));
     }
 
     @Override

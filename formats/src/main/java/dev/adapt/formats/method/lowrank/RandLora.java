@@ -77,7 +77,7 @@ public record RandLora(
         return new RandLora(
                 config.rank(),
                 config.document().number("randlora_alpha", 640),
-                Seeds.of(config, "projection_prng_key", 0),
+                config.document().whole("projection_prng_key").orElse(0L),
                 config.document().says("very_sparse") ? Sparsity.VERY_SPARSE : sparsity,
                 config.document().number("randlora_dropout", 0),
                 config.document().flag(SAVE, true),

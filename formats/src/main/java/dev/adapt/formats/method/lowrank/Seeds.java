@@ -1,7 +1,5 @@
 package dev.adapt.formats.method.lowrank;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.tensor.Tensor;
@@ -16,22 +14,6 @@ final class Seeds {
     private static final String ROUNDING = "adapt.rounding";
 
     private Seeds() {}
-
-    /**
-     * The seed in a field.
-     *
-     * @throws dev.adapt.formats.FormatException if it is no integer
-     */
-    static long of(AdapterConfig config, String field, long usual) {
-        JsonNode seed = config.document().json().path(field);
-        if (!config.document().has(field)) {
-            return usual;
-        }
-        if (!seed.isIntegralNumber() || !seed.canConvertToLong()) {
-            throw config.document().wrong(field, "an integer");
-        }
-        return seed.longValue();
-    }
 
     /** The rounding that a file's metadata tell; where they tell none, that of current processors. */
     static Rounding rounding(Map<String, String> metadata) {
@@ -48,11 +30,7 @@ final class Seeds {
 
     /** A projection is frozen: a rank over the narrower side still buys trained scales. */
     static Optional<String> misfit(int rank, Target target) {
-        int most = Math.max(target.in(), target.out());
-        return rank <= most
-                ? Optional.empty()
-                : Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most
-                        + ", not " + rank);
+        return target.unlessRank(rank, Math.max(target.in(), target.out()));
     }
 
     /** One layer as wide as shared matrices A [.., in] and B [out, ..]; none where one is missing. */

@@ -58,7 +58,7 @@ public record TinyLora(
                 config.rank(),
                 config.document().has("u") ? config.document().positive("u", 1 << 24) : 64,
                 config.document().number("weight_tying", 0),
-                Seeds.of(config, "projection_seed", 42),
+                config.document().whole("projection_seed").orElse(42L),
                 config.document().number("tinylora_dropout", 0),
                 config.document().flag(SAVE, true),
                 Seeds.rounding(metadata));
@@ -140,11 +140,7 @@ public record TinyLora(
 
     @Override
     public Optional<Shape> layerShape(Function<String, @Nullable Tensor> part) {
-        Tensor a = part.apply(A);
-        Tensor b = part.apply(B);
-        return a == null || b == null
-                ? Optional.empty()
-                : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));
+        return AdapterMethod.productShape(part.apply(B), part.apply(A));
     }
 
     @Override

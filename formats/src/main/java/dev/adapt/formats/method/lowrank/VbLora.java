@@ -1,6 +1,7 @@
 package dev.adapt.formats.method.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.WeightChange;
@@ -13,6 +14,7 @@ import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -195,8 +197,11 @@ public record VbLora(
     private DoubleTensor checked(DoubleTensor indices) {
         for (double index : indices.values()) {
             if (index < 0 || index >= bankSize) {
-                throw new IndexOutOfBoundsException(
-                        "vector " + (long) index + " of a bank of " + bankSize + ", in " + INDICES.substring(1));
+                throw new FormatException(
+                        Path.of("adapter_model.safetensors"),
+                        INDICES.substring(1),
+                        "names vector " + (long) index + ", expected one of 0 to " + (bankSize - 1)
+                                + "; get the adapter again");
             }
         }
         return indices;
@@ -221,8 +226,7 @@ public record VbLora(
     public Optional<String> misfit(Target target) {
         return target.in() % vectorLength == 0 && target.out() % vectorLength == 0
                 ? Optional.empty()
-                : Optional.of("is [" + target.out() + ", " + target.in() + "], which vector_length " + vectorLength
-                        + " does not divide");
+                : Optional.of("is " + target.shape() + ", which vector_length " + vectorLength + " does not divide");
     }
 
     @Override

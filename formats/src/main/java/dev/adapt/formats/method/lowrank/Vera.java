@@ -63,14 +63,13 @@ public record Vera(int rank, double dInitial, long key, double dropout, boolean 
             throw config.document().wrong("bias", "\"none\": PEFT does not save the biases that VeRA trains");
         }
         JsonNode save = config.document().json().path("save_projection");
-        JsonNode key = config.document().json().path("projection_prng_key");
-        if (!key.canConvertToLong() || !key.isIntegralNumber()) {
-            throw config.document().wrong("projection_prng_key", "an integer");
-        }
+        long key = config.document()
+                .whole("projection_prng_key")
+                .orElseThrow(() -> config.document().wrong("projection_prng_key", "an integer"));
         return new Vera(
                 config.rank(),
                 config.document().number("d_initial", 0.1),
-                key.longValue(),
+                key,
                 config.document().number("vera_dropout", 0),
                 save.asBoolean(true),
                 "unfused".equals(metadata.get(ROUNDING)) ? Rounding.UNFUSED : Rounding.FMA);
@@ -127,14 +126,9 @@ public record Vera(int rank, double dInitial, long key, double dropout, boolean 
                 1));
     }
 
-    /** The projection is frozen: a rank over the narrower side still buys trained scales. */
     @Override
     public Optional<String> misfit(Target target) {
-        int most = Math.max(target.in(), target.out());
-        return rank <= most
-                ? Optional.empty()
-                : Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most
-                        + ", not " + rank);
+        return Seeds.misfit(rank, target);
     }
 
     @Override

@@ -78,16 +78,6 @@ public record Boft(int blockSize, int blocks, int factors) implements AdapterMet
     }
 
     @Override
-    public int rank(Target target) {
-        return 0;
-    }
-
-    @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }
@@ -130,11 +120,6 @@ public record Boft(int blockSize, int blocks, int factors) implements AdapterMet
                 : Optional.of("has " + target.in() / size + " blocks of " + size + " inputs; " + factors
                         + " butterfly factors take blocks of an even size and a multiple of " + Math.max(2, runs)
                         + " of them");
-    }
-
-    @Override
-    public Optional<String> misfit(Target target) {
-        return undefined(target);
     }
 
     /** Without its CUDA extension PEFT makes one factor, whatever its config says. */

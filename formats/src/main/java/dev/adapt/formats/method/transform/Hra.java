@@ -64,11 +64,6 @@ public record Hra(int ownRank, boolean orthogonal) implements AdapterMethod {
     }
 
     @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }
@@ -103,11 +98,7 @@ public record Hra(int ownRank, boolean orthogonal) implements AdapterMethod {
 
     @Override
     public Optional<String> misfit(Target target) {
-        return undefined(target)
-                .or(() -> ownRank <= target.in()
-                        ? Optional.empty()
-                        : Optional.of("has " + target.in() + " inputs, which take a rank of 1 to " + target.in()
-                                + ", not " + ownRank));
+        return undefined(target).or(() -> target.unlessInputsTake(ownRank));
     }
 
     @Override

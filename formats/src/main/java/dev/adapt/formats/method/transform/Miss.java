@@ -144,18 +144,14 @@ public record Miss(int ownRank, Variant variant, int mini, double ownDropout) im
             case BAT ->
                 target.out() % ownRank == 0 && target.in() % ownRank == 0
                         ? Optional.empty()
-                        : Optional.of("is [" + target.out() + ", " + target.in() + "], and " + title()
-                                + " cuts it into squares of r = " + ownRank);
+                        : Optional.of("is " + target.shape() + ", and " + title() + " cuts it into squares of r = "
+                                + ownRank);
         };
     }
 
     @Override
     public Optional<String> misfit(Target target) {
-        return undefined(target)
-                .or(() -> ownRank <= target.in()
-                        ? Optional.empty()
-                        : Optional.of("has " + target.in() + " inputs, which take a rank of 1 to " + target.in()
-                                + ", not " + ownRank));
+        return undefined(target).or(() -> target.unlessInputsTake(ownRank));
     }
 
     @Override

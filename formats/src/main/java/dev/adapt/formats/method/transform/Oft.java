@@ -93,16 +93,6 @@ public record Oft(int rank, int blockSize, boolean constrained, double epsilon, 
     }
 
     @Override
-    public int rank(Target target) {
-        return 0;
-    }
-
-    @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }

@@ -126,11 +126,6 @@ public record Osf(Kept kept, List<Pattern> patterns) implements AdapterMethod {
     }
 
     @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }
@@ -152,11 +147,6 @@ public record Osf(Kept kept, List<Pattern> patterns) implements AdapterMethod {
                 ? Optional.empty()
                 : Optional.of("has " + all + " singular values, of which 1 to " + (all - 1) + " can be kept, not "
                         + kept + "; correct " + RANK + " in " + AdapterConfig.FILE);
-    }
-
-    @Override
-    public Optional<String> misfit(Target target) {
-        return undefined(target);
     }
 
     @Override

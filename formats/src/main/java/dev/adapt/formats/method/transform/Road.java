@@ -95,16 +95,6 @@ public record Road(Variant variant, int group) implements AdapterMethod {
     }
 
     @Override
-    public int rank(Target target) {
-        return 0;
-    }
-
-    @Override
-    public double dropout() {
-        return 0;
-    }
-
-    @Override
     public boolean hasLowRankDelta() {
         return false;
     }
@@ -133,11 +123,6 @@ public record Road(Variant variant, int group) implements AdapterMethod {
                 ? Optional.empty()
                 : Optional.of("has " + target.out() + " outputs, which are no multiple of " + group + ", the config's "
                         + GROUP);
-    }
-
-    @Override
-    public Optional<String> misfit(Target target) {
-        return undefined(target);
     }
 
     @Override
