@@ -29,15 +29,15 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
-/** {@code adapt export-gguf}: a checkpoint, or a LoRA adapter, for llama.cpp and its kin. */
+/** {@code adapt export-gguf}: a checkpoint, or a LoRA adapter, for llama.cpp and programs that read its files. */
 @Command(
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
             "Writes a checkpoint as a GGUF file, which llama.cpp, Ollama and engines on the JVM load: weights, tokenizer and"
                     + " chat template in one file.",
-            "Of an adapter, with --base, it writes a GGUF file that llama.cpp applies while it runs. Methods that are no LoRA"
-                    + " become LoRA exactly where they are of low rank, else by --rank or --energy, with the error printed."
+            "With --base it writes an adapter as a GGUF file that llama.cpp applies while it runs. Methods of low rank are"
+                    + " converted exactly; others need --rank or --energy, and the error is printed."
         },
         footer = {
             "",
@@ -76,7 +76,9 @@ final class ExportGgufCommand implements Callable<Integer> {
     @Option(
             names = "--dtype",
             paramLabel = "DTYPE",
-            description = "of matrices: f32, f16, bf16 or q8_0 (that of the checkpoint); vectors and norms are f32")
+            description =
+                    "type of the matrices: f32, f16, bf16 or q8_0 (that of the checkpoint; of an adapter f32); vectors and"
+                            + " norms are f32")
     private Optional<Stored> dtype = Optional.empty();
 
     @Option(
@@ -97,6 +99,9 @@ final class ExportGgufCommand implements Callable<Integer> {
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
+
+    @Mixin
+    private OutputOptions output = new OutputOptions();
 
     @Override
     public Integer call() throws IOException {
@@ -127,12 +132,18 @@ final class ExportGgufCommand implements Callable<Integer> {
             Conversion.Products products = conversion.products(source);
             List<GgufAdapter.Update> updates =
                     products.layers().stream().map(ExportGgufCommand::update).toList();
-            GgufHeader header =
-                    GgufAdapter.write(checkpoint, path, String.valueOf(path.getFileName()), updates, type, out);
+            GgufHeader header = GgufAdapter.write(
+                    checkpoint,
+                    path,
+                    String.valueOf(path.getFileName()),
+                    updates,
+                    type,
+                    out,
+                    output.apartFrom(path, folder));
             if (cut.cut().isPresent()) {
                 Terminal.line("error of all updates together: %.3g of their norm", products.relativeError());
             }
-            print(header, start);
+            print(out, header, start);
         }
         return 0;
     }
@@ -143,14 +154,13 @@ final class ExportGgufCommand implements Callable<Integer> {
             throw new FormatException(
                     path,
                     bound.saved().keySet().iterator().next(),
-                    "is a module that the adapter holds whole, which a LoRA file of llama.cpp has no place for"
-                            + wayOut);
+                    "is a module that the adapter holds whole, which a LoRA file of llama.cpp cannot store" + wayOut);
         }
         boolean dora = bound.method().hasLowRankDelta() && !bound.method().isAdditive();
         if (dora || bound.method().changesBias()) {
             throw new FormatException(
                     path,
-                    "is " + bound.method().title() + ", which changes more than a LoRA file of llama.cpp can say"
+                    "is " + bound.method().title() + ", which changes more than a LoRA file of llama.cpp can store"
                             + wayOut);
         }
     }
@@ -172,14 +182,17 @@ final class ExportGgufCommand implements Callable<Integer> {
         long start = System.nanoTime();
         try (Checkpoint checkpoint = Checkpoints.open(path)) {
             GgufExport export = GgufExport.run(
-                    checkpoint, new GgufExport.Options(dtype.map(Stored::type), preTokenizer, Optional.empty()), out);
+                    checkpoint,
+                    new GgufExport.Options(dtype.map(Stored::type), preTokenizer, Optional.empty()),
+                    out,
+                    output.apartFrom(path));
             export.notes().forEach(Terminal::note);
-            print(export.header(), start);
+            print(out, export.header(), start);
         }
         return 0;
     }
 
-    private void print(GgufHeader header, long start) throws IOException {
+    static void print(Path out, GgufHeader header, long start) throws IOException {
         Terminal.line(
                 "%s: %s, %d tensors, %s, in %.1f s",
                 out,

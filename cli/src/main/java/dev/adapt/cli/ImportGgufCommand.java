@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -25,10 +26,13 @@ final class ImportGgufCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private Path out;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         long start = System.nanoTime();
-        GgufImport imported = GgufImport.run(model, out);
+        GgufImport imported = GgufImport.run(model, out, output.apartFrom(model));
         Terminal.line(
                 "%s: %s, %d tensors, %s, in %.1f s",
                 out,

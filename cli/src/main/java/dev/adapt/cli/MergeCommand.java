@@ -165,6 +165,8 @@ final class MergeCommand implements Callable<Integer> {
                         "--undo",
                         "--max-shard-size");
         long start = System.nanoTime();
+        Outputs outputs = output.apartFrom(folders, List.of(into));
+        outputs.requireFile(file);
         try (OutputFolder beside = Outputs.fresh().folder(file.resolveSibling(file.getFileName() + ".merged"))) {
             Path merged = beside.path().resolve("merged");
             out = Optional.of(merged);
@@ -175,15 +177,10 @@ final class MergeCommand implements Callable<Integer> {
                         checkpoint,
                         new GgufExport.Options(
                                 Optional.empty(), Optional.empty(), name(String.valueOf(file.getFileName()))),
-                        file);
-                export.notes().forEach(Terminal::note);
-                Terminal.line(
-                        "%s: %s, %d tensors, %s, in %.1f s",
                         file,
-                        export.header().text("general.architecture").orElse(""),
-                        export.header().tensors().size(),
-                        new Bytes(Files.size(file)),
-                        (System.nanoTime() - start) / 1e9);
+                        outputs);
+                export.notes().forEach(Terminal::note);
+                ExportGgufCommand.print(file, export.header(), start);
             }
             return code;
         }

@@ -4,6 +4,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.gguf.GgufSource.Given;
 import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.names.TensorNames;
@@ -69,14 +70,18 @@ public final class GgufAdapter {
      * @param name for {@code general.name}
      * @param type of its tensors, F32, F16 or BF16
      * @param out the file to write
+     * @param outputs what may be written
      * @throws FormatException if llama.cpp has no place for an update
      */
     public static GgufHeader write(
-            Checkpoint base, Path adapter, String name, List<Update> updates, GgmlType type, Path out)
+            Checkpoint base, Path adapter, String name, List<Update> updates, GgmlType type, Path out, Outputs outputs)
             throws IOException {
         GgufAdapter made = new GgufAdapter(base);
         updates.forEach(update -> made.place(adapter, update));
-        return made.write(name, type, out);
+        if (updates.isEmpty()) {
+            throw new FormatException(adapter, "has no layers");
+        }
+        return made.write(name, type, out, outputs);
     }
 
     private void place(Path adapter, Update update) {
@@ -138,14 +143,9 @@ public final class GgufAdapter {
     /** B's rows in llama.cpp's order, scaled as the weight is. */
     private Update arranged(Update update) {
         String weight = update.target().canonical() + ".weight";
-        float gain = architecture
-                        .queryScale()
-                        .filter(module -> GgufArchitecture.pattern(weight).equals(module + ".weight"))
-                        .isPresent()
-                ? (float) hyperparameters.queryGain()
-                : 1;
+        float gain = architecture.scalesQuery(weight) ? (float) hyperparameters.queryGain() : 1;
         int out = update.target().out();
-        int heads = weight.contains(".q_proj") ? hyperparameters.heads() : hyperparameters.keyHeads();
+        int heads = hyperparameters.headsOf(weight);
         boolean permuted = architecture.permutes(weight);
         return new Update(
                 update.target(),
@@ -165,12 +165,12 @@ public final class GgufAdapter {
         return new FloatTensor(Shape.of(count, columns), values);
     }
 
-    private GgufHeader write(String name, GgmlType type, Path out) throws IOException {
+    private GgufHeader write(String name, GgmlType type, Path out, Outputs outputs) throws IOException {
         int rank = slots.values().stream()
                 .flatMap(slot -> slot.updates().values().stream())
                 .mapToInt(Update::rank)
                 .max()
-                .orElseThrow(() -> new FormatException(base.path(), "is adapted nowhere: the adapter has no layers"));
+                .orElseThrow();
         SequencedMap<String, GgufValue> metadata = new LinkedHashMap<>();
         metadata.put("general.architecture", GgufValue.text(architecture.name()));
         metadata.put("general.type", GgufValue.text("adapter"));
@@ -183,7 +183,7 @@ public final class GgufAdapter {
         List<GgufHeader.Spec> specs = new ArrayList<>();
         planned.forEach((tensor, each) -> specs.add(new GgufHeader.Spec(tensor, type, each.shape())));
         GgufHeader header = GgufHeader.of(metadata, specs);
-        GgufExport.write(header, planned, out);
+        GgufExport.write(header, planned, out, outputs);
         return header;
     }
 
@@ -191,7 +191,7 @@ public final class GgufAdapter {
         Update first = slot.updates().values().iterator().next();
         int in = Math.toIntExact(first.right().shape().dim(1));
         int out = Math.toIntExact(first.left().shape().dim(0));
-        int count = slot.experts() ? experts() : 1;
+        int count = slot.experts() ? hyperparameters.experts() : 1;
         List<GgufSource> right = new ArrayList<>();
         List<GgufSource> left = new ArrayList<>();
         for (int expert = 0; expert < count; expert++) {
@@ -204,10 +204,6 @@ public final class GgufAdapter {
         Shape b = slot.experts() ? Shape.of(count, out, rank) : Shape.of(out, rank);
         planned.put(name + ".weight.lora_a", new GgufTensors.Planned(a, right));
         planned.put(name + ".weight.lora_b", new GgufTensors.Planned(b, left));
-    }
-
-    private int experts() {
-        return hyperparameters.experts();
     }
 
     private static Given rightOf(@Nullable Update update, int rank, int in) {

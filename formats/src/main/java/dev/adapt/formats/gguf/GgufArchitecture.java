@@ -227,6 +227,19 @@ record GgufArchitecture(
         return permuted && (canonical.contains(".self_attn.q_proj") || canonical.contains(".self_attn.k_proj"));
     }
 
+    /** Whether a tensor takes the quotient of attention scales: {@link #queryScale}. */
+    boolean scalesQuery(String canonical) {
+        String pattern = pattern(canonical);
+        return queryScale
+                .filter(module -> pattern.equals(module + ".weight") || pattern.equals(module + ".bias"))
+                .isPresent();
+    }
+
+    /** Whether a tensor is stored plus one: {@link #normsPlusOne}. */
+    boolean addsOne(String canonical) {
+        return normsPlusOne && canonical.endsWith("norm.weight");
+    }
+
     /** Whether a tensor of the checkpoint is left out. */
     boolean skips(String canonical) {
         String pattern = pattern(canonical);

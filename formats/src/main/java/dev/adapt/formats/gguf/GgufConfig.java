@@ -256,6 +256,11 @@ final class GgufConfig {
         }
     }
 
+    /** The heads of a query's or key's projection. */
+    int headsOf(String canonical) {
+        return canonical.contains(".q_proj") ? heads : keyHeads();
+    }
+
     /** What the queries are to be multiplied by, so that llama.cpp's attention scale becomes the model's. */
     double queryGain() {
         double scalar = config.number("query_pre_attn_scalar", 256);

@@ -27,7 +27,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 
 /**
- * A checkpoint as one GGUF file, as llama.cpp and its kin load it.
+ * A checkpoint as one GGUF file, as llama.cpp and programs that read its files load it.
  *
  * @param notes what a user should know of it, in sentences
  */
@@ -42,9 +42,9 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
     /**
      * What is written.
      *
-     * @param type of matrices; where it is not given, that of the checkpoint's
-     * @param preTokenizer llama.cpp's name of the pre-tokenizer, where it is to be no other
-     * @param name for {@code general.name}, where it is not to be the folder's
+     * @param type of matrices; empty: that of the checkpoint's first
+     * @param preTokenizer llama.cpp's name of the pre-tokenizer; empty: detected from tokenizer.json
+     * @param name {@code general.name}; empty: from config.json or the folder
      */
     public record Options(Optional<GgmlType> type, Optional<String> preTokenizer, Optional<String> name) {}
 
@@ -63,9 +63,10 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
      * Writes a checkpoint. Memory does not depend on its size.
      *
      * @param out the file to write
+     * @param outputs what may be written
      * @throws dev.adapt.formats.FormatException if llama.cpp cannot compute what the checkpoint holds
      */
-    public static GgufExport run(Checkpoint checkpoint, Options options, Path out) throws IOException {
+    public static GgufExport run(Checkpoint checkpoint, Options options, Path out, Outputs outputs) throws IOException {
         JsonDocument config = checkpoint.requireConfig();
         TensorNames names = TensorNames.of(checkpoint);
         GgufArchitecture architecture = GgufArchitecture.of(config);
@@ -114,7 +115,7 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
         List<GgufHeader.Spec> specs = new ArrayList<>();
         planned.forEach((name, each) -> specs.add(new GgufHeader.Spec(name, typeOf(name, each, type), each.shape())));
         GgufHeader header = GgufHeader.of(metadata, specs);
-        write(header, planned, out);
+        write(header, planned, out, outputs);
         checkpoint.requireUnchanged();
         List<String> notes = new ArrayList<>(hyperparameters.notes());
         notes.addAll(vocabulary.notes());
@@ -128,8 +129,9 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
         return new GgufExport(header, type, notes);
     }
 
-    static void write(GgufHeader header, Map<String, GgufTensors.Planned> planned, Path out) throws IOException {
-        try (OutputFile pending = Outputs.fresh().file(out)) {
+    static void write(GgufHeader header, Map<String, GgufTensors.Planned> planned, Path out, Outputs outputs)
+            throws IOException {
+        try (OutputFile pending = outputs.file(out)) {
             try (GgufWriter writer = GgufWriter.create(pending.path(), header)) {
                 writeAll(writer, header, planned);
             }
@@ -181,7 +183,7 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
         return whole ? wanted : GgmlType.F16;
     }
 
-    /** The type of most of a checkpoint's matrices. */
+    /** The type of a checkpoint's first matrix; float32 where GGUF has none like it. */
     private static GgmlType typeOf(Checkpoint checkpoint) {
         Dtype dtype = checkpoint.tensors().values().stream()
                 .filter(tensor -> tensor.shape().rank() >= 2)

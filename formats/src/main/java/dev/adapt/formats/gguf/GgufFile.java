@@ -3,6 +3,7 @@ package dev.adapt.formats.gguf;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.GitLfs;
 import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.WholeIo;
 import dev.adapt.formats.tensor.FloatFormat;
 import java.io.EOFException;
 import java.io.IOException;
@@ -54,9 +55,7 @@ public final class GgufFile implements AutoCloseable {
         try {
             if (channel.size() < MOST_POINTER) {
                 ByteBuffer whole = ByteBuffer.allocate((int) channel.size());
-                while (whole.hasRemaining() && channel.read(whole, whole.position()) >= 0) {
-                    // a channel may give less than is asked for
-                }
+                WholeIo.read(channel, whole, 0);
                 GitLfs.refusePointer(path, whole.array());
             }
             return new GgufFile(path, channel, GgufReader.read(path, channel));
@@ -87,12 +86,8 @@ public final class GgufFile implements AutoCloseable {
      * @param offset the first of them, from the tensor's start
      */
     public void copy(GgufTensor tensor, long offset, MemorySegment into) throws IOException {
-        ByteBuffer buffer = into.asByteBuffer();
-        long from = header.dataOffset() + tensor.begin() + offset;
-        while (buffer.hasRemaining()) {
-            if (channel.read(buffer, from + buffer.position()) < 0) {
-                throw new EOFException(path + ": became shorter while it was read");
-            }
+        if (!WholeIo.read(channel, into.asByteBuffer(), header.dataOffset() + tensor.begin() + offset)) {
+            throw new EOFException(path + ": became shorter while it was read");
         }
     }
 
@@ -107,7 +102,7 @@ public final class GgufFile implements AutoCloseable {
                 MemorySegment.ofArray(new byte[Math.toIntExact(tensor.type().bytes(count))]);
         if (tensor.type() == GgmlType.Q8_0) {
             copy(tensor, tensor.type().bytes(from), bytes);
-            Q8Blocks.decode(bytes, 0, into, count);
+            Q8Blocks.decode(bytes, into, count);
             return;
         }
         FloatFormat format = tensor.type()

@@ -23,10 +23,10 @@ import java.util.Set;
  */
 public record GgufHeader(
         SequencedMap<String, GgufValue> metadata, List<GgufTensor> tensors, int alignment, long dataOffset) {
-    /** No header that is read is longer: vocabularies of today have some 10 MB. */
+    /** Longer headers are refused: those of today's vocabularies have about 10 MB. */
     public static final long MAX_BYTES = 1L << 28;
 
-    /** What files have that do not say. */
+    /** The alignment of files without {@code general.alignment}. */
     public static final int ALIGNMENT = 32;
 
     static final String ALIGNMENT_KEY = "general.alignment";

@@ -24,6 +24,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * A GGUF file of a model as a checkpoint folder. Tensors of F32, F16 and BF16 keep their values; those of Q8_0 become F32. One
@@ -43,12 +44,13 @@ public record GgufImport(String modelType, int tensors, long bytes) {
     /**
      * Imports a model.
      *
-     * @param out the folder to make; it must not exist, or be empty
+     * @param out the folder to make
+     * @param outputs what may be written
      * @throws FormatException if the file is broken, of an architecture that is not known, or holds other types
      */
-    public static GgufImport run(Path model, Path out) throws IOException {
+    public static GgufImport run(Path model, Path out, Outputs outputs) throws IOException {
         try (GgufFile file = GgufFile.open(model);
-                OutputFolder folder = Outputs.fresh().folder(out)) {
+                OutputFolder folder = outputs.folder(out, Set.of(Checkpoint.CONFIG, Checkpoint.SINGLE))) {
             GgufImport imported = new Reader(file).write(folder.path());
             folder.commit();
             return imported;
@@ -107,7 +109,7 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             return document;
         }
 
-        /** The config.json that the metadata amount to. */
+        /** A config.json made of the metadata. */
         private JsonDocument told() {
             for (String name : NO_WEIGHTS) {
                 if (file.find(name).isPresent()) {
@@ -301,7 +303,7 @@ public record GgufImport(String modelType, int tensors, long bytes) {
         private float[] values(GgufTensor tensor, long start, int count, String canonical) throws IOException {
             float[] values = new float[count];
             file.read(tensor, start, values, count);
-            if (architecture.normsPlusOne() && canonical.endsWith("norm.weight")) {
+            if (architecture.addsOne(canonical)) {
                 for (int i = 0; i < count; i++) {
                     values[i] -= 1;
                 }
@@ -313,9 +315,9 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             int count = elements(origin.shape());
             float[] values = values(origin.tensor(), origin.start(), count, origin.canonical());
             double gain = queryGain(origin.canonical());
+            // a norm was stored as (1 + w)·gain, a matrix as w·gain
+            boolean norm = architecture.addsOne(origin.canonical());
             for (int i = 0; i < count && gain != 1; i++) {
-                // a norm was stored as (1 + w)·gain, a matrix as w·gain
-                boolean norm = architecture.normsPlusOne() && origin.canonical().endsWith("norm.weight");
                 values[i] = (float) (norm ? (values[i] + 1) / gain - 1 : values[i] / gain);
             }
             if (architecture.permutes(origin.canonical())) {
@@ -328,11 +330,7 @@ public record GgufImport(String modelType, int tensors, long bytes) {
         }
 
         private double queryGain(String canonical) {
-            boolean query = architecture
-                    .queryScale()
-                    .filter(module -> GgufArchitecture.pattern(canonical).equals(module + ".weight"))
-                    .isPresent();
-            if (!query) {
+            if (!architecture.scalesQuery(canonical)) {
                 return 1;
             }
             JsonDocument text = GgufConfig.text(config);

@@ -19,10 +19,13 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
 
-/** Where each tensor of a GGUF model comes from in a checkpoint. Every tensor of the checkpoint has its place, or is named. */
+/**
+ * Where each tensor of a GGUF model comes from in a checkpoint. Every tensor of the checkpoint is mapped, skipped by name, or
+ * refused.
+ */
 final class GgufTensors {
     /**
-     * A tensor to be.
+     * A tensor of the GGUF file.
      *
      * @param sources whose rows are its rows, one after the other
      */
@@ -100,10 +103,12 @@ final class GgufTensors {
                         actual,
                         "has no place in a GGUF file of " + architecture.name()
                                 + ": llama.cpp computes this architecture without it"));
-        put(
-                target,
-                tensor.shape().rank() == 2 && isTransposed(canonical) ? transposed(tensor) : plain(tensor),
-                canonical);
+        if (tensor.shape().rank() == 2 && isTransposed(canonical)) {
+            Shape turned = Shape.of(tensor.shape().dim(1), tensor.shape().dim(0));
+            put(target, turned, Stored.transposed(tensor), canonical);
+        } else {
+            put(target, tensor.shape(), Stored.of(tensor), canonical);
+        }
     }
 
     private boolean isHead(String canonical) {
@@ -122,28 +127,17 @@ final class GgufTensors {
                 && names.transposed(module).orElse(false);
     }
 
-    private static Planned plain(TensorView tensor) {
-        return new Planned(tensor.shape(), List.of(Stored.of(tensor)));
-    }
-
-    private static Planned transposed(TensorView tensor) {
-        Shape shape = Shape.of(tensor.shape().dim(1), tensor.shape().dim(0));
-        return new Planned(shape, List.of(Stored.transposed(tensor)));
-    }
-
     /** Puts a tensor, its values changed as llama.cpp wants them. */
-    private void put(String target, Planned plain, String canonical) {
-        Stored source = (Stored) plain.sources().getFirst();
-        if (architecture.normsPlusOne() && canonical.endsWith("norm.weight")) {
+    private void put(String target, Shape shape, Stored plain, String canonical) {
+        Stored source = plain;
+        if (architecture.addsOne(canonical)) {
             source = source.plusOne();
         }
-        if (architecture.queryScale().filter(module -> isOf(canonical, module)).isPresent()
-                && config.queryGain() != 1) {
+        if (architecture.scalesQuery(canonical) && config.queryGain() != 1) {
             source = source.scaled(config.queryGain());
         }
-        Shape shape = plain.shape();
         if (architecture.permutes(canonical)) {
-            int heads = canonical.contains(".q_proj") ? config.heads() : config.keyHeads();
+            int heads = config.headsOf(canonical);
             // a bias is a matrix of one column
             Stored rows = shape.rank() == 1
                     ? new Stored(source.tensor(), 0, shape.dim(0), 1, 1, 1, 0, 0, source.gain())
@@ -157,11 +151,6 @@ final class GgufTensors {
             source = rows.permuted(heads);
         }
         planned.put(target, new Planned(shape, List.of(source)));
-    }
-
-    private static boolean isOf(String canonical, String module) {
-        String pattern = GgufArchitecture.pattern(canonical);
-        return pattern.equals(module + ".weight") || pattern.equals(module + ".bias");
     }
 
     private void addHead() {

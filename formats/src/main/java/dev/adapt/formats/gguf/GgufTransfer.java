@@ -106,7 +106,7 @@ final class GgufTransfer {
             if (Float.isInfinite(stored[i]) && !Float.isInfinite(values[i])) {
                 throw new FormatException(
                         Path.of(origin),
-                        "holds " + values[i] + ", larger than " + format + " can say; take bf16 or f32");
+                        "holds " + values[i] + ", larger than " + format + " can hold; take bf16 or f32");
             }
         }
     }

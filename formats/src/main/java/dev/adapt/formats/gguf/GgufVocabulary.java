@@ -4,7 +4,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.Limit;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -69,7 +71,7 @@ final class GgufVocabulary {
         if (!Files.isRegularFile(file)) {
             return none(config, size, "the checkpoint holds no tokenizer.json");
         }
-        GgufVocabulary vocabulary = new GgufVocabulary(JsonDocument.read(file), size);
+        GgufVocabulary vocabulary = new GgufVocabulary(JsonDocument.read(InputFile.found(file), Limit.TOKENIZER), size);
         String kind = vocabulary.model.path("type").asText("BPE");
         if (kind.equals("WordLevel")) {
             return none(config, size, "tokenizer.json maps whole words, which llama.cpp has no tokenizer for");
@@ -299,7 +301,7 @@ final class GgufVocabulary {
         special("eos", settings, config, "eos");
         special("pad", settings, config, "padding");
         special("unk", settings, config, "unknown");
-        special("sep", settings, config, "seperator");
+        special("sep", settings, config, "seperator"); // llama.cpp's spelling
         special("mask", settings, config, "mask");
         addTurnEnd(config, generation);
         addFrame(settings, kind);
@@ -338,7 +340,7 @@ final class GgufVocabulary {
         }
     }
 
-    /** What stands before and after a text: as the post-processor says, or, without, the settings. */
+    /** Which special tokens are added around a text: by the post-processor, else by tokenizer_config.json. */
     private void addFrame(JsonNode settings, String kind) {
         Optional<String[]> frame = frame(tokenizer.json().path("post_processor"));
         boolean before = settings.path("add_bos_token").asBoolean(false);

@@ -1,10 +1,11 @@
 package dev.adapt.formats.gguf;
 
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.WholeIo;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 
@@ -68,24 +69,16 @@ final class GgufWriter implements AutoCloseable {
     }
 
     private void writeAt(long at, ByteBuffer bytes) throws IOException {
-        long position = at;
         try {
-            while (bytes.hasRemaining()) {
-                position += channel.write(bytes, position);
-            }
+            WholeIo.write(channel, bytes, at);
         } catch (IOException e) {
             throw unwritable(e);
         }
     }
 
     private IOException unwritable(IOException cause) {
-        FileSystemException named = new FileSystemException(
-                path.toString(),
-                null,
-                "cannot be written (" + cause.getMessage() + "): it needs " + header.fileBytes()
-                        + " bytes; make room for it, or write elsewhere");
-        named.initCause(cause);
-        return named;
+        return OutputFile.unwritable(
+                path, new IOException(cause.getMessage() + "; it needs " + header.fileBytes() + " bytes", cause));
     }
 
     @Override

@@ -44,9 +44,10 @@ final class PreTokenizers {
                 "pre_tokenizer",
                 found.isEmpty()
                         ? "splits by " + splits
-                                + ", which llama.cpp has no known pre-tokenizer for; name one that splits" + " alike"
+                                + ", which llama.cpp has no known pre-tokenizer for; give the name of one that splits"
+                                + " alike with --pre-tokenizer"
                         : "splits like llama.cpp's " + found + ", but ignore_merges is " + ignores
-                                + ": name a pre-tokenizer if the difference does not matter");
+                                + ": give --pre-tokenizer if the difference does not matter");
     }
 
     private static void collect(JsonNode node, List<String> splits) {

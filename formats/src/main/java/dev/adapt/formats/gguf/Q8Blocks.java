@@ -58,9 +58,9 @@ final class Q8Blocks {
     }
 
     /** Widens whole blocks. */
-    static void decode(MemorySegment source, long firstBlock, float[] into, int count) {
+    static void decode(MemorySegment source, float[] into, int count) {
         for (int block = 0; block < count / SIZE; block++) {
-            long from = (firstBlock + block) * BYTES;
+            long from = (long) block * BYTES;
             float scale = Float.float16ToFloat(source.get(SHORT, from));
             for (int i = 0; i < SIZE; i++) {
                 into[block * SIZE + i] = scale * source.get(ValueLayout.JAVA_BYTE, from + 2 + i);

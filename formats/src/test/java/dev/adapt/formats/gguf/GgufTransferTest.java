@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorView;
@@ -89,7 +90,8 @@ final class GgufTransferTest {
 
     private GgufExport export(Path base, Optional<GgmlType> type, Path out) throws IOException {
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
-            return GgufExport.run(checkpoint, new GgufExport.Options(type, Optional.empty(), Optional.empty()), out);
+            return GgufExport.run(
+                    checkpoint, new GgufExport.Options(type, Optional.empty(), Optional.empty()), out, Outputs.fresh());
         }
     }
 
@@ -99,7 +101,7 @@ final class GgufTransferTest {
         Path base = llama(dtype, experts);
         Path gguf = folder.resolve("model.gguf");
         export(base, Optional.empty(), gguf);
-        GgufImport.run(gguf, folder.resolve("back"));
+        GgufImport.run(gguf, folder.resolve("back"), Outputs.fresh());
         try (Checkpoint before = Checkpoint.open(base);
                 Checkpoint after = Checkpoint.open(folder.resolve("back"))) {
             assertEquals(before.tensors().keySet(), after.tensors().keySet());
@@ -152,7 +154,7 @@ final class GgufTransferTest {
             MemorySegment bytes = MemorySegment.ofArray(new byte[68]);
             assertTrue(Q8Blocks.encode(values, 0, 64, bytes));
             float[] back = new float[64];
-            Q8Blocks.decode(bytes, 0, back, 64);
+            Q8Blocks.decode(bytes, back, 64);
             for (int block = 0; block < 2; block++) {
                 requireBlock(values, block, bytes, back);
             }
@@ -199,7 +201,7 @@ final class GgufTransferTest {
             MemorySegment bytes = MemorySegment.ofArray(new byte[(int) tensor.bytes()]);
             Q8Blocks.encode(values, 0, values.length, bytes);
             float[] expected = new float[values.length];
-            Q8Blocks.decode(bytes, 0, expected, expected.length);
+            Q8Blocks.decode(bytes, expected, expected.length);
             float[] found = new float[values.length];
             file.read(tensor, 0, found, found.length);
             assertArrayEquals(expected, found);
