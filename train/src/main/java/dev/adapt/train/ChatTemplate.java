@@ -11,7 +11,7 @@ import dev.adapt.train.template.Template;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Clock;
+import java.time.ZoneId;
 import java.time.ZonedDateTime;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -82,30 +82,29 @@ final class ChatTemplate {
      * @param file where it stands
      * @param special the texts of bos_token, eos_token and the like, by name
      */
-    private ChatTemplate(Path file, String template, Map<String, String> special, Clock clock) {
+    private ChatTemplate(Path file, String template, Map<String, String> special) {
         this.file = file;
         this.template = Template.parse(file, template);
         this.special = special;
-        this.now = ZonedDateTime.now(clock);
+        this.now = ZonedDateTime.now(ZoneId.systemDefault());
     }
 
     /**
      * The template of a checkpoint, if it has one.
      *
-     * @param clock tells the time to templates that print it
      * @throws FormatException if it is malformed or uses what is not supported
      */
-    static Optional<ChatTemplate> of(Path base, Clock clock) throws IOException {
+    static Optional<ChatTemplate> of(Path base) throws IOException {
         Path configFile = base.resolve("tokenizer_config.json");
         Optional<JsonDocument> config =
                 Files.exists(configFile) ? Optional.of(JsonDocument.read(configFile)) : Optional.empty();
         Map<String, String> special = config.map(ChatTemplate::special).orElse(Map.of());
         Path own = base.resolve("chat_template.jinja");
         if (Files.exists(own)) {
-            return Optional.of(new ChatTemplate(own, InputFile.found(own).text(Limit.CONFIG), special, clock));
+            return Optional.of(new ChatTemplate(own, InputFile.found(own).text(Limit.CONFIG), special));
         }
         return config.flatMap(ChatTemplate::template)
-                .map(template -> new ChatTemplate(configFile, template, special, clock));
+                .map(template -> new ChatTemplate(configFile, template, special));
     }
 
     private static Map<String, String> special(JsonDocument config) {

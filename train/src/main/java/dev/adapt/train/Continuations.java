@@ -6,8 +6,6 @@ import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.time.Clock;
-import java.time.ZoneId;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -161,7 +159,7 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
                     file,
                     new Dataset.Columns(
                             List.of(promptName()), Optional.of(columns.label().orElse("response")), columns.header()));
-            Optional<ChatTemplate> template = ChatTemplate.of(source.base(), Clock.system(ZoneId.systemDefault()));
+            Optional<ChatTemplate> template = ChatTemplate.of(source.base());
             try (Tokenizer tokenizer = tokenizer()) {
                 for (Example example : data.examples()) {
                     if (!(example.text() instanceof Text.Single(String prompt))) {
@@ -191,7 +189,7 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
         }
 
         private void messages(List<JsonNode> lines) throws IOException {
-            ChatTemplate template = ChatTemplate.of(source.base(), Clock.system(ZoneId.systemDefault()))
+            ChatTemplate template = ChatTemplate.of(source.base())
                     .orElseThrow(() -> new FormatException(
                             source.base(),
                             "has no chat template (tokenizer_config.json), which messages need; give"

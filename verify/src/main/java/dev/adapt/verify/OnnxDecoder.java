@@ -1,18 +1,15 @@
 package dev.adapt.verify;
 
-import ai.onnxruntime.OnnxJavaType;
 import ai.onnxruntime.OnnxTensor;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtLoraAdapter;
 import ai.onnxruntime.OrtSession;
-import ai.onnxruntime.TensorInfo;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.generate.Decoder;
 import dev.adapt.formats.graph.CacheSpec;
 import dev.adapt.formats.graph.InputSpec;
-import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.nio.file.Path;
@@ -101,7 +98,7 @@ final class OnnxDecoder implements Decoder {
         }
         if (!cached || last.isEmpty()) {
             for (String layer : layers) {
-                own.put(PAST + layer, empty(PAST + layer));
+                own.put(PAST + layer, OnnxRun.none(runner, PAST + layer, 1));
             }
         }
     }
@@ -109,19 +106,6 @@ final class OnnxDecoder implements Decoder {
     private static OnnxTensor row(long[] values) throws OrtException {
         return OnnxTensor.createTensor(
                 OrtEnvironment.getEnvironment(), LongBuffer.wrap(values), new long[] {1, values.length});
-    }
-
-    /** No keys or values: [1, heads, 0, width]. */
-    private OnnxTensor empty(String name) throws OrtException {
-        TensorInfo info = runner.inputs().get(name);
-        if (info == null || info.getShape().length != 4) {
-            throw new FormatException(source(), name, "is not [batch, heads, past, width]");
-        }
-        long[] shape = {1, info.getShape()[1], 0, info.getShape()[3]};
-        OrtEnvironment environment = OrtEnvironment.getEnvironment();
-        return info.type == OnnxJavaType.FLOAT
-                ? OnnxTensor.createTensor(environment, FloatBuffer.allocate(0), shape)
-                : OnnxTensor.createTensor(environment, ByteBuffer.allocateDirect(0), shape, info.type);
     }
 
     private OnnxTensor tensor(OrtSession.Result result, String name) {

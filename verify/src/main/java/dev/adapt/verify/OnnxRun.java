@@ -138,7 +138,7 @@ final class OnnxRun {
                 feed.put(input.getKey(), made);
             }
             for (String key : past.isEmpty() ? keys : List.<String>of()) {
-                OnnxTensor none = none(key, required(inputs, IDS).shape().dim(0));
+                OnnxTensor none = none(runner, key, required(inputs, IDS).shape().dim(0));
                 own.add(none);
                 feed.put(key, none);
             }
@@ -157,7 +157,7 @@ final class OnnxRun {
     }
 
     /** No keys or values: [batch, heads, 0, width]. */
-    OnnxTensor none(String key, long batch) throws OrtException {
+    static OnnxTensor none(OnnxRunner runner, String key, long batch) throws OrtException {
         TensorInfo info = runner.inputs().get(key);
         if (info == null || info.getShape().length != 4 || info.getShape()[1] < 1 || info.getShape()[3] < 1) {
             throw new FormatException(

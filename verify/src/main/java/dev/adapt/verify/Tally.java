@@ -65,7 +65,10 @@ final class Tally {
     private static Optional<String> notFinite(String name, DoubleTensor output, Rows rows) {
         long bad = 0;
         for (int row = 0; row < rows.count(); row++) {
-            for (int i = row * rows.width(); rows.isKept(row) && i < (row + 1) * rows.width(); i++) {
+            if (!rows.isKept(row)) {
+                continue;
+            }
+            for (int i = row * rows.width(); i < (row + 1) * rows.width(); i++) {
                 bad += Double.isFinite(output.values()[i]) ? 0 : 1;
             }
         }

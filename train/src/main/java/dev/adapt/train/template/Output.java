@@ -29,10 +29,6 @@ final class Output {
         return this;
     }
 
-    boolean isEmpty() {
-        return text.isEmpty();
-    }
-
     String text() {
         return text.toString();
     }

@@ -83,20 +83,15 @@ final class Backtracking {
         };
     }
 
-    /**
-     * An assertion that loops costs the length of the text; in a loop, or behind one, it is asked as often again.
-     *
-     * @return whether a loop came before
-     */
-    private static boolean requireCheapAssertions(RegexNode node, boolean afterLoop) {
-        return switch (node) {
-            case Symbol symbol -> afterLoop;
+    /** An assertion that loops costs the length of the text; in a loop, or behind one, it is asked as often again. */
+    private static void requireCheapAssertions(RegexNode node, boolean afterLoop) {
+        switch (node) {
+            case Symbol symbol -> {}
             case Assertion(RegexNode body) -> {
                 if (afterLoop && body.loops()) {
                     throw new RefusedException("asks in a loop, or behind one, for something that loops too");
                 }
                 requireCheapAssertions(body, afterLoop);
-                yield afterLoop;
             }
             case Repeat(RegexNode body, int least, int most) ->
                 requireCheapAssertions(body, afterLoop || most == RegexNode.UNBOUNDED || most > 1);
@@ -106,13 +101,10 @@ final class Backtracking {
                     requireCheapAssertions(part, after);
                     after |= part.loops();
                 }
-                yield after;
             }
-            case Choice(List<RegexNode> options) -> {
+            case Choice(List<RegexNode> options) ->
                 options.forEach(option -> requireCheapAssertions(option, afterLoop));
-                yield afterLoop;
-            }
-        };
+        }
     }
 
     /** Those that follow a position, as far as a match may still fail there. */
