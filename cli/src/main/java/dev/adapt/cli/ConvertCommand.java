@@ -29,7 +29,7 @@ import picocli.CommandLine.Spec;
         sortOptions = false,
         description = {
             "Writes an adapter in another form: as plain LoRA, which every server runs; at a lower rank, with the error"
-                    + " printed; in another dtype; with or without VeRA's projection; with kohya's keys, or from them.",
+                    + " printed; in another dtype; with or without what its seed draws; with kohya's keys, or from them.",
             "The head and other modules that the adapter holds whole, and what it records of its base, are kept."
         },
         footer = {

@@ -103,8 +103,7 @@ final class ChatTemplate {
         if (Files.exists(own)) {
             return Optional.of(new ChatTemplate(own, InputFile.found(own).text(Limit.CONFIG), special));
         }
-        return config.flatMap(ChatTemplate::template)
-                .map(template -> new ChatTemplate(configFile, template, special));
+        return config.flatMap(ChatTemplate::template).map(template -> new ChatTemplate(configFile, template, special));
     }
 
     private static Map<String, String> special(JsonDocument config) {

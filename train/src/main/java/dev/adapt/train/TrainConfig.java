@@ -52,8 +52,16 @@ public record TrainConfig(
         require(epochs >= 1, "--epochs", "at least 1", epochs);
         require(batchSize >= 1, "--batch-size", "at least 1", batchSize);
         require(learningRate > 0 && Double.isFinite(learningRate), "--lr", "a finite number above 0", learningRate);
-        require(headLearningRate > 0 && Double.isFinite(headLearningRate), "--head-lr", "a finite number above 0", headLearningRate);
-        require(weightDecay >= 0 && Double.isFinite(weightDecay), "--weight-decay", "a finite number of 0 or more", weightDecay);
+        require(
+                headLearningRate > 0 && Double.isFinite(headLearningRate),
+                "--head-lr",
+                "a finite number above 0",
+                headLearningRate);
+        require(
+                weightDecay >= 0 && Double.isFinite(weightDecay),
+                "--weight-decay",
+                "a finite number of 0 or more",
+                weightDecay);
         require(warmUp >= 0 && warmUp <= 1, "--warmup", "a share of 0 to 1", warmUp);
         require(clip > 0 && Double.isFinite(clip), "--clip", "a finite number above 0", clip);
         require(maxLength >= 3, "--max-length", "at least 3", maxLength);

@@ -138,7 +138,8 @@ final class OnnxRun {
                 feed.put(input.getKey(), made);
             }
             for (String key : past.isEmpty() ? keys : List.<String>of()) {
-                OnnxTensor none = none(runner, key, required(inputs, IDS).shape().dim(0));
+                OnnxTensor none =
+                        none(runner, key, required(inputs, IDS).shape().dim(0));
                 own.add(none);
                 feed.put(key, none);
             }

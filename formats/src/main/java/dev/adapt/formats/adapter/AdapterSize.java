@@ -35,7 +35,7 @@ public record AdapterSize(
         long bytes,
         OptionalLong loraParameters,
         OptionalLong plainParameters) {
-    /** The cost of a model in stacks, of which an adapter holds every tensor. */
+    /** The cost of a model whose layers share weights, of which an adapter holds every tensor. */
     public static AdapterSize whole(BoundAdapter adapter, Path file) throws IOException {
         return new AdapterSize(
                 adapter.method().title(),

@@ -209,7 +209,7 @@ public final class Checkpoint implements AutoCloseable {
         String reason = "holds neither " + SINGLE + " nor " + INDEX + ": not a checkpoint folder";
         if (Files.exists(folder.resolve("adapter_config.json"))) {
             reason +=
-                    ", but that of an adapter; if that is a model in stacks (LORS), adapt merge makes a checkpoint of it";
+                    ", but that of an adapter; if that is a model whose layers share weights (LORS), adapt merge makes a checkpoint of it";
         }
         try (Stream<Path> inside = Files.list(folder)) {
             String pickled = inside.map(file -> file.getFileName().toString())

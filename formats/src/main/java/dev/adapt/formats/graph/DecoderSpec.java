@@ -34,7 +34,7 @@ record DecoderSpec(
      * The language modelling head.
      *
      * @param module its name where it has a weight of its own
-     * @param tied whether its weight is the embedding table of words
+     * @param tied whether its weight is the embedding table
      * @param scale what logits are multiplied with
      * @param cap logits l become cap·tanh(l/cap)
      */

@@ -57,7 +57,7 @@ final class MixtureFamily {
         return draft;
     }
 
-    /** arXiv 2508.10925: windows in turn, a sink for each head, experts in stacks. */
+    /** arXiv 2508.10925: windows in turn, a sink for each head, stacked experts. */
     static DecoderDraft gptOss(ModelConfig model) {
         DecoderDraft draft = new DecoderDraft(model, "GptOss");
         JsonDocument config = draft.config;

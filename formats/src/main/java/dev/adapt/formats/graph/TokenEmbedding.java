@@ -5,7 +5,7 @@ import java.util.Optional;
 /**
  * How tokens become the first states of a decoder.
  *
- * @param words the module of the embedding table of words
+ * @param words the module of the embedding table
  * @param width of that table; narrower than the states where there is a projection
  * @param scale what embeddings are multiplied with
  * @param positions the table of learned positions, if there is one

@@ -71,7 +71,7 @@ public record AdapterConfig(JsonDocument document) {
         return document.string("bias").orElse("none");
     }
 
-    /** Whether a tied head follows the table of words, as {@code ensure_weight_tying} says. */
+    /** Whether a tied head follows the embedding table, as {@code ensure_weight_tying} says. */
     public boolean keepsTies() {
         return document.says("ensure_weight_tying");
     }

@@ -68,7 +68,8 @@ record Claims(Adapter adapter, Set<String> body, UnaryOperator<String> canonical
             }
             prefixes.forEach(prefix -> candidates.add(prefix + own));
         }
-        // an entry of the list that no held module bears may name the neighbour of one
+        // target_modules may list a module that the file lacks in every layer: each entry is tried beside the held
+        // modules
         Set<String> entries =
                 new LinkedHashSet<>(adapter.config().targetModules().names());
         Set<String> parents = new LinkedHashSet<>();

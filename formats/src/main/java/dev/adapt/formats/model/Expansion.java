@@ -13,14 +13,14 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * A model in stacks (LORS) as a plain checkpoint and an update of it, which a merge makes one: in the checkpoint each layer
+ * A model whose layers share weights (LORS) as a plain checkpoint and an update of it, which a merge makes one: in the checkpoint each layer
  * of a stack has the stack's weight, all of them the same bytes of the file.
  *
  * @param update what is each layer's own
  */
 public record Expansion(Checkpoint shared, BoundAdapter update) implements AutoCloseable {
     /**
-     * Opens a folder that holds a model in stacks.
+     * Opens a folder that holds a model whose layers share weights.
      *
      * @throws dev.adapt.formats.FormatException if a file is broken, or its tensors are not those that its configs call for
      */

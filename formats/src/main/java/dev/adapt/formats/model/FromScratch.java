@@ -31,7 +31,7 @@ public final class FromScratch {
      * A model of random values.
      *
      * @param method {@link Lors#plain} for a model without stacks
-     * @param names of the modules in stacks, whole or their end after a dot
+     * @param names of the modules that share weights, whole or their end after a dot
      * @param random where values are drawn from: what is in no stack first, the same for models with and without
      * @throws dev.adapt.formats.FormatException if the architecture is not supported, or a name matches no module
      */

@@ -137,7 +137,7 @@ public final class Model {
         return model;
     }
 
-    /** The head that was the table of words begins as a copy of it. */
+    /** The head that was the embedding table begins as a copy of it. */
     private void untie(TensorNames tied) {
         Tensor table = weights.get(tied.table().orElseThrow() + ".weight");
         if (table != null) {

@@ -68,7 +68,7 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
     }
 
     /**
-     * Whether a folder holds a model in stacks.
+     * Whether a folder holds a model whose layers share weights.
      *
      * @throws FormatException if it has an adapter_config.json that cannot be read
      */
@@ -83,7 +83,7 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
     }
 
     /**
-     * Opens a folder that holds a model in stacks.
+     * Opens a folder that holds a model whose layers share weights.
      *
      * @throws NoSuchFileException if a file is missing
      * @throws FormatException if a file is broken, or its tensors are not those that its two configs call for
@@ -115,7 +115,7 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
         ModelConfig config = ModelConfig.read(file);
         List<String> names = adapter.config().targetModules().names();
         if (names.isEmpty()) {
-            throw adapter.config().document().wrong("target_modules", "the names of the modules in stacks");
+            throw adapter.config().document().wrong("target_modules", "the names of the modules that share weights");
         }
         List<Target> targets = Binding.targets(config, names);
         if (adapter.method() instanceof Lors lors) {
@@ -151,7 +151,7 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
     /**
      * A model of tensors in memory.
      *
-     * @param targets the layers in stacks
+     * @param targets the layers that share weights
      * @param parts the method's tensors, by the keys of its file
      * @param others all other tensors of the model, by canonical name
      * @throws FormatException if a tensor is missing or has another shape than the config calls for

@@ -266,7 +266,7 @@ public final class TensorNames {
         return Optional.of(family.conv1d().contains(module.substring(module.lastIndexOf('.') + 1)));
     }
 
-    /** The module of the embedding table of words, if the checkpoint has one. */
+    /** The module of the embedding table, if the checkpoint has one. */
     public Optional<String> table() {
         return family.tables().stream()
                 .filter(module -> shapes.containsKey(module + WEIGHT))

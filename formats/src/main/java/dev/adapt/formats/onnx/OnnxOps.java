@@ -2,13 +2,16 @@ package dev.adapt.formats.onnx;
 
 import static dev.adapt.formats.onnx.OnnxGraph.attribute;
 
+import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.onnx.proto.TensorProto;
+import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.UnaryOperator;
 
 /**
  * The interpreter that exports: each operation adds nodes to a graph. Where several forms are equal, the graph gets the
@@ -31,6 +34,13 @@ final class OnnxOps implements Ops<OnnxValue> {
     /** As a matrix product takes it. */
     private OnnxValue factor(OnnxValue x) {
         return precision == OnnxPrecision.FP16 ? graph.cast(x, TensorProto.DataType.FLOAT16) : x;
+    }
+
+    @Override
+    public OnnxValue computed(OnnxValue x, UnaryOperator<DoubleTensor> function) {
+        throw new UsageException(
+                "the adapter's update is computed from its values, which a graph with the adapter beside its"
+                        + " base cannot hold; merge it (adapt merge) and export the merged checkpoint");
     }
 
     @Override

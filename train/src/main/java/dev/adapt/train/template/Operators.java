@@ -170,7 +170,7 @@ final class Operators {
         return order;
     }
 
-    /** By code points, as Python; Java's order is by half characters. */
+    /** By code points, as Python; Java's order is by UTF-16 code units. */
     private static int orderOfTexts(String left, String right) {
         int end = Math.min(left.length(), right.length());
         int at = 0;

@@ -273,7 +273,7 @@ final class TextMethods {
         return count;
     }
 
-    /** In half characters, or -1. */
+    /** Index in UTF-16 code units, or -1. */
     int place(String text, String part, boolean last) {
         budget.read(text.length() + (long) part.length());
         return last ? TextSearch.last(text, part, text.length()) : new TextSearch(part).in(text, 0);

@@ -52,7 +52,7 @@ final class TextSearch {
         return at < 0 ? -1 : end - at - part.length();
     }
 
-    /** By half characters, unlike {@link StringBuilder#reverse}. */
+    /** By UTF-16 code unit, unlike {@link StringBuilder#reverse}. */
     private static String reversed(String text) {
         char[] characters = new char[text.length()];
         for (int i = 0; i < characters.length; i++) {

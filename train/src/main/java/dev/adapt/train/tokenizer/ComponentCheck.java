@@ -79,7 +79,7 @@ final class ComponentCheck {
         if (node.path("pattern").isObject() && node.path("content").isTextual()) {
             String string = node.path("pattern").path("String").asText("");
             growth *= Math.max(1, (double) node.path("content").textValue().length() / Math.max(1, string.length()));
-            // nothing is found between any two characters
+            // an empty pattern matches between any two characters
             growth *= string.isEmpty() && node.path("pattern").has("String") ? 2 : 1;
         }
         if (growth > MOST_GROWTH) {

@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Neighbouring blocks of one size along an axis, of each of which a range lies in a region.
+ * Neighbouring blocks of equal size along an axis, and the range of elements taken from each.
  *
  * @param first the first block
  * @param count the number of blocks; more than one only where all of each is meant

@@ -15,7 +15,7 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * New rows of a table of words, in the place of those of some tokens; of a head the rows of its outputs.
+ * New rows of an embedding table, in the place of those of some tokens; of a head the rows of its outputs.
  *
  * @param tokens their ids; of one that is named twice the last row counts
  */

@@ -20,7 +20,7 @@ import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Trainable tokens: the rows of some tokens in a table of words are trained, and take the place of the base's. A head tied to
+ * Trainable tokens: the rows of some tokens in an embedding table are trained, and take the place of the base's. A head tied to
  * the table follows it.
  *
  * @param tokens their ids

@@ -36,7 +36,7 @@ public record CondLora(int rank, double alpha, double dropout) implements Adapte
     private static final String ALPHA = "condlora_alpha";
     private static final String DROPOUT = "condlora_dropout";
 
-    /** This method in the list of methods. Its alpha makes up for the small steps that its shared pair bears. */
+    /** This method in the list of methods. Its usual alpha is large because its shared pair needs small steps. */
     public static final MethodType TYPE = new MethodType(
             "CONDLORA",
             "condlora",

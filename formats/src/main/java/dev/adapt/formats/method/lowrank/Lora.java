@@ -46,7 +46,7 @@ import org.jspecify.annotations.Nullable;
  * @param rankPattern ranks of modules that differ, by PEFT's module patterns
  * @param alphaPattern alphas of modules that differ, by PEFT's module patterns
  * @param bias whether B has a bias [out], {@code lora_bias}: s times it is added to the layer's
- * @param variant an option that changes the factors
+ * @param variant an option that changes the factors, or the weight that they are added to
  */
 public record Lora(
         int rank,

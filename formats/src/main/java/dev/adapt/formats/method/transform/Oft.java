@@ -41,7 +41,8 @@ public record Oft(int rank, int blockSize, boolean constrained, double epsilon, 
 
     private static final String R = "oft_R.weight";
     private static final String EMBEDDING_R = "oft_embedding_R.weight";
-    private static final String TRAIN_AGAIN = "PEFT reads it no longer either; merge it with the PEFT that made it";
+    private static final String MERGE_WITH_OLD_PEFT =
+            "PEFT reads it no longer either; merge it with the PEFT that made it";
     private static final int USUAL_BLOCK = 32;
 
     private static Oft of(AdapterConfig config) {
@@ -126,8 +127,9 @@ public record Oft(int rank, int blockSize, boolean constrained, double epsilon, 
     @Override
     public Optional<String> outdated(String name) {
         return switch (name) {
-            case "oft_r" -> Optional.of("is of PEFT's OFT before 0.15, which rotated outputs; " + TRAIN_AGAIN);
-            case "oft_R", "oft_s" -> Optional.of("is of PEFT 0.15's OFT, which stored whole blocks; " + TRAIN_AGAIN);
+            case "oft_r" -> Optional.of("is of PEFT's OFT before 0.15, which rotated outputs; " + MERGE_WITH_OLD_PEFT);
+            case "oft_R", "oft_s" ->
+                Optional.of("is of PEFT 0.15's OFT, which stored whole blocks; " + MERGE_WITH_OLD_PEFT);
             default -> Optional.empty();
         };
     }
