@@ -47,14 +47,12 @@ public final class GgufAdapter {
     /** The updates of one of llama.cpp's tensors: by number of the expert, 0 where there are none. */
     private record Slot(boolean experts, boolean table, Map<Integer, Update> updates) {}
 
-    private final Checkpoint base;
     private final GgufArchitecture architecture;
     private final GgufConfig hyperparameters;
     private final GgufTensors tensors;
     private final SequencedMap<String, Slot> slots = new LinkedHashMap<>();
 
     private GgufAdapter(Checkpoint base) throws IOException {
-        this.base = base;
         JsonDocument config = base.requireConfig();
         TensorNames names = TensorNames.of(base);
         this.architecture = GgufArchitecture.of(config);
