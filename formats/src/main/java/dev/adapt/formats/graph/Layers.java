@@ -1,5 +1,6 @@
 package dev.adapt.formats.graph;
 
+import java.util.IdentityHashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
@@ -17,7 +18,6 @@ public final class Layers<T> {
     private final Map<String, Adapted<T>> changes;
     private final double adapterDropout;
     private final Optional<KeyValueCache<T>> cache;
-    private Optional<Product<T>> latest = Optional.empty();
 
     /** A layer's change, and the size of its weight [out, in]. */
     public record Adapted<T>(WeightChange<T> change, int out, int in) {
@@ -27,8 +27,31 @@ public final class Layers<T> {
         }
     }
 
-    /** {@code value = x·rightᵀ}. */
-    private record Product<T>(T x, T right, T value) {}
+    /**
+     * Layers beside each other, which all take {@code x}. A product {@code x·rightᵀ} whose right factor is the very same
+     * tensor in several of them, as VeRA's is, is computed once.
+     */
+    public final class Beside {
+        private final T x;
+        private final IdentityHashMap<T, T> products = new IdentityHashMap<>();
+
+        private Beside(T x) {
+            this.x = x;
+        }
+
+        /** Linear layer {@code module}: its bias is optional, its update is added. */
+        public T linear(String module) {
+            T weight = weight(module + ".weight");
+            return adapted(this, module, () -> weight, (in, bias) -> ops.linear(in, weight, bias));
+        }
+
+        /** What dropout left of x times a right factor; dropout that drops nothing gives back x. */
+        private T product(T dropped, T right) {
+            return isSame(dropped, x)
+                    ? products.computeIfAbsent(right, own -> ops.linear(x, own, Optional.empty()))
+                    : ops.linear(dropped, right, Optional.empty());
+        }
+    }
 
     /**
      * @param weights the tensor of a canonical name
@@ -62,6 +85,11 @@ public final class Layers<T> {
         return weights.apply(name);
     }
 
+    /** Layers beside each other, as the projections to queries, keys and values are. */
+    public Beside beside(T x) {
+        return new Beside(x);
+    }
+
     /** Linear layer {@code module}: x [.., in] to [.., out]; its bias is optional, its update is added. */
     public T linear(T x, String module) {
         return linear(x, module, module);
@@ -70,13 +98,13 @@ public final class Layers<T> {
     /** Linear layer {@code module} whose weight [out, in] is that of another module, as a tied head's is. */
     public T linear(T x, String module, String table) {
         T weight = weight(table + ".weight");
-        return adapted(x, module, () -> weight, (in, bias) -> ops.linear(in, weight, bias));
+        return adapted(beside(x), module, () -> weight, (in, bias) -> ops.linear(in, weight, bias));
     }
 
     /** Linear layer {@code module} whose weight is stored [in, out]. */
     public T conv1d(T x, String module) {
         T weight = weight(module + ".weight");
-        return adapted(x, module, () -> ops.transpose(weight, 1, 0), (in, bias) -> ops.conv1d(in, weight, bias));
+        return adapted(beside(x), module, () -> ops.transpose(weight, 1, 0), (in, bias) -> ops.conv1d(in, weight, bias));
     }
 
     /** A layer without its change. */
@@ -89,7 +117,8 @@ public final class Layers<T> {
      *
      * @param weight [out, in]
      */
-    private T adapted(T x, String module, Supplier<T> weight, Frozen<T> layer) {
+    private T adapted(Beside beside, String module, Supplier<T> weight, Frozen<T> layer) {
+        T x = beside.x;
         Optional<T> bias = present.test(module + ".bias") ? Optional.of(weight(module + ".bias")) : Optional.empty();
         Adapted<T> own = changes.get(module);
         if (own == null) {
@@ -100,7 +129,7 @@ public final class Layers<T> {
         return switch (change.delta()) {
             case LowRank<T> product
             when change.inGain().isEmpty() && !(change.outGain() instanceof OutGain.Vector) ->
-                lowRank(x, product, change.outGain(), own, weight, layer, changedBias);
+                lowRank(beside, product, change.outGain(), own, weight, layer, changedBias);
             case Delta.None<T> _
             when !(change.outGain() instanceof OutGain.Magnitude) -> {
                 T in = change.inGain().isPresent() ? ops.mul(x, change.inGain().get()) : x;
@@ -117,15 +146,16 @@ public final class Layers<T> {
     }
 
     private T lowRank(
-            T x,
+            Beside beside,
             LowRank<T> product,
             OutGain<T> gain,
             Adapted<T> own,
             Supplier<T> weight,
             Frozen<T> layer,
             Optional<T> bias) {
+        T x = beside.x;
         T dropped = ops.dropout(x, adapterDropout);
-        T delta = product.applyLeft(ops, product(dropped, product.right()));
+        T delta = product.applyLeft(ops, beside.product(dropped, product.right()));
         if (!(gain instanceof OutGain.Magnitude<T> magnitude)) {
             return ops.add(layer.apply(x, bias), delta);
         }
@@ -136,14 +166,6 @@ public final class Layers<T> {
                 ? biased(scaled, bias)
                 // what dropout took away is not the adapter's: it passes the frozen layer, as in PEFT
                 : ops.add(layer.apply(ops.add(x, ops.affine(dropped, -1, 0)), bias), scaled);
-    }
-
-    /** {@code x·rightᵀ}, once for layers beside each other that share their right factor, as VeRA's do. */
-    private T product(T x, T right) {
-        Product<T> own = latest.filter(known -> isSame(known.x(), x) && isSame(known.right(), right))
-                .orElseGet(() -> new Product<>(x, right, ops.linear(x, right, Optional.empty())));
-        latest = Optional.of(own);
-        return own.value();
     }
 
     @SuppressWarnings("ReferenceEquality") // dropout that drops nothing gives back its input

@@ -263,8 +263,9 @@ public record Llama(
         T normed = model.rmsNorm(states, name + ".input_layernorm", epsilon);
         T middle = ops.add(states, attention(model, normed, context, index));
         T wide = model.rmsNorm(middle, name + ".post_attention_layernorm", epsilon);
-        T gate = ops.activation(model.linear(wide, name + "." + GATE), activation);
-        T product = ops.mul(gate, model.linear(wide, name + "." + UP));
+        Layers<T>.Beside beside = model.beside(wide);
+        T gate = ops.activation(beside.linear(name + "." + GATE), activation);
+        T product = ops.mul(gate, beside.linear(name + "." + UP));
         return ops.add(middle, model.linear(product, name + "." + DOWN));
     }
 
@@ -272,9 +273,10 @@ public record Llama(
         Ops<T> ops = model.ops();
         String name = "layers." + index + ".";
         Heads shared = new Heads(heads.count() / groups, heads.width());
-        T query = heads.split(ops, model.linear(x, name + Q));
-        T key = shared.split(ops, model.linear(x, name + K));
-        T value = shared.split(ops, model.linear(x, name + V));
+        Layers<T>.Beside beside = model.beside(x);
+        T query = heads.split(ops, beside.linear(name + Q));
+        T key = shared.split(ops, beside.linear(name + K));
+        T value = shared.split(ops, beside.linear(name + V));
         query = ops.rotary(query, context.cos(), context.sin(), heads.width());
         key = ops.rotary(key, context.cos(), context.sin(), heads.width());
         T attended = ops.attention(
