@@ -328,7 +328,7 @@ public final class Merger {
         Path source = base.path().toAbsolutePath().normalize();
         boolean same = Files.exists(out) && Files.isSameFile(out, base.path());
         if (same || target.startsWith(source)) {
-            throw new UsageException("--out " + out + " is the base or lies in it; give a place outside of it");
+            throw new UsageException("out " + out, "is the base or lies in it; give a place outside of it");
         }
     }
 

@@ -26,8 +26,8 @@ interface SharedCopy {
         if (SystemCommand.run(command) == 0) {
             return;
         }
-        throw new UsageException("--in-place with --out: the file system of "
+        throw new UsageException("in-place", "the file system of "
                 + target.toAbsolutePath().getParent() + " cannot share blocks with " + source
-                + "; leave out --in-place, and all bytes are copied");
+                + "; merge without it, and all bytes are copied");
     }
 }

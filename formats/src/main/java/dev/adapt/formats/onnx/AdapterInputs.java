@@ -61,7 +61,7 @@ public final class AdapterInputs {
         }
         layers.forEach(target -> targets.putIfAbsent(target.canonical(), canonical(target)));
         if (heads.stream().map(Head::pooling).distinct().count() > 1) {
-            throw new UsageException("--adapter-inputs: the heads pool in different ways ("
+            throw new UsageException("adapter-inputs", "the heads pool in different ways ("
                     + heads.getFirst().pooling() + " and " + heads.getLast().pooling()
                     + "), which one graph cannot; export a graph for each");
         }
@@ -98,7 +98,7 @@ public final class AdapterInputs {
     static void requireLowRank(BoundAdapter adapter) {
         if (adapter.targets().stream().anyMatch(Target::embedding)) {
             throw new UsageException(
-                    "--adapter-inputs: the adapter adapts an embedding, and only linear layers have inputs; merge the"
+                    "adapter-inputs", "the adapter adapts an embedding, and only linear layers have inputs; merge the"
                             + " adapter instead");
         }
         if (!adapter.method().isLowRank()) {

@@ -78,7 +78,7 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
     static OnnxExport run(Model model, Path out, Options options, long maxEmbedded) throws IOException {
         if (!out.toString().endsWith(".onnx")) {
             // an input's name, mistaken for the output's, never ends so
-            throw new UsageException("--out " + out + ": expected a file name that ends with .onnx");
+            throw new UsageException("out " + out, "expected a file name that ends with .onnx");
         }
         OnnxGraph graph = new OnnxGraph(model.config().modelType());
         Map<String, List<String>> optional = options.adapterInputs() ? AdapterInputs.axes(model) : Map.of();

@@ -31,8 +31,7 @@ record OnnxPast(Optional<CacheSpec> spec) {
     static OnnxPast of(Model model) {
         return new OnnxPast(Optional.of(model.architecture()
                 .cache()
-                .orElseThrow(() -> new UsageException("--with-past: "
-                        + model.config().document().path()
+                .orElseThrow(() -> new UsageException("with-past", model.config().document().path()
                         + " describes no language model, and only those keep keys and values of earlier tokens"))));
     }
 

@@ -117,7 +117,7 @@ final class OnnxWeights {
         Path real = weights.toRealPath();
         if (!Files.isDirectory(folder) || !real.startsWith(folder.toRealPath())) {
             Path beside = weights.resolveSibling(String.valueOf(model.getFileName()));
-            throw new UsageException("--out " + model + ": the weights stay in " + weights
+            throw new UsageException("out " + model, "the weights stay in " + weights
                     + ", and ONNX Runtime reads them only from the model's own folder or below it; give --out "
                     + beside + ", or --self-contained to copy the weights");
         }

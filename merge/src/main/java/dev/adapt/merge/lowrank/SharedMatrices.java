@@ -40,7 +40,7 @@ public enum SharedMatrices {
             return;
         }
         if (!(adapter.method() instanceof Vera vera)) {
-            throw new UsageException("--save-projection and --no-projection are VeRA's: this adapter is "
+            throw new UsageException("only a VeRA adapter has a projection to save or to leave out, and this adapter is "
                     + adapter.method().peftType());
         }
         if (this == SAVED) {
