@@ -204,8 +204,7 @@ class ModuleArrowsTest {
                                         .anyMatch(each -> each.getSimpleName().equals("Architecture"))));
         DescribedPredicate<JavaClass> others = DescribedPredicate.describe(
                 "are not " + excepted,
-                type -> excepted.stream()
-                        .noneMatch(name -> (type.getName() + "$").contains("." + name + "$")));
+                type -> excepted.stream().noneMatch(name -> (type.getName() + "$").contains("." + name + "$")));
         return noClasses()
                 .that()
                 .resideInAPackage(packages)
@@ -224,16 +223,15 @@ class ModuleArrowsTest {
                         strings(type)
                                 .filter(text -> text.startsWith("--"))
                                 .filter(text -> !List.of(exceptions).contains(text))
-                                .forEach(text -> events.add(
-                                        SimpleConditionEvent.violated(type, type.getName() + " holds \"" + text + "\"")));
+                                .forEach(text -> events.add(SimpleConditionEvent.violated(
+                                        type, type.getName() + " holds \"" + text + "\"")));
                     }
                 });
     }
 
     /** The string constants of a class. */
     private static Stream<String> strings(JavaClass type) {
-        try (InputStream in =
-                type.getSource().orElseThrow().getUri().toURL().openStream()) {
+        try (InputStream in = type.getSource().orElseThrow().getUri().toURL().openStream()) {
             List<String> strings = new ArrayList<>();
             for (PoolEntry entry : ClassFile.of().parse(in.readAllBytes()).constantPool()) {
                 if (entry instanceof StringEntry text) {

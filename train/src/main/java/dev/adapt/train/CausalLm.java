@@ -33,9 +33,11 @@ public record CausalLm(Dataset.Columns columns) implements Task {
         boolean language = source.architecture().head().isEmpty()
                 && source.architecture().outputName().equals("logits");
         if (!language) {
-            throw new UsageException("task causal-lm", "the base " + source.base() + " ("
-                    + source.config().modelType()
-                    + ") has no language modelling head; give a decoder, such as gpt2 or llama");
+            throw new UsageException(
+                    "task causal-lm",
+                    "the base " + source.base() + " ("
+                            + source.config().modelType()
+                            + ") has no language modelling head; give a decoder, such as gpt2 or llama");
         }
         return new Data(
                 Continuations.read(train, columns, source),

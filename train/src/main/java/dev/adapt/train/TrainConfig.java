@@ -58,8 +58,10 @@ public record TrainConfig(
         require(clip > 0 && Double.isFinite(clip), "clip", "above 0", clip);
         require(maxLength >= 3, "max-length", "at least 3", maxLength);
         if (metric.isPresent() && !task.metrics().contains(metric.get())) {
-            throw new UsageException("metric " + metric.get().key(), task.name() + " gives "
-                    + task.metrics().stream().map(Metric::key).collect(Collectors.joining(", ")));
+            throw new UsageException(
+                    "metric " + metric.get().key(),
+                    task.name() + " gives "
+                            + task.metrics().stream().map(Metric::key).collect(Collectors.joining(", ")));
         }
     }
 

@@ -100,8 +100,10 @@ public final class OnnxRunner implements AutoCloseable {
         OnnxPrecision precision = OnnxPrecision.of(path);
         boolean offered = OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA);
         if (device == Device.CUDA && !offered) {
-            throw new UsageException("device cuda", "this ONNX Runtime offers only " + offered()
-                    + "; build with -Pgpu on a machine with an NVIDIA GPU, or take --device cpu");
+            throw new UsageException(
+                    "device cuda",
+                    "this ONNX Runtime offers only " + offered()
+                            + "; build with -Pgpu on a machine with an NVIDIA GPU, or take --device cpu");
         }
         if (device != Device.CPU && offered) {
             try {

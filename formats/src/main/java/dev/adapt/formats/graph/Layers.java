@@ -104,7 +104,8 @@ public final class Layers<T> {
     /** Linear layer {@code module} whose weight is stored [in, out]. */
     public T conv1d(T x, String module) {
         T weight = weight(module + ".weight");
-        return adapted(beside(x), module, () -> ops.transpose(weight, 1, 0), (in, bias) -> ops.conv1d(in, weight, bias));
+        return adapted(
+                beside(x), module, () -> ops.transpose(weight, 1, 0), (in, bias) -> ops.conv1d(in, weight, bias));
     }
 
     /** A layer without its change. */

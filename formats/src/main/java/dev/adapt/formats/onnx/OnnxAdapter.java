@@ -136,8 +136,10 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
             throw new UsageException("out " + out, "expected a file name that ends with " + SUFFIX);
         }
         if (bytes() > MAX_BYTES) {
-            throw new UsageException("out " + out, "the adapter has " + bytes() + " bytes, and an " + SUFFIX
-                    + " file holds less than 2 GB; reduce its rank, or merge it");
+            throw new UsageException(
+                    "out " + out,
+                    "the adapter has " + bytes() + " bytes, and an " + SUFFIX
+                            + " file holds less than 2 GB; reduce its rank, or merge it");
         }
         try (PendingOutput pending = PendingOutput.file(out)) {
             try (FileChannel channel =

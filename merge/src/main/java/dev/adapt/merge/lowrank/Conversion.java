@@ -93,8 +93,10 @@ public record Conversion(
         if (form == Form.SAME
                 && layers.adapter().isPresent()
                 && !(layers.adapter().get().method() instanceof Lora)) {
-            throw new UsageException("a lower rank makes a LoRA adapter of this "
-                    + layers.adapter().get().method().peftType() + " adapter: ask for LoRA too");
+            throw new UsageException(
+                    "to",
+                    "a lower rank makes a LoRA adapter of this "
+                            + layers.adapter().get().method().peftType() + " adapter: give lora");
         }
         return remake(layers, out);
     }

@@ -40,8 +40,9 @@ public enum SharedMatrices {
             return;
         }
         if (!(adapter.method() instanceof Vera vera)) {
-            throw new UsageException("only a VeRA adapter has a projection to save or to leave out, and this adapter is "
-                    + adapter.method().peftType());
+            throw new UsageException(
+                    "only a VeRA adapter has a projection to save or to leave out, and this adapter is "
+                            + adapter.method().peftType());
         }
         if (this == SAVED) {
             save(bound.get(), adapter, output);
