@@ -1,6 +1,6 @@
 package dev.adapt.cli;
 
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.merge.Kernels;
 import java.io.FileOutputStream;
 import java.io.IOException;
@@ -26,7 +26,7 @@ import picocli.CommandLine.Spec;
         version = {"adapt 0.1.0", "Java ${java.version} (${java.vendor})", "${java.home}"},
         mixinStandardHelpOptions = true,
         synopsisSubcommandLabel = "COMMAND",
-        header = "Adapters of neural networks on the JVM: train, merge, export to ONNX, prove equal.",
+        header = "Adapters of neural networks on the JVM: train, merge, export to ONNX and GGUF, prove equal.",
         description = {
             "",
             "From a frozen checkpoint and a data file to a verified, merged model:",
@@ -146,6 +146,7 @@ public final class Adapt implements Runnable {
         SequencedMap<String, Class<?>> commands = new LinkedHashMap<>();
         commands.put("demo", DemoCommand.class);
         commands.put("import-onnx", ImportOnnxCommand.class);
+        commands.put("import-gguf", ImportGgufCommand.class);
         commands.put("train", TrainCommand.class);
         commands.put("merge", MergeCommand.class);
         commands.put("unmerge", UnmergeCommand.class);
@@ -155,6 +156,7 @@ public final class Adapt implements Runnable {
         commands.put("combine", CombineCommand.class);
         commands.put("export-onnx", ExportOnnxCommand.class);
         commands.put("export-adapter", ExportAdapterCommand.class);
+        commands.put("export-gguf", ExportGgufCommand.class);
         commands.put("verify", VerifyCommand.class);
         commands.put("generate", GenerateCommand.class);
         commands.put("inspect", InspectCommand.class);

@@ -3,19 +3,21 @@ package dev.adapt.cli;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.Stack;
 import dev.adapt.merge.lowrank.Conditioning;
 import dev.adapt.merge.lowrank.Similarities;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.SequencedMap;
+import java.util.Set;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Stream;
 
@@ -31,19 +33,25 @@ record AnalysisReport(
         List<Conditioning.Conversions> conversions,
         List<Conditioning.Likeness> likenesses,
         boolean png) {
+    private static final String JSON = "analysis.json";
+    private static final String HTML = "report.html";
+
     /** Writes the folder, whole or not at all. */
-    void write(Path folder) throws IOException {
-        try (PendingOutput pending = PendingOutput.folder(folder)) {
+    void write(Path folder, Outputs outputs) throws IOException {
+        SequencedMap<String, HeatMap> maps = maps();
+        Set<String> files = new HashSet<>(List.of(JSON, HTML));
+        maps.keySet().forEach(name -> files.addAll(List.of(name + ".svg", name + ".png")));
+        try (OutputFolder pending = outputs.folder(folder, files)) {
             List<String> drawn = new ArrayList<>();
-            for (Map.Entry<String, HeatMap> map : maps().entrySet()) {
+            for (Map.Entry<String, HeatMap> map : maps.entrySet()) {
                 drawn.add(map.getValue().svg());
-                Files.writeString(pending.path().resolve(map.getKey() + ".svg"), drawn.getLast());
+                pending.text(map.getKey() + ".svg", drawn.getLast());
                 if (png) {
                     map.getValue().writePng(pending.path().resolve(map.getKey() + ".png"));
                 }
             }
-            Files.writeString(pending.path().resolve("analysis.json"), json().toPrettyString() + "\n");
-            Files.writeString(pending.path().resolve("report.html"), html(drawn));
+            pending.text(JSON, json().toPrettyString() + "\n");
+            pending.text(HTML, html(drawn));
             pending.commit();
         }
     }

@@ -3,6 +3,7 @@ package dev.adapt.cli;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.merge.lowrank.AdapterLayers;
 import dev.adapt.merge.lowrank.Conditioning;
 import java.io.IOException;
@@ -12,6 +13,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -56,11 +58,17 @@ final class AnalyzeCommand implements Callable<Integer> {
     @Option(names = "--force", description = "go on with another base than an adapter was trained on")
     private boolean force;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         if (adapters.size() > 2) {
             throw new UsageException("analyze compares one adapter or two, found " + adapters.size());
         }
+        List<Path> inputs = new ArrayList<>(adapters);
+        inputs.add(base);
+        Outputs outputs = output.apartFrom(inputs, List.of());
         Conditioning conditioning = new Conditioning(directions, seed);
         try (Checkpoint checkpoint = Checkpoints.open(base)) {
             List<AdapterLayers> layers = new ArrayList<>();
@@ -75,7 +83,8 @@ final class AnalyzeCommand implements Callable<Integer> {
                     layers.size() < 2 ? List.of() : conditioning.ofAdapters(layers.getFirst(), layers.getLast());
             String subtitle = String.join(", compared with ", names) + " on " + base.getFileName();
             AnalysisReport report = new AnalysisReport(subtitle, conversions, likenesses, !noPng);
-            report.write(out);
+            outputs.madeFrom(checkpoint.snapshots());
+            report.write(out, outputs);
             Terminal.lines(report.text() + "\n");
             Terminal.line(out.resolve("report.html") + " shows the maps");
         }

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.merge.lowrank.AdapterCombination;
 import dev.adapt.merge.lowrank.AdapterLayers;
 import dev.adapt.merge.lowrank.Combination;
@@ -17,6 +18,7 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -91,6 +93,9 @@ final class CombineCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         if (base.isEmpty()) {
@@ -105,13 +110,14 @@ final class CombineCommand implements Callable<Integer> {
                 rank.map(OptionalInt::of).orElse(OptionalInt.empty()));
         List<Double> own = weights.isEmpty() ? Collections.nCopies(adapters.size(), 1.0) : weights;
         AdapterCombination combination = new AdapterCombination(how, own);
+        Outputs outputs = output.apartFrom(adapters, List.of(base));
         AdapterCombination.Result result;
         if (base.isPresent()) {
             try (Checkpoint checkpoint = Checkpoints.open(base.get())) {
-                result = combination.combine(read(Optional.of(checkpoint)), dtype.dtype(), out);
+                result = combination.combine(read(Optional.of(checkpoint)), dtype.dtype(), out, outputs);
             }
         } else {
-            result = combination.combine(read(Optional.empty()), dtype.dtype(), out);
+            result = combination.combine(read(Optional.empty()), dtype.dtype(), out, outputs);
         }
         if (json) {
             Terminal.json(asJson(result));

@@ -5,12 +5,14 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.merge.lowrank.Conversion;
 import dev.adapt.merge.lowrank.Conversion.Form;
 import dev.adapt.merge.lowrank.Rounding;
 import dev.adapt.merge.lowrank.SharedMatrices;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -93,19 +95,23 @@ final class ConvertCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         if (base.isEmpty()) {
             new GivenOptions(spec).refuse("accepts another base than the adapter's, and no --base is given", "--force");
         }
         Conversion conversion = new Conversion(form(), cut.cut(), dtype.map(StoredAs::dtype), projection(), prefix);
+        Outputs outputs = output.apartFrom(List.of(adapter), List.of(base));
         Conversion.Result result;
         if (base.isPresent()) {
             try (Checkpoint checkpoint = Checkpoints.open(base.get())) {
-                result = conversion.convert(adapter, Optional.of(checkpoint), force, out);
+                result = conversion.convert(adapter, Optional.of(checkpoint), force, out, outputs);
             }
         } else {
-            result = conversion.convert(adapter, Optional.empty(), force, out);
+            result = conversion.convert(adapter, Optional.empty(), force, out, outputs);
         }
         if (json) {
             Terminal.json(asJson(result));

@@ -12,7 +12,6 @@ import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -113,7 +112,7 @@ final class CountCommand implements Callable<Integer> {
                 throw new UsageException("--rank: expected at least 1, found " + rank);
             }
         }
-        ModelConfig model = ModelConfig.read(Files.isDirectory(path) ? path.resolve(ModelConfig.FILE) : path);
+        ModelConfig model = ModelConfig.at(path);
         List<AdapterSize> sizes = new ArrayList<>();
         SequencedMap<String, SequencedSet<String>> methodsOn = new LinkedHashMap<>();
         for (TrainedMethod method : methods) {

@@ -4,8 +4,8 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxExport;
@@ -70,12 +70,7 @@ final class DemoCommand implements Callable<Integer> {
 
     private static final List<Show> SHOWS = List.of(
             new Show("LoRA, rank 8", "lora", new Lora(8, 16, DROPOUT), 2e-3, 5e-3),
-            new Show(
-                    "VeRA, rank 256",
-                    "vera",
-                    new Vera(256, 0.1, 0, DROPOUT, false, Projection.Rounding.FMA),
-                    3e-2,
-                    1e-2));
+            new Show("VeRA, rank 256", "vera", new Vera(256, 0.1, 0, DROPOUT, false, Rounding.FMA), 3e-2, 1e-2));
 
     @Override
     public Integer call() throws IOException {
@@ -194,6 +189,7 @@ final class DemoCommand implements Callable<Integer> {
                         Optional.of(base),
                         Optional.of(adapter),
                         Optional.of(merged),
+                        Optional.empty(),
                         Optional.of(onnx),
                         Optional.empty()),
                 Verification.Settings.DEFAULT,

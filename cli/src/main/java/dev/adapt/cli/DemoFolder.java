@@ -4,25 +4,23 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.io.FileTree;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.Sha256;
 import java.io.IOException;
-import java.io.OutputStream;
+import java.io.InputStream;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
-import java.security.DigestInputStream;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
-import java.util.stream.Stream;
 
 /**
  * The folder that a demo writes. Its record, {@code .adapt-demo.json}, lists every folder and the SHA-256 digest of every
@@ -53,9 +51,7 @@ final class DemoFolder {
         List<Path> inside = folder.tree();
         if (!inside.isEmpty()) {
             folder.requireReplaceable(inside, overwrite);
-            for (Path each : inside.reversed()) {
-                Files.delete(each);
-            }
+            FileTree.deleteOnly(inside);
         }
         try {
             Files.writeString(path.resolve(RECORD), folder.text(Map.of()), StandardOpenOption.CREATE_NEW);
@@ -154,9 +150,7 @@ final class DemoFolder {
 
     /** All that is inside, each folder before what it holds. Links are not followed. */
     private List<Path> tree() throws IOException {
-        try (Stream<Path> tree = Files.walk(path)) {
-            return tree.skip(1).sorted().toList();
-        }
+        return FileTree.inside(path);
     }
 
     private String key(Path inside) {
@@ -172,12 +166,8 @@ final class DemoFolder {
     }
 
     private static String digest(Path file) throws IOException {
-        try (DigestInputStream in =
-                new DigestInputStream(Files.newInputStream(file), MessageDigest.getInstance("SHA-256"))) {
-            in.transferTo(OutputStream.nullOutputStream());
-            return HexFormat.of().formatHex(in.getMessageDigest().digest());
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("every JDK has SHA-256", e);
+        try (InputStream in = InputFile.found(file).stream()) {
+            return Sha256.hex(in);
         }
     }
 }

@@ -3,7 +3,6 @@ package dev.adapt.cli;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
@@ -11,6 +10,8 @@ import dev.adapt.formats.diff.CheckpointDiff;
 import dev.adapt.formats.diff.TensorDiff;
 import dev.adapt.formats.diff.ValueDifference;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.safetensors.TensorInfo;
 import java.io.IOException;
@@ -88,8 +89,10 @@ final class DiffCommand implements Callable<Integer> {
         }
     }
 
-    private static Path weights(Path path) {
-        return Files.exists(path.resolve(AdapterConfig.FILE)) ? path.resolve(Adapter.FILE) : path;
+    private static Path weights(Path path) throws IOException {
+        return Files.exists(path.resolve(AdapterConfig.FILE))
+                ? InputFile.found(path.resolve(Adapter.FILE)).path()
+                : path;
     }
 
     private List<CheckpointDiff.Entry> configDiff() throws IOException {

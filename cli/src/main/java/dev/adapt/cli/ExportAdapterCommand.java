@@ -2,6 +2,7 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxAdapter;
@@ -10,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -37,13 +39,18 @@ final class ExportAdapterCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private Path out;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         long start = System.nanoTime();
         try (Checkpoint checkpoint = Checkpoints.open(base)) {
             BoundAdapter bound = new Binding(checkpoint).bind(Adapters.read(path), false);
             OnnxAdapter adapter = OnnxAdapter.of(bound, Model.of(checkpoint, bound)::leaf);
-            adapter.write(out);
+            Outputs outputs = output.apartFrom(path, base);
+            outputs.madeFrom(checkpoint.snapshots());
+            adapter.write(out, outputs);
             Terminal.line(
                     "%s: %s, %d tensors, in %.1f s",
                     out, new Bytes(Files.size(out)), adapter.parameters().size(), (System.nanoTime() - start) / 1e9);

@@ -5,6 +5,8 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.io.Snapshot;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.model.WholeModel;
@@ -20,6 +22,7 @@ import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.TypeConversionException;
@@ -105,6 +108,9 @@ final class ExportOnnxCommand implements Callable<Integer> {
                             + " generating text computes each token once")
     private boolean past;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         boolean inputs = !adapterInputs.isEmpty() || !targets.isEmpty();
@@ -119,20 +125,25 @@ final class ExportOnnxCommand implements Callable<Integer> {
                         path + " is a whole model, in stacks (LORS), and takes no adapters; merge it first");
             }
             try (WholeModel.Opened opened = WholeModel.open(path)) {
-                export(opened.whole().model(), start);
+                export(opened.whole().model(), List.of(opened.file().tensors().snapshot()), start);
             }
             return 0;
         }
         try (Checkpoint checkpoint = Checkpoints.open(path)) {
-            export(inputs ? open(checkpoint) : model(checkpoint), start);
+            export(inputs ? open(checkpoint) : model(checkpoint), checkpoint.snapshots(), start);
         }
         return 0;
     }
 
-    private void export(Model model, long start) throws IOException {
+    private void export(Model model, List<Snapshot> read, long start) throws IOException {
         boolean inputs = !adapterInputs.isEmpty() || !targets.isEmpty();
         OnnxExport.Weights weights = selfContained ? OnnxExport.Weights.OWN : OnnxExport.Weights.LINKED;
-        OnnxExport exported = OnnxExport.run(model, out, new OnnxExport.Options(weights, precision, inputs, past));
+        List<Path> adapters = new ArrayList<>(adapterInputs);
+        adapters.add(path);
+        Outputs outputs = output.apartFrom(adapters, List.of(adapter));
+        outputs.madeFrom(read);
+        OnnxExport exported =
+                OnnxExport.run(model, out, new OnnxExport.Options(weights, precision, inputs, past), outputs);
         Terminal.line(
                 "%s: %s, %s, opset %d, %d nodes%s, with %s of weights %s, in %.1f s",
                 out,

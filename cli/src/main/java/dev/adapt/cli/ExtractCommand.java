@@ -64,6 +64,9 @@ final class ExtractCommand implements Callable<Integer> {
     @Option(names = "--json", description = "print JSON")
     private boolean json;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         Extraction extraction = new Extraction(
@@ -74,7 +77,7 @@ final class ExtractCommand implements Callable<Integer> {
                 dtype.dtype());
         try (Checkpoint tuned = Checkpoints.open(from);
                 Checkpoint original = Checkpoints.open(base)) {
-            Extraction.Result result = extraction.extract(tuned, original, out);
+            Extraction.Result result = extraction.extract(tuned, original, out, output.apartFrom(from, base));
             if (json) {
                 Terminal.json(asJson(result));
             } else {

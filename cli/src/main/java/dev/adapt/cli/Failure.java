@@ -52,8 +52,10 @@ record Failure(String sentence, int exitCode, boolean ours) {
             case CompletionException e when e.getCause() != null -> of(e.getCause());
             case ExecutionException e when e.getCause() != null -> of(e.getCause());
             case DirectoryNotEmptyException e ->
-                usage(e.getFile() + ": the output folder is not empty; give a new one, or empty it");
-            case FileAlreadyExistsException e -> usage(place(e) + ": " + or(e.getReason(), "exists already"));
+                usage(e.getFile() + ": the output folder is not empty; give a new one, or --overwrite to replace it");
+            case FileAlreadyExistsException e ->
+                usage(place(e) + ": "
+                        + or(e.getReason(), "exists already; give another name, or --overwrite to replace it"));
             case FileSystemException e -> input(place(e) + ": " + reason(e));
             case InvalidPathException e -> input(e.getInput() + ": cannot be a file's name: " + e.getReason());
             case CharacterCodingException e -> input("a text is not valid UTF-8 (" + message(e) + ")");

@@ -2,7 +2,6 @@ package dev.adapt.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
@@ -12,6 +11,7 @@ import dev.adapt.formats.generate.Sampler;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Tokens;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.train.Devices;

@@ -3,9 +3,11 @@ package dev.adapt.cli;
 import dev.adapt.formats.onnx.OnnxImport;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -36,10 +38,14 @@ final class ImportOnnxCommand implements Callable<Integer> {
             description = "the model's tokenizer.json; training on text needs it")
     private Optional<Path> tokenizer = Optional.empty();
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         long start = System.nanoTime();
-        OnnxImport imported = OnnxImport.run(model, tokenizer, out);
+        OnnxImport imported =
+                OnnxImport.run(model, tokenizer, out, output.apartFrom(List.of(model), List.of(tokenizer)));
         Terminal.line(
                 "%s: %s with %d layers, %d tensors, %s%s, in %.1f s",
                 out,

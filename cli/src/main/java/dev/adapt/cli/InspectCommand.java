@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.gguf.GgufFile;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.onnx.OnnxAdapter;
@@ -32,13 +33,13 @@ import picocli.CommandLine.Spec;
             "Lists the tensors of a safetensors file, a checkpoint folder or an adapter folder: dtype, shape, size, metadata.",
             "Of an adapter it also tells method, rank, trained parameters, and what the same rank costs with LoRA; of a model"
                     + " in stacks (LORS), what its layers cost without them.",
-            "It lists an .onnx_adapter file of ONNX Runtime too."
+            "It lists an .onnx_adapter file of ONNX Runtime and a .gguf file of llama.cpp too."
         },
         footer = {"", "Example: adapt inspect demo/vera-adapter"})
 final class InspectCommand implements Callable<Integer> {
     @Parameters(
             paramLabel = "FILE|DIR",
-            description = "a .safetensors or .onnx_adapter file, a checkpoint folder or an adapter folder")
+            description = "a .safetensors, .gguf or .onnx_adapter file, a checkpoint folder or an adapter folder")
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private Path path;
 
@@ -64,6 +65,18 @@ final class InspectCommand implements Callable<Integer> {
                 Terminal.json(asJson(adapter));
             } else {
                 Terminal.lines(asText(adapter));
+            }
+            return 0;
+        }
+        if (GgufFile.isNamed(path)) {
+            requireNoBase("is a GGUF file");
+            try (GgufFile file = GgufFile.open(path)) {
+                GgufListing listing = new GgufListing(path, file.header());
+                if (json) {
+                    Terminal.json(listing.json());
+                } else {
+                    Terminal.lines(listing.text());
+                }
             }
             return 0;
         }

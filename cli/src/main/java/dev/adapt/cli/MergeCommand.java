@@ -7,8 +7,12 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Untrained;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
-import dev.adapt.formats.method.lowrank.Projection;
+import dev.adapt.formats.gguf.GgufExport;
+import dev.adapt.formats.gguf.GgufFile;
+import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Expansion;
 import dev.adapt.formats.model.WholeModel;
@@ -28,6 +32,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -68,7 +73,7 @@ final class MergeCommand implements Callable<Integer> {
     @Option(
             names = "--out",
             paramLabel = "DIR|FILE",
-            description = "folder to write, or a .safetensors file where BASE is one")
+            description = "folder to write, a .safetensors file where BASE is one, or a .gguf file for llama.cpp")
     private Optional<Path> out = Optional.empty();
 
     @Option(
@@ -131,26 +136,87 @@ final class MergeCommand implements Callable<Integer> {
             names = "--projection-rounding",
             description =
                     "how VeRA's projection was rounded where the adapter was trained: ${COMPLETION-CANDIDATES} (as the adapter says, else fma)")
-    private Optional<Projection.Rounding> rounding = Optional.empty();
+    private Optional<Rounding> rounding = Optional.empty();
 
     private boolean untrained;
+
+    private Optional<Path> shown = Optional.empty();
 
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
+        return out.filter(GgufFile::isNamed).isPresent() && !dryRun ? mergeToGguf(out.get()) : mergeAll();
+    }
+
+    /** Merges into a folder beside the file, which is removed again, and exports that. */
+    private int mergeToGguf(Path file) throws IOException {
+        new GivenOptions(spec)
+                .refuse(
+                        "a GGUF file is one new file",
+                        "--in-place",
+                        "--each",
+                        "--out-dir",
+                        "--undo",
+                        "--max-shard-size");
+        long start = System.nanoTime();
+        try (OutputFolder beside = Outputs.fresh().folder(file.resolveSibling(file.getFileName() + ".merged"))) {
+            Path merged = beside.path().resolve("merged");
+            out = Optional.of(merged);
+            shown = Optional.of(file);
+            int code = mergeAll();
+            try (Checkpoint checkpoint = Checkpoints.open(merged)) {
+                GgufExport export = GgufExport.run(
+                        checkpoint,
+                        new GgufExport.Options(
+                                Optional.empty(), Optional.empty(), name(String.valueOf(file.getFileName()))),
+                        file);
+                export.notes().forEach(Terminal::note);
+                Terminal.line(
+                        "%s: %s, %d tensors, %s, in %.1f s",
+                        file,
+                        export.header().text("general.architecture").orElse(""),
+                        export.header().tensors().size(),
+                        new Bytes(Files.size(file)),
+                        (System.nanoTime() - start) / 1e9);
+            }
+            return code;
+        }
+    }
+
+    private static Optional<String> name(String file) {
+        return Optional.of(file.substring(0, file.length() - ".gguf".length()));
+    }
+
+    private int mergeAll() throws IOException {
         Optional<Path> whole = whole();
         check();
         long start = System.nanoTime();
-        Merger.Settings settings = settings();
+        Outputs outputs = outputs();
+        Merger.Settings settings = settings().outputs(outputs);
         if (whole.isEmpty()) {
             return mergeInto(into.orElseThrow(), settings, start);
         }
         return WholeModel.isIn(whole.get())
                 ? mergeStacks(whole.get(), settings, start)
-                : mergeDecoder(whole.get(), out.orElseThrow());
+                : mergeDecoder(whole.get(), out.orElseThrow(), outputs);
+    }
+
+    /** What may be written, with the small outputs checked before the large one is computed. */
+    private Outputs outputs() throws IOException {
+        Outputs outputs = output.apartFrom(folders, List.of(into));
+        if (undo.isPresent()) {
+            outputs.requireFile(undo.get());
+        }
+        if (report.isPresent()) {
+            outputs.requireFile(report.get());
+        }
+        return outputs;
     }
 
     private int mergeInto(Path folder, Merger.Settings settings, long start) throws IOException {
@@ -159,12 +225,14 @@ final class MergeCommand implements Callable<Integer> {
             try (PatchJournal journal = PatchJournal.begin(folder);
                     Checkpoint base = Checkpoints.open(journal);
                     OpenAdapters opened = OpenAdapters.open(folders)) {
+                settings.outputs().madeFrom(opened.snapshots());
                 mergeInPlace(journal, new Merger(base, adapters(base, opened), settings), settings, start);
                 return report(settings);
             }
         }
         try (Checkpoint base = Checkpoints.open(folder);
                 OpenAdapters opened = OpenAdapters.open(folders)) {
+            settings.outputs().madeFrom(opened.snapshots());
             return merge(base, adapters(base, opened), settings, start);
         }
     }
@@ -175,14 +243,14 @@ final class MergeCommand implements Callable<Integer> {
         }
     }
 
-    private int mergeDecoder(Path folder, Path plain) throws IOException {
+    private int mergeDecoder(Path folder, Path plain, Outputs outputs) throws IOException {
         if (report.isPresent() || maxShardSize.isPresent() || dryRun) {
             throw new UsageException(folder
                     + " is a decoder of queries, which is folded and not added to; leave out --report, --max-shard-size"
                     + " and --dry-run");
         }
         new GivenOptions(spec).refuse("a decoder is folded in one thread, and flushed", "--threads", "--no-fsync");
-        LorsMerge merged = LorsMerge.run(folder, plain);
+        LorsMerge merged = LorsMerge.run(folder, plain, outputs);
         Terminal.line("%s: %,d parameters of %,d with LORS", plain, merged.after(), merged.before());
         return 0;
     }
@@ -236,7 +304,7 @@ final class MergeCommand implements Callable<Integer> {
         for (int i = 0; i < mergers.size(); i++) {
             mergers.get(i).change().ifPresent(MergeCommand::print);
             warnOfLoss(mergers.get(i));
-            print(outs().get(i), mergers.get(i).plan(), bytes, seconds);
+            print(shown.orElse(outs().get(i)), mergers.get(i).plan(), bytes, seconds);
         }
         undone.ifPresent(this::print);
         return report(settings);
@@ -263,7 +331,7 @@ final class MergeCommand implements Callable<Integer> {
         if (report.isPresent()) {
             MergeReport written =
                     new MergeReport(settings.statistics().orElseThrow().tensors());
-            written.write(report.get());
+            written.write(report.get(), settings.outputs());
             Terminal.lines(Printable.message(report.get().toString()) + ": " + written.summary() + "\n");
         }
         return 0;
@@ -346,8 +414,8 @@ final class MergeCommand implements Callable<Integer> {
         for (int i = 0; i < folders.size(); i++) {
             Adapter adapter = rounded(opened.get(i));
             if (!force && !adapter.recordsBase()) {
-                Terminal.note(folders.get(i) + " does not record the base it was trained on; " + base.path()
-                        + " is taken on trust");
+                Terminal.note(folders.get(i) + " does not record its base; cannot check that " + base.path()
+                        + " is the right one");
             }
             double weight = weights.isEmpty() ? 1 : weights.get(i);
             BoundAdapter bound = binding.bind(adapter, force);

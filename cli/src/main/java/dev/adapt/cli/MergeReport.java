@@ -3,10 +3,10 @@ package dev.adapt.cli;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.merge.Statistics;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
@@ -15,7 +15,7 @@ import java.util.Locale;
 /** What a merge did to each weight: as JSON, and in a few lines. */
 record MergeReport(List<Statistics.Tensor> tensors) {
     /** Writes a JSON file with an object for each weight. */
-    void write(Path file) throws IOException {
+    void write(Path file, Outputs outputs) throws IOException {
         ObjectNode json = new JsonMapper().createObjectNode();
         ArrayNode list = json.putArray("tensors");
         for (Statistics.Tensor tensor : tensors) {
@@ -29,10 +29,8 @@ record MergeReport(List<Statistics.Tensor> tensors) {
                     .put("changed_by_update", tensor.changes())
                     .put("change_lost_in_rounding", tensor.lost());
         }
-        try (PendingOutput pending = PendingOutput.file(file)) {
-            Files.writeString(
-                    pending.path(),
-                    new JsonMapper().writerWithDefaultPrettyPrinter().writeValueAsString(json));
+        try (OutputFile pending = outputs.file(file)) {
+            pending.text(new JsonMapper().writerWithDefaultPrettyPrinter().writeValueAsString(json));
             pending.commit();
         }
     }

@@ -1,6 +1,7 @@
 package dev.adapt.cli;
 
 import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.io.Snapshot;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,6 +23,11 @@ record OpenAdapters(List<Adapter.Opened> opened) implements AutoCloseable {
             adapters.close();
             throw e;
         }
+    }
+
+    /** The states of their files before they were opened. */
+    List<Snapshot> snapshots() {
+        return opened.stream().map(each -> each.tensors().snapshot()).toList();
     }
 
     Adapter get(int index) {

@@ -1,11 +1,12 @@
 package dev.adapt.cli;
 
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.FromScratch;
@@ -67,13 +68,18 @@ final class StartOptions {
             Optional<Decomposition> decomposition,
             boolean hasLearned) {
         /** Writes the model that training would start from. */
-        void write(Path out) throws IOException {
-            try (PendingOutput pending = PendingOutput.folder(out)) {
+        void write(Path out, Outputs outputs) throws IOException {
+            try (OutputFolder pending = outputs.folder(out, WholeModel.files())) {
                 whole.orElseThrow().write(pending.path(), folder);
                 pending.commit();
             }
             Terminal.line("Model in stacks in " + out);
         }
+    }
+
+    /** The files and folders that are read. */
+    List<Optional<Path>> inputs() {
+        return List.of(base, into, config, tokenizer);
     }
 
     /**
@@ -132,7 +138,7 @@ final class StartOptions {
     private Start fromScratch(TrainedMethod method, MethodOptions options, List<String> targets, long seed)
             throws IOException {
         Path given = config.orElseThrow();
-        ModelConfig model = ModelConfig.read(Files.isDirectory(given) ? given.resolve(ModelConfig.FILE) : given);
+        ModelConfig model = ModelConfig.at(given);
         boolean stacks = method instanceof TrainedMethod.Stacks;
         if (!stacks) {
             options.requireNone(method, "a plain model has none");

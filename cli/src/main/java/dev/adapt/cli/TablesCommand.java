@@ -2,9 +2,9 @@ package dev.adapt.cli;
 
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;

@@ -2,6 +2,7 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.train.CausalLm;
 import dev.adapt.train.Classification;
@@ -236,12 +237,15 @@ final class TrainCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         requireUsed(new GivenOptions(spec));
         StartOptions.Start from = start.resolve(method, options, targets, seed);
         if (data.isEmpty() && eval.isEmpty() && from.decomposition().isPresent()) {
-            from.write(out);
+            from.write(out, output.apartFrom(List.of(), start.inputs()));
             return 0;
         }
         if (data.isEmpty() || eval.isEmpty()) {
@@ -279,7 +283,8 @@ final class TrainCommand implements Callable<Integer> {
         Runtime.getRuntime().addShutdownHook(onInterrupt);
         TrainProgress progress = new TrainProgress();
         try {
-            Optional<TrainResult> trained = Trainer.train(config, progress, stop::get);
+            Outputs outputs = output.endingInOrder(List.of(config.data(), config.eval()), start.inputs());
+            Optional<TrainResult> trained = Trainer.train(config, progress, stop::get, outputs);
             progress.endLine();
             if (trained.isEmpty()) {
                 Terminal.line("Stopped before the first step; nothing was written.");

@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -33,11 +34,14 @@ final class UnmergeCommand implements Callable<Integer> {
             description = "folder to write, or a .safetensors file where MERGED is one")
     private Path out = Path.of("");
 
+    @Mixin
+    private OutputOptions output = new OutputOptions();
+
     @Override
     public Integer call() throws IOException {
         try (Checkpoint merged = Checkpoints.open(mergedPath);
                 Unmerger unmerger = new Unmerger(merged, undo)) {
-            unmerger.unmerge(out);
+            unmerger.unmerge(out, output.apartFrom(mergedPath, undo));
             Terminal.line(out + ": the base, " + unmerger.restored() + " tensors restored and checked");
         }
         return 0;

@@ -4,6 +4,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.gguf.GgufImport;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Tokens;
@@ -24,6 +25,8 @@ import dev.adapt.verify.Report;
 import dev.adapt.verify.Runner;
 import dev.adapt.verify.Tolerance;
 import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -45,19 +48,21 @@ final class Verification implements AutoCloseable {
      * The forms to compare.
      *
      * @param adapter beside the base, unmerged; a model in stacks (LORS) is its own base
+     * @param gguf a GGUF file, read back as a checkpoint
      * @param onnxAdapter active in the exported model
      */
     record Forms(
             Optional<Path> base,
             Optional<Path> adapter,
             Optional<Path> merged,
+            Optional<Path> gguf,
             Optional<Path> onnx,
             Optional<Path> onnxAdapter) {
         Forms {
             if (onnxAdapter.isPresent() && onnx.isEmpty()) {
                 throw new UsageException("--onnx-adapter needs --onnx, a model exported with --adapter-inputs");
             }
-            long forms = Stream.of(base.or(() -> adapter), merged, onnx)
+            long forms = Stream.of(base.or(() -> adapter), merged, gguf, onnx)
                     .filter(Optional::isPresent)
                     .count();
             if (forms < 2) {
@@ -168,6 +173,11 @@ final class Verification implements AutoCloseable {
             Path path = forms.merged().get();
             models.add(new Form("merged", path, Model.of(open(path))));
         }
+        if (forms.gguf().isPresent()) {
+            Path path = forms.gguf().get();
+            progress.accept("reading " + path);
+            models.add(new Form("GGUF", path, Model.of(open(readBack(path)))));
+        }
         return models;
     }
 
@@ -182,6 +192,22 @@ final class Verification implements AutoCloseable {
                             : "--adapter needs --base, the checkpoint it was trained on");
         }
         return whole;
+    }
+
+    /** A folder with what a GGUF file holds, removed when the verification ends. */
+    private Path readBack(Path gguf) throws IOException {
+        Path folder = Files.createTempDirectory("adapt-gguf");
+        closers.push(() -> {
+            for (String name : List.of(Checkpoint.CONFIG, Checkpoint.SINGLE, "")) {
+                try {
+                    Files.deleteIfExists(folder.resolve(name));
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            }
+        });
+        GgufImport.into(gguf, folder);
+        return folder;
     }
 
     private Checkpoint open(Path path) throws IOException {

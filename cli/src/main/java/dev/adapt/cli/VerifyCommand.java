@@ -23,7 +23,7 @@ import picocli.CommandLine.Spec;
         description =
                 "Runs the forms of one model on the same inputs and compares each with each: the base with its adapter"
                         + " unmerged and the merged checkpoint on DJL, the exported model on ONNX Runtime, and a float64 reference"
-                        + " in plain Java. Give at least two of --base, --merged and --onnx. Exit code 4 if any two differ.",
+                        + " in plain Java. Give at least two of --base, --merged, --gguf and --onnx. Exit code 4 if any two differ.",
         footer = {"", "Example: adapt verify --base base --adapter my-lora --merged merged --onnx merged/model.onnx"})
 final class VerifyCommand implements Callable<Integer> {
     @Option(names = "--base", paramLabel = "DIR", description = "the base checkpoint")
@@ -37,6 +37,9 @@ final class VerifyCommand implements Callable<Integer> {
 
     @Option(names = "--merged", paramLabel = "DIR", description = "the merged checkpoint")
     private Optional<Path> merged = Optional.empty();
+
+    @Option(names = "--gguf", paramLabel = "FILE", description = "the GGUF file, read back as a checkpoint")
+    private Optional<Path> gguf = Optional.empty();
 
     @Option(names = "--onnx", paramLabel = "FILE", description = "the exported model")
     private Optional<Path> onnx = Optional.empty();
@@ -125,7 +128,7 @@ final class VerifyCommand implements Callable<Integer> {
                 new Tolerance(tolerance, halfTolerance),
                 device,
                 !noReference);
-        Verification.Forms forms = new Verification.Forms(base, adapter, merged, onnx, onnxAdapter);
+        Verification.Forms forms = new Verification.Forms(base, adapter, merged, gguf, onnx, onnxAdapter);
         Report report = Verification.of(forms, settings, Terminal::progress);
         if (json) {
             Terminal.json(report.json());

@@ -1,5 +1,6 @@
 package dev.adapt.cli;
 
+import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -12,7 +13,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
-import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 
 /**
@@ -49,7 +49,7 @@ final class WarmUpCommand implements Callable<Integer> {
             }
         } finally {
             System.setOut(out);
-            delete(folder);
+            FileTree.delete(folder);
         }
         return 0;
     }
@@ -91,13 +91,5 @@ final class WarmUpCommand implements Callable<Integer> {
 
     private static FloatTensor zeros(int rows, int columns) {
         return new FloatTensor(Shape.of(rows, columns), new float[rows * columns]);
-    }
-
-    private static void delete(Path folder) throws IOException {
-        try (Stream<Path> tree = Files.walk(folder)) {
-            for (Path path : tree.sorted((left, right) -> right.compareTo(left)).toList()) {
-                Files.delete(path);
-            }
-        }
     }
 }

@@ -1,10 +1,10 @@
 package dev.adapt.merge;
 
+import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.file.StandardOpenOption;
 import java.util.List;
 
 /**
@@ -41,7 +41,7 @@ public record Estimate(double seconds, double readBytes) {
         long from = Math.max(0, size / 2 - SAMPLE / 2);
         long done = 0;
         long start = System.nanoTime();
-        try (FileChannel channel = FileChannel.open(file.path(), StandardOpenOption.READ)) {
+        try (FileChannel channel = InputFile.named(file.path()).open()) {
             while (done < SAMPLE) {
                 int count = channel.read(buffer.clear(), from + done);
                 if (count <= 0) {

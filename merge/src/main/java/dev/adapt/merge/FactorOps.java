@@ -3,11 +3,15 @@ package dev.adapt.merge;
 import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.graph.Region;
+import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
+import java.util.function.UnaryOperator;
 
 /**
  * The interpreter that gives a merge its factors: float64, as {@link ReferenceOps} computes it, but slices and transposed
@@ -19,6 +23,20 @@ final class FactorOps implements MatrixOps<Tensor> {
     private static final int BLOCK = 1 << 16;
 
     private final ReferenceOps reference = new ReferenceOps();
+    private final ExpertColumns columns;
+
+    FactorOps() {
+        this(new ExpertColumns());
+    }
+
+    /**
+     * An interpreter that shares what it keeps of stacks of experts with others.
+     *
+     * @param columns theirs
+     */
+    FactorOps(ExpertColumns columns) {
+        this.columns = columns;
+    }
 
     /** Some rows, or some columns, of a matrix. */
     private record Slice(Tensor source, int axis, long first, Shape shape) implements Tensor {
@@ -158,8 +176,19 @@ final class FactorOps implements MatrixOps<Tensor> {
     }
 
     @Override
+    public Tensor computed(Tensor x, UnaryOperator<DoubleTensor> function) {
+        return function.apply(wide(x));
+    }
+
+    @Override
     public Tensor constant(FloatTensor values) {
         return values;
+    }
+
+    @Override
+    public Tensor every(Tensor x, int first, int step) {
+        boolean wide = x instanceof DoubleTensor || (x instanceof TensorView view && view.dtype() == Dtype.F64);
+        return step == 1 || wide ? MatrixOps.super.every(x, first, step) : columns.of(x, first, step);
     }
 
     @Override
@@ -225,6 +254,16 @@ final class FactorOps implements MatrixOps<Tensor> {
     @Override
     public Tensor inverse(Tensor x, int count, int n) {
         return reference.inverse(wide(x), count, n);
+    }
+
+    @Override
+    public Tensor scatter(Tensor values, Tensor places, Region region) {
+        return reference.scatter(wide(values), wide(places), region);
+    }
+
+    @Override
+    public Tensor inverseFourier(Tensor values, int[] rowAt, int[] columnAt, int rows, int columns) {
+        return reference.inverseFourier(wide(values), rowAt, columnAt, rows, columns);
     }
 
     @Override

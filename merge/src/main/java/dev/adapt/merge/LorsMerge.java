@@ -1,12 +1,13 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.QueryDecoder;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -26,6 +27,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * A decoder with LORS written as the plain decoder that computes the same: {@link QueryDecoder#fold} of every stage.
@@ -53,8 +55,22 @@ public record LorsMerge(long before, long after) {
      * @throws FormatException if the checkpoint is no decoder with LORS, or lacks a tensor
      */
     public static LorsMerge run(Path decoder, Path out) throws IOException {
-        try (Checkpoint base = Checkpoint.open(decoder);
-                PendingOutput pending = PendingOutput.folder(out)) {
+        return run(decoder, out, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public static LorsMerge run(Path decoder, Path out, Outputs outputs) throws IOException {
+        try (Checkpoint base = Checkpoint.open(decoder)) {
+            outputs.reads(List.of(decoder));
+            outputs.madeFrom(base.snapshots());
+            return run(base, out, outputs);
+        }
+    }
+
+    private static LorsMerge run(Checkpoint base, Path out, Outputs outputs) throws IOException {
+        Set<String> files = new TreeSet<>(base.companionNames());
+        files.addAll(List.of(Checkpoint.SINGLE, ModelConfig.FILE));
+        try (OutputFolder pending = outputs.folder(out, files)) {
             ModelConfig config = ModelConfig.of(base);
             QueryDecoder shared = requireLors(config);
             Model model = Model.of(base);
@@ -67,8 +83,7 @@ public record LorsMerge(long before, long after) {
                     .filter(tensor -> !replaced.contains(tensor.name()) && !required.containsKey(tensor.name()))
                     .forEach(tensor -> specs.add(spec(base, tensor.name(), tensor.shape())));
             write(pending.path().resolve(Checkpoint.SINGLE), base, model, shared, specs);
-            Files.writeString(
-                    pending.path().resolve(ModelConfig.FILE), plain.document().text());
+            pending.text(ModelConfig.FILE, plain.document().text());
             base.copyCompanions(pending.path());
             pending.commit();
             return new LorsMerge(elements(shared.requiredTensors()), elements(required));
@@ -113,7 +128,7 @@ public record LorsMerge(long before, long after) {
             for (TensorInfo tensor : header.tensors()) {
                 TensorView kept = base.tensors().get(tensor.name());
                 if (kept != null) {
-                    writer.write(tensor, 0, kept.data());
+                    writer.transfer(kept.channel(), kept.position(), kept.info().bytes(), tensor.begin());
                 }
             }
         }

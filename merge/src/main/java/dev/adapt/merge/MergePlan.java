@@ -47,14 +47,14 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     }
 
     /** What one adapter adds to a weight: its update, times a weight of its own. */
-    public record Contribution(BoundAdapter adapter, Target target, double weight) {
+    public record Contribution(BoundAdapter adapter, Target target, double weight, Shared shared) {
         /**
          * The change it makes.
          *
          * @param stored the base's tensor that holds the target
          */
         WeightChange<Tensor> change(TensorView stored) {
-            FactorOps ops = new FactorOps();
+            FactorOps ops = new FactorOps(shared.columns());
             return adapter.change(
                     ops,
                     target,
@@ -65,6 +65,17 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         private Tensor matrix(TensorView stored) {
             Shape shape = target.storedShape();
             return stored.shape().equals(shape) ? stored : new MatrixView(stored, target.offset(), shape);
+        }
+    }
+
+    /** What the contributions of one plan share. */
+    public static final class Shared {
+        private final ExpertColumns columns = new ExpertColumns();
+
+        private Shared() {}
+
+        ExpertColumns columns() {
+            return columns;
         }
     }
 
@@ -119,6 +130,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         Map<String, SortedMap<Long, List<Contribution>>> targets = new LinkedHashMap<>();
         Map<String, Tensor> saved = new LinkedHashMap<>();
         Map<String, String> copies = new LinkedHashMap<>();
+        Shared shared = new Shared();
         for (Weighted each : adapters) {
             requireLinear(each, adapters.size());
             Map<String, Tensor> own = savedByTensor(base, each);
@@ -135,7 +147,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
                 if (!own.containsKey(target.tensor())) {
                     targets.computeIfAbsent(target.tensor(), absent -> new TreeMap<>())
                             .computeIfAbsent(target.offset(), absent -> new ArrayList<>())
-                            .add(new Contribution(each.adapter(), target, each.weight()));
+                            .add(new Contribution(each.adapter(), target, each.weight(), shared));
                 }
             }
             copies.putAll(copies(base, each.adapter()));
@@ -218,7 +230,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         }
         TensorView weight = binding.weight(target);
         FactorOps ops = new FactorOps();
-        WeightChange<Tensor> change = new Contribution(each.adapter(), target, 1).change(weight);
+        WeightChange<Tensor> change = new Contribution(each.adapter(), target, 1, new Shared()).change(weight);
         if (change.bias().isEmpty()) {
             return;
         }

@@ -2,8 +2,6 @@ package dev.adapt.merge;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.JsonDocument;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
@@ -12,6 +10,12 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Companions;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.checkpoint.ShardIndex;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.Limit;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.names.ChangedConfig;
 import dev.adapt.formats.safetensors.SafetensorsFile;
@@ -21,11 +25,13 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Set;
 import java.util.concurrent.atomic.LongAdder;
 
 /**
@@ -50,6 +56,7 @@ public final class Merger {
      * @param shared whether an output begins as a copy that shares the base's blocks, of which the touched ones are written
      * @param maxShardBytes the most that the tensors of a file have together, unless it holds only one; without it, the
      *     files are those of the base
+     * @param outputs what may be written where
      */
     public record Settings(
             Kernels kernels,
@@ -59,7 +66,8 @@ public final class Merger {
             Optional<Path> undo,
             Optional<Statistics> statistics,
             boolean shared,
-            OptionalLong maxShardBytes) {
+            OptionalLong maxShardBytes,
+            Outputs outputs) {
         /** The best kernels, and a result that is safe on the disk. */
         public static Settings of(int threads) {
             return new Settings(
@@ -70,32 +78,41 @@ public final class Merger {
                     Optional.empty(),
                     Optional.empty(),
                     false,
-                    OptionalLong.empty());
+                    OptionalLong.empty(),
+                    Outputs.fresh());
         }
 
         /** The same, with another choice whether to wait for the disk. */
         public Settings flush(boolean whether) {
-            return new Settings(kernels, threads, whether, written, undo, statistics, shared, maxShardBytes);
+            return new Settings(kernels, threads, whether, written, undo, statistics, shared, maxShardBytes, outputs);
         }
 
         /** The same, with an undo file. */
         public Settings undo(Path file) {
-            return new Settings(kernels, threads, flush, written, Optional.of(file), statistics, shared, maxShardBytes);
+            return new Settings(
+                    kernels, threads, flush, written, Optional.of(file), statistics, shared, maxShardBytes, outputs);
         }
 
         /** The same, with statistics. */
         public Settings statistics(Statistics gathered) {
-            return new Settings(kernels, threads, flush, written, undo, Optional.of(gathered), shared, maxShardBytes);
+            return new Settings(
+                    kernels, threads, flush, written, undo, Optional.of(gathered), shared, maxShardBytes, outputs);
         }
 
         /** The same, into a copy that shares the base's blocks. */
         public Settings sharingBlocks() {
-            return new Settings(kernels, threads, flush, written, undo, statistics, true, maxShardBytes);
+            return new Settings(kernels, threads, flush, written, undo, statistics, true, maxShardBytes, outputs);
         }
 
         /** The same, in shards of at most so many bytes. */
         public Settings maxShardBytes(long bytes) {
-            return new Settings(kernels, threads, flush, written, undo, statistics, shared, OptionalLong.of(bytes));
+            return new Settings(
+                    kernels, threads, flush, written, undo, statistics, shared, OptionalLong.of(bytes), outputs);
+        }
+
+        /** The same, as outputs of a command. */
+        public Settings outputs(Outputs others) {
+            return new Settings(kernels, threads, flush, written, undo, statistics, shared, maxShardBytes, others);
         }
     }
 
@@ -165,6 +182,7 @@ public final class Merger {
      *
      * @return the size of the undo file, if one was wanted
      * @throws UsageException if the output is the base or lies in it
+     * @throws dev.adapt.formats.FormatException if the base changes meanwhile
      * @throws IOException if something cannot be read or written; nothing then stands under {@code out} that did not
      */
     public Optional<UndoSize> merge(Path out) throws IOException {
@@ -177,13 +195,18 @@ public final class Merger {
      *
      * @param journal which has locked the base since before it was opened
      * @throws UsageException if the merge adds a tensor, or changes a shape or config.json
+     * @throws dev.adapt.formats.FormatException if an adapter changes meanwhile
      * @throws IOException if something cannot be read or written; the base is as it was once the journal is closed
      */
     public void mergeInPlace(PatchJournal journal) throws IOException {
         if (!journal.checkpoint().equals(base.path())) {
             throw new IllegalArgumentException(journal.checkpoint() + " is locked, not " + base.path());
         }
-        Patch.of(base, plan, change).run(journal, settings, sinks(Optional.empty()), lost);
+        try {
+            Patch.of(base, plan, change).run(journal, settings, sinks(Optional.empty()), lost);
+        } catch (InternalError e) {
+            throw settings.outputs().explain(e);
+        }
     }
 
     /** How many bytes {@link #mergeInPlace} writes. */
@@ -203,12 +226,13 @@ public final class Merger {
         Settings settings = mergers.getFirst().settings;
         Optional<UndoWriter> undo = Optional.empty();
         try {
+            settings.outputs().reads(List.of(mergers.getFirst().base.path()));
+            settings.outputs().madeFrom(mergers.getFirst().base.snapshots());
             for (int i = 0; i < mergers.size(); i++) {
-                mergers.get(i).requireApart(outs.get(i));
                 results.add(Result.begin(mergers.get(i), outs.get(i)));
             }
             if (settings.undo().isPresent()) {
-                undo = Optional.of(new UndoWriter(settings.undo().get()));
+                undo = Optional.of(new UndoWriter(settings.undo().get(), settings.outputs()));
             }
             int files = mergers.stream()
                     .mapToInt(merger -> merger.plan.outputs().size())
@@ -224,9 +248,13 @@ public final class Merger {
                 result.finish();
             }
             return size;
+        } catch (IOException e) {
+            throw settings.outputs().explain(e);
+        } catch (InternalError e) {
+            throw settings.outputs().explain(e);
         } finally {
             for (Result result : results) {
-                result.pending().close();
+                result.close();
             }
             if (undo.isPresent()) {
                 undo.get().close();
@@ -234,28 +262,42 @@ public final class Merger {
         }
     }
 
-    /** A checkpoint to be. */
-    private record Result(Merger merger, PendingOutput pending, boolean toFile) {
+    /** An unfinished checkpoint: exactly one of the two is present. */
+    private record Result(Merger merger, Optional<OutputFile> single, Optional<OutputFolder> folder) {
         static Result begin(Merger merger, Path out) throws IOException {
-            boolean toFile =
-                    !Files.isDirectory(merger.base.path()) && out.toString().endsWith(".safetensors");
+            Outputs outputs = merger.settings.outputs();
+            if (Files.isDirectory(merger.base.path()) || !out.toString().endsWith(".safetensors")) {
+                return new Result(merger, Optional.empty(), Optional.of(outputs.folder(out, merger.names())));
+            }
             int files = merger.plan.outputs().size();
-            if (toFile && files > 1) {
+            if (files > 1) {
                 throw new UsageException(
                         out + " is to be one file, but shards of that size make " + files + "; give --out a folder");
             }
-            return new Result(merger, toFile ? PendingOutput.file(out) : PendingOutput.folder(out), toFile);
+            return new Result(merger, Optional.of(outputs.file(out)), Optional.empty());
         }
 
         Path file(MergePlan.Output output) {
-            return toFile ? pending.path() : pending.path().resolve(output.name());
+            return single.map(OutputFile::path)
+                    .orElseGet(() -> folder.orElseThrow().path().resolve(output.name()));
         }
 
         void finish() throws IOException {
-            if (!toFile) {
-                merger.writeCompanions(pending.path());
+            boolean flush = merger.settings.flush();
+            if (folder.isPresent()) {
+                merger.writeCompanions(folder.get());
+                folder.get().commit(flush);
+            } else {
+                single.orElseThrow().commit(flush);
             }
-            pending.commit(merger.settings.flush());
+        }
+
+        void close() throws IOException {
+            if (folder.isPresent()) {
+                folder.get().close();
+            } else {
+                single.orElseThrow().close();
+            }
         }
     }
 
@@ -330,40 +372,45 @@ public final class Merger {
             for (Path file : changed) {
                 // a sentencepiece model is no text
                 if (Files.exists(file) && !file.toString().endsWith(".model")) {
-                    texts.put(String.valueOf(file.getFileName()), Files.readString(file));
+                    texts.put(
+                            String.valueOf(file.getFileName()),
+                            InputFile.found(file).text(Limit.TOKENIZER));
                 }
             }
         }
         return undo.commit(base, texts);
     }
 
-    private void requireApart(Path out) throws IOException {
-        Path target = out.toAbsolutePath().normalize();
-        Path source = base.path().toAbsolutePath().normalize();
-        boolean same = Files.exists(out) && Files.isSameFile(out, base.path());
-        if (same || target.startsWith(source)) {
-            throw new UsageException("out " + out, "is the base or lies in it; give a place outside of it");
-        }
+    /** The files of a folder that it makes. */
+    private Set<String> names() throws IOException {
+        Set<String> names = new HashSet<>(base.companionNames());
+        names.addAll(List.of(Checkpoint.CONFIG, Checkpoint.INDEX));
+        plan.outputs().forEach(output -> names.add(output.name()));
+        return names;
     }
 
-    private void writeCompanions(Path folder) throws IOException {
-        base.copyCompanions(folder);
+    private void writeCompanions(OutputFolder folder) throws IOException {
+        base.copyCompanions(folder.path());
         Optional<Path> tokenizer = change.flatMap(BaseChange::tokenizer);
         if (tokenizer.isPresent()) {
-            new Companions(tokenizer.get()).copyTokenizerTo(folder);
+            new Companions(tokenizer.get()).copyTokenizerTo(folder.path());
         }
         if (base.config().isPresent()) {
             JsonDocument config = base.config().get();
-            Path target = folder.resolve(Checkpoint.CONFIG);
             if (change.isPresent()) {
-                Files.writeString(target, ChangedConfig.of(config, change.get()).text());
+                folder.text(
+                        Checkpoint.CONFIG,
+                        ChangedConfig.of(config, change.get()).text());
             } else {
-                Files.write(target, JsonDocument.withoutMark(Files.readAllBytes(config.path())));
+                // without the byte order mark that other readers of JSON refuse
+                folder.bytes(
+                        Checkpoint.CONFIG,
+                        JsonDocument.withoutMark(InputFile.found(config.path()).bytes(Limit.CONFIG)));
             }
         }
         boolean sharded = settings.maxShardBytes().isEmpty() && base.index().isPresent();
         if (sharded || plan.outputs().size() > 1) {
-            Files.writeString(folder.resolve(Checkpoint.INDEX), index().text());
+            folder.text(Checkpoint.INDEX, index().text());
         }
     }
 

@@ -1,5 +1,6 @@
 package dev.adapt.merge;
 
+import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorView;
@@ -8,7 +9,6 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -171,7 +171,7 @@ final class Pass {
     private FileChannel source(Path file) throws IOException {
         FileChannel open = sources.get(file);
         if (open == null) {
-            open = FileChannel.open(file, StandardOpenOption.READ);
+            open = InputFile.named(file).open();
             sources.put(file, open);
         }
         return open;

@@ -122,6 +122,7 @@ final class Patch {
         for (Part part : parts) {
             write(part, settings, sinks, lost);
         }
+        settings.outputs().requireUnchanged();
         journal.commit();
     }
 

@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.MapperFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.WholeIo;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -145,12 +146,7 @@ record Undo(int version, List<BaseFile> files, Map<String, String> texts) {
     /** Reads bytes of a file that must be there. */
     static byte[] read(Path path, FileChannel channel, long position, int length) throws IOException {
         byte[] all = new byte[length];
-        ByteBuffer bytes = ByteBuffer.wrap(all);
-        while (bytes.hasRemaining()) {
-            if (channel.read(bytes, position + bytes.position()) < 0) {
-                throw new FormatException(path, "ends " + bytes.remaining() + " bytes early");
-            }
-        }
+        WholeIo.read(path, channel, ByteBuffer.wrap(all), position);
         return all;
     }
 }

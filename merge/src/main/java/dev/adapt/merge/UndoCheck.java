@@ -1,9 +1,9 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.ShardIndex;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.TensorInfo;
 import java.nio.ByteBuffer;

@@ -1,7 +1,10 @@
 package dev.adapt.merge;
 
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.io.WholeIo;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import io.airlift.compress.v3.zstd.ZstdJavaCompressor;
@@ -13,7 +16,6 @@ import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -27,16 +29,16 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
     private static final int PIECE = 1 << 20;
     private static final int TILE_PIECE = Undo.MAX_FRAME / 4;
 
-    private final PendingOutput pending;
+    private final OutputFile pending;
     private final FileChannel channel;
     private final Map<String, List<Undo.Frame>> frames = new LinkedHashMap<>();
     private final Map<String, Undo.BaseTensor> touched = new ConcurrentHashMap<>();
     private long position;
     private long covered;
 
-    UndoWriter(Path path) throws IOException {
-        pending = PendingOutput.file(path);
-        channel = FileChannel.open(pending.path(), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+    UndoWriter(Path path, Outputs outputs) throws IOException {
+        pending = outputs.file(path);
+        channel = pending.open();
     }
 
     @Override
@@ -80,9 +82,13 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
     }
 
     private void write(ByteBuffer bytes) throws IOException {
-        while (bytes.hasRemaining()) {
-            position += channel.write(bytes, position);
+        int count = bytes.remaining();
+        try {
+            WholeIo.write(channel, bytes, position);
+        } catch (IOException e) {
+            throw OutputFile.unwritable(pending.target(), e);
         }
+        position += count;
     }
 
     /**
@@ -146,7 +152,7 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
     }
 
     private static byte[] header(SafetensorsFile file) throws IOException {
-        try (FileChannel source = FileChannel.open(file.path())) {
+        try (FileChannel source = InputFile.named(file.path()).open()) {
             return Undo.read(
                     file.path(), source, 0, Math.toIntExact(file.header().dataOffset()));
         }

@@ -1,9 +1,14 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.io.Snapshot;
+import dev.adapt.formats.io.WholeIo;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.TensorDigest;
@@ -17,7 +22,10 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /** Makes the base again, bit for bit, from a merged checkpoint and the undo file that its merge wrote. */
 public final class Unmerger implements AutoCloseable {
@@ -25,6 +33,7 @@ public final class Unmerger implements AutoCloseable {
 
     private final Checkpoint merged;
     private final Path undoPath;
+    private final Snapshot undoState;
     private final FileChannel frames;
     private final Undo undo;
     private long restored;
@@ -37,10 +46,9 @@ public final class Unmerger implements AutoCloseable {
     public Unmerger(Checkpoint merged, Path undoPath) throws IOException {
         this.merged = merged;
         this.undoPath = undoPath;
-        if (Files.exists(undoPath) && !Files.isRegularFile(undoPath)) {
-            throw new FormatException(undoPath, "is not a regular file, expected an undo file");
-        }
-        this.frames = FileChannel.open(undoPath, StandardOpenOption.READ);
+        InputFile file = InputFile.named(undoPath);
+        this.undoState = file.snapshot();
+        this.frames = file.open();
         try {
             this.undo = Undo.read(undoPath, frames);
         } catch (IOException | RuntimeException e) {
@@ -57,18 +65,49 @@ public final class Unmerger implements AutoCloseable {
      *     then stands under {@code out} that did not
      */
     public void unmerge(Path out) throws IOException {
+        unmerge(out, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public void unmerge(Path out, Outputs outputs) throws IOException {
         boolean toFile = !Files.isDirectory(merged.path()) && out.toString().endsWith(".safetensors");
         if (toFile && undo.files().size() > 1) {
             throw new UsageException(
                     out + " is to be one file, but the base has " + undo.files().size() + "; give --out a folder");
         }
-        try (PendingOutput pending = toFile ? PendingOutput.file(out) : PendingOutput.folder(out)) {
+        outputs.reads(List.of(merged.path(), undoPath));
+        outputs.madeFrom(merged.snapshots());
+        outputs.madeFrom(List.of(undoState));
+        try {
+            if (toFile) {
+                unmergeFile(out, outputs);
+            } else {
+                unmergeFolder(out, outputs);
+            }
+        } catch (InternalError e) {
+            throw outputs.explain(e);
+        }
+    }
+
+    private void unmergeFile(Path out, Outputs outputs) throws IOException {
+        try (OutputFile pending = outputs.file(out)) {
             for (Undo.BaseFile file : undo.files()) {
-                write(file, toFile ? pending.path() : pending.path().resolve(file.name()));
+                write(file, pending.path());
             }
-            if (!toFile) {
-                writeCompanions(pending.path());
+            merged.requireUnchanged();
+            pending.commit();
+        }
+    }
+
+    private void unmergeFolder(Path out, Outputs outputs) throws IOException {
+        Set<String> files = new HashSet<>(merged.companionNames());
+        files.addAll(undo.texts().keySet());
+        undo.files().forEach(file -> files.add(file.name()));
+        try (OutputFolder pending = outputs.folder(out, files)) {
+            for (Undo.BaseFile file : undo.files()) {
+                write(file, pending.path().resolve(file.name()));
             }
+            writeCompanions(pending);
             merged.requireUnchanged();
             pending.commit();
         }
@@ -81,7 +120,7 @@ public final class Unmerger implements AutoCloseable {
 
     private void write(Undo.BaseFile file, Path path) throws IOException {
         try (FileChannel out = FileChannel.open(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-            write(out, ByteBuffer.wrap(file.header()));
+            WholeIo.write(out, ByteBuffer.wrap(file.header()));
             for (Undo.BaseTensor tensor : file.tensors()) {
                 if (tensor.sha256().isEmpty()) {
                     copy(required(tensor), out);
@@ -90,12 +129,8 @@ public final class Unmerger implements AutoCloseable {
                     restored++;
                 }
             }
-        }
-    }
-
-    private static void write(FileChannel out, ByteBuffer bytes) throws IOException {
-        while (bytes.hasRemaining()) {
-            out.write(bytes);
+        } catch (IOException e) {
+            throw OutputFile.unwritable(path, e);
         }
     }
 
@@ -119,7 +154,8 @@ public final class Unmerger implements AutoCloseable {
     private static void copy(TensorView tensor, FileChannel out) throws IOException {
         long size = tensor.data().byteSize();
         for (long at = 0; at < size; at += PIECE) {
-            write(out, tensor.data().asSlice(at, Math.min(PIECE, size - at)).asByteBuffer());
+            WholeIo.write(
+                    out, tensor.data().asSlice(at, Math.min(PIECE, size - at)).asByteBuffer());
         }
     }
 
@@ -140,7 +176,7 @@ public final class Unmerger implements AutoCloseable {
             byte[] bytes = unpacked(frame);
             byte[] base = tensor.adapted() ? exclusiveOr(bytes, after, at, width) : bytes;
             digest.add(ByteBuffer.wrap(base));
-            write(out, ByteBuffer.wrap(base));
+            WholeIo.write(out, ByteBuffer.wrap(base));
             at += base.length;
         }
         if (at != tensor.bytes() || !digest.hex().equals(tensor.sha256())) {
@@ -182,10 +218,10 @@ public final class Unmerger implements AutoCloseable {
         return base;
     }
 
-    private void writeCompanions(Path folder) throws IOException {
-        merged.copyCompanions(folder);
+    private void writeCompanions(OutputFolder folder) throws IOException {
+        merged.copyCompanions(folder.path());
         for (Map.Entry<String, String> text : undo.texts().entrySet()) {
-            Files.writeString(folder.resolve(text.getKey()), text.getValue(), StandardOpenOption.CREATE_NEW);
+            folder.text(text.getKey(), text.getValue());
         }
     }
 

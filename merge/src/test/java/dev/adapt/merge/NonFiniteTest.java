@@ -10,6 +10,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
@@ -218,7 +219,15 @@ class NonFiniteTest {
 
     private static Merger merger(Checkpoint base, Adapter adapter, Kernels kernels) {
         Merger.Settings settings = new Merger.Settings(
-                kernels, 2, false, new LongAdder(), Optional.empty(), Optional.empty(), false, OptionalLong.empty());
+                kernels,
+                2,
+                false,
+                new LongAdder(),
+                Optional.empty(),
+                Optional.empty(),
+                false,
+                OptionalLong.empty(),
+                Outputs.fresh());
         return new Merger(base, List.of(new MergePlan.Weighted(new Binding(base).bind(adapter, true), 1)), settings);
     }
 

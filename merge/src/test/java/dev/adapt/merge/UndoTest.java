@@ -230,7 +230,7 @@ class UndoTest {
     void isNoFile() throws IOException {
         Files.delete(undo);
         Files.createDirectory(undo);
-        assertRefused("is not a regular file");
+        assertRefused("is a folder, expected a file");
     }
 
     private void assertRefused(String reason) {

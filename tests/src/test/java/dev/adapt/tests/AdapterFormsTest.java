@@ -12,8 +12,8 @@ import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
@@ -60,7 +60,7 @@ class AdapterFormsTest {
             "VeRA and CondLoRA as LoRA merge to the same model, and so does LoRA by way of kohya's keys, bit for bit")
     void forms(TinyModel model) throws IOException {
         Path base = model.write(folder.resolve("base"), 1);
-        Path vera = adapter(base, new Vera(5, 0.1, 7, 0, false, Projection.Rounding.FMA), "vera");
+        Path vera = adapter(base, new Vera(5, 0.1, 7, 0, false, Rounding.FMA), "vera");
         Cli.succeeds("convert", vera, "--to", "lora", "--out", folder.resolve("as-lora"));
         assertTrue(difference(merged(vera, base), merged(folder.resolve("as-lora"), base)) < 1e-6);
 
@@ -112,7 +112,7 @@ class AdapterFormsTest {
         Path base = TinyModel.BERT.write(folder.resolve("base"), 4);
         Path lora = adapter(base, new Lora(2, 2, 0), "lora");
         Path other = adapter(base, new Lora(3, 2, 0), "other");
-        Path vera = adapter(base, new Vera(5, 0.1, 7, 0, false, Projection.Rounding.FMA), "vera");
+        Path vera = adapter(base, new Vera(5, 0.1, 7, 0, false, Rounding.FMA), "vera");
         Path out = folder.resolve("out");
         fails(2, "exclude each other", "convert", lora, "--rank", "1", "--energy", "0.5", "--out", out);
         fails(2, "--energy: expected", "convert", lora, "--energy", "1.5", "--out", out);

@@ -20,8 +20,8 @@ import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.AdapterInputs;
@@ -112,7 +112,7 @@ class AdapterSwitchTest {
 
     /** Ranks, scales and modules differ, and so do the heads: 3 labels, 5 labels. */
     private static SequencedMap<String, BoundAdapter> adapters(Checkpoint base) {
-        Vera vera = new Vera(8, 0.5, 42, 0, false, Projection.Rounding.FMA);
+        Vera vera = new Vera(8, 0.5, 42, 0, false, Rounding.FMA);
         SequencedMap<String, BoundAdapter> adapters = new LinkedHashMap<>();
         adapters.put("lora", adapter(base, new Lora(3, 8, 0), 3, "query", "value"));
         adapters.put("pattern", adapter(base, patterned(), 5, "query", "value", "output.dense"));

@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.checkpoint.UnfinishedChangeException;
+import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -92,7 +93,7 @@ class CrashTest {
         List<String> merge = merge(pristine, "--out", out.toString());
         Span span = span(merge, () -> isBeside(out));
         Map<String, byte[]> merged = contents(out);
-        delete(out);
+        FileTree.delete(out);
         Random random = new Random(1);
         int whole = 0;
         int begun = 0;
@@ -103,11 +104,36 @@ class CrashTest {
                 assertSame(merged, contents(out), "kill " + kill);
                 whole++;
             }
-            delete(folder.resolve("out"));
+            FileTree.delete(folder.resolve("out"));
             Files.createDirectory(folder.resolve("out"));
         }
         System.out.printf(
                 "%d merges killed: %d had written a part, %d were whole, none was broken%n", KILLS, begun, whole);
+    }
+
+    @Test
+    @DisplayName("by a signal that asks it to end leaves nothing behind")
+    void endsInOrder() throws IOException, InterruptedException {
+        Path out = Files.createDirectory(folder.resolve("out")).resolve("merged");
+        List<String> merge = merge(pristine, "--out", out.toString(), "--undo", out + ".undo");
+        Random random = new Random(3);
+        int whole = 0;
+        for (int kill = 0; kill < KILLS; kill++) {
+            Process process = start(merge);
+            while (process.isAlive() && !isBeside(out)) {
+                LockSupport.parkNanos(200_000);
+            }
+            await(process, random.nextInt(200_000_000));
+            process.destroy(); // SIGTERM
+            process.waitFor();
+            List<String> left = names(folder.resolve("out"));
+            assertTrue(
+                    left.stream().allMatch(List.of("merged", "merged.undo")::contains), "kill " + kill + ": " + left);
+            whole += Files.exists(out) ? 1 : 0;
+            FileTree.delete(folder.resolve("out"));
+            Files.createDirectory(folder.resolve("out"));
+        }
+        System.out.printf("%d merges asked to end: %d were whole, none left a part%n", KILLS, whole);
     }
 
     private static boolean isBeside(Path out) {
@@ -179,6 +205,7 @@ class CrashTest {
             assertEquals(3, process.exitValue(), () -> lines.toString());
             assertEquals(1, lines.size(), () -> lines.toString());
             assertTrue(lines.getFirst().contains("cannot be written"), lines.getFirst());
+            assertFalse(lines.getFirst().contains(".tmp"), lines.getFirst());
             assertEquals(List.of(), names(out.resolveSibling(".")));
             assertSame(contents(pristine), contents(base), merge.getLast());
         }
@@ -296,15 +323,6 @@ class CrashTest {
         Files.createDirectories(to);
         for (String name : names(from)) {
             Files.copy(from.resolve(name), to.resolve(name), StandardCopyOption.REPLACE_EXISTING);
-        }
-    }
-
-    private static void delete(Path tree) throws IOException {
-        try (Stream<Path> paths = Files.walk(tree)) {
-            for (Path path :
-                    paths.sorted((left, right) -> right.compareTo(left)).toList()) {
-                Files.delete(path);
-            }
         }
     }
 }

@@ -21,8 +21,8 @@ import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxExport;
@@ -176,7 +176,7 @@ class OnnxExportTest {
     @ValueSource(strings = {"lora", "dora", "vera", "condlora"})
     void adapterBesideItsBaseIsExportedUnmerged(String name) throws Exception {
         AdapterMethod method = switch (name) {
-            case "vera" -> new Vera(8, 0.5, 42, 0, false, Projection.Rounding.FMA);
+            case "vera" -> new Vera(8, 0.5, 42, 0, false, Rounding.FMA);
             case "condlora" -> new CondLora(4, 8, 0);
             default -> new Lora(4, 8, false, name.equals("dora"), 0, Map.of(), Map.of());
         };

@@ -10,8 +10,8 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
@@ -52,7 +52,7 @@ class TrainingTest {
         return Stream.of(
                 new Lora(3, 6, 0.1),
                 new Lora(3, 6, false, true, 0.1, Map.of(), Map.of()),
-                new Vera(12, 0.1, 0, 0.1, false, Projection.Rounding.FMA));
+                new Vera(12, 0.1, 0, 0.1, false, Rounding.FMA));
     }
 
     @BeforeEach

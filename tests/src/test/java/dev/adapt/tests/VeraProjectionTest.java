@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.method.lowrank.Projection;
-import dev.adapt.formats.method.lowrank.Projection.Rounding;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import java.io.IOException;

@@ -13,8 +13,8 @@ import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -66,7 +66,7 @@ class VerifyTest {
         return Stream.of(
                 new Lora(4, 8, 0.1),
                 new Lora(4, 8, false, true, 0.1, Map.of(), Map.of()),
-                new Vera(16, 0.1, 3, 0.1, false, Projection.Rounding.FMA),
+                new Vera(16, 0.1, 3, 0.1, false, Rounding.FMA),
                 new CondLora(4, 8, 0.1));
     }
 

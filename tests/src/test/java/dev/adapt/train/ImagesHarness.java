@@ -1,6 +1,7 @@
 package dev.adapt.train;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -53,7 +54,7 @@ public final class ImagesHarness {
                         throw new AssertionError("pixels of another size: " + last);
                     }
                 }
-                default -> Picture.read(Files.write(IMAGE, content));
+                default -> Picture.read(InputFile.named(Files.write(IMAGE, content)));
             }
         } catch (FormatException declared) {
             if (!declared.getMessage().startsWith(NPZ.toString())

@@ -1,7 +1,7 @@
 package dev.adapt.train;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 import java.nio.file.Path;
 
 /** What Jazzer runs on the reader of preprocessor_config.json: the input is the file. */

@@ -30,9 +30,7 @@ public record CausalLm(Dataset.Columns columns) implements Task {
 
     @Override
     public Data read(Path train, Path eval, Source source) throws IOException {
-        boolean language = source.architecture().head().isEmpty()
-                && source.architecture().outputName().equals("logits");
-        if (!language) {
+        if (source.architecture().cache().isEmpty()) {
             throw new UsageException(
                     "task causal-lm",
                     "the base " + source.base() + " ("

@@ -4,7 +4,9 @@ import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.Limit;
 import dev.adapt.train.template.Template;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -100,7 +102,7 @@ final class ChatTemplate {
         Map<String, String> special = config.map(ChatTemplate::special).orElse(Map.of());
         Path own = base.resolve("chat_template.jinja");
         if (Files.exists(own)) {
-            return Optional.of(new ChatTemplate(own, Files.readString(own), special, clock));
+            return Optional.of(new ChatTemplate(own, InputFile.found(own).text(Limit.CONFIG), special, clock));
         }
         return config.flatMap(ChatTemplate::template)
                 .map(template -> new ChatTemplate(configFile, template, special, clock));

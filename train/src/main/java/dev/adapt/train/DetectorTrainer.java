@@ -3,20 +3,20 @@ package dev.adapt.train;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.training.GradientCollector;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.QueryDecoder;
+import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.train.detect.Matching;
 import dev.adapt.train.detect.Scene;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -91,14 +91,13 @@ public final class DetectorTrainer implements AutoCloseable {
         if (decoder.classes().isEmpty()) {
             throw config.document().wrong("id2label", "the names of the classes to learn");
         }
-        try (PendingOutput pending = PendingOutput.folder(out);
+        try (OutputFolder pending = Outputs.fresh().folder(out);
                 DetectorTrainer trainer = new DetectorTrainer(decoder, settings)) {
             trainer.run(scenes, listener);
             Map<String, FloatTensor> trained = new LinkedHashMap<>();
             trainer.weights.forEach((name, array) -> trained.put(name, LoadedModel.read(array)));
             SafetensorsWriter.write(pending.path().resolve(Checkpoint.SINGLE), trained, Map.of("format", "pt"));
-            Files.writeString(
-                    pending.path().resolve(ModelConfig.FILE), config.document().text());
+            pending.text(ModelConfig.FILE, config.document().text());
             pending.commit();
         }
     }

@@ -1,12 +1,12 @@
 package dev.adapt.train;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -25,10 +25,11 @@ final class IdxFile {
      *
      * @throws FormatException if it is none
      */
-    static ByteArray read(Path file) throws IOException {
-        try (InputStream raw = Files.newInputStream(file);
+    static ByteArray read(InputFile source) throws IOException {
+        Path file = source.path();
+        try (InputStream raw = source.stream();
                 InputStream in = Lines.named(file, ".gz") ? new GZIPInputStream(raw, 1 << 16) : raw) {
-            return read(file, in, Files.size(file));
+            return read(file, in, source.snapshot().size());
         } catch (ZipException | EOFException e) {
             throw new FormatException(file, "cannot be decompressed by gzip: " + e.getMessage(), e);
         }

@@ -1,9 +1,9 @@
 package dev.adapt.train;
 
+import dev.adapt.formats.io.InputFile;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
 
@@ -22,7 +22,7 @@ final class LineReader implements AutoCloseable {
 
     LineReader(Path file) throws IOException {
         this.file = file;
-        this.in = Files.newInputStream(file);
+        this.in = InputFile.named(file).stream();
     }
 
     /** The number of the line that was read last, from 1. */

@@ -6,12 +6,12 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Limit;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -29,8 +29,6 @@ final class Lines {
 
     /** The longest line: a book is shorter, and parsers and tokenizers take many times a line's memory. */
     static final int MOST_BYTES = 4 << 20;
-
-    private static final int MOST_DOCUMENT_BYTES = 256 << 20;
 
     private static final int MOST_BLANKS = 1_000_000;
 
@@ -112,18 +110,10 @@ final class Lines {
      * @throws FormatException if it is not UTF-8, or longer than a text may be
      */
     static String document(Path file) throws IOException {
-        try (InputStream in = Files.newInputStream(file)) {
-            byte[] bytes = in.readNBytes(MOST_DOCUMENT_BYTES + 1);
-            if (bytes.length > MOST_DOCUMENT_BYTES) {
-                throw new FormatException(
-                        file,
-                        "is longer than " + (MOST_DOCUMENT_BYTES >> 20)
-                                + " MiB; give documents on lines of JSON, as \"text\"");
-            }
-            String text = text(file, "text", bytes, bytes.length);
-            requireWords(file, text);
-            return text.startsWith(MARK) ? text.substring(1) : text;
-        }
+        byte[] bytes = InputFile.named(file).bytes(Limit.DOCUMENT);
+        String text = text(file, "text", bytes, bytes.length);
+        requireWords(file, text);
+        return text.startsWith(MARK) ? text.substring(1) : text;
     }
 
     /** Hugging Face's tokenizers end the process when a pattern as usual as GPT-2's meets some million blanks in a row. */

@@ -10,9 +10,14 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.ndarray.types.SparseFormat;
 import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.Region;
+import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.UnaryOperator;
 
 /**
  * The interpreter for training and evaluation: float32 arrays of DJL on its PyTorch engine.
@@ -131,6 +136,14 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
+    public NDArray computed(NDArray x, UnaryOperator<DoubleTensor> function) {
+        FloatTensor values =
+                new FloatTensor(dev.adapt.formats.tensor.Shape.of(x.getShape().getShape()), x.toFloatArray());
+        DoubleTensor result = function.apply(DoubleTensor.of(values));
+        return constant(new FloatTensor(result.shape(), result.toFloats()));
+    }
+
+    @Override
     public NDArray stopGradient(NDArray x) {
         return own(x.stopGradient());
     }
@@ -151,6 +164,9 @@ final class NDArrayOps implements Ops<NDArray> {
                     case TANH -> x.tanh();
                     case SIGMOID -> x.getNDArrayInternal().sigmoid();
                     case EXP -> x.exp();
+                    case GELU_SIGMOID ->
+                        x.mul(affine(x, 1.702, 0).getNDArrayInternal().sigmoid());
+                    case RELU_SQUARED -> x.getNDArrayInternal().relu().square();
                 });
     }
 
@@ -180,6 +196,43 @@ final class NDArrayOps implements Ops<NDArray> {
         return own(ids.getNDArrayInternal()
                 .embedding(ids, table, SparseFormat.DENSE)
                 .singletonOrThrow());
+    }
+
+    /**
+     * Rows of a table, whose gradient DJL has: each element of the matrix looks up its value, or the 0 after the last. Where
+     * several values share a place, as many such matrices are added.
+     */
+    @Override
+    public NDArray scatter(NDArray values, NDArray places, Region region) {
+        float[] at = places.toFloatArray();
+        int count = at.length / 2;
+        NDArray table = concat(0, List.of(reshape(values, -1, 1), step.zeros(new Shape(1, 1))));
+        List<long[]> layers = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            int row = ((int) at[i]) - region.row();
+            int column = ((int) at[count + i]) - region.column();
+            if (row >= 0 && row < region.rows() && column >= 0 && column < region.columns()) {
+                place(layers, row * region.columns() + column, i, count, region.rows() * region.columns());
+            }
+        }
+        NDArray sum = step.zeros(new Shape(region.rows(), region.columns()));
+        for (long[] layer : layers) {
+            sum = add(sum, reshape(embedding(table, step.create(layer)), region.rows(), region.columns()));
+        }
+        return sum;
+    }
+
+    private static void place(List<long[]> layers, int at, int index, int none, int size) {
+        for (long[] layer : layers) {
+            if (layer[at] == none) {
+                layer[at] = index;
+                return;
+            }
+        }
+        long[] layer = new long[size];
+        Arrays.fill(layer, none);
+        layer[at] = index;
+        layers.add(layer);
     }
 
     @Override
@@ -213,6 +266,31 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
+    public NDArray log(NDArray x) {
+        return own(x.log());
+    }
+
+    @Override
+    public NDArray max(NDArray integers) {
+        return own(integers.max());
+    }
+
+    @Override
+    public NDArray clamp(NDArray x, double low, double high) {
+        return own(x.clip(low, high));
+    }
+
+    @Override
+    public NDArray largest(NDArray x, int count) {
+        NDArray numbers = step.arange(0, (int) x.getShape().get(x.getShape().dimension() - 1), 1, DataType.INT64);
+        NDList values = x.stopGradient().topK(count, -1);
+        values.attach(step);
+        NDArray indices = own(values.get(1).expandDims(-1));
+        NDArray chosen = toFloat(own(indices.eq(numbers)));
+        return own(chosen.sum(new int[] {x.getShape().dimension() - 1}));
+    }
+
+    @Override
     public NDArray tail(NDArray x, NDArray like) {
         int last = x.getShape().dimension() - 1;
         long from = x.getShape().get(last) - like.getShape().get(like.getShape().dimension() - 1);
@@ -220,8 +298,8 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
-    public NDArray angles(NDArray positions, FloatTensor frequencies) {
-        return mul(reshape(toFloat(positions), 0, -1, 1), constant(frequencies));
+    public NDArray angles(NDArray positions, NDArray frequencies) {
+        return mul(reshape(toFloat(positions), 0, -1, 1), frequencies);
     }
 
     @Override

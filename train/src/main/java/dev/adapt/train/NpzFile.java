@@ -1,12 +1,12 @@
 package dev.adapt.train;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Enumeration;
@@ -24,11 +24,13 @@ final class NpzFile implements AutoCloseable {
     record Entry(String name, NpyHeader header, ZipEntry stored) {}
 
     private final Path file;
+    private final long size;
     private final ZipFile zip;
     private final List<Entry> entries = new ArrayList<>();
 
-    private NpzFile(Path file, ZipFile zip) {
-        this.file = file;
+    private NpzFile(InputFile source, ZipFile zip) {
+        this.file = source.path();
+        this.size = source.snapshot().size();
         this.zip = zip;
     }
 
@@ -38,9 +40,10 @@ final class NpzFile implements AutoCloseable {
      * @throws FormatException if it is no zip file, or an array holds no integers in row-major order
      */
     static NpzFile open(Path file) throws IOException {
+        InputFile source = InputFile.named(file);
         NpzFile npz;
         try {
-            npz = new NpzFile(file, new ZipFile(file.toFile()));
+            npz = new NpzFile(source, new ZipFile(file.toFile()));
         } catch (ZipException | EOFException e) {
             throw new FormatException(file, "is not an npz file: " + Shown.of(String.valueOf(e.getMessage())), e);
         }
@@ -112,7 +115,7 @@ final class NpzFile implements AutoCloseable {
     ByteArray read(Entry entry) throws IOException {
         String array = Shown.of(entry.name());
         NpyHeader header = entry.header();
-        long stored = Math.min(entry.stored().getCompressedSize(), Files.size(file));
+        long stored = Math.min(entry.stored().getCompressedSize(), size);
         long bytes = ByteArray.bytes(file, array, header.shape(), header.width(), stored);
         try (InputStream in = zip.getInputStream(entry.stored())) {
             header(array, in);

@@ -1,6 +1,7 @@
 package dev.adapt.train;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -32,9 +33,9 @@ record Picture(int width, int height, byte[] pixels) {
      *
      * @throws FormatException if Java's decoders cannot, or it has more than {@link #MOST_PIXELS}
      */
-    static Picture read(Path file) throws IOException {
-        try (ImageInputStream in = new FileImageInputStream(file.toFile())) {
-            return read(file, in);
+    static Picture read(InputFile file) throws IOException {
+        try (ImageInputStream in = new FileImageInputStream(file.path().toFile())) {
+            return read(file.path(), in);
         }
     }
 

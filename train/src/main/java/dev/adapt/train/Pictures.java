@@ -1,6 +1,7 @@
 package dev.adapt.train;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -66,7 +67,7 @@ record Pictures(Path path, List<String> labels, IntFunction<Picture> picture) {
         }
         return new Pictures(path, labels, index -> {
             try {
-                return Picture.read(files.get(index));
+                return Picture.read(InputFile.within(path, files.get(index)));
             } catch (IOException e) {
                 throw new UncheckedIOException(e);
             }
@@ -86,7 +87,7 @@ record Pictures(Path path, List<String> labels, IntFunction<Picture> picture) {
         if (labels.equals(path)) {
             throw new FormatException(path, "expected the file of images, …images-idx3-ubyte or .gz");
         }
-        return arrays(path, IdxFile.read(path), IdxFile.read(labels));
+        return arrays(path, IdxFile.read(InputFile.named(path)), IdxFile.read(InputFile.found(labels)));
     }
 
     private static Pictures npz(Path path) throws IOException {

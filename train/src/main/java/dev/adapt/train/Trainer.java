@@ -3,20 +3,26 @@ package dev.adapt.train;
 import ai.djl.engine.EngineException;
 import ai.djl.ndarray.NDManager;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
+import java.util.Set;
 import java.util.function.BooleanSupplier;
 
 /** One training run, from a base and two data files to an adapter folder. */
@@ -67,18 +73,32 @@ public final class Trainer implements AutoCloseable {
      */
     public static Optional<TrainResult> train(TrainConfig config, Progress progress, BooleanSupplier stop)
             throws IOException {
-        try (PendingOutput out = PendingOutput.folder(config.out())) {
+        return train(config, progress, stop, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public static Optional<TrainResult> train(
+            TrainConfig config, Progress progress, BooleanSupplier stop, Outputs outputs) throws IOException {
+        try (OutputFolder out = outputs.folder(config.out(), files())) {
             if (config.whole().isPresent()) {
                 return train(config, Setup.whole(config, config.whole().get()), out, progress, stop);
             }
             try (Checkpoint base = Checkpoint.open(config.base())) {
+                outputs.madeFrom(base.snapshots());
                 return train(config, Setup.of(config, base), out, progress, stop);
             }
         }
     }
 
+    /** All that training writes, whatever it trains. */
+    private static Set<String> files() {
+        Set<String> files = new HashSet<>(WholeModel.files());
+        files.addAll(List.of(Adapter.FILE, AdapterConfig.FILE, TrainingLog.STEPS, TrainingLog.SUMMARY));
+        return files;
+    }
+
     private static Optional<TrainResult> train(
-            TrainConfig config, Setup setup, PendingOutput out, Progress progress, BooleanSupplier stop)
+            TrainConfig config, Setup setup, OutputFolder out, Progress progress, BooleanSupplier stop)
             throws IOException {
         Torch.engine().setRandomSeed((int) config.seed());
         try (Trainer trainer = new Trainer(config, setup, progress, stop)) {
@@ -230,7 +250,7 @@ public final class Trainer implements AutoCloseable {
         return values;
     }
 
-    private TrainResult write(PendingOutput out, End end) throws IOException {
+    private TrainResult write(OutputFolder out, End end) throws IOException {
         BoundAdapter adapter = setup.model().trained(best == 0 ? values() : kept);
         Path weights = setup.output().write(adapter, out.path());
         TrainResult result = new TrainResult(
@@ -247,7 +267,7 @@ public final class Trainer implements AutoCloseable {
                 trainedExamples / Math.max(trainSeconds, 1e-9),
                 trainSeconds,
                 replicas.device().toString());
-        log.write(out.path(), config, setup.targets(), result);
+        log.write(out, config, setup.targets(), result);
         return result;
     }
 

@@ -3,14 +3,16 @@ package dev.adapt.train;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.io.OutputFolder;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
 /** {@code training.jsonl}, a line per step and evaluation, and {@code summary.json}. */
 final class TrainingLog {
+    static final String STEPS = "training.jsonl";
+    static final String SUMMARY = "summary.json";
+
     private final JsonMapper json = new JsonMapper();
     private final List<String> lines = new ArrayList<>();
 
@@ -37,8 +39,9 @@ final class TrainingLog {
         scores.values().forEach((metric, value) -> node.put(metric.key(), value));
     }
 
-    void write(Path folder, TrainConfig config, List<String> targetNames, TrainResult result) throws IOException {
-        Files.write(folder.resolve("training.jsonl"), lines);
+    void write(OutputFolder folder, TrainConfig config, List<String> targetNames, TrainResult result)
+            throws IOException {
+        folder.text(STEPS, String.join("\n", lines) + "\n");
         ObjectNode summary = json.createObjectNode();
         boolean plain = config.whole().filter(whole -> !whole.hasStacks()).isPresent();
         summary.put("method", plain ? "FULL" : config.method().peftType());
@@ -72,6 +75,6 @@ final class TrainingLog {
         result.scores().forEach(scores -> put(epochs.addObject(), scores));
         summary.put("examples_per_second", result.examplesPerSecond());
         summary.put("train_seconds", result.seconds());
-        Files.writeString(folder.resolve("summary.json"), summary.toPrettyString() + "\n");
+        folder.text(SUMMARY, summary.toPrettyString() + "\n");
     }
 }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.management.ThreadMXBean;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -147,7 +148,7 @@ class HostileInputsTest {
     @MethodSource
     void images(String what, Content content, String sentence) throws IOException {
         Path file = write("image.png", content);
-        refuses(file, () -> Picture.read(file), sentence);
+        refuses(file, () -> Picture.read(InputFile.named(file)), sentence);
     }
 
     static Stream<Arguments> texts() {

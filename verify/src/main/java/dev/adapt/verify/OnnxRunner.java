@@ -17,7 +17,6 @@ import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -93,9 +92,6 @@ public final class OnnxRunner implements AutoCloseable {
      * @throws UsageException if CUDA is asked for and does not work here
      */
     public static OnnxRunner open(Path path, String output, Device device) throws IOException {
-        if (!Files.isRegularFile(path)) {
-            throw new NoSuchFileException(path.toString());
-        }
         // before native code reads the file
         OnnxPrecision precision = OnnxPrecision.of(path);
         boolean offered = OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA);
@@ -248,9 +244,6 @@ public final class OnnxRunner implements AutoCloseable {
     }
 
     private OrtLoraAdapter load(Path file) throws IOException {
-        if (!Files.isRegularFile(file)) {
-            throw new NoSuchFileException(file.toString());
-        }
         try {
             // before native code reads the file
             OnnxAdapter.require(file);

@@ -5,11 +5,13 @@ import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Stack;
 import dev.adapt.formats.method.TargetModules;
+import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.formats.tensor.TensorDigest;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -19,6 +21,7 @@ import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.SequencedSet;
 import java.util.Set;
@@ -58,7 +61,13 @@ public record Adapter(
     /** The tensors' file of mlx-lm. */
     private static final String MLX = "adapters.safetensors";
 
-    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft)_");
+    private static final Pattern METHOD_TENSOR = Pattern.compile(
+            "(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft|lokr|c3a|fourierft|waveft|shira|hira|delora|glora|peanut|deft|beft"
+                    + "|osf|ln_tuning|trainable_tokens|boft|hra|miss|bone|road|psoft|pvera|vblora|randlora|tinylora|unilora"
+                    + "|gralora|frod|adamss|lily)_");
+
+    /** Up to here float32 holds every integer. */
+    private static final int MOST_INTEGER = 1 << 24;
 
     /** How deep {@link #within} looks. */
     private static final int DEPTH = 3;
@@ -121,13 +130,13 @@ public record Adapter(
         Map<String, Tensor> saved = new TreeMap<>();
         for (TensorView tensor : AdapterKeys.of(method, tensors).in(tensors)) {
             String key = tensor.name();
-            Tensor own = values.apply(tensor);
             Optional<String> module = moduleOf(method, key);
+            Tensor own = isInteger(method, key) ? integers(tensor) : values.apply(tensor);
             if (module.isPresent()) {
                 modules.add(module.get());
                 parts.put(key, own);
             } else if (key.startsWith(MODULE_PREFIX)) {
-                saved.put(savedName(tensor, config), own);
+                saved.put(savedName(tensor, config, method), own);
             } else if (key.startsWith(SHARED_PREFIX)) {
                 parts.put(key, own);
             } else {
@@ -135,8 +144,9 @@ public record Adapter(
                         tensors.path(), key, "expected a key that begins with \"" + SHARED_PREFIX + "\"");
             }
         }
+        dropCopies(tensors.path(), method, parts);
         removeNamesOfLayers(modules);
-        requireAsConfigured(tensors.path(), config, modules, saved);
+        requireAsConfigured(tensors.path(), config, method, modules, parts, saved);
         List<String> notes = new ArrayList<>();
         if (!unknown.isEmpty()) {
             notes.add(config.path() + ": fields that adapt does not know are ignored: " + String.join(", ", unknown));
@@ -146,7 +156,53 @@ public record Adapter(
                     + ": holds no bias, though its config says bias \"lora_only\": PEFT does not save"
                     + " those of the layers it wraps, and the base's are used");
         }
-        return new Adapter(tensors.path(), config, method, modules, parts, saved, tensors.metadata(), notes);
+        AdapterMethod stored = method.asStored(name -> modules.stream()
+                .map(module -> parts.get(MODULE_PREFIX + module + "." + name))
+                .filter(Objects::nonNull)
+                .findFirst()
+                .orElse(null));
+        return new Adapter(tensors.path(), config, stored, modules, parts, saved, tensors.metadata(), notes);
+    }
+
+    private static boolean isInteger(AdapterMethod method, String key) {
+        return method.partNames().stream().anyMatch(part -> method.isInteger(part) && key.endsWith("." + part));
+    }
+
+    /**
+     * Integers as floats, which hold them exactly.
+     *
+     * @throws FormatException if it holds floating point numbers, or an integer that is negative or too large
+     */
+    private static Tensor integers(TensorView tensor) {
+        long[] stored = tensor.toLongs();
+        float[] values = new float[stored.length];
+        for (int i = 0; i < stored.length; i++) {
+            if (stored[i] < 0 || stored[i] > MOST_INTEGER) {
+                throw new FormatException(
+                        tensor.file(),
+                        tensor.name(),
+                        "expected integers from 0 to " + MOST_INTEGER + ", found " + stored[i]);
+            }
+            values[i] = stored[i];
+        }
+        return new FloatTensor(tensor.shape(), values);
+    }
+
+    /** Layers' copies of a tensor that all share must be that tensor. */
+    private static void dropCopies(Path file, AdapterMethod method, Map<String, Tensor> parts) {
+        for (String name : method.copies()) {
+            for (String key : List.copyOf(parts.keySet())) {
+                if (!key.startsWith(MODULE_PREFIX) || !key.endsWith("." + name)) {
+                    continue;
+                }
+                Tensor copy = Objects.requireNonNull(parts.remove(key));
+                Tensor shared = parts.putIfAbsent(SHARED_PREFIX + name, copy);
+                if (shared != null && !TensorDigest.ofFloats(shared).equals(TensorDigest.ofFloats(copy))) {
+                    throw new FormatException(
+                            file, key, "differs from " + SHARED_PREFIX + name + ", which all layers share");
+                }
+            }
+        }
     }
 
     private static AdapterMethod method(AdapterConfig config, Map<String, String> metadata) {
@@ -229,32 +285,45 @@ public record Adapter(
     }
 
     /** {@code base_model.model.classifier.weight} is {@code classifier.weight}. */
-    private static String savedName(TensorView tensor, AdapterConfig config) {
-        String name = tensor.name().substring(MODULE_PREFIX.length()).replace(BASE_LAYER, ".");
+    private static String savedName(TensorView tensor, AdapterConfig config, AdapterMethod method) {
+        String stored = tensor.name().substring(MODULE_PREFIX.length()).replace(BASE_LAYER, ".");
+        String name = method.wholeModules()
+                .map(infix -> stored.replace("." + infix + ".", "."))
+                .orElse(stored);
         if (METHOD_TENSOR.matcher(name).find()) {
             throw new FormatException(
                     tensor.file(),
                     tensor.name(),
-                    "is no tensor of " + config.peftType() + " as its config describes it");
+                    method.outdated(name.substring(name.lastIndexOf('.') + 1))
+                            .orElse("is no tensor of " + config.peftType() + " as its config describes it"));
         }
         return name;
     }
 
     /** The config and the file must speak of the same modules: PEFT would leave out, without a word, what they do not share. */
     private static void requireAsConfigured(
-            Path file, AdapterConfig config, SequencedSet<String> modules, Map<String, Tensor> saved) {
-        if (modules.isEmpty()) {
+            Path file,
+            AdapterConfig config,
+            AdapterMethod method,
+            SequencedSet<String> modules,
+            Map<String, Tensor> parts,
+            Map<String, Tensor> saved) {
+        if (method.wholeModules().isPresent() ? saved.isEmpty() : modules.isEmpty()) {
             throw new FormatException(
                     file,
                     "holds no tensor of " + config.peftType() + ", the config's peft_type, and "
                             + (saved.isEmpty() ? "nothing else" : "only " + String.join(", ", saved.keySet())));
         }
         TargetModules targets = config.targetModules();
+        TargetParameters parameters = TargetParameters.of(config);
         List<String> unclaimed = modules.stream()
                 // which layers of a stack are adapted is for the config to say
                 .filter(module -> !new Stack(module).isNumbered() && !targets.claims(module))
+                .filter(module -> !parameters.claims(module))
                 // PEFT adapts the head that is tied to an adapted table, which the config does not name
-                .filter(module -> !config.keepsTies() || Stack.number(module).isPresent())
+                .filter(module -> !(config.keepsTies() || method.keepsTies())
+                        || Stack.number(module).isPresent())
+                .filter(module -> !method.adaptsUnnamed(part -> parts.get(MODULE_PREFIX + module + "." + part)))
                 .toList();
         if (!unclaimed.isEmpty()) {
             throw new FormatException(

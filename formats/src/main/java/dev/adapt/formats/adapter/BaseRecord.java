@@ -1,15 +1,13 @@
 package dev.adapt.formats.adapter;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.Sha256;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Stack;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -99,7 +97,8 @@ final class BaseRecord {
 
     /** The layers that a module of an adapter's file means, as far as its own folder tells; none where it does not. */
     static List<Target> layers(Adapter adapter, String module) {
-        Optional<Shape> shape = recorded(adapter, module).or(() -> adapter.layerShape(module));
+        Optional<Shape> shape =
+                recorded(adapter, module).or(() -> adapter.layerShape(module).filter(layer -> layer.rank() == 2));
         Stack stack = new Stack(module);
         int numbered = shape.filter(own -> own.rank() == 3)
                 .map(own -> (int) own.dim(0))
@@ -167,16 +166,7 @@ final class BaseRecord {
                         .append(' ')
                         .append(digests.get(layer))
                         .append('\n'));
-        return Optional.of(sha256(lines.toString()));
-    }
-
-    private static String sha256(String text) {
-        try {
-            return HexFormat.of()
-                    .formatHex(MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8)));
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("every JDK has SHA-256", e);
-        }
+        return Optional.of(Sha256.hex(lines.toString().getBytes(StandardCharsets.UTF_8)));
     }
 
     static String brief(String digest) {

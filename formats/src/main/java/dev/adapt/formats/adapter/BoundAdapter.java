@@ -5,8 +5,6 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.MatrixOps;
@@ -14,23 +12,27 @@ import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.TensorDigest;
 import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -107,7 +109,13 @@ public record BoundAdapter(
             for (Part part : method.parts(target, targets)) {
                 String key = key(part, target);
                 if (part.initial() instanceof Initial.Regenerated) {
-                    tensors.computeIfAbsent(key, absent -> require(regenerated, part.name()));
+                    tensors.computeIfAbsent(key, absent -> require(regenerated, part.id(target)));
+                } else if (part.initial() instanceof Initial.Derived(Initial.Derivation derivation)) {
+                    tensors.put(
+                            key,
+                            derivation.of(
+                                    name -> FloatTensor.of(require(tensors, key(method, target, targets, name))),
+                                    target.upright(weight.apply(target))));
                 } else {
                     tensors.computeIfAbsent(
                             key,
@@ -160,6 +168,7 @@ public record BoundAdapter(
      * @param saved its saved tensors by canonical name
      * @param savedNames what its keys call those
      * @param baseDigests of the base at hand
+     * @param baseDtype of the base's targets, where there is a base
      * @param force whether to go on with another base than the adapter was trained on
      * @throws FormatException if a tensor is missing, has another shape than its layer needs, or the base or a regenerated
      *     tensor is not what the adapter was trained with
@@ -171,6 +180,7 @@ public record BoundAdapter(
             Map<String, String> savedNames,
             BaseChange change,
             Map<String, String> baseDigests,
+            Optional<Dtype> baseDtype,
             boolean force) {
         if (!force) {
             BaseRecord.check(adapter, targets, baseDigests);
@@ -178,6 +188,9 @@ public record BoundAdapter(
         SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
         Map<String, Tensor> regenerated = new TreeMap<>();
         for (Target target : targets) {
+            adapter.method().undefined(target).ifPresent(reason -> {
+                throw new FormatException(adapter.file(), target.module(), reason);
+            });
             for (Part part : adapter.method().parts(target, targets)) {
                 String key = key(part, target);
                 if (tensors.containsKey(key)) {
@@ -193,9 +206,9 @@ public record BoundAdapter(
                                         + MOST_REGENERATED + " elements; correct r in " + AdapterConfig.FILE);
                     }
                     if (regenerated.isEmpty()) {
-                        regenerated.putAll(regenerate(adapter, targets));
+                        regenerated.putAll(regenerate(adapter, targets, baseDtype));
                     }
-                    found = require(regenerated, part.name());
+                    found = require(regenerated, part.id(target));
                 }
                 tensors.put(key, checked(adapter, key, found, part.shape()));
             }
@@ -218,6 +231,12 @@ public record BoundAdapter(
      */
     public static BoundAdapter alone(Adapter adapter) {
         requireUpdate(adapter);
+        if (!TargetParameters.of(adapter.config()).entries().isEmpty()) {
+            throw new FormatException(
+                    adapter.file(),
+                    "adapts parameters, " + TargetParameters.FIELD
+                            + " in its config, of which only the base tells what they are; give it with --base");
+        }
         boolean transposed = adapter.config().document().says("fan_in_fan_out");
         List<Target> targets = new ArrayList<>();
         for (String module : adapter.modules()) {
@@ -236,7 +255,7 @@ public record BoundAdapter(
                     embedding ? new Storage.Embedding() : new Storage.Linear(transposed))));
         }
         BaseChange change = BaseChange.of(Optional.empty());
-        return of(adapter, targets, adapter.saved(), Map.of(), change, Map.of(), true);
+        return of(adapter, targets, adapter.saved(), Map.of(), change, Map.of(), Optional.empty(), true);
     }
 
     /**
@@ -265,8 +284,14 @@ public record BoundAdapter(
         return found;
     }
 
-    private static Map<String, Tensor> regenerate(Adapter adapter, List<Target> targets) {
-        Map<String, Tensor> regenerated = adapter.method().regenerate(targets);
+    private static Map<String, Tensor> regenerate(Adapter adapter, List<Target> targets, Optional<Dtype> baseDtype) {
+        Map<String, Tensor> regenerated = new LinkedHashMap<>(adapter.method().regenerate(targets));
+        boolean foreign = adapter.metadata().keySet().stream().noneMatch(key -> key.startsWith(PART_SHA256));
+        if (foreign && adapter.method().castsRegenerated()) {
+            baseDtype
+                    .filter(dtype -> dtype == Dtype.BF16 || dtype == Dtype.F16)
+                    .ifPresent(dtype -> regenerated.replaceAll((name, tensor) -> rounded(tensor, dtype)));
+        }
         regenerated.forEach((name, tensor) -> {
             String trained = adapter.metadata().get(PART_SHA256 + name);
             String drawn = trained == null ? "" : TensorDigest.ofFloats(tensor);
@@ -280,6 +305,16 @@ public record BoundAdapter(
             }
         });
         return regenerated;
+    }
+
+    private static FloatTensor rounded(Tensor tensor, Dtype dtype) {
+        float[] values = tensor.toFloats().clone();
+        for (int i = 0; i < values.length; i++) {
+            values[i] = dtype == Dtype.BF16
+                    ? FloatFormat.fromBfloat16(FloatFormat.toBfloat16(values[i]))
+                    : Float.float16ToFloat(Float.floatToFloat16(values[i]));
+        }
+        return new FloatTensor(tensor.shape(), values);
     }
 
     private static Optional<Head> headOf(Adapter adapter) {
@@ -301,12 +336,20 @@ public record BoundAdapter(
         }
     }
 
+    private static String key(AdapterMethod method, Target target, List<Target> targets, String name) {
+        return method.parts(target, targets).stream()
+                .filter(part -> part.name().equals(name))
+                .map(part -> key(part, target))
+                .findFirst()
+                .orElseThrow();
+    }
+
     /** The key of a part in the adapter's file. */
     public static String key(Part part, Target target) {
         return switch (part.scope()) {
             case LAYER -> Adapter.MODULE_PREFIX + target.module() + "." + part.name();
             case STACK -> Adapter.MODULE_PREFIX + target.stack().name() + "." + part.name();
-            case ALL -> Adapter.SHARED_PREFIX + part.name();
+            case ALL -> Adapter.SHARED_PREFIX + part.fullName();
         };
     }
 
@@ -385,13 +428,34 @@ public record BoundAdapter(
     public <T> Map<String, Layers.Adapted<T>> changes(MatrixOps<T> ops, Function<String, T> tensor) {
         Map<String, Layers.Adapted<T>> changes = new LinkedHashMap<>();
         for (Target target : targets) {
-            WeightChange<T> change = change(ops, target, tensor, () -> {
-                T weight = tensor.apply(target.canonical() + ".weight");
-                return target.transposed() ? ops.transpose(weight, 1, 0) : weight;
-            });
-            changes.put(target.canonical(), new Layers.Adapted<>(change, target.out(), target.in()));
+            WeightChange<T> change = change(ops, target, tensor, () -> weight(ops, target, tensor));
+            String name = isStack(target)
+                    ? target.canonical() + "." + ((Storage.Expert) target.storage()).index()
+                    : target.canonical();
+            changes.put(name, new Layers.Adapted<>(change, target.out(), target.in()));
         }
         return changes;
+    }
+
+    /** Whether a target is one expert of a tensor that the graph has as a stack too. */
+    private boolean isStack(Target target) {
+        return target.storage() instanceof Storage.Expert expert
+                && expert.count()
+                        == targets.stream()
+                                .filter(other -> other.canonical().equals(target.canonical()))
+                                .count();
+    }
+
+    private <T> T weight(MatrixOps<T> ops, Target target, Function<String, T> tensor) {
+        if (isStack(target) && target.storage() instanceof Storage.Expert expert) {
+            T stored = ops.slice(tensor.apply(target.canonical()), 0, expert.index(), expert.index() + 1L);
+            T matrix = expert.transposed()
+                    ? ops.reshape(stored, target.in(), target.out())
+                    : ops.reshape(stored, target.out(), target.in());
+            return expert.transposed() ? ops.transpose(matrix, 1, 0) : matrix;
+        }
+        T weight = tensor.apply(target.canonical() + ".weight");
+        return target.transposed() ? ops.transpose(weight, 1, 0) : weight;
     }
 
     /**
@@ -458,10 +522,12 @@ public record BoundAdapter(
         keys(Part::stored).forEach(key -> stored.put(key, FloatTensor.of(require(tensors, key))));
         saved.forEach((name, tensor) -> stored.put(savedKey(name), FloatTensor.of(tensor)));
         ValueCount.requireFiniteResults(folder.resolve(Adapter.FILE), stored);
-        SafetensorsWriter.write(folder.resolve(Adapter.FILE), stored, dtype, metadata());
+        Set<String> integers = Set.copyOf(keys(part -> method.isInteger(part.name())));
+        SafetensorsWriter.write(
+                folder.resolve(Adapter.FILE), stored, key -> integers.contains(key) ? Dtype.I32 : dtype, metadata());
         JsonDocument config = config(folder.resolve(AdapterConfig.FILE), targetNames, base);
-        try (PendingOutput pending = PendingOutput.file(config.path())) {
-            Files.writeString(pending.path(), config.text());
+        try (OutputFile pending = Outputs.replacing().file(config.path())) {
+            pending.text(config.text());
             pending.commit();
         }
     }
@@ -476,8 +542,9 @@ public record BoundAdapter(
         Set<String> digested = new LinkedHashSet<>();
         for (Target target : targets) {
             for (Part part : method.parts(target, targets)) {
-                if (part.initial() instanceof Initial.Regenerated && digested.add(part.name())) {
-                    metadata.put(PART_SHA256 + part.name(), TensorDigest.ofFloats(require(tensors, key(part, target))));
+                if (part.initial() instanceof Initial.Regenerated && digested.add(part.id(target))) {
+                    metadata.put(
+                            PART_SHA256 + part.id(target), TensorDigest.ofFloats(require(tensors, key(part, target))));
                 }
             }
         }

@@ -1,7 +1,9 @@
 package dev.adapt.formats.checkpoint;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.Snapshot;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import java.io.IOException;
@@ -38,7 +40,6 @@ public final class Checkpoint implements AutoCloseable {
     private final Optional<ShardIndex> index;
     private final Optional<JsonDocument> config;
     private final SequencedMap<String, TensorView> tensors;
-    private final List<FileStamp> stamps;
     private final List<String> notes = new ArrayList<>();
 
     private Checkpoint(
@@ -46,14 +47,12 @@ public final class Checkpoint implements AutoCloseable {
             List<SafetensorsFile> files,
             SequencedMap<String, TensorView> tensors,
             Optional<ShardIndex> index,
-            Optional<JsonDocument> config,
-            List<FileStamp> stamps) {
+            Optional<JsonDocument> config) {
         this.path = path;
         this.files = List.copyOf(files);
         this.tensors = tensors;
         this.index = index;
         this.config = config;
-        this.stamps = List.copyOf(stamps);
         index.ifPresent(this::requireMatch);
     }
 
@@ -89,24 +88,17 @@ public final class Checkpoint implements AutoCloseable {
                 Files.exists(configFile) ? Optional.of(JsonDocument.read(configFile)) : Optional.empty();
         boolean sharded = folder && !Files.exists(path.resolve(SINGLE));
         Optional<ShardIndex> index = sharded ? Optional.of(readIndex(path)) : Optional.empty();
-        List<Path> paths = new ArrayList<>();
-        if (index.isPresent()) {
-            for (String name : index.get().files()) {
-                paths.add(shard(path, name));
-            }
-        } else {
-            paths.add(folder ? path.resolve(SINGLE) : path);
-        }
-        List<FileStamp> stamps = stamps(paths);
+        // their snapshots are taken before it is known that no change is at work: one that works then shows later
+        List<InputFile> sources = sources(path, folder, index);
         if (!locked) {
-            requireNoChange(path, paths);
+            requireNoChange(path, sources.stream().map(InputFile::path).toList());
         }
         List<SafetensorsFile> files = new ArrayList<>();
         try {
-            for (Path file : paths) {
-                files.add(SafetensorsFile.open(file));
+            for (InputFile source : sources) {
+                files.add(SafetensorsFile.open(source));
             }
-            Checkpoint checkpoint = new Checkpoint(path, files, tensors(files), index, config, stamps);
+            Checkpoint checkpoint = new Checkpoint(path, files, tensors(files), index, config);
             if (folder) {
                 // a file alone may be one shard of many
                 config.ifPresent(checkpoint::requireSizes);
@@ -139,13 +131,15 @@ public final class Checkpoint implements AutoCloseable {
                 : readIndex(path).files();
     }
 
-    /** Taken before it is known that no change is at work: one that works then shows in a second look. */
-    private static List<FileStamp> stamps(List<Path> files) throws IOException {
-        List<FileStamp> stamps = new ArrayList<>();
-        for (Path file : files) {
-            stamps.add(FileStamp.of(file));
+    private static List<InputFile> sources(Path path, boolean folder, Optional<ShardIndex> index) throws IOException {
+        if (index.isEmpty()) {
+            return List.of(folder ? InputFile.found(path.resolve(SINGLE)) : InputFile.named(path));
         }
-        return stamps;
+        List<InputFile> sources = new ArrayList<>();
+        for (String name : index.get().files()) {
+            sources.add(shard(path, name));
+        }
+        return sources;
     }
 
     /** Through links, files of another folder are read, where the journal of a change would be. */
@@ -164,8 +158,8 @@ public final class Checkpoint implements AutoCloseable {
      */
     public void requireUnchanged() throws IOException {
         requireNoChange(path, files.stream().map(SafetensorsFile::path).toList());
-        for (FileStamp stamp : stamps) {
-            stamp.requireUnchanged();
+        for (Snapshot snapshot : snapshots()) {
+            snapshot.requireUnchanged();
         }
     }
 
@@ -183,7 +177,7 @@ public final class Checkpoint implements AutoCloseable {
                 tensors.put(name, tensor.named(name));
             }
         }
-        return new Checkpoint(folder, List.of(file), tensors, Optional.empty(), Optional.of(config), List.of());
+        return new Checkpoint(folder, List.of(file), tensors, Optional.empty(), Optional.of(config));
     }
 
     private static SequencedMap<String, TensorView> tensors(List<SafetensorsFile> files) {
@@ -231,29 +225,13 @@ public final class Checkpoint implements AutoCloseable {
         }
     }
 
-    private static Path shard(Path folder, String name) throws IOException {
+    private static InputFile shard(Path folder, String name) throws IOException {
         Path index = folder.resolve(INDEX);
         Path shard = folder.resolve(name);
         if (!Files.exists(shard)) {
             throw new NoSuchFileException(shard.toString(), null, "is named in " + index + " but does not exist");
         }
-        Path real = shard.toRealPath();
-        if (!real.startsWith(folder.toRealPath()) && !isInHubCache(folder.toRealPath(), real)) {
-            throw new FormatException(
-                    index,
-                    name,
-                    "is a link out of the folder, to " + real
-                            + "; expected a file in it: copy it there if you trust it");
-        }
-        return shard;
-    }
-
-    /** In huggingface_hub's cache, {@code models--NAME/snapshots/REVISION} holds links to {@code models--NAME/blobs}. */
-    private static boolean isInHubCache(Path folder, Path real) {
-        Path snapshots = folder.getParent();
-        return snapshots != null
-                && snapshots.endsWith("snapshots")
-                && snapshots.resolveSibling("blobs").equals(real.getParent());
+        return InputFile.found(shard);
     }
 
     /** Each tensor lies where the index says, and the index says where each lies. */
@@ -297,6 +275,11 @@ public final class Checkpoint implements AutoCloseable {
     /** The folder or file that was opened. */
     public Path path() {
         return path;
+    }
+
+    /** The states of its safetensors files before they were opened. */
+    public List<Snapshot> snapshots() {
+        return files.stream().map(SafetensorsFile::snapshot).toList();
     }
 
     /** Its safetensors files. */
@@ -345,7 +328,16 @@ public final class Checkpoint implements AutoCloseable {
         return new Companions(path);
     }
 
-    /** Copies its {@link #companions} into another folder. */
+    /** The names of its {@link #companions}. */
+    public Set<String> companionNames() throws IOException {
+        return companions().names();
+    }
+
+    /**
+     * Copies its {@link #companions} into another folder.
+     *
+     * @throws FormatException if one is a link out of the folder
+     */
     public void copyCompanions(Path folder) throws IOException {
         companions().copyTo(folder);
     }

@@ -3,13 +3,15 @@ package dev.adapt.formats.checkpoint;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Limit;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.stream.Stream;
 
 /**
@@ -52,10 +54,17 @@ public record Companions(Path folder) {
         }
     }
 
+    /** The names of the files and of the subfolders. */
+    Set<String> names() throws IOException {
+        Set<String> names = new TreeSet<>(subfolders());
+        files().forEach(file -> names.add(String.valueOf(file.getFileName())));
+        return names;
+    }
+
     /** Copies them, and the subfolders, into another folder. */
     void copyTo(Path other) throws IOException {
         for (Path companion : files()) {
-            Files.copy(companion, other.resolve(companion.getFileName()));
+            InputFile.found(companion).copyTo(other.resolve(companion.getFileName()));
         }
         for (String subfolder : subfolders()) {
             copy(folder.resolve(subfolder), other.resolve(subfolder));
@@ -68,7 +77,8 @@ public record Companions(Path folder) {
             return List.of();
         }
         List<String> names = new ArrayList<>();
-        for (JsonNode module : new JsonMapper().readTree(Files.readAllBytes(modules))) {
+        for (JsonNode module :
+                new JsonMapper().readTree(InputFile.found(modules).bytes(Limit.CONFIG))) {
             String name = module.path("path").asText("");
             boolean plain = !name.contains("/") && !name.contains("\\") && !name.equals("..") && !name.equals(".");
             if (!name.isEmpty() && !plain) {
@@ -81,11 +91,11 @@ public record Companions(Path folder) {
         return names;
     }
 
-    private static void copy(Path from, Path to) throws IOException {
+    private void copy(Path from, Path to) throws IOException {
         Files.createDirectories(to);
         try (Stream<Path> inside = Files.list(from)) {
             for (Path file : inside.filter(Files::isRegularFile).sorted().toList()) {
-                Files.copy(file, to.resolve(file.getFileName()));
+                InputFile.within(folder, file).copyTo(to.resolve(file.getFileName()));
             }
         }
     }
@@ -105,7 +115,9 @@ public record Companions(Path folder) {
     /** Copies the tokenizer into another folder, in the place of the one there. */
     public void copyTokenizerTo(Path other) throws IOException {
         for (Path file : tokenizer()) {
-            Files.copy(file, other.resolve(file.getFileName()), StandardCopyOption.REPLACE_EXISTING);
+            Path copy = other.resolve(file.getFileName());
+            Files.deleteIfExists(copy);
+            InputFile.found(file).copyTo(copy);
         }
     }
 

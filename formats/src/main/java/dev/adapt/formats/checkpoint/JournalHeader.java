@@ -1,6 +1,7 @@
 package dev.adapt.formats.checkpoint;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.WholeIo;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -34,7 +35,7 @@ record JournalHeader(long process, long length) {
         ByteBuffer bytes = ByteBuffer.allocate(BYTES).order(ByteOrder.LITTLE_ENDIAN);
         bytes.put(MAGIC.getBytes(StandardCharsets.US_ASCII)).putLong(process).putLong(length);
         bytes.putInt(checksum(bytes.array())).clear();
-        Channels.writeAt(channel, bytes, 0);
+        WholeIo.write(channel, bytes, 0);
     }
 
     /** The process is left out: whoever takes over a journal writes its own there. */
@@ -56,7 +57,7 @@ record JournalHeader(long process, long length) {
             return Optional.empty();
         }
         ByteBuffer bytes = ByteBuffer.allocate((int) Math.min(BYTES, size)).order(ByteOrder.LITTLE_ENDIAN);
-        Channels.readAt(file, channel, bytes, 0);
+        WholeIo.read(file, channel, bytes, 0);
         String magic =
                 new String(bytes.array(), 0, Math.min(MAGIC.length(), bytes.capacity()), StandardCharsets.US_ASCII);
         if (magic.equals(MAGIC_1)) {

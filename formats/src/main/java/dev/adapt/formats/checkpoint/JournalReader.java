@@ -1,6 +1,7 @@
 package dev.adapt.formats.checkpoint;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.WholeIo;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -58,7 +59,7 @@ final class JournalReader {
         if (length - at < HEAD) {
             throw damaged(file, at);
         }
-        Channels.readAt(file, channel, buffer.limit(HEAD), at);
+        WholeIo.read(file, channel, buffer.limit(HEAD), at);
         byte kind = buffer.get(0);
         int nameLength = buffer.getShort(1);
         long position = buffer.getLong(1 + Short.BYTES);
@@ -74,7 +75,7 @@ final class JournalReader {
             throw damaged(file, at);
         }
         int size = size(nameLength, count);
-        Channels.readAt(file, channel, buffer.limit(size), at + HEAD);
+        WholeIo.read(file, channel, buffer.limit(size), at + HEAD);
         int checked = size - Integer.BYTES;
         if (buffer.getInt(checked) != checksum(bytes, checked)) {
             throw damaged(file, at);

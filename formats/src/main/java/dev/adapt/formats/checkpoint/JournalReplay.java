@@ -1,6 +1,7 @@
 package dev.adapt.formats.checkpoint;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.WholeIo;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -87,7 +88,7 @@ final class JournalReplay implements AutoCloseable {
 
             @Override
             public void kept(String name, long position, ByteBuffer bytes) throws IOException {
-                Channels.writeAt(known(name).channel(), bytes, position);
+                WholeIo.write(known(name).channel(), bytes, position);
             }
         };
     }

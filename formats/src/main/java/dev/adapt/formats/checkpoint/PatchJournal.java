@@ -1,6 +1,7 @@
 package dev.adapt.formats.checkpoint;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.WholeIo;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -157,7 +158,7 @@ public final class PatchJournal implements AutoCloseable {
         try (FileChannel source = FileChannel.open(own, StandardOpenOption.READ, LinkOption.NOFOLLOW_LINKS)) {
             for (long done = 0; done < bytes; done += JournalReader.PIECE) {
                 ByteBuffer piece = ByteBuffer.allocate((int) Math.min(JournalReader.PIECE, bytes - done));
-                Channels.readAt(own, source, piece, position + done);
+                WholeIo.read(own, source, piece, position + done);
                 append(JournalReader.kept(name, position + done, piece.flip()));
             }
         }
@@ -175,7 +176,7 @@ public final class PatchJournal implements AutoCloseable {
     private void append(ByteBuffer record) throws IOException {
         long size = record.remaining();
         try {
-            Channels.writeAt(lock.channel(), record, length);
+            WholeIo.write(lock.channel(), record, length);
             length += size;
         } catch (IOException e) {
             FileSystemException named = new FileSystemException(

@@ -4,9 +4,10 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.Limit;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -37,7 +38,7 @@ public record ShardIndex(SequencedMap<String, String> weightMap, ObjectNode meta
      * @throws FormatException if it is not an index, or names a file outside of its folder
      */
     public static ShardIndex read(Path path) throws IOException {
-        return parse(path, Files.readAllBytes(path));
+        return parse(path, InputFile.found(path).bytes(Limit.INDEX));
     }
 
     /**

@@ -1,8 +1,11 @@
 package dev.adapt.formats.diff;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -14,6 +17,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.stream.Stream;
 
 /**
  * Two checkpoints compared tensor by tensor, wherever in which shard each lies.
@@ -73,7 +77,8 @@ public record CheckpointDiff(List<TensorDiff> tensors, List<Entry> metadata) {
                 if (other == null) {
                     tensors.add(new TensorDiff.OnlyLeft(tensor.info()));
                 } else if (comparable(tensor, other)) {
-                    tensors.add(verdict(tensor, other, sum(compared.getOrDefault(tensor.name(), List.of()))));
+                    tensors.add(
+                            verdict(tensor, other, sum(compared.getOrDefault(tensor.name(), List.of()), left, right)));
                 } else {
                     tensors.add(new TensorDiff.Incomparable(tensor.info(), other.info()));
                 }
@@ -105,19 +110,32 @@ public record CheckpointDiff(List<TensorDiff> tensors, List<Entry> metadata) {
         return pieces;
     }
 
-    private static ValueDifference sum(List<Future<ValueDifference>> pieces) {
+    private static ValueDifference sum(List<Future<ValueDifference>> pieces, Checkpoint left, Checkpoint right) {
         ValueDifference sum = ValueDifference.none(0);
         try {
             for (Future<ValueDifference> piece : pieces) {
                 sum = sum.and(piece.get());
             }
         } catch (ExecutionException e) {
-            throw new IllegalStateException(e);
+            throw e.getCause() instanceof InternalError error
+                    ? explained(error, left, right)
+                    : new IllegalStateException(e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IllegalStateException(e);
         }
         return sum;
+    }
+
+    private static RuntimeException explained(InternalError error, Checkpoint left, Checkpoint right) {
+        try {
+            return InputFile.explain(
+                    error,
+                    Stream.concat(left.snapshots().stream(), right.snapshots().stream())
+                            .toList());
+        } catch (IOException e) {
+            return new UncheckedIOException(e);
+        }
     }
 
     private static Map<String, String> metadata(Checkpoint checkpoint) {

@@ -1,6 +1,6 @@
 package dev.adapt.formats.graph;
 
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 import java.util.Optional;
 
 /** The element-wise non-linearities of the architectures. */
@@ -13,7 +13,11 @@ public enum Activation {
     SILU,
     TANH,
     SIGMOID,
-    EXP;
+    EXP,
+    /** {@code x·σ(1.702·x)}, the sigmoid approximation of GELU, section 2 of the same paper. */
+    GELU_SIGMOID,
+    /** The square of RELU (So et al., arXiv 2109.08668). */
+    RELU_SQUARED;
 
     /** The function config.json calls {@code name} ({@code hidden_act}), if it is one of these. */
     public static Optional<Activation> named(String name) {
@@ -23,6 +27,8 @@ public enum Activation {
             case "relu" -> Optional.of(RELU);
             case "silu", "swish" -> Optional.of(SILU);
             case "tanh" -> Optional.of(TANH);
+            case "quick_gelu" -> Optional.of(GELU_SIGMOID);
+            case "relu2" -> Optional.of(RELU_SQUARED);
             default -> Optional.empty();
         };
     }

@@ -15,7 +15,7 @@ import java.util.stream.Stream;
  * <p>Canonical names are those of the bare model's checkpoints in transformers, without the task prefix: {@link
  * dev.adapt.formats.names.TensorNames} maps every spelling found in checkpoints and adapters to them.
  */
-public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit, QueryDecoder {
+public sealed interface Architecture permits Bert, Roberta, Decoder, Vit, QueryDecoder {
     /**
      * The architecture config.json describes.
      *
@@ -25,16 +25,16 @@ public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit, Qu
         return switch (config.modelType()) {
             case "bert" -> Bert.of(config);
             case "roberta", "xlm-roberta" -> Roberta.of(config);
-            case "gpt2" -> Gpt2.of(config);
-            case "llama", "mistral", "qwen2" -> Llama.of(config);
             case "vit" -> Vit.of(config);
             case QueryDecoder.TYPE -> QueryDecoder.of(config);
             case String other ->
-                throw new FormatException(
-                        config.document().path(),
-                        "model_type",
-                        "\"" + other
-                                + "\" is not supported, expected one of: bert, roberta, xlm-roberta, gpt2, llama, mistral, qwen2, vit, query_decoder");
+                DecoderFamilies.of(config)
+                        .orElseThrow(() -> new FormatException(
+                                config.document().path(),
+                                "model_type",
+                                "\"" + other
+                                        + "\" is not supported, expected one of: bert, roberta, xlm-roberta, vit, query_decoder, "
+                                        + String.join(", ", DecoderFamilies.types())));
         };
     }
 
@@ -80,7 +80,7 @@ public sealed interface Architecture permits Bert, Roberta, Gpt2, Llama, Vit, Qu
     /** What transformers calls the tensor of a canonical name in a checkpoint of the class that the config names. */
     static String checkpointName(ModelConfig config, String canonical) {
         boolean bare = config.className().isEmpty() || config.className().endsWith("Model");
-        boolean ofHead = Stream.of(Head.MODULE, Head.SCORE, DecoderOutput.LM_HEAD)
+        boolean ofHead = Stream.of(Head.MODULE, Head.SCORE, Decoder.LM_HEAD, "embed_out")
                 .anyMatch(module -> canonical.startsWith(module + "."));
         boolean language = config.className().endsWith("LMHeadModel");
         return (bare && !language) || ofHead ? canonical : of(config).prefix() + canonical;

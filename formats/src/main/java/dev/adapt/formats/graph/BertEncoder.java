@@ -1,6 +1,6 @@
 package dev.adapt.formats.graph;
 
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;

@@ -38,6 +38,16 @@ record Causal<T>(Ops<T> ops, T ids, T mask, Optional<T> given, boolean cached) {
         return ofSequence(ops.add(ops.cumSum(begun, 1), ops.negate(begun)));
     }
 
+    /** Positions that count only what the mask keeps, from 0; -1 for what it does not keep. */
+    T positionsOfKept() {
+        return given.orElseGet(() -> ofSequence(ops.add(ops.mul(ops.cumSum(mask, 1), mask), ops.integer(-1))));
+    }
+
+    /** The place of each key among those that the mask keeps, integers [batch, keys]; 0 for the others. */
+    T placesOfKeys() {
+        return ops.mul(ops.add(ops.cumSum(mask, 1), ops.integer(-1)), mask);
+    }
+
     /** What is added to attention scores, [batch, 1, sequence, keys]: a token sees itself and those before it. */
     T bias() {
         return ops.attentionBias(seen());

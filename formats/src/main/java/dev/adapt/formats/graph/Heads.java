@@ -1,6 +1,6 @@
 package dev.adapt.formats.graph;
 
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 
 /** Attention heads that lie side by side in the last axis. */
 record Heads(int count, int width) {
@@ -26,6 +26,11 @@ record Heads(int count, int width) {
     /** [batch, count, sequence, width] to [batch, sequence, count·width]. */
     <T> T join(Ops<T> ops, T states) {
         return ops.reshape(ops.transpose(states, 0, 2, 1, 3), 0, 0, (long) count * width);
+    }
+
+    /** The width of all heads together. */
+    int total() {
+        return count * width;
     }
 
     /** Attention's scale, 1/√width. */

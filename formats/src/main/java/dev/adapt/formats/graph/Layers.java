@@ -1,6 +1,8 @@
 package dev.adapt.formats.graph;
 
+import java.util.ArrayList;
 import java.util.IdentityHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
@@ -43,6 +45,12 @@ public final class Layers<T> {
         public T linear(String module) {
             T weight = weight(module + ".weight");
             return adapted(this, module, () -> weight, (in, bias) -> ops.linear(in, weight, bias));
+        }
+
+        /** Linear layer {@code module} whose weight is stored [in, out]. */
+        public T conv1d(String module) {
+            T weight = weight(module + ".weight");
+            return adapted(this, module, () -> ops.transpose(weight, 1, 0), (in, bias) -> ops.conv1d(in, weight, bias));
         }
 
         /** What dropout left of x times a right factor; dropout that drops nothing gives back x. */
@@ -90,6 +98,36 @@ public final class Layers<T> {
         return new Beside(x);
     }
 
+    /**
+     * A stack of matrices, one for each of {@code count} experts, as the changes of its matrices leave it.
+     *
+     * @return [count, in, out]
+     */
+    public T stack(String name, int count) {
+        T stack = weight(name);
+        if (!changes.containsKey(name + "." + 0)) {
+            return stack;
+        }
+        List<T> matrices = new ArrayList<>();
+        for (int i = 0; i < count; i++) {
+            T stored = ops.slice(stack, 0, i, i + 1L);
+            Adapted<T> own = changes.get(name + "." + i);
+            matrices.add(
+                    own == null
+                            ? stored
+                            : ops.reshape(
+                                    ops.transpose(
+                                            own.weight(
+                                                    ops, ops.transpose(ops.reshape(stored, own.in(), own.out()), 1, 0)),
+                                            1,
+                                            0),
+                                    1,
+                                    own.in(),
+                                    own.out()));
+        }
+        return ops.concat(0, matrices);
+    }
+
     /** Linear layer {@code module}: x [.., in] to [.., out]; its bias is optional, its update is added. */
     public T linear(T x, String module) {
         return linear(x, module, module);
@@ -103,9 +141,7 @@ public final class Layers<T> {
 
     /** Linear layer {@code module} whose weight is stored [in, out]. */
     public T conv1d(T x, String module) {
-        T weight = weight(module + ".weight");
-        return adapted(
-                beside(x), module, () -> ops.transpose(weight, 1, 0), (in, bias) -> ops.conv1d(in, weight, bias));
+        return beside(x).conv1d(module);
     }
 
     /** A layer without its change. */

@@ -14,6 +14,8 @@ final class Limits {
     static final int HEADS = 4096;
     static final int HEAD_WIDTH = 4096;
 
+    static final int EXPERTS = 4096;
+
     /** Rows of an embedding table. */
     static final int ROWS = 1 << 24;
 

@@ -1,7 +1,7 @@
 package dev.adapt.formats.graph;
 
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.graph.AdaptiveMixing.Matrices;
+import dev.adapt.formats.io.JsonDocument;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;

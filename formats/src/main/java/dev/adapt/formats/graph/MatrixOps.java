@@ -1,9 +1,11 @@
 package dev.adapt.formats.graph;
 
+import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.UnaryOperator;
 
 /**
  * The operations of which changes of weights are made: the part of {@link Ops} that an adapter method may use, and all
@@ -31,6 +33,15 @@ public interface MatrixOps<T> {
 
     /** Elements {@code from} (inclusive) to {@code to} (exclusive) along an axis, which keeps its place. */
     T slice(T x, int axis, long from, long to);
+
+    /**
+     * Some columns of a matrix: {@code first}, and every {@code step}th after it.
+     *
+     * @param x of a number of columns that {@code step} divides
+     */
+    default T every(T x, int first, int step) {
+        return step == 1 ? x : reshape(slice(reshape(x, 0, -1, step), 2, first, first + 1L), 0, -1);
+    }
 
     T add(T left, T right);
 
@@ -63,9 +74,58 @@ public interface MatrixOps<T> {
     /** Rows of table [n, width] at integer ids [..]; the result is [.., width]. */
     T embedding(T table, T ids);
 
+    /**
+     * Values at places of a matrix that is 0 elsewhere: the part of it in a region, [region.rows, region.columns]. Several
+     * values at one place are added.
+     *
+     * @param values [n]
+     * @param places [2, n], the row and the column of each; no gradient flows to them
+     */
+    T scatter(T values, T places, Region region);
+
+    /**
+     * The real part of the inverse discrete Fourier transform of a matrix [rows, columns] that holds values at some places
+     * and 0 elsewhere, {@code x[p, q] = Σₖ values[k]·cos(2π(p·rowAt[k]/rows + q·columnAt[k]/columns)) / (rows·columns)}.
+     *
+     * <p>Here by a product with the cosines and sines of all places, which is differentiable; float64 has a fast one.
+     *
+     * @param values [n]
+     */
+    default T inverseFourier(T values, int[] rowAt, int[] columnAt, int rows, int columns) {
+        T scaled = affine(values, 1.0 / ((double) rows * columns), 0);
+        T cosines = mul(waves(rowAt, rows, 0), scaled);
+        T sines = mul(waves(rowAt, rows, 1), scaled);
+        T even = matMul(cosines, transpose(waves(columnAt, columns, 0), 1, 0));
+        T odd = matMul(sines, transpose(waves(columnAt, columns, 1), 1, 0));
+        return subtract(even, odd);
+    }
+
+    private T waves(int[] frequencies, int size, int quarter) {
+        float[] wave = new float[size];
+        for (int i = 0; i < size; i++) {
+            double angle = 2 * Math.PI * i / size;
+            wave[i] = (float) (quarter == 0 ? Math.cos(angle) : Math.sin(angle));
+        }
+        float[] values = new float[Math.multiplyExact(size, frequencies.length)];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = wave[(int) ((long) (i / frequencies.length) * frequencies[i % frequencies.length] % size)];
+        }
+        return constant(new FloatTensor(Shape.of(size, frequencies.length), values));
+    }
+
     /** While training, x as a constant, through which no gradient flows; otherwise x itself. */
     default T stopGradient(T x) {
         return x;
+    }
+
+    /**
+     * A tensor that is computed in float64 from the values of another, and is a constant to the gradient: what no sequence of
+     * the other operations gives, such as singular vectors.
+     *
+     * @throws UnsupportedOperationException where there are no values yet, as in a graph that is written
+     */
+    default T computed(T x, UnaryOperator<DoubleTensor> function) {
+        throw new UnsupportedOperationException("values are not known here");
     }
 
     /** A constant vector of one value. */

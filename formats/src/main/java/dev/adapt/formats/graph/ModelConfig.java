@@ -2,9 +2,12 @@ package dev.adapt.formats.graph;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.Limit;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -38,6 +41,17 @@ public record ModelConfig(JsonDocument document) {
         return new ModelConfig(checkpoint.requireConfig());
     }
 
+    /**
+     * Reads the config that a user named: the file, or the folder that holds it.
+     *
+     * @throws FormatException if it is not one JSON object
+     */
+    public static ModelConfig at(Path path) throws IOException {
+        return Files.isDirectory(path)
+                ? read(path.resolve(FILE))
+                : new ModelConfig(JsonDocument.read(InputFile.named(path), Limit.CONFIG));
+    }
+
     /** The architecture's name in transformers, {@code model_type}. */
     public String modelType() {
         return document.string("model_type").orElseThrow(() -> document.wrong("model_type", "a string"));
@@ -46,6 +60,21 @@ public record ModelConfig(JsonDocument document) {
     /** The name of the model's class in transformers, without which it is empty. */
     String className() {
         return document.json().path("architectures").path(0).asText("");
+    }
+
+    /**
+     * The config of the language model in one of several parts: the object that describes it, with the class and the tie of the
+     * whole where it says nothing of them.
+     */
+    ModelConfig ofText() {
+        ObjectNode text = document.object("text_config").json().deepCopy();
+        for (String field : List.of("architectures", "tie_word_embeddings")) {
+            JsonNode whole = document.json().get(field);
+            if (whole != null && (field.equals("architectures") || !text.has(field))) {
+                text.set(field, whole);
+            }
+        }
+        return new ModelConfig(new JsonDocument(document.path(), text));
     }
 
     /** The classification head the model has, if it has one. */
@@ -71,7 +100,7 @@ public record ModelConfig(JsonDocument document) {
         return Optional.of(new Head(used, labels()));
     }
 
-    private List<String> labels() {
+    List<String> labels() {
         List<String> labels = new ArrayList<>();
         JsonNode byId = document.json().path("id2label");
         for (int id = 0; byId.has(Integer.toString(id)); id++) {

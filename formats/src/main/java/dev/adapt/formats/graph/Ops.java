@@ -62,12 +62,29 @@ public interface Ops<T> extends MatrixOps<T> {
     /** The last columns of x [.., n], as many as {@code like} [.., m] has; the result is [.., m]. */
     T tail(T x, T like);
 
+    /** The natural logarithm, element by element. */
+    T log(T x);
+
+    /** The largest of all integers, as one number. */
+    T max(T integers);
+
+    /** Each element, or the bound that it is beyond. */
+    T clamp(T x, double low, double high);
+
+    /** 1 for the {@code count} largest numbers of the last axis, else 0, as numbers; no gradient flows through it. */
+    T largest(T x, int count);
+
     /**
      * Integer positions [batch, sequence] times frequencies [width], in radians, [batch, sequence, width]. Every
      * interpreter rounds the product to float32, in which models are trained: far into a sequence that moves an angle by
      * more than the tolerance of any comparison.
      */
-    T angles(T positions, FloatTensor frequencies);
+    T angles(T positions, T frequencies);
+
+    /** The same with frequencies that do not depend on the inputs. */
+    default T angles(T positions, FloatTensor frequencies) {
+        return angles(positions, constant(frequencies));
+    }
 
     /** While training, zeroes elements with the given probability and scales the others up; otherwise x itself. */
     default T dropout(T x, double probability) {

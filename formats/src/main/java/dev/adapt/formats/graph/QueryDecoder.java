@@ -2,7 +2,7 @@ package dev.adapt.formats.graph;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;

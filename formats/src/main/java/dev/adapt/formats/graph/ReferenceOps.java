@@ -4,10 +4,12 @@ import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.DoubleBinaryOperator;
 import java.util.function.DoubleUnaryOperator;
+import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 
 /**
@@ -79,6 +81,11 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
             y[at + 2] = sum2;
             y[at + 3] = sum3;
         }
+    }
+
+    @Override
+    public DoubleTensor computed(DoubleTensor x, UnaryOperator<DoubleTensor> function) {
+        return function.apply(x);
     }
 
     @Override
@@ -240,6 +247,8 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
                     case TANH -> Math::tanh;
                     case SIGMOID -> value -> 1 / (1 + Math.exp(-value));
                     case EXP -> Math::exp;
+                    case GELU_SIGMOID -> value -> value / (1 + Math.exp(-1.702 * value));
+                    case RELU_SQUARED -> value -> Math.max(value, 0) * Math.max(value, 0);
                 });
     }
 
@@ -310,6 +319,26 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
         long[] dims = Arrays.copyOf(ids.shape().toArray(), ids.shape().rank() + 1);
         dims[ids.shape().rank()] = width;
         return new DoubleTensor(Shape.of(dims), y);
+    }
+
+    @Override
+    public DoubleTensor scatter(DoubleTensor values, DoubleTensor places, Region region) {
+        int count = values.values().length;
+        double[] y = new double[Math.multiplyExact(region.rows(), region.columns())];
+        for (int i = 0; i < count; i++) {
+            int row = (int) places.values()[i] - region.row();
+            int column = (int) places.values()[count + i] - region.column();
+            if (row >= 0 && row < region.rows() && column >= 0 && column < region.columns()) {
+                y[row * region.columns() + column] += values.values()[i];
+            }
+        }
+        return new DoubleTensor(Shape.of(region.rows(), region.columns()), y);
+    }
+
+    @Override
+    public DoubleTensor inverseFourier(DoubleTensor values, int[] rowAt, int[] columnAt, int rows, int columns) {
+        return new DoubleTensor(
+                Shape.of(rows, columns), Fourier.realInverse(values.values(), rowAt, columnAt, rows, columns));
     }
 
     @Override
@@ -399,16 +428,47 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     @Override
+    public DoubleTensor log(DoubleTensor x) {
+        return map(x, Math::log);
+    }
+
+    @Override
+    public DoubleTensor max(DoubleTensor integers) {
+        return new DoubleTensor(
+                Shape.of(1),
+                new double[] {Arrays.stream(integers.values()).max().orElseThrow()});
+    }
+
+    @Override
+    public DoubleTensor clamp(DoubleTensor x, double low, double high) {
+        return map(x, value -> Math.clamp(value, low, high));
+    }
+
+    @Override
+    public DoubleTensor largest(DoubleTensor x, int count) {
+        int width = dim(x, -1);
+        double[] y = new double[x.values().length];
+        for (int row = 0; row < y.length; row += width) {
+            IntStream.range(row, row + width)
+                    .boxed()
+                    .sorted(Comparator.comparingDouble(i -> -x.values()[i]))
+                    .limit(count)
+                    .forEach(i -> y[i] = 1);
+        }
+        return new DoubleTensor(x.shape(), y);
+    }
+
+    @Override
     public DoubleTensor tail(DoubleTensor x, DoubleTensor like) {
         return slice(x, x.shape().rank() - 1, dim(x, -1) - (long) dim(like, -1), dim(x, -1));
     }
 
     @Override
-    public DoubleTensor angles(DoubleTensor positions, FloatTensor frequencies) {
+    public DoubleTensor angles(DoubleTensor positions, DoubleTensor frequencies) {
         int width = frequencies.values().length;
         double[] y = new double[positions.values().length * width];
         for (int i = 0; i < y.length; i++) {
-            y[i] = (float) positions.values()[i / width] * frequencies.values()[i % width];
+            y[i] = (float) positions.values()[i / width] * (float) frequencies.values()[i % width];
         }
         return new DoubleTensor(Shape.of(dim(positions, 0), dim(positions, 1), width), y);
     }

@@ -1,6 +1,6 @@
 package dev.adapt.formats.graph;
 
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.tensor.Shape;
 import java.util.List;
 import java.util.Map;

@@ -2,7 +2,7 @@ package dev.adapt.formats.method;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;

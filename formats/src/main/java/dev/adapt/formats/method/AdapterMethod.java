@@ -40,6 +40,14 @@ public interface AdapterMethod {
         return Optional.empty();
     }
 
+    /**
+     * What PEFT's keys name between a module that the method holds whole and its tensors; empty for most methods, which hold
+     * none but {@code modules_to_save}.
+     */
+    default Optional<String> wholeModules() {
+        return Optional.empty();
+    }
+
     /** The fields of its config that it knows, beside those all of PEFT's methods have. */
     Set<String> configFields();
 
@@ -57,6 +65,30 @@ public interface AdapterMethod {
 
     /** On the input of the update, while training. */
     double dropout();
+
+    /** Why it cannot be trained here, in words that follow its name; empty where it can. */
+    default Optional<String> untrainable() {
+        return Optional.empty();
+    }
+
+    /** Whether a part holds integers. */
+    default boolean isInteger(String part) {
+        return false;
+    }
+
+    /** Whether a head that is tied to an embedding table follows it where the table changes. */
+    default boolean keepsTies() {
+        return false;
+    }
+
+    /**
+     * Whether a module is adapted though {@code target_modules} does not name it.
+     *
+     * @param part the stored tensor of a part's name
+     */
+    default boolean adaptsUnnamed(Function<String, @Nullable Tensor> part) {
+        return false;
+    }
 
     /** The tensors that a layer's update is made of: its own, those of its stack, then those all layers share. */
     List<Part> parts(Target target, List<Target> all);
@@ -79,6 +111,11 @@ public interface AdapterMethod {
         return true;
     }
 
+    /** The same of the change of one target. */
+    default boolean hasLowRankDelta(Target target) {
+        return hasLowRankDelta();
+    }
+
     /** Whether every change it makes adds a matrix and does nothing else, so that changes can be weighted and summed. */
     default boolean isAdditive() {
         return true;
@@ -92,6 +129,11 @@ public interface AdapterMethod {
     /** How much of a weight an element of the changed weight depends on. */
     default Delta.Scope scope() {
         return Delta.Scope.ELEMENT;
+    }
+
+    /** How much of a target's weight an element of the changed weight depends on. */
+    default Delta.Scope scope(Target target) {
+        return scope();
     }
 
     /** Whether it changes the biases of the layers it adapts. */
@@ -121,9 +163,74 @@ public interface AdapterMethod {
                         + ", not " + rank);
     }
 
-    /** The tensors that are computed and not trained, by part name: empty for most methods. */
+    /** What in a target leaves the method undefined, trained or read, in words that follow the target's name. */
+    default Optional<String> undefined(Target target) {
+        return Optional.empty();
+    }
+
+    /**
+     * The same method, with what the stored tensors tell where PEFT's config may say something else.
+     *
+     * @param part the stored tensor of a part's name, of any of the modules
+     */
+    default AdapterMethod asStored(Function<String, @Nullable Tensor> part) {
+        return this;
+    }
+
+    /** What older versions of PEFT called its parts, by their names then. */
+    default Map<String, String> oldPartNames() {
+        return Map.of();
+    }
+
+    /**
+     * Why a tensor cannot be read that is none of the parts, for those of older versions.
+     *
+     * @param name its name after the module's
+     */
+    default Optional<String> outdated(String name) {
+        return Optional.empty();
+    }
+
+    /** Parts that PEFT's files repeat for each layer though all layers share them, by name. */
+    default Set<String> copies() {
+        return Set.of();
+    }
+
+    /**
+     * Whether PEFT rounds what it regenerates to the dtype of the base's weights, so that an adapter that it trained on a base
+     * of half precision was trained with the rounded tensors.
+     */
+    default boolean castsRegenerated() {
+        return false;
+    }
+
+    /** Whether its tensors depend on the order in which the model's layers come. */
+    default boolean numbersLayers() {
+        return false;
+    }
+
+    /** The tensors that are computed and not trained, by {@link Part#id}: empty for most methods. */
     default Map<String, Tensor> regenerate(List<Target> all) {
         return Map.of();
+    }
+
+    /** The field of its config that says whether the file holds what {@link #regenerate} gives; none where that is nothing. */
+    default Optional<String> storingField() {
+        return Optional.empty();
+    }
+
+    /**
+     * Layers for which {@link #regenerate} gives what these stored tensors are, if the tensors that all layers share tell it.
+     *
+     * @param part the stored tensor of a part's name
+     */
+    default List<Target> widest(Function<String, @Nullable Tensor> part) {
+        return List.of();
+    }
+
+    /** The same method, as it is on other processors: what {@link #regenerate} gives may differ in its last bits. */
+    default List<AdapterMethod> otherRoundings() {
+        return List.of();
     }
 
     /** What the file's metadata must say, beyond the config, for {@link #regenerate} to give the same again. */

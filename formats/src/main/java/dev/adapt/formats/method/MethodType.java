@@ -3,7 +3,8 @@ package dev.adapt.formats.method;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.JsonDocument;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -117,14 +118,17 @@ public record MethodType(String peftType, String name, Reader reader, Training t
         });
         json.put("peft_type", peftType);
         JsonDocument document = new JsonDocument(source, json);
-        for (String field : List.of("module_dropout", "rank_dropout")) {
+        for (String field : List.of("boft_dropout", "module_dropout", "rank_dropout")) {
             if (document.says(field) && json.path(field).doubleValue() != 0) {
-                throw document.wrong(field, "0: adapt trains without dropout of ranks and modules");
+                throw document.wrong(field, "0: adapt trains without dropout of blocks, ranks and modules");
             }
         }
         AdapterConfig config = new AdapterConfig(document);
         AdapterMethod method = reader.read(config, Map.of());
         config.requireKnown(method.configFields());
+        method.untrainable().ifPresent(reason -> {
+            throw new FormatException(source, method.title() + " cannot be trained: " + reason);
+        });
         return method;
     }
 }

@@ -2,6 +2,7 @@ package dev.adapt.formats.method;
 
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.tensor.Shape;
+import java.util.Arrays;
 
 /** How a matrix [out, in] lies in the tensor that holds it. */
 public sealed interface Storage {
@@ -59,6 +60,15 @@ public sealed interface Storage {
             long channels = shape.dim(1);
             T byElement = ops.transpose(ops.reshape(core, 0, 0, size()), 0, 2, 1);
             return ops.reshape(ops.transpose(ops.matMul(byElement, in), 0, 2, 1), 0, channels * size());
+        }
+
+        /** The shape of a kernel of one element between so many channels, [out, in, 1, …]. */
+        public Shape point(long out, long in) {
+            long[] dims = new long[shape.rank()];
+            Arrays.fill(dims, 1);
+            dims[0] = out;
+            dims[1] = in;
+            return Shape.of(dims);
         }
 
         /** The elements of the kernel for one pair of channels. */

@@ -12,8 +12,30 @@ import dev.adapt.formats.tensor.Tensor;
  * @param canonical its canonical name in the base
  * @param tensor the base's tensor that holds it
  * @param storage how it lies in that tensor
+ * @param biased whether its layer has a bias
+ * @param parameter what the patterns of an adapter's config call it: the module, or its parameter where that is adapted
+ * @param piece what of its module's update it gets
  */
-public record Target(String module, String canonical, String tensor, int out, int in, Storage storage) {
+public record Target(
+        String module,
+        String canonical,
+        String tensor,
+        int out,
+        int in,
+        Storage storage,
+        boolean biased,
+        String parameter,
+        Piece piece) {
+    /** A matrix that gets all of its module's update. */
+    public Target(String module, String canonical, String tensor, int out, int in, Storage storage, boolean biased) {
+        this(module, canonical, tensor, out, in, storage, biased, module, Piece.WHOLE);
+    }
+
+    /** A matrix of a layer with a bias. */
+    public Target(String module, String canonical, String tensor, int out, int in, Storage storage) {
+        this(module, canonical, tensor, out, in, storage, true);
+    }
+
     /** A linear layer. */
     public Target(String module, String canonical, String tensor, int out, int in, boolean transposed) {
         this(module, canonical, tensor, out, in, new Storage.Linear(transposed));

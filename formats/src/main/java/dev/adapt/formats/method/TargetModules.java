@@ -1,7 +1,7 @@
 package dev.adapt.formats.method;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;

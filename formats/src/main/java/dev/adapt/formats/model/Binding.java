@@ -13,9 +13,12 @@ import dev.adapt.formats.method.Stack;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.TargetModules;
+import dev.adapt.formats.method.TargetParameters;
+import dev.adapt.formats.names.LayerOrder;
 import dev.adapt.formats.names.Place;
 import dev.adapt.formats.names.Spelling;
 import dev.adapt.formats.names.TensorNames;
+import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.file.Path;
@@ -30,6 +33,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.SequencedSet;
 import java.util.Set;
+import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 
 /** Finds the layers that an adapter, or a user, names in a base of any architecture. */
@@ -38,6 +42,7 @@ public final class Binding {
     private static final String ANY_LAYER = "0.0.0.0";
 
     private static final String WEIGHT = ".weight";
+    private static final String BIAS = ".bias";
 
     private final Checkpoint base;
     private final TensorNames names;
@@ -65,20 +70,49 @@ public final class Binding {
     public BoundAdapter bind(Adapter stored, boolean force) {
         BoundAdapter.requireUpdate(stored);
         Adapter whole = stored.of(layers(stored));
-        Spelling spelling = spelling(whole);
-        requireModules(whole, spelling);
+        WrappedParameters wrapped = WrappedParameters.of(whole, names);
+        Spelling spelling = spelling(whole, wrapped);
+        requireModules(whole, wrapped.then(spelling));
+        requireParameters(whole, wrapped, spelling);
         SavedTensors saved = SavedTensors.of(whole, base, names, spelling);
         Adapter adapter = whole.without(saved.following()).recording(spelling);
-        List<Target> targets = new Layers(adapter, spelling, saved).targets();
+        List<Target> targets = ordered(adapter, new Layers(adapter, wrapped, spelling, saved).targets());
         requireOneShape(adapter.method(), targets);
         // digests cost a pass over the targets' bytes: only where there is something to compare them with
         Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
-        return BoundAdapter.of(adapter, targets, saved.tensors(), saved.names(), saved.change(), digests, force);
+        Optional<Dtype> dtype =
+                targets.stream().findFirst().map(target -> weight(target).dtype());
+        return BoundAdapter.of(adapter, targets, saved.tensors(), saved.names(), saved.change(), digests, dtype, force);
+    }
+
+    /** The layers in the model's order, where the method numbers them. */
+    private static List<Target> ordered(Adapter adapter, List<Target> targets) {
+        if (!adapter.method().numbersLayers()) {
+            return targets;
+        }
+        for (Target target : targets) {
+            if (LayerOrder.place(target.canonical()).isEmpty()) {
+                throw new FormatException(
+                        adapter.file(),
+                        target.module(),
+                        "cannot be numbered: " + adapter.method().title()
+                                + " numbers the layers of a model in their order, which adapt does not know for this base");
+            }
+        }
+        return targets.stream()
+                .sorted(Comparator.comparing(
+                        target -> LayerOrder.place(target.canonical()).orElseThrow()))
+                .toList();
     }
 
     /** How the adapter spells the base's names; as the base's family does where nothing else places all of its modules. */
-    private Spelling spelling(Adapter adapter) {
-        return Spelling.of(names, adapter.modules(), (module, canonical) -> fits(adapter, module, canonical))
+    private Spelling spelling(Adapter adapter, WrappedParameters wrapped) {
+        Map<String, String> modules = new LinkedHashMap<>();
+        adapter.modules().forEach(module -> modules.put(wrapped.module(module), module));
+        return Spelling.of(
+                        names,
+                        modules.keySet(),
+                        (name, canonical) -> fits(adapter, Objects.requireNonNull(modules.get(name)), canonical))
                 .orElseGet(() -> Spelling.usual(names));
     }
 
@@ -89,8 +123,10 @@ public final class Binding {
     }
 
     private static boolean hasDims(Shape layer, Place place) {
-        Shape upright = Shape.of(place.out(), place.in());
-        return layer.equals(upright) || layer.equals(Shape.of(place.in(), place.out()));
+        Shape upright = place.module();
+        return layer.equals(upright)
+                || layer.equals(Shape.of(upright.dim(1), upright.dim(0)))
+                || layer.equals(place.shape());
     }
 
     /** The adapted modules; of a stack's name, the layers that the base has and the config names, in the base's order. */
@@ -146,7 +182,7 @@ public final class Binding {
         });
     }
 
-    private void requireModules(Adapter adapter, Spelling spelling) {
+    private void requireModules(Adapter adapter, UnaryOperator<String> spelling) {
         adapter.modules().forEach(module -> requireFloats(spelling.apply(module)));
         List<String> unknown = adapter.modules().stream()
                 .filter(module -> names.places(spelling.apply(module)).isEmpty())
@@ -165,6 +201,38 @@ public final class Binding {
                     adapter.file(),
                     "lacks " + missing.size() + " modules of the base that its config names in target_modules: "
                             + some(missing) + "; get the whole adapter, or name only what it holds");
+        }
+    }
+
+    /** What an adapter adapts of one layer's experts it must have of all layers that its config names. */
+    private void requireParameters(Adapter adapter, WrappedParameters wrapped, Spelling spelling) {
+        TargetParameters parameters = TargetParameters.of(adapter.config());
+        Set<String> numbers = new LinkedHashSet<>();
+        if (!wrapped.names().isEmpty()) {
+            names.tensors().forEach(name -> Stack.number(name).ifPresent(numbers::add));
+        }
+        Set<String> held = new LinkedHashSet<>();
+        adapter.modules().forEach(module -> held.add(wrapped.then(spelling).apply(module)));
+        List<String> missing = new ArrayList<>();
+        Set<Stack> seen = new LinkedHashSet<>();
+        for (String module : wrapped.names().keySet()) {
+            String name = wrapped.module(module);
+            for (String number : seen.add(Stack.of(name)) ? numbers : Set.<String>of()) {
+                String other = Stack.of(name).layer(number);
+                boolean claimed = parameters.claims(Stack.of(module).layer(number));
+                if (claimed
+                        && !held.contains(spelling.apply(other))
+                        && !names.places(spelling.apply(other)).isEmpty()) {
+                    missing.add(other);
+                }
+            }
+        }
+        if (!missing.isEmpty()) {
+            throw new FormatException(
+                    adapter.file(),
+                    "lacks " + missing.size() + " parameters of the base that its config names in "
+                            + TargetParameters.FIELD + ": " + some(missing)
+                            + "; get the whole adapter, or name only what it holds");
         }
     }
 
@@ -200,7 +268,7 @@ public final class Binding {
      * The modules of the base that the adapter could adapt: those in the lists of layers in which it adapts some. Experts are
      * left out unless it adapts one: where they are stacked, as in transformers 5, no list of names reaches them.
      */
-    private Set<String> body(Adapter adapter, Spelling spelling) {
+    private Set<String> body(Adapter adapter, UnaryOperator<String> spelling) {
         Set<String> kinds = new LinkedHashSet<>();
         Set<String> lists = new LinkedHashSet<>();
         adapter.modules().stream().map(spelling).forEach(module -> {
@@ -227,7 +295,12 @@ public final class Binding {
 
     private Target linear(String module, boolean transposed) {
         Place place = names.places(module).getFirst().as(new Storage.Linear(transposed));
-        return new Target(actual(module), module, place.tensor(), place.out(), place.in(), place.storage());
+        return new Target(
+                actual(module), module, place.tensor(), place.out(), place.in(), place.storage(), isBiased(module));
+    }
+
+    private boolean isBiased(String canonical) {
+        return names.find(canonical + BIAS).isPresent();
     }
 
     /**
@@ -244,7 +317,14 @@ public final class Binding {
             boolean transposed = architecture.transposed(module);
             int out = Math.toIntExact(shape.dim(transposed ? 1 : 0));
             int in = Math.toIntExact(shape.dim(transposed ? 0 : 1));
-            targets.add(new Target(module, module, module + ".weight", out, in, transposed));
+            targets.add(new Target(
+                    module,
+                    module,
+                    module + WEIGHT,
+                    out,
+                    in,
+                    new Storage.Linear(transposed),
+                    tensors.containsKey(module + BIAS)));
         }
         return targets;
     }
@@ -265,8 +345,11 @@ public final class Binding {
     }
 
     private String actual(String module) {
-        String tensor = names.find(module + WEIGHT).orElse(module + WEIGHT);
-        return tensor.substring(0, tensor.length() - WEIGHT.length());
+        return withoutWeight(names.find(module + WEIGHT).orElse(module + WEIGHT));
+    }
+
+    private static String withoutWeight(String tensor) {
+        return tensor.endsWith(WEIGHT) ? tensor.substring(0, tensor.length() - WEIGHT.length()) : tensor;
     }
 
     private static String near(String name, List<String> modules) {
@@ -305,13 +388,15 @@ public final class Binding {
     /** The layers of one adapter. */
     private final class Layers {
         private final Adapter adapter;
-        private final Spelling spelling;
+        private final WrappedParameters wrapped;
+        private final UnaryOperator<String> spelling;
         private final SavedTensors saved;
         private final boolean otherwise;
 
-        Layers(Adapter adapter, Spelling spelling, SavedTensors saved) {
+        Layers(Adapter adapter, WrappedParameters wrapped, Spelling spelling, SavedTensors saved) {
             this.adapter = adapter;
-            this.spelling = spelling;
+            this.wrapped = wrapped;
+            this.spelling = wrapped.then(spelling);
             this.saved = saved;
             this.otherwise = isTurned(adapter.config().document().says("fan_in_fan_out"));
         }
@@ -328,9 +413,25 @@ public final class Binding {
                             .map(shape -> new Place(place.tensor(), shape, place.storage()))
                             .orElse(place))
                     .map(place -> place.as(storage(module, canonical, place)))
-                    .map(place -> new Target(
-                            module, canonical, tensor(canonical, place), place.out(), place.in(), place.storage()))
+                    .map(place -> target(module, canonical, place))
                     .toList();
+        }
+
+        private Target target(String module, String canonical, Place place) {
+            // parts that have tensors of their own have names of their own
+            String own = place.piece().isWhole() || place.storage() instanceof Storage.Expert
+                    ? canonical
+                    : withoutWeight(names.canonical(place.tensor()));
+            return new Target(
+                    module,
+                    own,
+                    tensor(own, place),
+                    place.out(),
+                    place.in(),
+                    place.storage(),
+                    isBiased(own),
+                    wrapped.parameter(module),
+                    place.piece());
         }
 
         /** The head that is tied, and no longer will be, has a tensor of its own. */
@@ -341,14 +442,60 @@ public final class Binding {
         }
 
         private Storage storage(String module, String canonical, Place place) {
+            if (wrapped.has(module)) {
+                return place.storage() instanceof Storage.Expert expert
+                        ? new Storage.Expert(expert.index(), expert.count(), isTurnedStack(module, place))
+                        : new Storage.Linear(false);
+            }
+            if (place.storage() instanceof Storage.Kernel kernel) {
+                requireUngrouped(module, place.tensor(), kernel);
+            }
             boolean matrix = place.storage() instanceof Storage.Linear || place.storage() instanceof Storage.Embedding;
             if (!matrix) {
                 return place.storage();
             }
-            if (adapter.isEmbedding(module)) {
+            if (adapter.isEmbedding(module)
+                    && names.head().filter(canonical::equals).isEmpty()) {
                 return new Storage.Embedding();
             }
             return new Storage.Linear(names.transposed(canonical).orElseGet(() -> isTurned(module, canonical, place)));
+        }
+
+        /** PEFT's A reads the channels of all groups, which no kernel of a grouped convolution does. */
+        private void requireUngrouped(String module, String tensor, Storage.Kernel kernel) {
+            Optional<Shape> update = adapter.layerShape(module)
+                    .filter(own -> own.rank() == kernel.shape().rank());
+            long channels = kernel.shape().dim(1);
+            long own = update.map(shape -> shape.dim(1)).orElse(channels);
+            if (own > channels && channels > 0 && own % channels == 0) {
+                throw new FormatException(
+                        base.path(),
+                        tensor,
+                        "is the kernel of a convolution in " + own / channels + " groups, and the update "
+                                + adapter.file()
+                                + " has for it mixes their channels: no such kernel can hold it, so that it cannot be merged"
+                                + " (nor does PEFT); leave this module out of target_modules");
+            }
+        }
+
+        /** The adapter's factors say how a stack is stored; of square matrices, as its other stacks are. */
+        private boolean isTurnedStack(String module, Place place) {
+            return turned(module, place)
+                    .orElseGet(() -> wrapped.names().keySet().stream()
+                            .flatMap(other -> names.places(spelling.apply(other)).stream()
+                                    .findFirst()
+                                    .flatMap(stack -> turned(other, stack))
+                                    .stream())
+                            .findFirst()
+                            .orElse(place.storage().transposed()));
+        }
+
+        private Optional<Boolean> turned(String module, Place place) {
+            Shape stack = place.shape();
+            boolean open = stack.rank() != 3 || stack.dim(1) == stack.dim(2);
+            return open
+                    ? Optional.empty()
+                    : adapter.layerShape(module).map(update -> update.equals(Shape.of(stack.dim(2), stack.dim(1))));
         }
 
         private boolean isTurned(String module, String canonical, Place place) {
@@ -407,7 +554,13 @@ public final class Binding {
                         .filter(place -> place.shape().rank() == 2)
                         .findFirst()
                         .map(place -> new Target(
-                                module, canonical, place.tensor(), place.out(), place.in(), place.storage()));
+                                module,
+                                canonical,
+                                place.tensor(),
+                                place.out(),
+                                place.in(),
+                                place.storage(),
+                                isBiased(canonical)));
     }
 
     /** The modules whose weight is a matrix, as the base spells them, with their canonical names. */
@@ -420,7 +573,8 @@ public final class Binding {
     /** The digest of each target's weight, by its canonical module name. */
     public Map<String, String> digests(List<Target> targets) {
         Map<String, String> digests = new LinkedHashMap<>();
-        targets.forEach(target -> digests.put(target.canonical(), weight(target).sha256()));
+        targets.forEach(target -> digests.computeIfAbsent(
+                target.canonical(), absent -> weight(target).sha256()));
         return digests;
     }
 

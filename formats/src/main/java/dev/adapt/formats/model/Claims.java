@@ -26,6 +26,7 @@ record Claims(Adapter adapter, Set<String> body, UnaryOperator<String> canonical
     private static final long MOST_CANDIDATES = 2_000_000;
 
     private static final Pattern NUMBER = Pattern.compile("\\d+");
+    private static final Pattern EXPERT = Pattern.compile("\\.experts\\.(\\d+|#)\\.");
     private static final Pattern LAYER = Pattern.compile("(?<=\\.)\\d+(?=\\.)");
 
     /** Those modules, as the adapter would call them, in the base's order. */
@@ -93,7 +94,7 @@ record Claims(Adapter adapter, Set<String> body, UnaryOperator<String> canonical
 
     /** Whether a module is one of a layer's experts. */
     static boolean isOfExperts(String module) {
-        return module.contains(".experts.");
+        return EXPERT.matcher(module).find();
     }
 
     /** A module's name without the numbers of layers. */

@@ -10,7 +10,9 @@ import dev.adapt.formats.graph.KeyValueCache;
 import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.names.ChangedConfig;
+import dev.adapt.formats.names.Place;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -23,6 +25,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
@@ -48,10 +51,27 @@ public final class Model {
         for (TensorView tensor : base.tensors().values()) {
             weights.put(names.canonical(tensor.name()), tensor);
         }
+        addJoined(base, names);
         requireUnquantized(base, names);
         adapter.filter(own -> own.change().unties()).ifPresent(own -> untie(names));
         adapter.ifPresent(own -> weights.putAll(own.saved()));
         requireTensors(base.path());
+    }
+
+    /** Matrices that the graph has apart and the checkpoint in one tensor with others, such as the experts of a layer. */
+    private void addJoined(Checkpoint base, TensorNames names) {
+        architecture.requiredTensors().forEach((name, shape) -> {
+            if (weights.containsKey(name) || !name.endsWith(".weight")) {
+                return;
+            }
+            for (Place place : names.places(name.substring(0, name.length() - ".weight".length()))) {
+                boolean fits = shape.equals(Shape.of(place.out(), place.in()));
+                if (fits && place.storage() instanceof Storage.Expert expert && !expert.transposed()) {
+                    TensorView whole = Objects.requireNonNull(base.tensors().get(place.tensor()));
+                    weights.put(name, whole.part(name, expert.index() * shape.elements(), shape));
+                }
+            }
+        });
     }
 
     /** Read as plain numbers, quantized weights would give a model that runs and is another. */

@@ -1,8 +1,8 @@
 package dev.adapt.formats.model;
 
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.Map;

@@ -47,7 +47,7 @@ record Ties(Adapter adapter, Checkpoint base, TensorNames names, Spelling spelli
         Optional<Tensor> headSaved = Optional.ofNullable(saved.get(head() + WEIGHT));
         boolean tableAdapted = adapts(table());
         boolean headAdapted = adapts(head());
-        boolean keeps = adapter.config().keepsTies();
+        boolean keeps = adapter.config().keepsTies() || adapter.method().keepsTies();
         // without a config.json nothing tells whether the model has a head
         boolean knowsHead = base.config().isPresent() || headSaved.isPresent() || headAdapted;
         if (headAdapted && !(keeps && tableAdapted && haveOneUpdate())) {
@@ -121,9 +121,11 @@ record Ties(Adapter adapter, Checkpoint base, TensorNames names, Spelling spelli
         return !spelled(module).isEmpty();
     }
 
-    /** Whether the head's factors are the table's, transposed. */
+    /** Whether the head's factors are the table's, transposed where they are of low rank. */
     private boolean haveOneUpdate() {
-        return adapter.haveTransposedParts(
-                spelled(head()).iterator().next(), spelled(table()).iterator().next());
+        return adapter.method().keepsTies()
+                || adapter.haveTransposedParts(
+                        spelled(head()).iterator().next(),
+                        spelled(table()).iterator().next());
     }
 }

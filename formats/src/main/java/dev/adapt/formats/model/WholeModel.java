@@ -1,7 +1,6 @@
 package dev.adapt.formats.model;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
@@ -10,6 +9,9 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.names.TensorNames;
@@ -22,6 +24,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -121,7 +124,14 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
             });
         }
         BoundAdapter bound = BoundAdapter.of(
-                adapter, targets, adapter.saved(), Map.of(), BaseChange.of(Optional.empty()), Map.of(), true);
+                adapter,
+                targets,
+                adapter.saved(),
+                Map.of(),
+                BaseChange.of(Optional.empty()),
+                Map.of(),
+                Optional.empty(),
+                true);
         WholeModel whole = new WholeModel(config, bound, names);
         whole.model();
         return whole;
@@ -268,16 +278,23 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
     public Path write(Path folder, Path readers) throws IOException {
         for (String name : READERS) {
             if (Files.exists(readers.resolve(name))) {
-                Files.copy(readers.resolve(name), folder.resolve(name));
+                InputFile.found(readers.resolve(name)).copyTo(folder.resolve(name));
             }
         }
         return write(folder);
     }
 
+    /** The names of all files that {@link #write(Path, Path)} may write. */
+    public static Set<String> files() {
+        Set<String> files = new HashSet<>(READERS);
+        files.addAll(List.of(ModelConfig.FILE, Checkpoint.SINGLE, Adapter.FILE, AdapterConfig.FILE));
+        return files;
+    }
+
     /** Writes the model's own files alone. */
     public Path write(Path folder) throws IOException {
-        try (PendingOutput pending = PendingOutput.file(folder.resolve(ModelConfig.FILE))) {
-            Files.writeString(pending.path(), config.inFloat32().document().text());
+        try (OutputFile pending = Outputs.replacing().file(folder.resolve(ModelConfig.FILE))) {
+            pending.text(config.inFloat32().document().text());
             pending.commit();
         }
         if (hasStacks()) {

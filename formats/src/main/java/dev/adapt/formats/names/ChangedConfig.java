@@ -2,9 +2,9 @@ package dev.adapt.formats.names;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.io.JsonDocument;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.regex.Matcher;

@@ -40,6 +40,20 @@ final class Joined {
                 : Optional.empty();
     }
 
+    /** What stands before a tensor's name that holds parts; empty where the module is not such a tensor. */
+    static Optional<String> prefix(String module, String holder) {
+        return endsWith(module, holder)
+                ? Optional.of(module.substring(0, module.length() - holder.length()))
+                : Optional.empty();
+    }
+
+    /** The part of one expert; a pattern without a number has it of the first one only. */
+    static String numbered(String pattern, int expert) {
+        return pattern.contains(NUMBER)
+                ? pattern.replace(NUMBER, String.valueOf(expert))
+                : pattern + (expert == 0 ? "" : ".");
+    }
+
     private static boolean endsWith(String name, String end) {
         return name.endsWith(end)
                 && (name.length() == end.length() || name.charAt(name.length() - end.length() - 1) == '.');

@@ -1,5 +1,6 @@
 package dev.adapt.formats.names;
 
+import dev.adapt.formats.method.Piece;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.tensor.Shape;
 
@@ -9,8 +10,14 @@ import dev.adapt.formats.tensor.Shape;
  * @param tensor the name of the tensor that holds it, as the checkpoint spells it
  * @param shape of the whole tensor
  * @param storage how the matrix lies in it
+ * @param piece what of the module it is
  */
-public record Place(String tensor, Shape shape, Storage storage) {
+public record Place(String tensor, Shape shape, Storage storage, Piece piece) {
+    /** Where all of a module lies. */
+    public Place(String tensor, Shape shape, Storage storage) {
+        this(tensor, shape, storage, Piece.WHOLE);
+    }
+
     /** The outputs of the matrix. */
     public int out() {
         return Math.toIntExact(storage.transposed() ? columns() : rows());
@@ -40,6 +47,11 @@ public record Place(String tensor, Shape shape, Storage storage) {
 
     /** The same tensor, its matrix stored in another way. */
     public Place as(Storage other) {
-        return new Place(tensor, shape, other);
+        return new Place(tensor, shape, other, piece);
+    }
+
+    /** The shape [out, in] of the module's matrix, of one expert where it is a stack of them. */
+    public Shape module() {
+        return Shape.of((long) out() * piece.parts(), in());
     }
 }

@@ -1,17 +1,21 @@
 package dev.adapt.formats.names;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.method.Piece;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.tensor.Shape;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.SequencedSet;
+import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -134,6 +138,10 @@ public final class TensorNames {
         if (parameter.isPresent()) {
             return experts(module, parameter.get());
         }
+        List<Place> separate = separate(module);
+        if (!separate.isEmpty()) {
+            return separate;
+        }
         return joined(module)
                 .map(List::of)
                 .orElseGet(() -> head().filter(module::equals).isPresent() && isTied()
@@ -159,7 +167,55 @@ public final class TensorNames {
                 .map(bias -> bias.dim(1) == stack.dim(2))
                 .orElse(family.transposedStacks());
         return IntStream.range(0, count)
-                .mapToObj(index -> place(module, new Storage.Expert(index, count, transposed)))
+                .mapToObj(index -> new Place(
+                        find(module).orElseThrow(),
+                        stack,
+                        new Storage.Expert(index, count, transposed),
+                        Piece.ofExpert(index, count)))
+                .toList();
+    }
+
+    /** A stack of experts of which the checkpoint has a tensor for each part of each expert. */
+    private List<Place> separate(String module) {
+        for (Map.Entry<String, List<String>> join : family.joined().entrySet()) {
+            Optional<String> prefix = Joined.prefix(module, join.getKey());
+            if (prefix.isPresent()) {
+                List<Place> places = separate(prefix.get(), join.getValue());
+                if (!places.isEmpty()) {
+                    return places;
+                }
+            }
+        }
+        return List.of();
+    }
+
+    private List<Place> separate(String prefix, List<String> parts) {
+        List<String> found = new ArrayList<>();
+        Set<Shape> sizes = new LinkedHashSet<>();
+        for (int expert = 0; ; expert++) {
+            for (String part : parts) {
+                String weight = prefix + Joined.numbered(part, expert) + WEIGHT;
+                Optional<Shape> shape = shape(weight).filter(own -> own.rank() == 2);
+                if (shape.isEmpty()) {
+                    // a layer of which experts are missing is no stack
+                    return found.size() % parts.size() == 0 && sizes.size() == 1
+                            ? pieces(found, parts.size())
+                            : List.of();
+                }
+                sizes.add(shape.get());
+                found.add(weight);
+            }
+        }
+    }
+
+    private List<Place> pieces(List<String> weights, int parts) {
+        int experts = weights.size() / parts;
+        return IntStream.range(0, weights.size())
+                .mapToObj(i -> new Place(
+                        find(weights.get(i)).orElseThrow(),
+                        shape(weights.get(i)).orElseThrow(),
+                        new Storage.Linear(false),
+                        new Piece(i / parts, experts, i % parts, parts)))
                 .toList();
     }
 

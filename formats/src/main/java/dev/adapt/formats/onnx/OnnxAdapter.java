@@ -2,12 +2,16 @@ package dev.adapt.formats.onnx;
 
 import com.google.flatbuffers.FlatBufferBuilder;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Limit;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.io.WholeIo;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -17,7 +21,6 @@ import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
@@ -104,13 +107,9 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
     }
 
     private static ByteBuffer map(Path path, Arena arena) throws IOException {
-        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-            if (channel.size() > Integer.MAX_VALUE) {
-                throw new FormatException(path, "has " + channel.size() + " bytes: such a file has at most 2 GB");
-            }
-            return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena)
-                    .asByteBuffer();
-        }
+        InputFile file = InputFile.named(path);
+        file.requireAtMost(Limit.ADAPTER_TABLE);
+        return file.map(arena).asByteBuffer();
     }
 
     /** Whether a path is named as such files are. */
@@ -126,11 +125,16 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
     }
 
     /**
-     * Writes the file; one that exists is replaced.
+     * Writes the file, which must not exist.
      *
      * @throws UsageException if the name does not end with .onnx_adapter, or the adapter is too large for the format
      */
     public void write(Path out) throws IOException {
+        write(out, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public void write(Path out, Outputs outputs) throws IOException {
         if (!isNamed(out)) {
             // an input's name, mistaken for the output's, never ends so
             throw new UsageException("out " + out, "expected a file name that ends with " + SUFFIX);
@@ -141,13 +145,11 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
                     "the adapter has " + bytes() + " bytes, and an " + SUFFIX
                             + " file holds less than 2 GB; reduce its rank, or merge it");
         }
-        try (PendingOutput pending = PendingOutput.file(out)) {
-            try (FileChannel channel =
-                    FileChannel.open(pending.path(), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-                ByteBuffer encoded = encoded();
-                while (encoded.hasRemaining()) {
-                    channel.write(encoded);
-                }
+        try (OutputFile pending = outputs.file(out)) {
+            try (FileChannel channel = pending.open()) {
+                WholeIo.write(channel, encoded());
+            } catch (IOException e) {
+                throw OutputFile.unwritable(out, e);
             }
             pending.commit();
         }

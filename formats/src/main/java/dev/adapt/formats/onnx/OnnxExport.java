@@ -1,17 +1,17 @@
 package dev.adapt.formats.onnx;
 
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.graph.KeyValueCache;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.proto.ModelProto;
 import dev.adapt.formats.onnx.proto.OperatorSetIdProto;
 import dev.adapt.formats.onnx.proto.TensorProto;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
@@ -61,13 +61,22 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
     /**
      * Exports a model, and the adapter beside it if it has one.
      *
-     * @param out the file to write; one that exists is replaced
+     * @param out the file to write; it must not exist
      * @throws UsageException if that name does not end with .onnx, or the weights are to be linked and do not lie in its
      *     folder or below, or past keys and values are wanted of a model that is no language model
      * @throws dev.adapt.formats.FormatException if a weight is not floating point, or too large for the precision
      */
     public static OnnxExport run(Model model, Path out, Options options) throws IOException {
-        return run(model, out, options, MAX_EMBEDDED);
+        return run(model, out, options, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public static OnnxExport run(Model model, Path out, Options options, Outputs outputs) throws IOException {
+        try {
+            return run(model, out, options, outputs, MAX_EMBEDDED);
+        } catch (InternalError e) {
+            throw outputs.explain(e);
+        }
     }
 
     /** Exports a model without further options. */
@@ -75,11 +84,13 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         return run(model, out, new Options(weights));
     }
 
-    static OnnxExport run(Model model, Path out, Options options, long maxEmbedded) throws IOException {
+    static OnnxExport run(Model model, Path out, Options options, Outputs outputs, long maxEmbedded)
+            throws IOException {
         if (!out.toString().endsWith(".onnx")) {
             // an input's name, mistaken for the output's, never ends so
             throw new UsageException("out " + out, "expected a file name that ends with .onnx");
         }
+        outputs.requireFile(out);
         OnnxGraph graph = new OnnxGraph(model.config().modelType());
         Map<String, List<String>> optional = options.adapterInputs() ? AdapterInputs.axes(model) : Map.of();
         OnnxWeights weights = new OnnxWeights(graph, model::leaf, options.precision(), optional);
@@ -89,17 +100,22 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         boolean apart = linked ? weights.convertsFiles() : weights.totalBytes() > maxEmbedded;
         Optional<Path> data = Optional.empty();
         if (!apart) {
-            write(out, graph, linked ? weights.linked(out) : weights.embedded());
+            write(outputs, out, graph, linked ? weights.linked(out) : weights.embedded());
         } else {
             Path beside = out.resolveSibling(out.getFileName() + "_data");
             String location = String.valueOf(beside.getFileName());
-            try (PendingOutput pending = PendingOutput.file(beside)) {
-                List<TensorProto> initializers = linked
-                        ? weights.linked(out, pending.path(), location)
-                        : weights.moved(pending.path(), location);
+            try (OutputFile pending = outputs.file(beside)) {
+                List<TensorProto> initializers;
+                try {
+                    initializers = linked
+                            ? weights.linked(out, pending.path(), location)
+                            : weights.moved(pending.path(), location);
+                } catch (IOException e) {
+                    throw OutputFile.unwritable(beside, e);
+                }
                 // the data first: no model may stand there before what it points to
                 pending.commit();
-                write(out, graph, initializers);
+                write(outputs, out, graph, initializers);
             }
             data = Optional.of(beside);
         }
@@ -107,15 +123,16 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
                 out, data, graph.opset(), graph.proto().getNodeCount(), optional.size(), weights.totalBytes());
     }
 
-    private static void write(Path out, OnnxGraph graph, List<TensorProto> initializers) throws IOException {
+    private static void write(Outputs outputs, Path out, OnnxGraph graph, List<TensorProto> initializers)
+            throws IOException {
         ModelProto proto = ModelProto.newBuilder()
                 .setIrVersion(irVersion(graph.opset()))
                 .setProducerName("adapt")
                 .addOpsetImport(OperatorSetIdProto.newBuilder().setVersion(graph.opset()))
                 .setGraph(graph.proto().addAllInitializer(initializers))
                 .build();
-        try (PendingOutput pending = PendingOutput.file(out)) {
-            try (OutputStream stream = Files.newOutputStream(pending.path())) {
+        try (OutputFile pending = outputs.file(out)) {
+            try (OutputStream stream = pending.stream()) {
                 proto.writeTo(stream);
             }
             pending.commit();

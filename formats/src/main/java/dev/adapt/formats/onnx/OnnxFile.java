@@ -5,6 +5,9 @@ import com.google.protobuf.CodedInputStream;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.UnsafeByteOperations;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Limit;
+import dev.adapt.formats.io.Snapshot;
 import dev.adapt.formats.onnx.proto.GraphProto;
 import dev.adapt.formats.onnx.proto.ModelProto;
 import dev.adapt.formats.onnx.proto.StringStringEntryProto;
@@ -17,12 +20,12 @@ import java.lang.foreign.MemorySegment;
 import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
@@ -33,6 +36,7 @@ final class OnnxFile implements AutoCloseable {
     private final Arena arena;
     private final ModelProto model;
     private final Map<Path, MemorySegment> external = new HashMap<>();
+    private final List<Snapshot> snapshots = new ArrayList<>();
 
     private OnnxFile(Path path, Arena arena, ModelProto model) {
         this.path = path;
@@ -49,21 +53,14 @@ final class OnnxFile implements AutoCloseable {
     static OnnxFile open(Path path) throws IOException {
         Arena arena = Arena.ofShared();
         try {
-            MemorySegment bytes = map(path, arena);
-            if (bytes.byteSize() > Integer.MAX_VALUE) {
-                throw new FormatException(
-                        path, "has " + bytes.byteSize() + " bytes: an ONNX model itself has at most 2 GB");
-            }
-            return new OnnxFile(path, arena, parse(path, bytes));
+            InputFile file = InputFile.named(path);
+            file.requireAtMost(Limit.ONNX);
+            OnnxFile opened = new OnnxFile(path, arena, parse(path, file.map(arena)));
+            opened.snapshots.add(file.snapshot());
+            return opened;
         } catch (IOException | RuntimeException e) {
             arena.close();
             throw e;
-        }
-    }
-
-    private static MemorySegment map(Path path, Arena arena) throws IOException {
-        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-            return channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
         }
     }
 
@@ -86,6 +83,11 @@ final class OnnxFile implements AutoCloseable {
 
     Path path() {
         return path;
+    }
+
+    /** The states of all files it reads, before they were opened. */
+    List<Snapshot> snapshots() {
+        return List.copyOf(snapshots);
     }
 
     GraphProto graph() {
@@ -177,10 +179,13 @@ final class OnnxFile implements AutoCloseable {
                 .collect(Collectors.toMap(
                         StringStringEntryProto::getKey, StringStringEntryProto::getValue, (first, second) -> second));
         Path file = beside(name, keys.getOrDefault("location", ""));
-        MemorySegment whole = external.get(file);
+        InputFile beside = inFolder(name, file);
+        Path real = file.toRealPath();
+        MemorySegment whole = external.get(real);
         if (whole == null) {
-            whole = map(file, arena);
-            external.put(file, whole);
+            whole = beside.map(arena);
+            external.put(real, whole);
+            snapshots.add(beside.snapshot());
         }
         long offset = number(name, keys, "offset", 0);
         long length = number(name, keys, "length", bytes);
@@ -193,6 +198,15 @@ final class OnnxFile implements AutoCloseable {
                             + ", which has " + whole.byteSize());
         }
         return whole.asSlice(offset, length);
+    }
+
+    /** The file, which links must not lead out of the model's folder. */
+    private InputFile inFolder(String name, Path file) throws IOException {
+        try {
+            return InputFile.within(path.toAbsolutePath().resolveSibling(""), file);
+        } catch (FormatException e) {
+            throw new FormatException(path, name, "has its data in a file that is refused: " + e.getMessage());
+        }
     }
 
     private long number(String name, Map<String, String> keys, String key, long otherwise) {
@@ -227,11 +241,7 @@ final class OnnxFile implements AutoCloseable {
                     name,
                     "has its data in " + file + ", which " + (Files.exists(file) ? "is no file" : "does not exist"));
         }
-        Path real = file.toRealPath();
-        if (!real.startsWith(folder.toRealPath())) {
-            throw new FormatException(path, name, "has its data in \"" + location + "\", a link out of its folder");
-        }
-        return real;
+        return file;
     }
 
     @Override

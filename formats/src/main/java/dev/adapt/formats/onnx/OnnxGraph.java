@@ -1,5 +1,6 @@
 package dev.adapt.formats.onnx;
 
+import com.google.protobuf.ByteString;
 import com.google.protobuf.UnsafeByteOperations;
 import dev.adapt.formats.onnx.proto.AttributeProto;
 import dev.adapt.formats.onnx.proto.AttributeProto.AttributeType;
@@ -157,7 +158,7 @@ final class OnnxGraph {
     }
 
     /**
-     * A node's one output.
+     * A node's one output; of several, the last.
      *
      * @param type that of the output
      */
@@ -171,12 +172,16 @@ final class OnnxGraph {
         return computed.computeIfAbsent(new Computation(operator, attributes, List.of(inputs)), absent -> {
             opset = Math.max(opset, operator.since());
             String name = fresh(scope + "/" + operator.standardName());
-            OnnxValue output = new OnnxValue(fresh(name + "_output_0"), scope, type);
+            int last = operator == OnnxOperator.TOP_K ? 1 : 0;
+            OnnxValue output = new OnnxValue(fresh(name + "_output_" + last), scope, type);
             NodeProto.Builder node = NodeProto.newBuilder()
                     .setOpType(operator.standardName())
                     .setName(name)
-                    .addAllAttribute(attributes)
-                    .addOutput(output.name());
+                    .addAllAttribute(attributes);
+            if (last > 0) {
+                node.addOutput(fresh(name + "_output_0"));
+            }
+            node.addOutput(output.name());
             for (OnnxValue input : inputs) {
                 node.addInput(input.name());
             }
@@ -206,6 +211,14 @@ final class OnnxGraph {
                 .setName(name)
                 .setType(AttributeType.FLOAT)
                 .setF(value)
+                .build();
+    }
+
+    static AttributeProto attribute(String name, String value) {
+        return AttributeProto.newBuilder()
+                .setName(name)
+                .setType(AttributeType.STRING)
+                .setS(ByteString.copyFromUtf8(value))
                 .build();
     }
 

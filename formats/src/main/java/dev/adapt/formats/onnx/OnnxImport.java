@@ -1,12 +1,15 @@
 package dev.adapt.formats.onnx;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.Limit;
+import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
@@ -14,7 +17,6 @@ import dev.adapt.formats.safetensors.TensorSpec;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -51,28 +53,42 @@ public record OnnxImport(ModelConfig config, int tensors, long bytes) {
      * @throws FormatException if the file is broken, is no BERT, or has a tensor that cannot be named
      */
     public static OnnxImport run(Path model, Optional<Path> tokenizer, Path out) throws IOException {
+        return run(model, tokenizer, out, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public static OnnxImport run(Path model, Optional<Path> tokenizer, Path out, Outputs outputs) throws IOException {
         if (tokenizer.isPresent()) {
-            JsonDocument.read(tokenizer.get());
+            JsonDocument.read(InputFile.named(tokenizer.get()), Limit.TOKENIZER);
         }
         try (OnnxFile file = OnnxFile.open(model);
-                PendingOutput folder = PendingOutput.folder(out)) {
-            OnnxNodes nodes = OnnxNodes.of(file);
-            OnnxBert.requirePlain(model, nodes);
-            SequencedMap<String, OnnxParameters.Found> parameters = canonical(model, OnnxParameters.of(model, nodes));
-            ModelConfig config =
-                    new ModelConfig(new JsonDocument(model, new OnnxBert(model, nodes, parameters).config()));
-            Architecture architecture = Architecture.of(config);
-            requireTensors(model, architecture, parameters.keySet());
-            requireShapes(model, architecture, parameters);
-            Files.writeString(
-                    folder.path().resolve(ModelConfig.FILE), config.document().text());
-            SafetensorsHeader header = write(folder.path().resolve(Checkpoint.SINGLE), named(config, parameters));
-            if (tokenizer.isPresent()) {
-                Files.copy(tokenizer.get(), folder.path().resolve(TOKENIZER));
+                OutputFolder folder = outputs.folder(out, Set.of(ModelConfig.FILE, Checkpoint.SINGLE, TOKENIZER))) {
+            try {
+                return run(file, tokenizer, folder, outputs);
+            } catch (InternalError e) {
+                throw InputFile.explain(e, file.snapshots());
             }
-            folder.commit();
-            return new OnnxImport(config, parameters.size(), header.fileBytes());
         }
+    }
+
+    private static OnnxImport run(OnnxFile file, Optional<Path> tokenizer, OutputFolder folder, Outputs outputs)
+            throws IOException {
+        Path model = file.path();
+        OnnxNodes nodes = OnnxNodes.of(file);
+        OnnxBert.requirePlain(model, nodes);
+        SequencedMap<String, OnnxParameters.Found> parameters = canonical(model, OnnxParameters.of(model, nodes));
+        ModelConfig config = new ModelConfig(new JsonDocument(model, new OnnxBert(model, nodes, parameters).config()));
+        Architecture architecture = Architecture.of(config);
+        requireTensors(model, architecture, parameters.keySet());
+        requireShapes(model, architecture, parameters);
+        folder.text(ModelConfig.FILE, config.document().text());
+        SafetensorsHeader header = write(folder.path().resolve(Checkpoint.SINGLE), named(config, parameters));
+        if (tokenizer.isPresent()) {
+            InputFile.named(tokenizer.get()).copyTo(folder.path().resolve(TOKENIZER));
+        }
+        outputs.madeFrom(file.snapshots());
+        folder.commit();
+        return new OnnxImport(config, parameters.size(), header.fileBytes());
     }
 
     /** Without what the exported module's wrappers put before all names alike: "bert.", "0.auto_model.". */

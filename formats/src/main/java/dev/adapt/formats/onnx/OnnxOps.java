@@ -4,6 +4,7 @@ import static dev.adapt.formats.onnx.OnnxGraph.attribute;
 
 import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.onnx.proto.TensorProto;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.util.List;
@@ -158,6 +159,11 @@ final class OnnxOps implements Ops<OnnxValue> {
             case TANH -> graph.node(OnnxOperator.TANH, List.of(), x);
             case SIGMOID -> graph.node(OnnxOperator.SIGMOID, List.of(), x);
             case EXP -> graph.node(OnnxOperator.EXP, List.of(), x);
+            case GELU_SIGMOID -> mul(x, graph.node(OnnxOperator.SIGMOID, List.of(), affine(x, 1.702, 0)));
+            case RELU_SQUARED -> {
+                OnnxValue positive = graph.node(OnnxOperator.RELU, List.of(), x);
+                yield mul(positive, positive);
+            }
         };
     }
 
@@ -182,6 +188,21 @@ final class OnnxOps implements Ops<OnnxValue> {
         OnnxValue root = sqrt(affine(mean, 1, epsilon));
         OnnxValue normed = graph.node(scope, OnnxOperator.DIV, List.of(), wide, root);
         return mul(normed, weight);
+    }
+
+    @Override
+    public OnnxValue scatter(OnnxValue values, OnnxValue places, Region region) {
+        if (region.row() != 0 || region.column() != 0) {
+            throw new IllegalArgumentException("a graph computes whole matrices, not " + region);
+        }
+        OnnxValue zeros = graph.node(
+                values.scope(),
+                OnnxOperator.CONSTANT_OF_SHAPE,
+                TensorProto.DataType.FLOAT,
+                List.of(),
+                graph.integers(region.rows(), region.columns()));
+        OnnxValue pairs = transpose(graph.cast(places, TensorProto.DataType.INT64), 1, 0);
+        return graph.node(OnnxOperator.SCATTER_ND, List.of(attribute("reduction", "add")), zeros, pairs, wide(values));
     }
 
     @Override
@@ -231,6 +252,44 @@ final class OnnxOps implements Ops<OnnxValue> {
     }
 
     @Override
+    public OnnxValue log(OnnxValue x) {
+        return graph.node(OnnxOperator.LOG, List.of(), x);
+    }
+
+    @Override
+    public OnnxValue max(OnnxValue integers) {
+        return graph.node(OnnxOperator.REDUCE_MAX, List.of(attribute("keepdims", 0)), integers);
+    }
+
+    @Override
+    public OnnxValue clamp(OnnxValue x, double low, double high) {
+        return graph.node(
+                OnnxOperator.CLIP, List.of(), x, graph.constant(low, x.type()), graph.constant(high, x.type()));
+    }
+
+    @Override
+    public OnnxValue largest(OnnxValue x, int count) {
+        OnnxValue wide = wide(x);
+        OnnxValue indices = graph.node(
+                wide.scope(),
+                OnnxOperator.TOP_K,
+                TensorProto.DataType.INT64,
+                List.of(attribute("axis", -1)),
+                wide,
+                graph.integers(count));
+        OnnxValue column = graph.node(OnnxOperator.UNSQUEEZE, List.of(), indices, graph.integers(-1));
+        OnnxValue length = graph.node(
+                x.scope(), OnnxOperator.SHAPE, TensorProto.DataType.INT64, List.of(attribute("start", -1)), x);
+        OnnxValue numbers = graph.node(
+                OnnxOperator.CUM_SUM,
+                List.of(attribute("exclusive", 1)),
+                graph.node(OnnxOperator.EXPAND, List.of(), graph.integers(1), length),
+                graph.integer(0));
+        OnnxValue chosen = wide(equal(column, numbers));
+        return graph.node(OnnxOperator.REDUCE_SUM, List.of(attribute("keepdims", 0)), chosen, graph.integers(-2));
+    }
+
+    @Override
     public OnnxValue tail(OnnxValue x, OnnxValue like) {
         OnnxValue length = graph.node(
                 like.scope(), OnnxOperator.SHAPE, TensorProto.DataType.INT64, List.of(attribute("start", -1)), like);
@@ -239,9 +298,9 @@ final class OnnxOps implements Ops<OnnxValue> {
     }
 
     @Override
-    public OnnxValue angles(OnnxValue positions, FloatTensor frequencies) {
+    public OnnxValue angles(OnnxValue positions, OnnxValue frequencies) {
         OnnxValue column = graph.node(OnnxOperator.UNSQUEEZE, List.of(), toFloat(positions), graph.integers(-1));
-        return mul(column, constant(frequencies));
+        return mul(column, frequencies);
     }
 
     @Override

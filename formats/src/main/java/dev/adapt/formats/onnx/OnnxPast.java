@@ -61,7 +61,8 @@ record OnnxPast(Optional<CacheSpec> spec) {
         return spec.map(own -> {
             Map<String, OnnxValue> past = new LinkedHashMap<>();
             for (String name : own.names()) {
-                past.put(name, graph.input(CacheSpec.PAST + name, TensorProto.DataType.FLOAT, axes(own, EARLIER)));
+                past.put(
+                        name, graph.input(CacheSpec.PAST + name, TensorProto.DataType.FLOAT, axes(own, name, EARLIER)));
             }
             return new KeyValueCache<>(past);
         });
@@ -70,10 +71,11 @@ record OnnxPast(Optional<CacheSpec> spec) {
     /** Adds the outputs of all keys and values. */
     void give(OnnxGraph graph, KeyValueCache<OnnxValue> cache) {
         cache.present()
-                .forEach((name, value) -> graph.output(value, CacheSpec.PRESENT + name, axes(spec.orElseThrow(), ALL)));
+                .forEach((name, value) ->
+                        graph.output(value, CacheSpec.PRESENT + name, axes(spec.orElseThrow(), name, ALL)));
     }
 
-    private static List<String> axes(CacheSpec spec, String tokens) {
-        return List.of("batch", Integer.toString(spec.heads()), tokens, Integer.toString(spec.width()));
+    private static List<String> axes(CacheSpec spec, String name, String tokens) {
+        return List.of("batch", Integer.toString(spec.heads()), tokens, Integer.toString(spec.width(name)));
     }
 }

@@ -2,6 +2,7 @@ package dev.adapt.formats.onnx;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.io.WholeIo;
 import dev.adapt.formats.onnx.proto.TensorProto;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatFormat;
@@ -128,10 +129,7 @@ record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type) {
     }
 
     private static void write(MemorySegment bytes, FileChannel out) throws IOException {
-        ByteBuffer buffer = bytes.asByteBuffer();
-        while (buffer.hasRemaining()) {
-            out.write(buffer);
-        }
+        WholeIo.write(out, bytes.asByteBuffer());
     }
 
     private MemorySegment source() {

@@ -2,15 +2,16 @@ package dev.adapt.formats.safetensors;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.GitLfs;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Snapshot;
+import dev.adapt.formats.io.WholeIo;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -18,20 +19,19 @@ import java.util.Optional;
 
 /** An open safetensors file: its header, checked, and its data, mapped and never loaded. */
 public final class SafetensorsFile implements AutoCloseable {
-    private static final int PIECE = 1 << 16;
-
     /** Pointers of Git LFS are shorter. */
     private static final int MOST_POINTER = 1024;
 
-    private final Path path;
+    private final InputFile source;
     private final SafetensorsHeader header;
     private final Map<String, TensorInfo> byName;
     private final FileChannel channel;
     private final Arena arena;
     private final MemorySegment data;
 
-    private SafetensorsFile(Path path, SafetensorsHeader header, FileChannel channel, Arena arena, MemorySegment data) {
-        this.path = path;
+    private SafetensorsFile(
+            InputFile source, SafetensorsHeader header, FileChannel channel, Arena arena, MemorySegment data) {
+        this.source = source;
         this.header = header;
         this.channel = channel;
         this.arena = arena;
@@ -41,17 +41,26 @@ public final class SafetensorsFile implements AutoCloseable {
     }
 
     /**
+     * Opens a file that was found in its folder.
+     *
+     * @throws FormatException if it breaks a {@link SafetensorsRule}, or is a link out of its folder
+     * @throws IOException if it cannot be read
+     */
+    @SuppressWarnings("MustBeClosedChecker") // closed by the caller
+    public static SafetensorsFile open(Path path) throws IOException {
+        return open(InputFile.found(path));
+    }
+
+    /**
      * Opens a file; this costs what its header costs, whatever the file's size.
      *
      * @throws FormatException if it breaks a {@link SafetensorsRule}
      * @throws IOException if it cannot be read
      */
     @SuppressWarnings("MustBeClosedChecker") // channel and arena are closed with the file they are of
-    public static SafetensorsFile open(Path path) throws IOException {
-        if (Files.isDirectory(path)) {
-            throw new FormatException(path, "is a folder, expected a safetensors file");
-        }
-        FileChannel channel = FileChannel.open(path, StandardOpenOption.READ);
+    public static SafetensorsFile open(InputFile source) throws IOException {
+        Path path = source.path();
+        FileChannel channel = source.open();
         Arena arena = Arena.ofShared();
         try {
             SafetensorsHeader header = readHeader(path, channel);
@@ -61,7 +70,7 @@ public final class SafetensorsFile implements AutoCloseable {
                             header.fileBytes() - header.dataOffset(),
                             arena)
                     .asReadOnly();
-            return new SafetensorsFile(path, header, channel, arena, data);
+            return new SafetensorsFile(source, header, channel, arena, data);
         } catch (IOException | RuntimeException e) {
             close(channel, arena);
             throw e;
@@ -80,32 +89,26 @@ public final class SafetensorsFile implements AutoCloseable {
     private static SafetensorsHeader readHeader(Path path, FileChannel channel) throws IOException {
         long size = channel.size();
         ByteBuffer prefix = ByteBuffer.allocate(SafetensorsHeader.PREFIX);
-        readFully(channel, prefix, 0);
+        // the header's own rules refuse what is too short
+        WholeIo.read(channel, prefix, 0);
         if (size < MOST_POINTER) {
             ByteBuffer whole = ByteBuffer.allocate((int) size);
-            readFully(channel, whole, 0);
+            WholeIo.read(channel, whole, 0);
             GitLfs.refusePointer(path, whole.array());
         }
         ByteBuffer json = ByteBuffer.allocate(SafetensorsHeader.length(path, prefix, size));
-        readFully(channel, json, SafetensorsHeader.PREFIX);
+        WholeIo.read(channel, json, SafetensorsHeader.PREFIX);
         return SafetensorsHeader.parse(path, json.array(), size);
-    }
-
-    /** Piece by piece: for each read the JDK keeps a buffer of its size outside of the heap. */
-    private static void readFully(FileChannel channel, ByteBuffer into, long from) throws IOException {
-        while (into.hasRemaining()) {
-            ByteBuffer piece = into.slice(into.position(), Math.min(PIECE, into.remaining()));
-            int read = channel.read(piece, from + into.position());
-            if (read < 0) {
-                return;
-            }
-            into.position(into.position() + read);
-        }
     }
 
     /** The file's path, as it was given. */
     public Path path() {
-        return path;
+        return source.path();
+    }
+
+    /** The file's state before it was opened. */
+    public Snapshot snapshot() {
+        return source.snapshot();
     }
 
     /** The file's header. */
@@ -134,12 +137,12 @@ public final class SafetensorsFile implements AutoCloseable {
      * @throws FormatException if the file has none
      */
     public TensorView tensor(String name) {
-        return find(name).orElseThrow(() -> new FormatException(path, name, "no such tensor in the file"));
+        return find(name).orElseThrow(() -> new FormatException(path(), name, "no such tensor in the file"));
     }
 
     private TensorView view(TensorInfo info) {
         return new TensorView(
-                path, header.dataOffset() + info.begin(), info, data.asSlice(info.begin(), info.bytes()), channel);
+                path(), header.dataOffset() + info.begin(), info, data.asSlice(info.begin(), info.bytes()), channel);
     }
 
     @Override

@@ -1,13 +1,15 @@
 package dev.adapt.formats.safetensors;
 
-import dev.adapt.formats.PendingOutput;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.io.WholeIo;
 import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
-import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
@@ -17,7 +19,7 @@ import java.util.function.Function;
 
 /**
  * Writes a safetensors file whose header is known beforehand; tensors may come in any order and in pieces. Use it inside
- * a {@link PendingOutput}, or through {@link #write}, so that a broken write leaves nothing behind.
+ * an {@link OutputFile}, or through {@link #write}, so that a broken write leaves nothing behind.
  */
 public final class SafetensorsWriter implements AutoCloseable {
     /** Values converted at a time. */
@@ -60,7 +62,7 @@ public final class SafetensorsWriter implements AutoCloseable {
         return new SafetensorsWriter(path, header, FileChannel.open(path, StandardOpenOption.WRITE));
     }
 
-    /** Writes a whole file of float32 tensors atomically, in the order the format prefers. */
+    /** Writes a whole file of float32 tensors atomically, in the order the format prefers; one that exists is replaced. */
     public static void write(Path path, Map<String, FloatTensor> tensors, Map<String, String> metadata)
             throws IOException {
         write(path, tensors, Dtype.F32, metadata);
@@ -73,27 +75,53 @@ public final class SafetensorsWriter implements AutoCloseable {
      */
     public static void write(Path path, Map<String, FloatTensor> tensors, Dtype dtype, Map<String, String> metadata)
             throws IOException {
+        write(path, tensors, name -> dtype, metadata);
+    }
+
+    /**
+     * The same, with a dtype for each tensor, which may also be I32.
+     *
+     * @throws IllegalArgumentException if one is none of F64, F32, F16, BF16 and I32
+     */
+    public static void write(
+            Path path, Map<String, FloatTensor> tensors, Function<String, Dtype> dtype, Map<String, String> metadata)
+            throws IOException {
         List<TensorSpec> specs = tensors.entrySet().stream()
-                .map(entry ->
-                        new TensorSpec(entry.getKey(), dtype, entry.getValue().shape()))
+                .map(entry -> new TensorSpec(
+                        entry.getKey(),
+                        dtype.apply(entry.getKey()),
+                        entry.getValue().shape()))
                 .toList();
         SafetensorsHeader header = SafetensorsHeader.of(specs, metadata);
-        try (PendingOutput pending = PendingOutput.file(path)) {
+        try (OutputFile pending = Outputs.replacing().file(path)) {
             try (SafetensorsWriter writer = create(pending.path(), header)) {
                 for (TensorInfo info : header.tensors()) {
-                    writer.write(
-                            info,
-                            Objects.requireNonNull(tensors.get(info.name())).values());
+                    float[] values =
+                            Objects.requireNonNull(tensors.get(info.name())).values();
+                    if (info.dtype() == Dtype.I32) {
+                        writer.write(info, 0, integers(values));
+                    } else {
+                        writer.write(info, values);
+                    }
                 }
             }
             pending.commit();
         }
     }
 
+    private static MemorySegment integers(float[] values) {
+        ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(values.length, Integer.BYTES))
+                .order(ByteOrder.LITTLE_ENDIAN);
+        for (float value : values) {
+            bytes.putInt((int) value);
+        }
+        return MemorySegment.ofArray(bytes.array());
+    }
+
     /** Writes a whole file atomically, asking for each tensor's little-endian bytes in the order of the data. */
     public static void write(Path path, SafetensorsHeader header, Function<TensorInfo, MemorySegment> bytesOf)
             throws IOException {
-        try (PendingOutput pending = PendingOutput.file(path)) {
+        try (OutputFile pending = Outputs.replacing().file(path)) {
             try (SafetensorsWriter writer = create(pending.path(), header)) {
                 for (TensorInfo info : header.tensors()) {
                     writer.write(info, 0, bytesOf.apply(info));
@@ -180,11 +208,8 @@ public final class SafetensorsWriter implements AutoCloseable {
     }
 
     private void writeAt(long at, ByteBuffer bytes) throws IOException {
-        long position = at;
         try {
-            while (bytes.hasRemaining()) {
-                position += channel.write(bytes, position);
-            }
+            WholeIo.write(channel, bytes, at);
         } catch (IOException e) {
             throw unwritable(e);
         }
@@ -192,13 +217,8 @@ public final class SafetensorsWriter implements AutoCloseable {
 
     /** The system's reason says what is the matter, and not where. */
     private IOException unwritable(IOException cause) {
-        FileSystemException named = new FileSystemException(
-                path.toString(),
-                null,
-                "cannot be written (" + cause.getMessage() + "): it needs " + header.fileBytes()
-                        + " bytes; make room for it, or write elsewhere");
-        named.initCause(cause);
-        return named;
+        return OutputFile.unwritable(
+                path, new IOException(cause.getMessage() + "; it needs " + header.fileBytes() + " bytes", cause));
     }
 
     @Override

@@ -5,7 +5,6 @@ import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.TensorDigest;
-import java.io.EOFException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
@@ -31,6 +30,8 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
 
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfShort SHORT =
+            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     /** The tensor's name. */
     public String name() {
@@ -41,6 +42,23 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
     public TensorView named(String name) {
         TensorInfo renamed = new TensorInfo(name, info.dtype(), info.shape(), info.begin(), info.end());
         return new TensorView(file, position, renamed, data, channel);
+    }
+
+    /**
+     * Some of its elements as a tensor.
+     *
+     * @param from the first of them
+     */
+    public TensorView part(String name, long from, Shape shape) {
+        long width = info.dtype().bits() / Byte.SIZE;
+        long bytes = shape.elements() * width;
+        long begin = info.begin() + from * width;
+        return new TensorView(
+                file,
+                position + from * width,
+                new TensorInfo(name, info.dtype(), shape, begin, begin + bytes),
+                data.asSlice(from * width, bytes),
+                channel);
     }
 
     /** The tensor's element type. */
@@ -62,25 +80,46 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
     public float[] toFloats() {
         FloatFormat format = format();
         float[] out = new float[elementsAsInt()];
-        format.decode(data, 0, out, out.length);
+        int step = Math.min(out.length, CHUNK / format.bytes());
+        byte[] bytes = new byte[step * format.bytes()];
+        float[] floats = new float[step];
+        for (int done = 0; done < out.length; done += step) {
+            int count = Math.min(step, out.length - done);
+            MemorySegment own = MemorySegment.ofArray(bytes).asSlice(0, (long) count * format.bytes());
+            copyUnchecked((long) done * format.bytes(), own);
+            format.decode(own, 0, floats, count);
+            System.arraycopy(floats, 0, out, done, count);
+        }
         return out;
     }
 
     /**
      * All elements as integers.
      *
-     * @throws FormatException if the dtype is neither I64 nor I32
+     * @throws FormatException if the dtype is none of I64, I32, I16 and U8
      */
     public long[] toLongs() {
+        int width = switch (dtype()) {
+            case I64 -> Long.BYTES;
+            case I32 -> Integer.BYTES;
+            case I16 -> Short.BYTES;
+            case U8 -> Byte.BYTES;
+            default -> throw wrongDtype("integers (I64, I32, I16 or U8)");
+        };
         long[] out = new long[elementsAsInt()];
-        switch (dtype()) {
-            case I64 -> MemorySegment.copy(data, LONG, 0, out, 0, out.length);
-            case I32 -> {
-                for (int i = 0; i < out.length; i++) {
-                    out[i] = data.get(INT, 4L * i);
-                }
+        int step = Math.min(out.length, CHUNK / width);
+        MemorySegment bytes = MemorySegment.ofArray(new byte[step * width]);
+        for (int done = 0; done < out.length; done += step) {
+            int count = Math.min(step, out.length - done);
+            copyUnchecked((long) done * width, bytes.asSlice(0, (long) count * width));
+            for (int i = 0; i < count; i++) {
+                out[done + i] = switch (width) {
+                    case Long.BYTES -> bytes.get(LONG, 8L * i);
+                    case Integer.BYTES -> bytes.get(INT, 4L * i);
+                    case Short.BYTES -> bytes.get(SHORT, 2L * i);
+                    default -> bytes.get(ValueLayout.JAVA_BYTE, i) & 0xff;
+                };
             }
-            default -> throw wrongDtype("integers (I64 or I32)");
         }
         return out;
     }
@@ -120,7 +159,7 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
      * Copies bytes of the tensor, which leaves the mapping untouched: no page of it becomes this process's memory.
      *
      * @param offset the first of them, from the tensor's start
-     * @throws EOFException if the file became shorter since it was opened
+     * @throws FormatException if the file became shorter since it was opened
      */
     public void copy(long offset, MemorySegment into) throws IOException {
         ByteBuffer buffer = into.asByteBuffer();
@@ -132,8 +171,8 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
     }
 
     /** That the file ends where it had bytes of the tensor when it was opened. */
-    public EOFException shortened() {
-        return new EOFException(file + ": became shorter while it was read");
+    public FormatException shortened() {
+        return new FormatException(file, name(), "is gone: the file became shorter while it was read");
     }
 
     private void copyUnchecked(long offset, MemorySegment into) {

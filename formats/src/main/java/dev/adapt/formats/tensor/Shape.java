@@ -54,6 +54,13 @@ public record Shape(List<Long> dims) {
         return dims.stream().mapToLong(Long::longValue).toArray();
     }
 
+    /** The same with another size of one dimension. */
+    public Shape with(int axis, long size) {
+        long[] changed = toArray();
+        changed[axis] = size;
+        return Shape.of(changed);
+    }
+
     @Override
     public String toString() {
         return dims.toString();

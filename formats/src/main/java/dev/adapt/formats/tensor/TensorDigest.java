@@ -1,10 +1,10 @@
 package dev.adapt.formats.tensor;
 
+import dev.adapt.formats.io.Sha256;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
 /**
@@ -36,11 +36,7 @@ public final class TensorDigest {
 
     /** Begins the digest of a tensor. */
     public TensorDigest(String dtype, Shape shape) {
-        try {
-            digest = MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("every JDK has SHA-256", e);
-        }
+        digest = Sha256.begin();
         digest.update((dtype + " " + shape + "\n").getBytes(StandardCharsets.UTF_8));
     }
 

@@ -1,15 +1,26 @@
 package dev.adapt.formats.adapter;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.lowrank.AdaLora;
 import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Deft;
+import dev.adapt.formats.method.lowrank.Delora;
+import dev.adapt.formats.method.lowrank.GraLora;
 import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.LoraVariant;
+import dev.adapt.formats.method.lowrank.LoraXs;
+import dev.adapt.formats.method.lowrank.PVera;
+import dev.adapt.formats.method.lowrank.Peanut;
+import dev.adapt.formats.method.lowrank.VbLora;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.transform.Miss;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -34,17 +45,26 @@ class UpdateTest {
         return SIZES.stream()
                 .flatMap(rank -> MethodSamples.of(rank).stream())
                 .filter(AdapterMethod::hasLowRankDelta)
-                .flatMap(method ->
-                        SIZES.stream().flatMap(in -> SIZES.stream().map(out -> Arguments.of(method, in, out))));
+                .flatMap(method -> SIZES.stream()
+                        .flatMap(in -> SIZES.stream()
+                                .filter(out -> method.undefined(target(out, in)).isEmpty())
+                                .map(out -> Arguments.of(method, in, out))));
     }
 
     @ParameterizedTest(name = "{0}, in {1}, out {2}")
     @MethodSource("everyMethodAndSize")
     void foldedIsApplied(AdapterMethod method, int in, int out) {
         Random random = new Random(31L * in + out);
-        Target target = new Target("encoder.layer.0.query", "encoder.layer.0.query", "any", out, in, false);
+        Target target = target(out, in);
         // the other target is larger in one direction, so that shared parts are larger than this layer's
         Target other = new Target("encoder.layer.1.value", "encoder.layer.1.value", "any", 14, 209, false);
+        // a rank larger than a layer is no error in the formula, but blocks that do not divide it are
+        boolean anySize = !(method instanceof Lora lora) || lora.variant() instanceof LoraVariant.Plain;
+        assumeTrue(
+                (anySize && !(method instanceof GraLora || method instanceof VbLora || method instanceof LoraXs))
+                        || (method.misfit(target).isEmpty()
+                                && method.misfit(other).isEmpty()),
+                "this layer is none for the method");
         BoundAdapter adapter = filled(method, List.of(target, other), random);
         for (Target each : adapter.targets()) {
             WeightChange<DoubleTensor> change = adapter.change(
@@ -58,8 +78,13 @@ class UpdateTest {
             DoubleTensor delta = ops.matMul(update.foldedLeft(ops), update.foldedRight(ops));
             assertEquals(Shape.of(each.out(), each.in()), delta.shape());
             assertSame(ops.linear(x, delta, Optional.empty()), update.apply(ops, x));
-            assertSame(formula(method, adapter, each), delta);
+            // the others are held to PEFT's own merges: MethodCasesTest
+            formula(method, adapter, each).ifPresent(expected -> assertSame(expected, delta));
         }
+    }
+
+    private static Target target(int out, int in) {
+        return new Target("encoder.layer.0.query", "encoder.layer.0.query", "any", out, in, false);
     }
 
     private static BoundAdapter filled(AdapterMethod method, List<Target> targets, Random random) {
@@ -86,26 +111,28 @@ class UpdateTest {
     }
 
     /** ΔW element by element, as the papers write it. */
-    private static DoubleTensor formula(AdapterMethod method, BoundAdapter adapter, Target target) {
+    private static Optional<DoubleTensor> formula(AdapterMethod method, BoundAdapter adapter, Target target) {
         String own = "base_model.model." + target.module();
         return switch (method) {
-            case Lora lora -> {
+            case Lora lora
+            when lora.variant() instanceof LoraVariant.Plain -> {
                 FloatTensor a = tensor(adapter, own + ".lora_A.weight");
                 FloatTensor b = tensor(adapter, own + ".lora_B.weight");
                 double scale = scale(lora, target);
-                yield sum(target, lora.rank(target), (i, k, j) -> scale * at(b, i, k) * at(a, k, j));
+                yield Optional.of(sum(target, lora.rank(target), (i, k, j) -> scale * at(b, i, k) * at(a, k, j)));
             }
             case Vera vera -> {
                 FloatTensor a = tensor(adapter, "base_model.vera_A");
                 FloatTensor b = tensor(adapter, "base_model.vera_B");
                 float[] outer = tensor(adapter, own + ".vera_lambda_b").values();
                 float[] inner = tensor(adapter, own + ".vera_lambda_d").values();
-                yield sum(target, vera.rank(), (i, k, j) -> (double) outer[i] * at(b, i, k) * inner[k] * at(a, k, j));
+                yield Optional.of(sum(
+                        target, vera.rank(), (i, k, j) -> (double) outer[i] * at(b, i, k) * inner[k] * at(a, k, j)));
             }
             case Lors stacks -> {
                 FloatTensor a = tensor(adapter, own + ".lors_A");
                 FloatTensor b = tensor(adapter, own + ".lors_B");
-                yield sum(target, stacks.rank(target), (i, k, j) -> at(b, i, k) * at(a, k, j));
+                yield Optional.of(sum(target, stacks.rank(target), (i, k, j) -> at(b, i, k) * at(a, k, j)));
             }
             case CondLora shared -> {
                 FloatTensor w = weight(target);
@@ -114,11 +141,78 @@ class UpdateTest {
                 double[] a = sum(shared.rank(), target.in(), target.out(), (k, i, j) -> at(thetaA, i, k) * at(w, i, j));
                 double[] b = sum(target.out(), shared.rank(), target.in(), (i, j, k) -> at(w, i, j) * at(thetaB, j, k));
                 double scale = shared.alpha() / shared.rank();
-                yield sum(
-                        target, shared.rank(), (i, k, j) -> scale * b[i * shared.rank() + k] * a[k * target.in() + j]);
+                yield Optional.of(sum(
+                        target, shared.rank(), (i, k, j) -> scale * b[i * shared.rank() + k] * a[k * target.in() + j]));
             }
-            default -> throw new AssertionError("no formula of " + method);
+            case Delora bound -> {
+                FloatTensor a = tensor(adapter, own + ".delora_A");
+                FloatTensor b = tensor(adapter, own + ".delora_B");
+                float lambda = tensor(adapter, own + ".delora_lambda").values()[0];
+                int rank = bound.rank(target);
+                double[] inner = new double[rank];
+                for (int k = 0; k < rank; k++) {
+                    inner[k] = (double) lambda / rank / (norm(a, k, false) * norm(b, k, true));
+                }
+                FloatTensor w = weight(target);
+                yield Optional.of(sum(
+                        target, rank, (i, k, j) -> at(b, i, k) * inner[k] * at(a, k, j) * (float) norm(w, j, true)));
+            }
+            case Deft projected -> {
+                FloatTensor p = tensor(adapter, own + ".deft_P");
+                FloatTensor r = tensor(adapter, own + ".deft_R");
+                FloatTensor w = weight(target);
+                int rank = projected.rank(target);
+                double[] removed =
+                        sum(rank, target.in(), target.out(), (k, i, j) -> Math.max(at(p, i, k), 0) * at(w, i, j));
+                double scale = projected.alpha().orElseThrow() / rank;
+                yield Optional.of(sum(
+                        target, rank, (i, k, j) -> at(p, i, k) * (scale * at(r, k, j) - removed[k * target.in() + j])));
+            }
+            case Peanut network -> {
+                FloatTensor a = tensor(adapter, own + ".peanut_A.weight");
+                FloatTensor b = tensor(adapter, own + ".peanut_B.weight");
+                FloatTensor w = weight(target);
+                double[] hidden =
+                        sum(network.rank(), target.in(), target.out(), (k, i, j) -> at(a, k, i) * at(w, i, j));
+                double scale = network.scale();
+                yield Optional.of(sum(target, network.rank(), (i, k, j) -> {
+                    double x = hidden[k * target.in() + j];
+                    return scale * at(b, i, k) * x / (1 + Math.exp(-x));
+                }));
+            }
+            case Miss runs -> {
+                FloatTensor block = tensor(adapter, own + ".miss_block");
+                int stored = block.shape().dims().get(1).intValue();
+                yield Optional.of(sum(target, 1, (i, k, j) -> at(block, j % runs.ownRank(), i % stored)));
+            }
+            case AdaLora svd -> {
+                FloatTensor q = tensor(adapter, own + ".lora_A");
+                FloatTensor p = tensor(adapter, own + ".lora_B");
+                float[] values = tensor(adapter, own + ".lora_E").values();
+                double scale = svd.alpha() / (svd.initialRank() + 1e-5f);
+                yield Optional.of(
+                        sum(target, svd.initialRank(), (i, k, j) -> scale * at(p, i, k) * values[k] * at(q, k, j)));
+            }
+            case PVera vera -> {
+                FloatTensor a = tensor(adapter, "base_model.pvera_A");
+                FloatTensor b = tensor(adapter, "base_model.pvera_B");
+                float[] outer = tensor(adapter, own + ".pvera_lambda_b").values();
+                float[] inner = tensor(adapter, own + ".pvera_lambda_d").values();
+                yield Optional.of(sum(
+                        target, vera.ownRank(), (i, k, j) -> (double) outer[i] * at(b, i, k) * inner[k] * at(a, k, j)));
+            }
+            default -> Optional.empty();
         };
+    }
+
+    /** The norm of a row, or of a column. */
+    private static double norm(FloatTensor matrix, int index, boolean column) {
+        double squares = 0;
+        for (int i = 0; i < matrix.shape().dim(column ? 0 : 1); i++) {
+            double element = column ? at(matrix, i, index) : at(matrix, index, i);
+            squares += element * element;
+        }
+        return Math.sqrt(squares);
     }
 
     private static String stack(Target target) {

@@ -134,7 +134,7 @@ class CheckpointTest {
         Files.delete(two);
         Files.createSymbolicLink(two, Path.of("../elsewhere"));
         FormatException refusal = assertThrows(FormatException.class, () -> Checkpoint.open(folder));
-        assertTrue(refusal.getMessage().contains("two.safetensors: is a link out of the folder"), refusal.getMessage());
+        assertTrue(refusal.getMessage().contains("two.safetensors: is a link out of its folder"), refusal.getMessage());
     }
 
     @Test

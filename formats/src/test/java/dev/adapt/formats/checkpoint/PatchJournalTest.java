@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.WholeIo;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -323,7 +324,7 @@ class PatchJournalTest {
 
     private static void overwrite(Path file, long position, byte[] bytes) throws IOException {
         try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
-            Channels.writeAt(channel, ByteBuffer.wrap(bytes), position);
+            WholeIo.write(channel, ByteBuffer.wrap(bytes), position);
         }
     }
 

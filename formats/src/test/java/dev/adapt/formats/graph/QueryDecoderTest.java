@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.charset.StandardCharsets;

@@ -17,8 +17,8 @@ import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.names.ChangedConfig;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
@@ -201,7 +201,7 @@ class AdapterOnBaseTest {
             Binding binding = new Binding(checkpoint);
             List<Target> targets = binding.targets(List.of("query"), Architecture.of(ModelConfig.of(checkpoint)));
             BoundAdapter fresh = BoundAdapter.fresh(
-                    new Vera(4, 0.1, 3, 0, true, Projection.Rounding.FMA),
+                    new Vera(4, 0.1, 3, 0, true, Rounding.FMA),
                     targets,
                     binding::weight,
                     Map.of(),

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxExport.Weights;
 import dev.adapt.formats.onnx.proto.TensorProto;
@@ -37,7 +38,7 @@ class OnnxExportTest {
 
     private OnnxExport export(Path out, Weights weights, long maxEmbedded) throws IOException {
         try (Checkpoint open = Checkpoint.open(checkpoint)) {
-            return OnnxExport.run(Model.of(open), out, new OnnxExport.Options(weights), maxEmbedded);
+            return OnnxExport.run(Model.of(open), out, new OnnxExport.Options(weights), Outputs.fresh(), maxEmbedded);
         }
     }
 

@@ -8,9 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.ByteString;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.proto.GraphProto;
 import dev.adapt.formats.onnx.proto.ModelProto;

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.safetensors.Dtype;
@@ -51,6 +52,12 @@ public record AdapterCombination(Combination how, List<Double> weights) {
      * @throws FormatException if an adapter is not of a kind that the type combines, or two of them do not go together
      */
     public Result combine(List<AdapterLayers> adapters, Dtype dtype, Path out) throws IOException {
+        return combine(adapters, dtype, out, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public Result combine(List<AdapterLayers> adapters, Dtype dtype, Path out, Outputs outputs) throws IOException {
+        outputs.requireFolder(out, AdapterOutput.FILES);
         if (adapters.size() != weights.size()) {
             throw new IllegalArgumentException(adapters.size() + " adapters, " + weights.size() + " weights");
         }
@@ -68,7 +75,7 @@ public record AdapterCombination(Combination how, List<Double> weights) {
         LoraAdapter lora = new LoraAdapter(layers).uniform();
         Path first = adapters.getFirst().file();
         lora.into(output, first, dtype);
-        output.writeFolder(out);
+        output.writeFolder(out, outputs);
         return new Result(layers.size(), lora.layers().getFirst().factors().rank(), output.rounding(), output.bytes());
     }
 

@@ -10,6 +10,9 @@ import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.io.Snapshot;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
@@ -22,6 +25,7 @@ import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -90,6 +94,20 @@ public record AdapterLayers(
         return base.isPresent() ? of(adapter, base.get(), force) : of(adapter);
     }
 
+    /** The states of the files that {@link #read} reads of a path. */
+    static List<Snapshot> snapshots(Path path) throws IOException {
+        List<Snapshot> snapshots = new ArrayList<>();
+        if (Files.isRegularFile(path)) {
+            snapshots.add(Snapshot.of(path));
+        }
+        for (String name : List.of(Adapter.FILE, AdapterConfig.FILE)) {
+            if (Files.isRegularFile(path.resolve(name))) {
+                snapshots.add(Snapshot.of(path.resolve(name)));
+            }
+        }
+        return snapshots;
+    }
+
     /** An adapter by its own folder alone. */
     static AdapterLayers of(Adapter adapter) throws IOException {
         BoundAdapter bound = BoundAdapter.alone(adapter);
@@ -111,6 +129,7 @@ public record AdapterLayers(
 
     private static AdapterLayers of(Adapter adapter, BoundAdapter bound, Function<Target, ? extends Tensor> weight)
             throws IOException {
+        requireMatrices(adapter, bound);
         Map<String, DoubleTensor> shared = new HashMap<>();
         return new AdapterLayers(
                 adapter.file(),
@@ -121,6 +140,23 @@ public record AdapterLayers(
                 Optional.of(adapter),
                 target -> layer(
                         adapter.file(), bound, target, shared, () -> finite(adapter, weight.apply(target), target)));
+    }
+
+    /** Layers are written as matrices of linear layers and embeddings, one for each module. */
+    private static void requireMatrices(Adapter adapter, BoundAdapter bound) {
+        for (Target target : bound.targets()) {
+            boolean kernel = target.storage() instanceof Storage.Kernel;
+            if (kernel || !target.piece().isWhole()) {
+                throw new FormatException(
+                        adapter.file(),
+                        target.parameter(),
+                        kernel
+                                ? "is a convolution: only a merge takes it, and only adapters of linear layers are converted,"
+                                        + " combined or analysed"
+                                : "is a stack of experts: only a merge takes it, and only adapters of modules that have one"
+                                        + " matrix are converted, combined or analysed");
+            }
+        }
     }
 
     private static Tensor finite(Adapter adapter, Tensor weight, Target target) {

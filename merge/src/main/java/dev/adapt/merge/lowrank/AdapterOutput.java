@@ -4,9 +4,11 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.PendingOutput;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.safetensors.Dtype;
@@ -23,19 +25,22 @@ import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.SequencedMap;
+import java.util.Set;
 import java.util.TreeMap;
 
 /** An adapter to be written: its config, its metadata, and its tensors with the dtype each gets. */
 final class AdapterOutput {
     /** A tensor, and how it is stored; its values are those that the dtype holds. */
     private record Stored(FloatTensor values, Dtype dtype) {}
+
+    /** The files of an adapter folder. */
+    static final Set<String> FILES = Set.of(Adapter.FILE, AdapterConfig.FILE);
 
     private final ObjectNode config;
     private final Map<String, String> metadata = new TreeMap<>();
@@ -178,17 +183,17 @@ final class AdapterOutput {
     }
 
     /** Writes an adapter folder, whole or not at all. */
-    void writeFolder(Path folder) throws IOException {
-        try (PendingOutput pending = PendingOutput.folder(folder)) {
+    void writeFolder(Path folder, Outputs outputs) throws IOException {
+        try (OutputFolder pending = outputs.folder(folder, FILES)) {
             writeTensors(pending.path().resolve(Adapter.FILE));
-            Files.writeString(pending.path().resolve(AdapterConfig.FILE), config.toPrettyString() + "\n");
+            pending.text(AdapterConfig.FILE, config.toPrettyString() + "\n");
             pending.commit();
         }
     }
 
     /** Writes the tensors alone as one file, whole or not at all. */
-    void writeFile(Path file) throws IOException {
-        try (PendingOutput pending = PendingOutput.file(file)) {
+    void writeFile(Path file, Outputs outputs) throws IOException {
+        try (OutputFile pending = outputs.file(file)) {
             writeTensors(pending.path());
             pending.commit();
         }

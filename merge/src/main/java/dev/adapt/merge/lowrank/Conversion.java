@@ -5,6 +5,7 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
@@ -81,9 +82,22 @@ public record Conversion(
      * @throws FormatException if the adapter is broken or cannot become that
      */
     public Result convert(Path source, Optional<Checkpoint> base, boolean force, Path out) throws IOException {
+        return convert(source, base, force, out, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public Result convert(Path source, Optional<Checkpoint> base, boolean force, Path out, Outputs outputs)
+            throws IOException {
+        outputs.madeFrom(AdapterLayers.snapshots(source));
+        base.ifPresent(checkpoint -> outputs.madeFrom(checkpoint.snapshots()));
+        if (form == Form.KOHYA) {
+            outputs.requireFile(out);
+        } else {
+            outputs.requireFolder(out, AdapterOutput.FILES);
+        }
         boolean file = Files.isRegularFile(source);
         if (form == Form.SAME && cut.isEmpty() && !file) {
-            return restore(Adapter.read(source), base, force, out);
+            return restore(Adapter.read(source), base, force, out, outputs);
         }
         if (projection != SharedMatrices.AS_THEY_ARE) {
             throw new UsageException(
@@ -98,15 +112,44 @@ public record Conversion(
                     "a lower rank makes a LoRA adapter of this "
                             + layers.adapter().get().method().peftType() + " adapter: give lora");
         }
-        return remake(layers, out);
+        return remake(layers, out, outputs);
     }
 
-    private Result remake(AdapterLayers source, Path out) throws IOException {
+    /**
+     * The products of an adapter's layers.
+     *
+     * @param changes what the cut took away, layer by layer
+     */
+    public record Products(List<AdapterLayers.Layer> layers, List<Change> changes) {
+        public Products {
+            layers = List.copyOf(layers);
+            changes = List.copyOf(changes);
+        }
+
+        /** The norm of all that the cut took away, as a share of the norm of all updates. */
+        public double relativeError() {
+            return new Result(changes, Rounding.NONE, 0).relativeError();
+        }
+    }
+
+    /**
+     * An adapter's layers as products of low rank, cut as this conversion cuts.
+     *
+     * @throws FormatException if a layer is no product and nothing is cut
+     */
+    public Products products(AdapterLayers source) {
         List<AdapterLayers.Layer> layers = new ArrayList<>();
         List<Change> changes = new ArrayList<>();
         for (Target target : source.targets()) {
             layers.add(made(source, source.layer().apply(target), changes));
         }
+        return new Products(layers, changes);
+    }
+
+    private Result remake(AdapterLayers source, Path out, Outputs outputs) throws IOException {
+        Products products = products(source);
+        List<AdapterLayers.Layer> layers = products.layers();
+        List<Change> changes = products.changes();
         LoraAdapter lora = new LoraAdapter(layers);
         // cut by energy, each layer keeps the rank it needs
         boolean uniform = form == Form.LORA && !(cut.isPresent() && cut.get() instanceof Cut.Energy);
@@ -125,11 +168,11 @@ public record Conversion(
         if (form == Form.KOHYA) {
             requireNothingElse(source, output);
             Kohya.into(output, source.file(), layers, prefix.orElse(Kohya.PREFIX), stored);
-            output.writeFile(out);
+            output.writeFile(out, outputs);
         } else {
             dtype.ifPresent(narrow -> output.retype(source.file(), narrow));
             (uniform ? lora.uniform() : lora).into(output, source.file(), stored);
-            output.writeFolder(out);
+            output.writeFolder(out, outputs);
         }
         return new Result(changes, output.rounding(), output.bytes());
     }
@@ -237,12 +280,13 @@ public record Conversion(
     }
 
     /** The same adapter with its tensors in another dtype, or its projection stored or not. */
-    private Result restore(Adapter adapter, Optional<Checkpoint> base, boolean force, Path out) throws IOException {
+    private Result restore(Adapter adapter, Optional<Checkpoint> base, boolean force, Path out, Outputs outputs)
+            throws IOException {
         AdapterOutput output = AdapterOutput.copyOf(adapter);
         Optional<BoundAdapter> bound = base.map(own -> new Binding(own).bind(adapter, force));
         projection.apply(adapter, () -> bound.orElseGet(() -> BoundAdapter.alone(adapter)), output);
         dtype.ifPresent(narrow -> output.retype(adapter.file(), narrow));
-        output.writeFolder(out);
+        output.writeFolder(out, outputs);
         return new Result(List.of(), output.rounding(), output.bytes());
     }
 }

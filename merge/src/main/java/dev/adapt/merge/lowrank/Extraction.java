@@ -5,6 +5,7 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.names.TensorNames;
@@ -93,7 +94,19 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
      * @throws FormatException if a name means nothing, a layer has another shape, or there is no difference to extract
      */
     public Result extract(Checkpoint tuned, Checkpoint base, Path out) throws IOException {
-        return new Run(tuned, base).extract(out);
+        return extract(tuned, base, out, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public Result extract(Checkpoint tuned, Checkpoint base, Path out, Outputs outputs) throws IOException {
+        outputs.madeFrom(tuned.snapshots());
+        outputs.madeFrom(base.snapshots());
+        outputs.requireFolder(out, AdapterOutput.FILES);
+        try {
+            return new Run(tuned, base).extract(out, outputs);
+        } catch (InternalError e) {
+            throw outputs.explain(e);
+        }
     }
 
     /** One extraction on its way. */
@@ -122,7 +135,7 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
             return tensors;
         }
 
-        Result extract(Path out) throws IOException {
+        Result extract(Path out, Outputs outputs) throws IOException {
             Set<String> whole = saved();
             List<Target> targets = targets(whole);
             List<AdapterLayers.Layer> found = new ArrayList<>();
@@ -138,7 +151,7 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
             }
             AdapterOutput output = output(found.isEmpty() ? List.of(unchanged(whole)) : found, whole);
             measure(found, differences, output);
-            output.writeFolder(out);
+            output.writeFolder(out, outputs);
             Set<String> covered = new LinkedHashSet<>(whole);
             targets.forEach(target -> covered.add(target.canonical() + ".weight"));
             List<String> wholeNames = whole.stream()

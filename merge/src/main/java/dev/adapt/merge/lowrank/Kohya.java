@@ -3,6 +3,7 @@ package dev.adapt.merge.lowrank;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
@@ -48,7 +49,7 @@ final class Kohya {
     private record Entry(DoubleTensor down, DoubleTensor up, double alpha) {}
 
     static AdapterLayers read(Path path, Optional<Checkpoint> base) throws IOException {
-        try (SafetensorsFile file = SafetensorsFile.open(path)) {
+        try (SafetensorsFile file = SafetensorsFile.open(InputFile.named(path))) {
             SequencedMap<String, Entry> entries = entries(file);
             Map<String, Target> targets = targets(file, entries, base);
             Map<Target, Entry> byTarget = new LinkedHashMap<>();

@@ -1,9 +1,8 @@
 package dev.adapt.merge.lowrank;
 
+import dev.adapt.formats.io.Sha256;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 
 /**
  * A random choice of elements that a seed repeats anywhere: element i of a tensor is kept where SplitMix64's output i
@@ -17,14 +16,7 @@ record Mask(long start, double density) {
 
     static Mask of(long seed, int adapter, String module, String part, double density) {
         byte[] name = (seed + "/" + adapter + "/" + module + "/" + part).getBytes(StandardCharsets.UTF_8);
-        try {
-            return new Mask(
-                    ByteBuffer.wrap(MessageDigest.getInstance("SHA-256").digest(name))
-                            .getLong(),
-                    density);
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("every JDK has SHA-256", e);
-        }
+        return new Mask(ByteBuffer.wrap(Sha256.begin().digest(name)).getLong(), density);
     }
 
     boolean keeps(int element) {

@@ -4,20 +4,23 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.Part;
-import dev.adapt.formats.method.lowrank.Projection;
-import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.TensorDigest;
-import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
-/** What becomes of VeRA's shared matrices A and B. */
+/** What becomes of the frozen tensors that a seed draws. */
 public enum SharedMatrices {
     AS_THEY_ARE,
     /** They are drawn and stored. */
@@ -25,69 +28,86 @@ public enum SharedMatrices {
     /** They are left to be drawn from the seed. */
     LEFT_OUT;
 
-    private static final String A = "base_model.vera_A";
-    private static final String B = "base_model.vera_B";
+    private static final String SHARED_PREFIX = "base_model.";
 
     /**
      * Changes a copy of an adapter.
      *
-     * @param bound the adapter on its layers, asked only where matrices must be drawn
-     * @throws UsageException if there is something to change and the adapter is not VeRA
-     * @throws FormatException if the matrices would be left out and the seed does not draw them bit for bit
+     * @param bound the adapter on its layers, asked only where the layers must be known
+     * @throws UsageException if there is something to change and the adapter's method draws nothing from a seed
+     * @throws FormatException if tensors would be left out and the seed does not draw them bit for bit
      */
     void apply(Adapter adapter, Supplier<BoundAdapter> bound, AdapterOutput output) {
         if (this == AS_THEY_ARE) {
             return;
         }
-        if (!(adapter.method() instanceof Vera vera)) {
-            throw new UsageException(
-                    "only a VeRA adapter has a projection to save or to leave out, and this adapter is "
-                            + adapter.method().peftType());
-        }
+        String field = adapter.method()
+                .storingField()
+                .orElseThrow(() -> new UsageException("only methods that draw frozen tensors from a seed can"
+                        + " store them or leave them out: this adapter is "
+                        + adapter.method().peftType()));
         if (this == SAVED) {
             save(bound.get(), adapter, output);
-        } else if (output.has(A) && output.has(B)) {
-            leaveOut(vera, adapter, output);
+        } else {
+            leaveOut(adapter, bound, output);
         }
-        output.config().put("save_projection", this == SAVED);
+        output.config().put(field, this == SAVED);
     }
 
     private static void save(BoundAdapter bound, Adapter adapter, AdapterOutput output) {
-        for (Part part : bound.method().parts(bound.targets().getFirst(), bound.targets())) {
-            String key = BoundAdapter.key(part, bound.targets().getFirst());
-            if (part.scope() == Part.Scope.ALL && !output.has(key)) {
+        drawn(bound.method(), bound.targets()).forEach((key, part) -> {
+            if (!output.has(key)) {
                 Tensor drawn = Objects.requireNonNull(bound.tensors().get(key));
                 output.put(adapter.file(), key, DoubleTensor.of(drawn), Dtype.F32);
             }
-        }
+        });
     }
 
-    private static void leaveOut(Vera vera, Adapter adapter, AdapterOutput output) {
-        FloatTensor a = output.get(A);
-        FloatTensor b = output.get(B);
-        Projection.Rounding rounding = rounding(vera, a, b)
+    /** The keys of what a seed draws, with the names of the parts. */
+    private static Map<String, String> drawn(AdapterMethod method, List<Target> targets) {
+        Map<String, String> drawn = new LinkedHashMap<>();
+        for (Target target : targets) {
+            for (Part part : method.parts(target, targets)) {
+                if (part.initial() instanceof Initial.Regenerated) {
+                    drawn.putIfAbsent(BoundAdapter.key(part, target), part.id(target));
+                }
+            }
+        }
+        return drawn;
+    }
+
+    private static void leaveOut(Adapter adapter, Supplier<BoundAdapter> bound, AdapterOutput output) {
+        AdapterMethod method = adapter.method();
+        List<Target> widest = method.widest(part -> adapter.parts().get(SHARED_PREFIX + part));
+        List<Target> targets = widest.isEmpty() ? bound.get().targets() : widest;
+        Map<String, String> drawn = drawn(method, targets);
+        drawn.keySet().removeIf(key -> !output.has(key));
+        if (drawn.isEmpty()) {
+            return;
+        }
+        Map<String, FloatTensor> stored = new LinkedHashMap<>();
+        drawn.forEach((key, id) -> stored.put(id, output.get(key)));
+        AdapterMethod same = Stream.concat(Stream.of(method), method.otherRoundings().stream())
+                .filter(each -> draws(each, targets, stored))
+                .findFirst()
                 .orElseThrow(() -> new FormatException(
                         adapter.file(),
-                        A,
-                        "and vera_B are not what projection_prng_key " + vera.key()
-                                + " draws, bit for bit: without them the adapter would be another"));
-        output.remove(A);
-        output.remove(B);
-        output.metadata().putAll(vera.rounded(rounding).metadata());
-        output.metadata().put(BoundAdapter.PART_SHA256 + "vera_A", TensorDigest.ofFloats(a));
-        output.metadata().put(BoundAdapter.PART_SHA256 + "vera_B", TensorDigest.ofFloats(b));
+                        String.join(", ", List.copyOf(stored.keySet()).subList(0, Math.min(2, stored.size()))),
+                        "is not what the config's seed draws, bit for bit: without it the adapter would be another"));
+        drawn.keySet().forEach(output::remove);
+        method.copies()
+                .forEach(name -> List.copyOf(output.keys()).stream()
+                        .filter(key -> key.endsWith("." + name))
+                        .forEach(output::remove));
+        output.metadata().putAll(same.metadata());
+        stored.forEach(
+                (id, tensor) -> output.metadata().put(BoundAdapter.PART_SHA256 + id, TensorDigest.ofFloats(tensor)));
     }
 
-    /** The rounding by which the seed draws these matrices, if one does. */
-    private static Optional<Projection.Rounding> rounding(Vera vera, FloatTensor a, FloatTensor b) {
-        int in = Math.toIntExact(a.shape().dim(1));
-        int out = Math.toIntExact(b.shape().dim(0));
-        return Arrays.stream(Projection.Rounding.values())
-                .filter(rounding -> {
-                    Projection drawn = Projection.draw(vera.key(), vera.rank(), in, out, rounding);
-                    return Arrays.equals(drawn.a().toFloats(), a.values())
-                            && Arrays.equals(drawn.b().toFloats(), b.values());
-                })
-                .findFirst();
+    private static boolean draws(AdapterMethod method, List<Target> targets, Map<String, FloatTensor> stored) {
+        Map<String, Tensor> drawn = method.regenerate(targets);
+        return stored.entrySet().stream()
+                .allMatch(entry -> TensorDigest.ofFloats(entry.getValue())
+                        .equals(TensorDigest.ofFloats(Objects.requireNonNull(drawn.get(entry.getKey())))));
     }
 }

@@ -1,9 +1,9 @@
 package dev.adapt.tests.detect;
 
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;

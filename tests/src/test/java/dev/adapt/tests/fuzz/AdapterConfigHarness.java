@@ -1,8 +1,8 @@
 package dev.adapt.tests.fuzz;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.JsonDocument;
 import dev.adapt.formats.adapter.Methods;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import java.nio.file.Path;

@@ -2,7 +2,6 @@ package dev.adapt.formats.method.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.Delta;
-import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.OutGain;
 import dev.adapt.formats.graph.WeightChange;
@@ -12,7 +11,10 @@ import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.ModulePatterns;
 import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Piece;
+import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
@@ -42,6 +44,8 @@ import org.jspecify.annotations.Nullable;
  * @param dora whether it is DoRA
  * @param rankPattern ranks of modules that differ, by PEFT's module patterns
  * @param alphaPattern alphas of modules that differ, by PEFT's module patterns
+ * @param bias whether B has a bias [out], {@code lora_bias}: s times it is added to the layer's
+ * @param variant an option that changes the factors
  */
 public record Lora(
         int rank,
@@ -50,7 +54,9 @@ public record Lora(
         boolean dora,
         double dropout,
         ModulePatterns rankPattern,
-        ModulePatterns alphaPattern)
+        ModulePatterns alphaPattern,
+        boolean bias,
+        LoraVariant variant)
         implements AdapterMethod {
     /** This method in the list of methods. */
     public static final MethodType TYPE = new MethodType(
@@ -65,28 +71,27 @@ public record Lora(
 
     private static final String A = "lora_A.weight";
     private static final String B = "lora_B.weight";
+    private static final String B_BIAS = "lora_B.bias";
     private static final String MAGNITUDE = "lora_magnitude_vector";
     private static final String EMBEDDING_A = "lora_embedding_A";
     private static final String EMBEDDING_B = "lora_embedding_B";
 
     private static final String RANK_PATTERN = "rank_pattern";
+    private static final String REPLICATION = "layer_replication";
     private static final String ALPHA_PATTERN = "alpha_pattern";
 
     /** Variants of LoRA that are not implemented. */
-    private static final List<String> REFUSED = List.of(
-            "use_qalora",
-            "use_bdlora",
-            "lora_bias",
-            "megatron_config",
-            "layer_replication",
-            "target_parameters",
-            "trainable_token_indices",
-            "alora_invocation_tokens",
-            "arrow_config",
-            "kasa_config",
-            "monteclora_config");
+    private static final List<String> REFUSED = List.of("megatron_config", "arrow_config");
+
+    private static final String ALORA = "alora_invocation_tokens";
 
     private static final Set<String> FIELDS = Set.of(
+            ALORA,
+            "kasa_config",
+            "lora_bias",
+            "monteclora_config",
+            "use_bdlora",
+            "use_qalora",
             ALPHA_PATTERN,
             "corda_config",
             "ensure_weight_tying",
@@ -99,13 +104,15 @@ public record Lora(
             "megatron_core",
             "qalora_group_size",
             RANK_PATTERN,
+            REPLICATION,
             "runtime_config",
+            TargetParameters.FIELD,
             "use_dora",
             "use_rslora",
             "velora_config");
 
     /** Starts that change the base's weights, so that the trained update does not belong to the base as it is. */
-    private static final List<String> REBASED = List.of("pissa", "olora", "corda", "loftq", "lora_ga", "kasa");
+    private static final List<String> REBASED = List.of("pissa_niter", "corda", "loftq", "lora_ga");
 
     /** LoRA whose patterns are given by name. */
     public Lora(
@@ -123,7 +130,9 @@ public record Lora(
                 dora,
                 dropout,
                 new ModulePatterns(RANK_PATTERN, rankPattern),
-                new ModulePatterns(ALPHA_PATTERN, alphaPattern));
+                new ModulePatterns(ALPHA_PATTERN, alphaPattern),
+                false,
+                new LoraVariant.Plain());
     }
 
     /** LoRA with one rank and alpha for all layers. */
@@ -155,7 +164,26 @@ public record Lora(
     }
 
     private static Lora of(AdapterConfig config) {
+        if (config.document().says(ALORA)) {
+            throw config.document()
+                    .wrong(
+                            ALORA,
+                            "it unset: aLoRA changes a layer only for tokens after the invocation, so that no merged"
+                                    + " weight is the same");
+        }
         config.refuse(REFUSED.toArray(String[]::new));
+        if (config.document().says(REPLICATION)) {
+            throw config.document()
+                    .wrong(
+                            REPLICATION,
+                            "it unset: the adapter is for a model in which layers of the base stand several times, and a merge"
+                                    + " adds no layers; make that model first, such as with mergekit's passthrough and these"
+                                    + " slices, remove the field, and merge into it");
+        }
+        if (config.document().says("use_dora")
+                && !TargetParameters.of(config).entries().isEmpty()) {
+            throw config.document().wrong(TargetParameters.FIELD, "it unset: DoRA, use_dora, has none, as in PEFT");
+        }
         if (!List.of("none", "all", "lora_only").contains(config.bias())) {
             throw config.document().wrong("bias", "\"none\", \"all\" or \"lora_only\"");
         }
@@ -164,8 +192,9 @@ public record Lora(
             throw config.document()
                     .wrong(
                             "init_lora_weights",
-                            "a start that leaves the base as it is; convert the adapter when saving it, with PEFT's"
-                                    + " path_initial_model_for_weight_conversion");
+                            "a start that leaves the base as it is, or \"pissa\" or \"olora\": this one changed the base by"
+                                    + " what only its training run knows; convert the adapter where it was trained, with"
+                                    + " PEFT's path_initial_model_for_weight_conversion");
         }
         return new Lora(
                 config.rank(),
@@ -174,7 +203,17 @@ public record Lora(
                 config.document().says("use_dora"),
                 config.document().number("lora_dropout", 0),
                 config.ranks(RANK_PATTERN),
-                config.pattern(ALPHA_PATTERN));
+                config.pattern(ALPHA_PATTERN),
+                config.document().says("lora_bias"),
+                variant(config, start));
+    }
+
+    private static LoraVariant variant(AdapterConfig config, String start) {
+        LoraVariant variant = LoraVariant.of(config, start);
+        if (!(variant instanceof LoraVariant.Plain) && config.document().says("use_dora")) {
+            throw config.document().wrong("use_dora", "it unset: PEFT has no DoRA with " + variant.title());
+        }
+        return variant;
     }
 
     @Override
@@ -187,7 +226,7 @@ public record Lora(
         if (dora) {
             return rankStabilised ? "DoRA with rsLoRA's scale" : "DoRA";
         }
-        return rankStabilised ? "rsLoRA" : "LoRA";
+        return rankStabilised && variant instanceof LoraVariant.Plain ? "rsLoRA" : variant.title();
     }
 
     @Override
@@ -196,6 +235,10 @@ public record Lora(
         if (dora) {
             names.add(MAGNITUDE);
         }
+        if (bias) {
+            names.add(B_BIAS);
+        }
+        names.addAll(variant.partNames());
         return names;
     }
 
@@ -211,46 +254,144 @@ public record Lora(
 
     @Override
     public int rank(Target target) {
-        return (int) rankPattern.of(target.module(), rank);
+        return variant.rank(ownRank(target));
+    }
+
+    private int ownRank(Target target) {
+        return (int) rankPattern.of(target.parameter(), rank);
+    }
+
+    @Override
+    public Optional<String> misfit(Target target) {
+        int own = ownRank(target);
+        int most = Math.min(target.in(), target.out());
+        if (own > most) {
+            return Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most
+                    + ", not " + own);
+        }
+        return variant.misfit(target, own);
+    }
+
+    @Override
+    public Optional<String> untrainable() {
+        return switch (variant) {
+            case LoraVariant.Plain _, LoraVariant.BlockDiagonal _ -> Optional.empty();
+            case LoraVariant.Kasa _, LoraVariant.Pissa _, LoraVariant.Olora _ ->
+                Optional.of("its base would have to be decomposed before each run");
+            case LoraVariant.MonteCarlo _ -> Optional.of("it samples A in each step");
+            case LoraVariant.Velora _ -> Optional.of("its compressed backward pass is not implemented");
+        };
+    }
+
+    @Override
+    public boolean changesBias() {
+        return bias;
     }
 
     private double scale(Target target) {
-        double own = alphaPattern.of(target.module(), alpha);
-        int r = rank(target);
+        double own = alphaPattern.of(target.parameter(), alpha);
+        int r = ownRank(target);
         return own / (rankStabilised ? Math.sqrt(r) : r);
     }
 
     @Override
     public List<Part> parts(Target target, List<Target> all) {
-        int r = rank(target);
+        int r = ownRank(target);
         List<Part> parts = new ArrayList<>();
-        Shape a = Shape.of(r, target.in());
-        Shape b = Shape.of(target.out(), r);
+        boolean blocks = variant instanceof LoraVariant.BlockDiagonal;
+        Shape a = blocks ? variant.a(target, r) : shapeOfA(target, r);
+        Shape b = blocks ? variant.b(target, r) : shapeOfB(target, r);
         if (target.embedding()) {
             parts.add(Part.trained(EMBEDDING_A, a, new Initial.Constant(0)));
-            parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal()));
+            parts.add(Part.trained(EMBEDDING_B, b, new Initial.Normal(1)));
         } else {
             parts.add(Part.trained(A, a, new Initial.KaimingUniform(target.in())));
             parts.add(Part.trained(B, b, new Initial.Constant(0)));
         }
         if (dora) {
-            parts.add(Part.trained(MAGNITUDE, Shape.of(target.out()), new Initial.RowNorms()));
+            parts.add(Part.trained(MAGNITUDE, shapeOfMagnitude(target), new Initial.RowNorms()));
         }
+        if (bias && !target.embedding()) {
+            parts.add(Part.trained(B_BIAS, Shape.of(target.out()), new Initial.Constant(0)));
+        }
+        parts.addAll(variant.parts(target, r));
         return parts;
+    }
+
+    /** [r, in]; of a stack [experts·r, in]; of a convolution [r, in, …], as large as its kernel. */
+    private static Shape shapeOfA(Target target, int r) {
+        return target.storage() instanceof Storage.Kernel kernel
+                ? kernel.shape().with(0, r)
+                : Shape.of((long) target.piece().experts() * r, target.in());
+    }
+
+    /** [out, r]; of a stack [out, r·experts]; of a convolution [out, r, 1, …]. */
+    private static Shape shapeOfB(Target target, int r) {
+        return target.storage() instanceof Storage.Kernel kernel
+                ? kernel.point(target.out(), r)
+                : Shape.of(
+                        (long) target.out() * target.piece().parts(),
+                        (long) r * target.piece().experts());
+    }
+
+    /** [out]; of a convolution [1, out, 1, …]. */
+    private static Shape shapeOfMagnitude(Target target) {
+        return target.storage() instanceof Storage.Kernel kernel
+                ? kernel.point(1, target.out())
+                : Shape.of(target.out());
     }
 
     @Override
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
-        WeightChange<T> sum = WeightChange.of(new LowRank<>(
-                part.apply(target.embedding() ? EMBEDDING_B : B),
-                part.apply(target.embedding() ? EMBEDDING_A : A),
-                scale(target)));
-        return dora ? sum.with(new OutGain.Magnitude<>(part.apply(MAGNITUDE))) : sum;
+        T a = part.apply(target.embedding() ? EMBEDDING_A : A);
+        T b = part.apply(target.embedding() ? EMBEDDING_B : B);
+        WeightChange<T> sum = WeightChange.of(variant.change(
+                ops,
+                target,
+                right(ops, target, a),
+                left(ops, target, b),
+                scale(target),
+                ownRank(target),
+                part,
+                weight));
+        if (bias && !target.embedding()) {
+            sum = sum.with(WeightChange.BiasChange.added(ops, ops.affine(part.apply(B_BIAS), scale(target), 0)));
+        }
+        if (!dora) {
+            return sum;
+        }
+        T magnitude = part.apply(MAGNITUDE);
+        boolean vector = !(target.storage() instanceof Storage.Kernel);
+        return sum.with(new OutGain.Magnitude<>(vector ? magnitude : ops.reshape(magnitude, target.out())));
+    }
+
+    /** A of one matrix, [r, in]: in a stack the expert is the slowest index of the rows. */
+    private <T> T right(MatrixOps<T> ops, Target target, T a) {
+        int r = ownRank(target);
+        if (target.storage() instanceof Storage.Kernel) {
+            return ops.reshape(a, r, target.in());
+        }
+        Piece piece = target.piece();
+        return piece.isWhole() ? a : ops.slice(a, 0, (long) piece.expert() * r, (piece.expert() + 1L) * r);
+    }
+
+    /** B of one matrix, [out, r]: in a stack the expert is the fastest index of the columns. */
+    private <T> T left(MatrixOps<T> ops, Target target, T b) {
+        if (target.storage() instanceof Storage.Kernel) {
+            return ops.reshape(b, target.out(), ownRank(target));
+        }
+        Piece piece = target.piece();
+        if (piece.isWhole()) {
+            return b;
+        }
+        T left = ops.every(b, piece.expert(), piece.experts());
+        long from = (long) piece.part() * target.out();
+        return piece.parts() == 1 ? left : ops.slice(left, 0, from, from + target.out());
     }
 
     @Override
     public boolean isAdditive() {
-        return !dora;
+        return !dora && !bias;
     }
 
     @Override
@@ -263,9 +404,14 @@ public record Lora(
         boolean embedding = adaptsEmbedding(part);
         Tensor a = part.apply(embedding ? EMBEDDING_A : A);
         Tensor b = part.apply(embedding ? EMBEDDING_B : B);
-        return a == null || b == null || a.shape().rank() != 2 || b.shape().rank() != 2
-                ? Optional.empty()
-                : Optional.of(Shape.of(b.shape().dim(0), a.shape().dim(1)));
+        if (a == null
+                || b == null
+                || a.shape().rank() < 2
+                || b.shape().rank() < 2
+                || variant instanceof LoraVariant.BlockDiagonal) {
+            return Optional.empty();
+        }
+        return Optional.of(a.shape().with(0, b.shape().dim(0)));
     }
 
     @Override
@@ -284,7 +430,8 @@ public record Lora(
         config.putObject("loftq_config");
         config.put("megatron_core", "megatron.core");
         config.put("qalora_group_size", 16);
-        for (String flag : List.of("ensure_weight_tying", "lora_bias", "use_qalora")) {
+        config.put("lora_bias", bias);
+        for (String flag : List.of("ensure_weight_tying", "use_qalora")) {
             config.put(flag, false);
         }
         for (String unused : List.of(
@@ -303,6 +450,7 @@ public record Lora(
                 "velora_config")) {
             config.putNull(unused);
         }
+        variant.describe(config);
     }
 
     /** A number as JSON writes it best: whole ones without a point, as PEFT's own are. */

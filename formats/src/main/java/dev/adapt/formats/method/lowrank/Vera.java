@@ -13,6 +13,7 @@ import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
@@ -22,6 +23,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * VeRA: {@code ΔW = diag(b)·B·diag(d)·A} (Kopiczko et al., arXiv 2310.11454, equation 2). A and B are frozen, shared by
@@ -35,8 +37,7 @@ import java.util.function.Supplier;
  * @param saveProjection whether the adapter's file holds A and B too
  * @param rounding how A and B were rounded where the adapter was trained
  */
-public record Vera(
-        int rank, double dInitial, long key, double dropout, boolean saveProjection, Projection.Rounding rounding)
+public record Vera(int rank, double dInitial, long key, double dropout, boolean saveProjection, Rounding rounding)
         implements AdapterMethod {
     /** This method in the list of methods. */
     public static final MethodType TYPE = new MethodType(
@@ -72,11 +73,11 @@ public record Vera(
                 key.longValue(),
                 config.document().number("vera_dropout", 0),
                 save.asBoolean(true),
-                "unfused".equals(metadata.get(ROUNDING)) ? Projection.Rounding.UNFUSED : Projection.Rounding.FMA);
+                "unfused".equals(metadata.get(ROUNDING)) ? Rounding.UNFUSED : Rounding.FMA);
     }
 
     /** The same adapter, its projection rounded in another way. */
-    public Vera rounded(Projection.Rounding other) {
+    public Vera rounded(Rounding other) {
         return new Vera(rank, dInitial, key, dropout, saveProjection, other);
     }
 
@@ -147,11 +148,31 @@ public record Vera(
     }
 
     @Override
+    public boolean castsRegenerated() {
+        return true;
+    }
+
+    @Override
     public Map<String, Tensor> regenerate(List<Target> all) {
         int in = all.stream().mapToInt(Target::in).max().orElseThrow();
         int out = all.stream().mapToInt(Target::out).max().orElseThrow();
         Projection projection = Projection.draw(key, rank, in, out, rounding);
         return Map.of(A, projection.a(), B, projection.b());
+    }
+
+    @Override
+    public Optional<String> storingField() {
+        return Optional.of("save_projection");
+    }
+
+    @Override
+    public List<Target> widest(Function<String, @Nullable Tensor> part) {
+        return Seeds.widest(part.apply(A), part.apply(B));
+    }
+
+    @Override
+    public List<AdapterMethod> otherRoundings() {
+        return List.of(rounded(Seeds.other(rounding)));
     }
 
     @Override

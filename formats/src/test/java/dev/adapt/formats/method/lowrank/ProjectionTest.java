@@ -4,7 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.adapt.formats.method.lowrank.Projection.Rounding;
+import dev.adapt.formats.method.random.Rounding;
+import dev.adapt.formats.method.random.TorchRandom;
 import java.util.Random;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
@@ -15,7 +16,7 @@ class ProjectionTest {
     /** The reference implementation's first outputs with its default seed. */
     @Test
     void theStreamIsMt19937() {
-        Projection.Stream stream = new Projection.Stream(5489);
+        TorchRandom stream = new TorchRandom(5489);
         assertArrayEquals(
                 new long[] {3499211612L, 581869302L, 3890346734L, 3586334585L, 545404204L},
                 LongStream.generate(() -> Integer.toUnsignedLong(stream.next()))
@@ -26,7 +27,7 @@ class ProjectionTest {
     /** The C++ standard fixes this one: [rand.predef] of mt19937, far beyond the first twist. */
     @Test
     void theStreamsTenThousandthOutputIsTheStandards() {
-        Projection.Stream stream = new Projection.Stream(5489);
+        TorchRandom stream = new TorchRandom(5489);
         int last = 0;
         for (int i = 0; i < 10_000; i++) {
             last = stream.next();

@@ -1,21 +1,23 @@
-package dev.adapt.formats;
+package dev.adapt.formats.io;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.GitLfs;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -28,24 +30,38 @@ import java.util.Optional;
  * @param path the file, for messages
  */
 public record JsonDocument(Path path, ObjectNode json) {
+    /** Objects and lists within each other; those of a tokenizer.json are 8 deep. */
+    private static final int MAX_NESTING = 100;
+
     // the tree is built here and not by an ObjectMapper, the making of which takes longer than most commands have to
     // wait for
     private static final JsonFactory JSON = JsonFactory.builder()
             .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
             // Python writes NaN and Infinity: read, they are refused by field
             .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
+            .streamReadConstraints(
+                    StreamReadConstraints.builder().maxNestingDepth(MAX_NESTING).build())
             .build();
 
     /** A byte order mark as UTF-8 has it, which editors on Windows put before the text. */
     private static final byte[] MARK = {(byte) 0xef, (byte) 0xbb, (byte) 0xbf};
 
     /**
-     * Reads a file.
+     * Reads a config that was found in its folder.
      *
-     * @throws FormatException if it is not one JSON object
+     * @throws FormatException if it is not one JSON object, or a link out of its folder
      */
     public static JsonDocument read(Path path) throws IOException {
-        return parse(path, Files.readAllBytes(path));
+        return read(InputFile.found(path), Limit.CONFIG);
+    }
+
+    /**
+     * Reads a file.
+     *
+     * @throws FormatException if it is not one JSON object, or longer than the limit
+     */
+    public static JsonDocument read(InputFile file, Limit limit) throws IOException {
+        return parse(file.path(), file.bytes(limit));
     }
 
     /**

@@ -1,0 +1,228 @@
+package dev.adapt.formats.gguf;
+
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.names.TensorNames;
+import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.Shape;
+import java.io.IOException;
+import java.io.InterruptedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.SequencedMap;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+
+/**
+ * A checkpoint as one GGUF file, as llama.cpp and its kin load it.
+ *
+ * @param notes what a user should know of it, in sentences
+ */
+public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
+    /** Our own key: the checkpoint's config.json. */
+    static final String CONFIG_KEY = "adapt.config";
+
+    /** Tensors that llama.cpp keeps in float32, beside vectors and the weights of norms. */
+    private static final List<String> WIDE =
+            List.of("position_embd.weight", "token_types.weight", "ffn_gate_inp.weight", "_exps.bias", "_norm.weight");
+
+    /**
+     * What is written.
+     *
+     * @param type of matrices; where it is not given, that of the checkpoint's
+     * @param preTokenizer llama.cpp's name of the pre-tokenizer, where it is to be no other
+     * @param name for {@code general.name}, where it is not to be the folder's
+     */
+    public record Options(Optional<GgmlType> type, Optional<String> preTokenizer, Optional<String> name) {}
+
+    /** llama.cpp's number for files of mostly one type. */
+    static int fileType(GgmlType type) {
+        return switch (type) {
+            case F32 -> 0;
+            case F16 -> 1;
+            case Q8_0 -> 7;
+            case BF16 -> 32;
+            default -> throw new IllegalArgumentException(type + " is not written");
+        };
+    }
+
+    /**
+     * Writes a checkpoint. Memory does not depend on its size.
+     *
+     * @param out the file to write
+     * @throws dev.adapt.formats.FormatException if llama.cpp cannot compute what the checkpoint holds
+     */
+    public static GgufExport run(Checkpoint checkpoint, Options options, Path out) throws IOException {
+        JsonDocument config = checkpoint.requireConfig();
+        TensorNames names = TensorNames.of(checkpoint);
+        GgufArchitecture architecture = GgufArchitecture.of(config);
+        GgufConfig hyperparameters = GgufConfig.of(architecture, config, names);
+        GgufTensors tensors = GgufTensors.of(checkpoint, names, architecture, hyperparameters);
+        GgufRope rope = GgufRope.of(architecture, hyperparameters);
+        SequencedMap<String, GgufTensors.Planned> planned = new LinkedHashMap<>();
+        rope.tensors()
+                .forEach((name, row) ->
+                        planned.put(name, new GgufTensors.Planned(Shape.of(row.columns()), List.of(row))));
+        planned.putAll(tensors.planned());
+        int rows = Math.toIntExact(Objects.requireNonNull(tensors.planned().get("token_embd.weight"))
+                .shape()
+                .dim(0));
+        Path folder = Files.isDirectory(checkpoint.path())
+                ? checkpoint.path()
+                : checkpoint.path().toAbsolutePath().getParent();
+        GgufVocabulary vocabulary = GgufVocabulary.of(
+                folder == null ? Path.of("") : folder, hyperparameters.document(), rows, options.preTokenizer());
+        GgmlType type = options.type().orElseGet(() -> typeOf(checkpoint));
+
+        SequencedMap<String, GgufValue> metadata = new LinkedHashMap<>();
+        metadata.put("general.architecture", GgufValue.text(architecture.name()));
+        metadata.put("general.type", GgufValue.text("model"));
+        options.name()
+                .or(() -> Optional.of(name(config, checkpoint.path())))
+                .filter(own -> nameIsSafe(own, vocabulary))
+                .ifPresent(own -> metadata.put("general.name", GgufValue.text(own)));
+        metadata.put("general.file_type", GgufValue.u32(fileType(type)));
+        metadata.put("general.quantization_version", GgufValue.u32(2));
+        // readers take what they know; with it, the checkpoint can be made again
+        metadata.put(CONFIG_KEY, GgufValue.text(config.json().toString()));
+        String prefix = architecture.name() + ".";
+        metadata.put(prefix + "vocab_size", GgufValue.u32(rows));
+        hyperparameters.values().forEach((key, value) -> metadata.put(prefix + key, value));
+        rope.values().forEach((key, value) -> metadata.put(prefix + key, value));
+        if (architecture.encoder()) {
+            metadata.put(prefix + "attention.causal", GgufValue.flag(false));
+            pooling(checkpoint.path()).ifPresent(pooling -> metadata.put(prefix + "pooling_type", pooling));
+            metadata.put(
+                    "tokenizer.ggml.token_type_count",
+                    GgufValue.u32(hyperparameters.document().integer("type_vocab_size", 1, 1, 1000)));
+        }
+        metadata.putAll(vocabulary.values());
+
+        List<GgufHeader.Spec> specs = new ArrayList<>();
+        planned.forEach((name, each) -> specs.add(new GgufHeader.Spec(name, typeOf(name, each, type), each.shape())));
+        GgufHeader header = GgufHeader.of(metadata, specs);
+        write(header, planned, out);
+        checkpoint.requireUnchanged();
+        List<String> notes = new ArrayList<>(hyperparameters.notes());
+        notes.addAll(vocabulary.notes());
+        if (!tensors.skipped().isEmpty()) {
+            notes.add("left out, since llama.cpp computes " + architecture.name() + " without them: "
+                    + String.join(", ", tensors.skipped().stream().limit(8).toList())
+                    + (tensors.skipped().size() > 8
+                            ? " and " + (tensors.skipped().size() - 8) + " more"
+                            : ""));
+        }
+        return new GgufExport(header, type, notes);
+    }
+
+    static void write(GgufHeader header, Map<String, GgufTensors.Planned> planned, Path out) throws IOException {
+        try (OutputFile pending = Outputs.fresh().file(out)) {
+            try (GgufWriter writer = GgufWriter.create(pending.path(), header)) {
+                writeAll(writer, header, planned);
+            }
+            pending.commit();
+        }
+    }
+
+    /** One tensor a thread, so that memory is that of some blocks. */
+    private static void writeAll(GgufWriter writer, GgufHeader header, Map<String, GgufTensors.Planned> planned)
+            throws IOException {
+        ExecutorService threads =
+                Executors.newFixedThreadPool(Runtime.getRuntime().availableProcessors());
+        try {
+            List<Future<Void>> tasks = new ArrayList<>();
+            for (GgufTensor tensor : header.tensors()) {
+                List<GgufSource> sources =
+                        Objects.requireNonNull(planned.get(tensor.name())).sources();
+                Callable<Void> task = () -> {
+                    GgufTransfer.write(writer, tensor, sources);
+                    return null;
+                };
+                tasks.add(threads.submit(task));
+            }
+            for (Future<Void> task : tasks) {
+                task.get();
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new InterruptedIOException("stopped while it was written");
+        } catch (ExecutionException e) {
+            switch (e.getCause()) {
+                case IOException io -> throw io;
+                case RuntimeException runtime -> throw runtime;
+                case Error error -> throw error;
+                case null, default -> throw new IllegalStateException(e);
+            }
+        } finally {
+            threads.shutdownNow();
+            threads.close();
+        }
+    }
+
+    /** The type of a tensor: float32 for what is small, float16 where rows are no whole blocks. */
+    private static GgmlType typeOf(String name, GgufTensors.Planned planned, GgmlType wanted) {
+        if (planned.shape().rank() < 2 || WIDE.stream().anyMatch(name::endsWith)) {
+            return GgmlType.F32;
+        }
+        boolean whole = GgufHeader.columns(planned.shape()) % wanted.blockElements() == 0;
+        return whole ? wanted : GgmlType.F16;
+    }
+
+    /** The type of most of a checkpoint's matrices. */
+    private static GgmlType typeOf(Checkpoint checkpoint) {
+        Dtype dtype = checkpoint.tensors().values().stream()
+                .filter(tensor -> tensor.shape().rank() >= 2)
+                .findFirst()
+                .map(TensorView::dtype)
+                .orElse(Dtype.F32);
+        return switch (dtype) {
+            case F16 -> GgmlType.F16;
+            case BF16 -> GgmlType.BF16;
+            default -> GgmlType.F32;
+        };
+    }
+
+    /** llama.cpp ends at a model called phi3 whose vocabulary lacks one of Phi 3's special tokens. */
+    private static boolean nameIsSafe(String name, GgufVocabulary vocabulary) {
+        String lower = name.toLowerCase(Locale.ROOT);
+        return !(lower.contains("phi3") || lower.contains("phi-3"))
+                || vocabulary.has(List.of("<unk>", "<s>", "</s>", "<|endoftext|>"));
+    }
+
+    static String name(JsonDocument config, Path path) {
+        String own = config.string("_name_or_path")
+                .filter(text -> !text.isBlank())
+                .orElseGet(
+                        () -> String.valueOf(path.toAbsolutePath().normalize().getFileName()));
+        return own.substring(own.lastIndexOf('/') + 1);
+    }
+
+    /** How sentence-transformers makes one vector of a text: 1 mean, 2 the first token, 3 the last. */
+    private static Optional<GgufValue> pooling(Path folder) throws IOException {
+        Path file = folder.resolve("1_Pooling").resolve("config.json");
+        if (!Files.isRegularFile(file)) {
+            return Optional.empty();
+        }
+        JsonDocument config = JsonDocument.read(file);
+        if (config.flag("pooling_mode_mean_tokens", false)) {
+            return Optional.of(GgufValue.u32(1));
+        }
+        if (config.flag("pooling_mode_cls_token", false)) {
+            return Optional.of(GgufValue.u32(2));
+        }
+        return config.flag("pooling_mode_lasttoken", false) ? Optional.of(GgufValue.u32(3)) : Optional.empty();
+    }
+}

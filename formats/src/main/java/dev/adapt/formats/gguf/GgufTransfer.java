@@ -1,0 +1,189 @@
+package dev.adapt.formats.gguf;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.gguf.GgufSource.Given;
+import dev.adapt.formats.gguf.GgufSource.Stored;
+import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.FloatFormat;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.List;
+
+/** Writes tensors, block by block of rows: memory does not depend on their size. */
+final class GgufTransfer {
+    /** Elements converted at a time, where a row or a head has no more. */
+    private static final int BLOCK = 1 << 18;
+
+    private final GgufWriter writer;
+    private final GgufTensor tensor;
+    private long written;
+    private byte[] encoded = {};
+
+    private GgufTransfer(GgufWriter writer, GgufTensor tensor) {
+        this.writer = writer;
+        this.tensor = tensor;
+    }
+
+    /**
+     * Writes a tensor.
+     *
+     * @param sources whose rows are its rows, one after the other
+     * @throws FormatException if a value becomes infinite in its type, or a value to be quantized is not finite
+     */
+    static void write(GgufWriter writer, GgufTensor tensor, List<GgufSource> sources) throws IOException {
+        GgufTransfer transfer = new GgufTransfer(writer, tensor);
+        for (GgufSource source : sources) {
+            switch (source) {
+                case Given given -> transfer.encode(given.values(), given.values().length, "");
+                case Stored stored -> transfer.copy(stored);
+            }
+        }
+        if (transfer.written != tensor.bytes()) {
+            throw new IllegalStateException(tensor + " got " + transfer.written + " bytes");
+        }
+    }
+
+    private void copy(Stored source) throws IOException {
+        TensorView from = source.tensor();
+        FloatFormat format = from.requireFloats().dtype().floatFormat().orElseThrow();
+        boolean same = source.plain()
+                && tensor.type().floatFormat().filter(format::equals).isPresent();
+        if (same && source.contiguous()) {
+            long bytes = source.rows() * source.columns() * format.bytes();
+            writer.transfer(from.channel(), from.position() + source.start() * format.bytes(), bytes, tensor, written);
+            written += bytes;
+            return;
+        }
+        long size = source.heads() == 0 ? 1 : source.rows() / source.heads();
+        long step = Math.max(1, BLOCK / Math.max(1, source.columns() * size)) * size;
+        Rows rows = new Rows(source, format, (int) Math.min(step, source.rows()));
+        for (long row = 0; row < source.rows(); row += step) {
+            int count = (int) Math.min(step, source.rows() - row);
+            float[] values = rows.read(row, count);
+            int elements = Math.toIntExact(count * source.columns());
+            for (int i = 0; i < elements && !source.plain(); i++) {
+                values[i] = (values[i] + source.plus()) * source.gain();
+            }
+            encode(values, elements, from.file() + ": " + from.name());
+        }
+    }
+
+    private void encode(float[] values, int count, String origin) throws IOException {
+        int size = Math.toIntExact(tensor.type().bytes(count));
+        if (encoded.length < size) {
+            encoded = new byte[size];
+        }
+        MemorySegment bytes = MemorySegment.ofArray(encoded).asSlice(0, size);
+        if (tensor.type() == GgmlType.Q8_0) {
+            if (!Q8Blocks.encode(values, 0, count, bytes)) {
+                throw new FormatException(
+                        Path.of(origin),
+                        "holds values that are infinite, NaN or too large, which Q8_0 cannot hold; take f32");
+            }
+        } else {
+            FloatFormat format = tensor.type().floatFormat().orElseThrow();
+            format.encode(values, 0, count, bytes);
+            requireFinite(values, count, bytes, format, origin);
+        }
+        writer.write(tensor, written, bytes);
+        written += bytes.byteSize();
+    }
+
+    private static void requireFinite(
+            float[] values, int count, MemorySegment bytes, FloatFormat format, String origin) {
+        if (format == FloatFormat.F32) {
+            return;
+        }
+        float limit = format == FloatFormat.F16 ? 65_504 : Float.MAX_VALUE;
+        boolean large = false;
+        for (int i = 0; i < count; i++) {
+            large |= Math.abs(values[i]) > limit;
+        }
+        float[] stored = new float[large ? count : 0];
+        format.decode(bytes, 0, stored, stored.length);
+        for (int i = 0; i < stored.length; i++) {
+            if (Float.isInfinite(stored[i]) && !Float.isInfinite(values[i])) {
+                throw new FormatException(
+                        Path.of(origin),
+                        "holds " + values[i] + ", larger than " + format + " can say; take bf16 or f32");
+            }
+        }
+    }
+
+    /** Reads rows of a matrix as float32. */
+    private static final class Rows {
+        private final Stored source;
+        private final FloatFormat format;
+        private final float[] values;
+        private final float[] line;
+        private byte[] read = {};
+
+        Rows(Stored source, FloatFormat format, int most) {
+            this.source = source;
+            this.format = format;
+            this.values = new float[Math.toIntExact(most * source.columns())];
+            long span = source.columnStride() == 1 ? source.columns() : most * source.rowStride();
+            this.line = new float[Math.toIntExact(Math.max(span, source.columns() * source.columnStride()))];
+        }
+
+        /** So many rows from one on; with heads, these are whole heads. */
+        float[] read(long row, int count) throws IOException {
+            if (source.columnStride() == 1) {
+                long size = source.heads() == 0 ? 0 : source.rows() / source.heads();
+                if (size == 0 && source.rowStride() == source.columns()) {
+                    decode(source.start() + row * source.rowStride(), values, (int) (count * source.columns()));
+                } else {
+                    lines(row, count, size);
+                }
+            } else if (source.rowStride() < source.columnStride()) {
+                columns(row, count);
+            } else {
+                strided(row, count);
+            }
+            return values;
+        }
+
+        private void lines(long row, int count, long size) throws IOException {
+            int columns = (int) source.columns();
+            for (int i = 0; i < count; i++) {
+                long from = size == 0 ? row + i : GgufSource.source(row + i, size);
+                decode(source.start() + from * source.rowStride(), line, columns);
+                System.arraycopy(line, 0, values, i * columns, columns);
+            }
+        }
+
+        /** Of a transposed matrix, each column's piece is read at once. */
+        private void columns(long row, int count) throws IOException {
+            int columns = (int) source.columns();
+            int stride = (int) source.rowStride();
+            for (int c = 0; c < columns; c++) {
+                decode(source.start() + c * source.columnStride() + row * stride, line, (count - 1) * stride + 1);
+                for (int i = 0; i < count; i++) {
+                    values[i * columns + c] = line[i * stride];
+                }
+            }
+        }
+
+        private void strided(long row, int count) throws IOException {
+            int columns = (int) source.columns();
+            int stride = (int) source.columnStride();
+            for (int i = 0; i < count; i++) {
+                decode(source.start() + (row + i) * source.rowStride(), line, (columns - 1) * stride + 1);
+                for (int c = 0; c < columns; c++) {
+                    values[i * columns + c] = line[c * stride];
+                }
+            }
+        }
+
+        private void decode(long from, float[] into, int count) throws IOException {
+            int size = count * format.bytes();
+            if (read.length < size) {
+                read = new byte[size];
+            }
+            MemorySegment bytes = MemorySegment.ofArray(read).asSlice(0, size);
+            source.tensor().copy(from * format.bytes(), bytes);
+            format.decode(bytes, 0, into, count);
+        }
+    }
+}

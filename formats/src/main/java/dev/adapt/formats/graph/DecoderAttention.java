@@ -1,0 +1,22 @@
+package dev.adapt.formats.graph;
+
+import java.util.List;
+
+/** The causal self-attention of one layer of a decoder. */
+sealed interface DecoderAttention permits Attention, LatentAttention {
+    List<LinearLayer> layers();
+
+    void addTensors(Tensors tensors, String block);
+
+    /** What so many layers like it keep. */
+    CacheSpec cache(int layers);
+
+    /**
+     * Attention of a sequence over itself.
+     *
+     * @param block what stands before the names of its tensors
+     * @param index the number of its layer, by which keys and values are kept
+     * @param x [batch, sequence, hidden], what it returns too
+     */
+    <T> T apply(Layers<T> model, DecoderContext<T> context, String block, int index, T x);
+}

@@ -1,0 +1,71 @@
+package dev.adapt.formats.graph;
+
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * What a decoder gives: logits of the next token, logits of a classification head for the sequence or for each token, or,
+ * without any, its token states.
+ *
+ * @param kind which of these
+ * @param classes the head of a classifier of sequences
+ * @param labels of a classifier of tokens
+ */
+record DecoderHead(Kind kind, Optional<Head> classes, int labels) {
+    enum Kind {
+        LANGUAGE,
+        SEQUENCE_CLASSES,
+        TOKEN_CLASSES,
+        BARE
+    }
+
+    /**
+     * The output that the class in a config's {@code architectures} has; without one, a language model's.
+     *
+     * @throws dev.adapt.formats.FormatException if that class has another head
+     */
+    static DecoderHead of(ModelConfig config) {
+        Optional<Head> head = config.head(Pooling.LAST);
+        String name = config.className();
+        if (head.isPresent()) {
+            return new DecoderHead(Kind.SEQUENCE_CLASSES, head, 0);
+        }
+        if (name.endsWith("ForTokenClassification")) {
+            return new DecoderHead(
+                    Kind.TOKEN_CLASSES, Optional.empty(), config.labels().size());
+        }
+        if (name.isEmpty()
+                || name.endsWith("HeadModel")
+                || name.endsWith("HeadsModel")
+                || name.endsWith("ForCausalLM")
+                || name.endsWith("ForConditionalGeneration")) {
+            return new DecoderHead(Kind.LANGUAGE, Optional.empty(), 0);
+        }
+        if (!name.endsWith("Model")) {
+            throw config.document()
+                    .wrong(
+                            "architectures",
+                            "a model with a language modelling head, for sequence or token classification, or bare");
+        }
+        return new DecoderHead(Kind.BARE, Optional.empty(), 0);
+    }
+
+    /** Whether it gives logits of the next token. */
+    boolean language() {
+        return kind == Kind.LANGUAGE;
+    }
+
+    String outputName() {
+        return kind == Kind.BARE ? "last_hidden_state" : "logits";
+    }
+
+    List<String> axes(int vocabulary, int hidden) {
+        return switch (kind) {
+            case LANGUAGE -> List.of("batch", "sequence", "" + vocabulary);
+            case SEQUENCE_CLASSES ->
+                List.of("batch", "" + classes.orElseThrow().labels().size());
+            case TOKEN_CLASSES -> List.of("batch", "sequence", "" + labels);
+            case BARE -> List.of("batch", "sequence", "" + hidden);
+        };
+    }
+}

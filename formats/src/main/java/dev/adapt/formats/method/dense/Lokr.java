@@ -1,0 +1,240 @@
+package dev.adapt.formats.method.dense;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.graph.Delta;
+import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.Region;
+import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Initial;
+import dev.adapt.formats.method.MethodType;
+import dev.adapt.formats.method.ModuleNumbers;
+import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Storage;
+import dev.adapt.formats.method.Target;
+import dev.adapt.formats.tensor.Shape;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import java.util.stream.LongStream;
+
+/**
+ * LoKr: {@code ΔW = s·(C ⊗ D)}, a Kronecker product of C [a, c] and D [b, d] with {@code out = a·b}, {@code in = c·d} and
+ * {@code s = α/r} (Yeh et al., "LyCORIS", arXiv 2309.14859, section 3.2). Each factor is stored whole, or as a product of
+ * rank r where that is smaller; C only with {@code decompose_both}. C starts at 0, the others Kaiming-uniform.
+ *
+ * <p>Of a convolution D is a kernel [b, d, …], of Tucker form with {@code use_effective_conv2d}.
+ *
+ * @param factor the wanted a and c; -1 for those nearest to the roots of out and in
+ */
+public record Lokr(ModuleNumbers rank, ModuleNumbers alpha, boolean decomposeBoth, int factor, boolean tucker)
+        implements AdapterMethod {
+    /** This method in the list of methods. */
+    public static final MethodType TYPE = new MethodType(
+            "LOKR",
+            "lokr",
+            (config, metadata) -> of(config),
+            MethodType.Training.at(1e-3).rank("r", 8).alpha("alpha", 1));
+
+    private static final String C = "lokr_w1";
+    private static final String C_LEFT = "lokr_w1_a";
+    private static final String C_RIGHT = "lokr_w1_b";
+    private static final String D = "lokr_w2";
+    private static final String D_LEFT = "lokr_w2_a";
+    private static final String D_RIGHT = "lokr_w2_b";
+    private static final String D_CORE = "lokr_t2";
+    private static final String FACTOR = "decompose_factor";
+
+    private static Lokr of(AdapterConfig config) {
+        config.requireProbabilities("rank_dropout", "module_dropout");
+        int factor = config.document().integer(FACTOR, -1, -1, Integer.MAX_VALUE);
+        if (factor == 0) {
+            throw config.document().wrong(FACTOR, "-1 or a positive integer");
+        }
+        return new Lokr(
+                ModuleNumbers.ranks(config, "rank_pattern"),
+                ModuleNumbers.of(config, "alpha", 8, "alpha_pattern"),
+                config.document().flag("decompose_both", false),
+                factor,
+                config.document().flag("use_effective_conv2d", false));
+    }
+
+    /** How the two sizes of a layer are factorised. */
+    private record Sizes(int a, int b, int c, int d, int kernel) {}
+
+    private Sizes sizes(Target target) {
+        int kernel = target.storage() instanceof Storage.Kernel own ? own.size() : 1;
+        int in = target.in() / kernel;
+        int a = factor(target.out());
+        int c = factor(in);
+        return new Sizes(a, target.out() / a, c, in / c, kernel);
+    }
+
+    /** The first of two factors: {@code factor} itself if it divides, else the largest divisor up to it and the root. */
+    private int factor(int size) {
+        if (factor > 0 && size % factor == 0) {
+            return factor;
+        }
+        int most = factor > 0 ? factor : size;
+        int best = 1;
+        for (int divisor = 2; divisor <= most && (long) divisor * divisor <= size; divisor++) {
+            best = size % divisor == 0 ? divisor : best;
+        }
+        return best;
+    }
+
+    @Override
+    public String peftType() {
+        return TYPE.peftType();
+    }
+
+    @Override
+    public String title() {
+        return "LoKr";
+    }
+
+    @Override
+    public List<String> partNames() {
+        return List.of(C, C_LEFT, C_RIGHT, D, D_LEFT, D_RIGHT, D_CORE);
+    }
+
+    @Override
+    public Set<String> configFields() {
+        return Set.of(
+                "alpha",
+                "alpha_pattern",
+                "decompose_both",
+                FACTOR,
+                "init_weights",
+                "module_dropout",
+                "rank_dropout",
+                "rank_dropout_scale",
+                "rank_pattern",
+                "use_effective_conv2d");
+    }
+
+    @Override
+    public int rank(Target target) {
+        return (int) rank.of(target.module());
+    }
+
+    @Override
+    public double dropout() {
+        return 0;
+    }
+
+    @Override
+    public boolean hasLowRankDelta() {
+        return false;
+    }
+
+    @Override
+    public Optional<String> misfit(Target target) {
+        return target.embedding()
+                ? Optional.of("is an embedding, and LoKr adapts linear layers and convolutions")
+                : Optional.empty();
+    }
+
+    private boolean factorsC(Target target, Sizes sizes) {
+        return decomposeBoth && 2 * rank(target) < Math.max(sizes.a(), sizes.c());
+    }
+
+    private boolean factorsD(Target target, Sizes sizes) {
+        return 2 * rank(target) < Math.max(sizes.b(), sizes.d());
+    }
+
+    private boolean isTucker(Sizes sizes) {
+        return tucker && sizes.kernel() > 1;
+    }
+
+    @Override
+    public List<Part> parts(Target target, List<Target> all) {
+        Sizes sizes = sizes(target);
+        int r = rank(target);
+        List<Part> parts = new ArrayList<>();
+        if (factorsC(target, sizes)) {
+            parts.add(Part.trained(C_LEFT, Shape.of(sizes.a(), r), new Initial.Constant(0)));
+            parts.add(Part.trained(C_RIGHT, Shape.of(r, sizes.c()), new Initial.KaimingUniform(sizes.c())));
+        } else {
+            parts.add(Part.trained(C, Shape.of(sizes.a(), sizes.c()), new Initial.Constant(0)));
+        }
+        int width = sizes.d() * sizes.kernel();
+        if (!factorsD(target, sizes)) {
+            parts.add(Part.trained(D, kernel(target, sizes).shape(), new Initial.KaimingUniform(width)));
+        } else if (isTucker(sizes)) {
+            Shape core = kernel(target, sizes).core(r);
+            parts.add(Part.trained(D_CORE, core, new Initial.KaimingUniform(r * sizes.kernel())));
+            parts.add(Part.trained(D_LEFT, Shape.of(r, sizes.b()), new Initial.KaimingUniform(sizes.b())));
+            parts.add(Part.trained(D_RIGHT, Shape.of(r, sizes.d()), new Initial.KaimingUniform(sizes.d())));
+        } else {
+            parts.add(Part.trained(D_LEFT, Shape.of(sizes.b(), r), new Initial.KaimingUniform(r)));
+            parts.add(Part.trained(D_RIGHT, Shape.of(r, width), new Initial.KaimingUniform(width)));
+        }
+        return parts;
+    }
+
+    /** D as a kernel [b, d, …]; of a linear layer [b, d]. */
+    private static Storage.Kernel kernel(Target target, Sizes sizes) {
+        LongStream rest = target.storage() instanceof Storage.Kernel own
+                ? own.shape().dims().stream().skip(2).mapToLong(Long::longValue)
+                : LongStream.empty();
+        return new Storage.Kernel(Shape.of(
+                LongStream.concat(LongStream.of(sizes.b(), sizes.d()), rest).toArray()));
+    }
+
+    @Override
+    public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
+        Sizes sizes = sizes(target);
+        double scale = alpha.of(target.module()) / rank(target);
+        T c = factorsC(target, sizes) ? ops.matMul(part.apply(C_LEFT), part.apply(C_RIGHT)) : part.apply(C);
+        T scaled = ops.affine(c, scale, 0);
+        T d = right(ops, target, sizes, part);
+        return WeightChange.of(new Delta.Dense<>((tile, region) -> block(tile, scaled, d, sizes, region)));
+    }
+
+    private <T> T right(MatrixOps<T> ops, Target target, Sizes sizes, Function<String, T> part) {
+        if (!factorsD(target, sizes)) {
+            return ops.reshape(part.apply(D), sizes.b(), (long) sizes.d() * sizes.kernel());
+        }
+        if (!isTucker(sizes)) {
+            return ops.matMul(part.apply(D_LEFT), part.apply(D_RIGHT));
+        }
+        T contracted = kernel(target, sizes).contract(ops, part.apply(D_CORE), part.apply(D_RIGHT));
+        return ops.matMul(ops.transpose(part.apply(D_LEFT), 1, 0), contracted);
+    }
+
+    private static <T> T block(MatrixOps<T> ops, T c, T d, Sizes sizes, Region region) {
+        List<T> rows = new ArrayList<>();
+        for (Runs row : Runs.of(region.row(), region.rowEnd(), sizes.b())) {
+            List<T> columns = new ArrayList<>();
+            for (Runs column : Runs.of(region.column(), region.columnEnd(), sizes.d() * sizes.kernel())) {
+                T outer = new Region(row.first(), row.count(), column.first(), column.count()).of(ops, c);
+                T inner = new Region(row.from(), row.size(), column.from(), column.size()).of(ops, d);
+                T product = ops.mul(
+                        ops.reshape(outer, row.count(), 1, column.count(), 1),
+                        ops.reshape(inner, 1, row.size(), 1, column.size()));
+                columns.add(
+                        ops.reshape(product, (long) row.count() * row.size(), (long) column.count() * column.size()));
+            }
+            rows.add(columns.size() == 1 ? columns.getFirst() : ops.concat(1, columns));
+        }
+        return rows.size() == 1 ? rows.getFirst() : ops.concat(0, rows);
+    }
+
+    @Override
+    public void describe(ObjectNode config) {
+        rank.describe(config, "r", "rank_pattern");
+        alpha.describe(config, "alpha", "alpha_pattern");
+        config.put("decompose_both", decomposeBoth);
+        config.put(FACTOR, factor);
+        config.put("init_weights", true);
+        config.put("module_dropout", 0.0);
+        config.put("rank_dropout", 0.0);
+        config.put("rank_dropout_scale", false);
+        config.put("use_effective_conv2d", tucker);
+    }
+}
