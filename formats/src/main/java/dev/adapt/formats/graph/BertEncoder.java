@@ -116,7 +116,7 @@ record BertEncoder(
 
     private <T> T layer(Layers<T> model, T states, T bias, String name) {
         Ops<T> ops = model.ops();
-        Layers<T>.Beside beside = model.beside(states);
+        Beside<T> beside = model.beside(states);
         T context = ops.attention(
                 heads.split(ops, beside.linear(name + ".attention.self.query")),
                 heads.split(ops, beside.linear(name + ".attention.self.key")),

@@ -15,7 +15,7 @@ sealed interface FeedForward
         @Override
         public <T> T apply(Layers<T> model, String block, T x) {
             Ops<T> ops = model.ops();
-            Layers<T>.Beside beside = model.beside(x);
+            Beside<T> beside = model.beside(x);
             T opened = ops.activation(gate.apply(beside, block), activation);
             return down.apply(model, block, ops.mul(opened, up.apply(beside, block)));
         }

@@ -1,7 +1,6 @@
 package dev.adapt.formats.graph;
 
 import java.util.ArrayList;
-import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -26,38 +25,6 @@ public final class Layers<T> {
         /** The changed weight [out, in]. */
         T weight(Ops<T> ops, T frozen) {
             return change.changed(ops, frozen, Region.of(out, in));
-        }
-    }
-
-    /**
-     * Layers beside each other, which all take {@code x}. A product {@code x·rightᵀ} whose right factor is the very same
-     * tensor in several of them, as VeRA's is, is computed once.
-     */
-    public final class Beside {
-        private final T x;
-        private final IdentityHashMap<T, T> products = new IdentityHashMap<>();
-
-        private Beside(T x) {
-            this.x = x;
-        }
-
-        /** Linear layer {@code module}: its bias is optional, its update is added. */
-        public T linear(String module) {
-            T weight = weight(module + ".weight");
-            return adapted(this, module, () -> weight, (in, bias) -> ops.linear(in, weight, bias));
-        }
-
-        /** Linear layer {@code module} whose weight is stored [in, out]. */
-        public T conv1d(String module) {
-            T weight = weight(module + ".weight");
-            return adapted(this, module, () -> ops.transpose(weight, 1, 0), (in, bias) -> ops.conv1d(in, weight, bias));
-        }
-
-        /** What dropout left of x times a right factor; dropout that drops nothing gives back x. */
-        private T product(T dropped, T right) {
-            return isSame(dropped, x)
-                    ? products.computeIfAbsent(right, own -> ops.linear(x, own, Optional.empty()))
-                    : ops.linear(dropped, right, Optional.empty());
         }
     }
 
@@ -94,8 +61,8 @@ public final class Layers<T> {
     }
 
     /** Layers beside each other, as the projections to queries, keys and values are. */
-    public Beside beside(T x) {
-        return new Beside(x);
+    public Beside<T> beside(T x) {
+        return new Beside<>(this, x);
     }
 
     /**
@@ -145,7 +112,7 @@ public final class Layers<T> {
     }
 
     /** A layer without its change. */
-    private interface Frozen<T> {
+    interface Frozen<T> {
         T apply(T x, Optional<T> bias);
     }
 
@@ -154,8 +121,8 @@ public final class Layers<T> {
      *
      * @param weight [out, in]
      */
-    private T adapted(Beside beside, String module, Supplier<T> weight, Frozen<T> layer) {
-        T x = beside.x;
+    T adapted(Beside<T> beside, String module, Supplier<T> weight, Frozen<T> layer) {
+        T x = beside.x();
         Optional<T> bias = present.test(module + ".bias") ? Optional.of(weight(module + ".bias")) : Optional.empty();
         Adapted<T> own = changes.get(module);
         if (own == null) {
@@ -183,14 +150,14 @@ public final class Layers<T> {
     }
 
     private T lowRank(
-            Beside beside,
+            Beside<T> beside,
             LowRank<T> product,
             OutGain<T> gain,
             Adapted<T> own,
             Supplier<T> weight,
             Frozen<T> layer,
             Optional<T> bias) {
-        T x = beside.x;
+        T x = beside.x();
         T dropped = ops.dropout(x, adapterDropout);
         T delta = product.applyLeft(ops, beside.product(dropped, product.right()));
         if (!(gain instanceof OutGain.Magnitude<T> magnitude)) {
@@ -199,15 +166,10 @@ public final class Layers<T> {
         T whole = ops.add(layer.apply(dropped, Optional.empty()), delta);
         T rows = own.change().beforeOutGain(ops, weight.get(), Region.of(own.out(), own.in()));
         T scaled = ops.mul(whole, ops.reshape(magnitude.gains(ops, rows), -1));
-        return isSame(x, dropped)
+        return beside.isWhole(dropped)
                 ? biased(scaled, bias)
                 // what dropout took away is not the adapter's: it passes the frozen layer, as in PEFT
                 : ops.add(layer.apply(ops.add(x, ops.affine(dropped, -1, 0)), bias), scaled);
-    }
-
-    @SuppressWarnings("ReferenceEquality") // dropout that drops nothing gives back its input
-    private boolean isSame(T left, T right) {
-        return left == right;
     }
 
     /** Whether keys and values of earlier tokens come before those of the sequence. */

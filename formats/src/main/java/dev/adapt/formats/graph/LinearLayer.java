@@ -19,7 +19,7 @@ record LinearLayer(String name, int out, int in, boolean biased, boolean transpo
     }
 
     /** Beside other layers of the block: x [.., in] to [.., out]. */
-    <T> T apply(Layers<T>.Beside beside, String block) {
+    <T> T apply(Beside<T> beside, String block) {
         return transposed ? beside.conv1d(block + name) : beside.linear(block + name);
     }
 

@@ -13,7 +13,7 @@ sealed interface Projections {
 
         @Override
         public <T> Parts<T> apply(Layers<T> model, String block, T x) {
-            Layers<T>.Beside beside = model.beside(x);
+            Beside<T> beside = model.beside(x);
             return new Parts<>(query.apply(beside, block), key.apply(beside, block), value.apply(beside, block));
         }
     }

@@ -189,7 +189,7 @@ public record Vit(
     private <T> T layer(Layers<T> model, T states, String name) {
         Ops<T> ops = model.ops();
         T normed = model.layerNorm(states, name + ".layernorm_before", epsilon);
-        Layers<T>.Beside beside = model.beside(normed);
+        Beside<T> beside = model.beside(normed);
         T context = ops.attention(
                 heads.split(ops, beside.linear(name + "." + QKV.get(0))),
                 heads.split(ops, beside.linear(name + "." + QKV.get(1))),
