@@ -168,9 +168,9 @@ class DecoderCasesTest {
                 .average()
                 .orElseThrow());
         double past = model.architecture().cache().isPresent() && !DEPENDING_ON_LENGTH.contains(name)
-                ? withPast(model, home.resolve("past.onnx"), logits, inputs) / size
+                ? withPast(model, home.resolve(form + "-past.onnx"), logits, inputs) / size
                 : 0;
-        try (Engines engines = Engines.open(model, home.resolve("model.onnx"))) {
+        try (Engines engines = Engines.open(model, home.resolve(form + ".onnx"))) {
             Engines.Errors errors = engines.against(logits, inputs);
             System.out.printf(
                     "%-20s %-9s %8.1e %8.1e %8.1e %8.1e%n",
