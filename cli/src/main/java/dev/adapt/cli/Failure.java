@@ -42,7 +42,8 @@ record Failure(String sentence, int exitCode, boolean ours) {
 
     static Failure of(Throwable thrown) {
         return switch (thrown) {
-            case UsageException e -> usage(message(e));
+            case UsageException e ->
+                usage(e.setting().map(name -> "--" + name + ": ").orElse("") + e.problem());
             case FormatException e -> input(message(e));
             case UncheckedIOException e when e.getCause() != null -> of(e.getCause());
             case UnfinishedChangeException e ->

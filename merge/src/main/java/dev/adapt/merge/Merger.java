@@ -3,6 +3,7 @@ package dev.adapt.merge;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
@@ -15,6 +16,7 @@ import dev.adapt.formats.io.Limit;
 import dev.adapt.formats.io.OutputFile;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.names.ChangedConfig;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
@@ -116,6 +118,18 @@ public final class Merger {
 
     /** What an undo file costs, and the size of the tensors whose bytes it brings back. */
     public record UndoSize(long file, long tensors) {}
+
+    /**
+     * A merge of an adapter on all processors, planned and checked; {@link #merge} writes it.
+     *
+     * @throws dev.adapt.formats.FormatException if the adapter does not fit the base, or records another one
+     */
+    public static Merger of(Checkpoint base, Adapter adapter) {
+        return new Merger(
+                base,
+                new Binding(base).bind(adapter, false),
+                Runtime.getRuntime().availableProcessors());
+    }
 
     /**
      * A merge that is planned and checked, and has written nothing.

@@ -54,7 +54,7 @@ final class Patch {
     }
 
     private static UsageException refused(String why) {
-        return new UsageException("--in-place: " + why + "; merge to a new place with --out");
+        return new UsageException("in-place", why + "; merge to a new place with --out");
     }
 
     /** What is left to do where the rest of the file is there already. */

@@ -26,8 +26,10 @@ interface SharedCopy {
         if (SystemCommand.run(command) == 0) {
             return;
         }
-        throw new UsageException("--in-place with --out: the file system of "
-                + target.toAbsolutePath().getParent() + " cannot share blocks with " + source
-                + "; leave out --in-place, and all bytes are copied");
+        throw new UsageException(
+                "in-place",
+                "the file system of "
+                        + target.toAbsolutePath().getParent() + " cannot share blocks with " + source
+                        + "; merge without it, and all bytes are copied");
     }
 }

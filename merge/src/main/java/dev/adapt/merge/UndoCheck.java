@@ -3,7 +3,6 @@ package dev.adapt.merge;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.ShardIndex;
-import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.TensorInfo;
@@ -23,7 +22,7 @@ import java.util.regex.Pattern;
  * can write nothing but config.json, the index and safetensors files of that checkpoint, of the sizes that it declares.
  */
 final class UndoCheck {
-    private static final Set<String> TEXTS = Set.of(ModelConfig.FILE, Checkpoint.INDEX);
+    private static final Set<String> TEXTS = Set.of(Checkpoint.CONFIG, Checkpoint.INDEX);
     private static final Pattern DIGEST = Pattern.compile("[0-9a-f]{64}");
     private static final String ENDING = ".safetensors";
 

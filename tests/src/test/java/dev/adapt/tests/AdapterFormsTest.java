@@ -116,8 +116,15 @@ class AdapterFormsTest {
         Path out = folder.resolve("out");
         fails(2, "exclude each other", "convert", lora, "--rank", "1", "--energy", "0.5", "--out", out);
         fails(2, "--energy: expected", "convert", lora, "--energy", "1.5", "--out", out);
-        fails(2, "draw frozen tensors from a seed", "convert", lora, "--save-projection", "--out", out);
-        fails(2, "--to lora", "convert", vera, "--rank", "2", "--out", out);
+        fails(
+                2,
+                "only methods that draw frozen tensors from a seed",
+                "convert",
+                lora,
+                "--save-projection",
+                "--out",
+                out);
+        fails(2, "--to: a lower rank makes a LoRA adapter", "convert", vera, "--rank", "2", "--out", out);
         fails(2, "ends with .safetensors", "convert", lora, "--to", "kohya", "--out", out);
         fails(2, "give --rank or --energy", "extract", "--from", base, "--base", base, "--out", out);
         fails(3, "nothing to extract", "extract", "--from", base, "--base", base, "--rank", "1", "--out", out);

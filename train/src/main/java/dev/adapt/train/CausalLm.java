@@ -31,9 +31,11 @@ public record CausalLm(Dataset.Columns columns) implements Task {
     @Override
     public Data read(Path train, Path eval, Source source) throws IOException {
         if (source.architecture().cache().isEmpty()) {
-            throw new UsageException("--task causal-lm: the base " + source.base() + " ("
-                    + source.config().modelType()
-                    + ") has no language modelling head; give a decoder, such as gpt2 or llama");
+            throw new UsageException(
+                    "task causal-lm",
+                    "the base " + source.base() + " ("
+                            + source.config().modelType()
+                            + ") has no language modelling head; give a decoder, such as gpt2 or llama");
         }
         return new Data(
                 Continuations.read(train, columns, source),

@@ -34,8 +34,9 @@ public record Classification(Dataset.Columns columns) implements Task {
 
     static void requireTwo(List<String> labels, Path train) {
         if (labels.size() < 2) {
-            throw new UsageException("--data " + train + ": expected at least two different labels, found only \""
-                    + Shown.of(labels.getFirst()) + "\"");
+            throw new UsageException(
+                    "data " + train,
+                    "expected at least two different labels, found only \"" + Shown.of(labels.getFirst()) + "\"");
         }
     }
 

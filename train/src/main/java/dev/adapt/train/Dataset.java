@@ -54,7 +54,7 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
         public Columns {
             text = List.copyOf(text);
             if (text.size() > 2) {
-                throw new UsageException("--text-column: expected one column or two, found " + String.join(",", text));
+                throw new UsageException("text-column", "expected one column or two, found " + String.join(",", text));
             }
         }
     }

@@ -2,7 +2,6 @@ package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import ai.djl.pytorch.jni.JniUtils;
 import ai.djl.training.GradientCollector;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
@@ -64,9 +63,9 @@ public final class DetectorTrainer implements AutoCloseable {
         this.decoder = decoder;
         this.settings = settings;
         this.manager = NDManager.newBaseManager(settings.device().resolve(), "PyTorch");
-        this.threadsBefore = JniUtils.getNumThreads();
+        this.threadsBefore = Torch.threads();
         // a small decoder's operations are too short to be shared: other threads would mostly spin
-        JniUtils.setNumThreads(1);
+        Torch.setThreads(1);
         this.optimizer = new AdamW(settings.weightDecay());
         this.schedule = new Schedule((int) Math.ceil(settings.warmUp() * settings.steps()), settings.steps());
         FreshDecoder.tensors(decoder, settings.seed()).forEach((name, tensor) -> {
@@ -159,6 +158,6 @@ public final class DetectorTrainer implements AutoCloseable {
     @Override
     public void close() {
         manager.close();
-        JniUtils.setNumThreads(threadsBefore);
+        Torch.setThreads(threadsBefore);
     }
 }

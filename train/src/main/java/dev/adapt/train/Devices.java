@@ -21,7 +21,8 @@ public enum Devices {
         boolean cuda = this != CPU && engine.getGpuCount() > 0;
         if (this == CUDA && !cuda) {
             throw new UsageException(
-                    "--device cuda: PyTorch " + engine.getVersion()
+                    "device cuda",
+                    "PyTorch " + engine.getVersion()
                             + " finds no CUDA device here; use --device cpu, or point PYTORCH_LIBRARY_PATH at a libtorch with CUDA");
         }
         return cuda ? Device.gpu() : Device.cpu();

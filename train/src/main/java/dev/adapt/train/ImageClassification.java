@@ -34,12 +34,14 @@ public record ImageClassification() implements Task {
     public Data read(Path train, Path eval, Source source) throws IOException {
         InputSpec input = source.architecture().inputs().getFirst();
         if (source.architecture().tokens().isPresent()) {
-            throw new UsageException("--task image-classification: "
-                    + source.config().modelType() + " is a model of texts; give a model of images, such as vit");
+            throw new UsageException(
+                    "task image-classification",
+                    source.config().modelType() + " is a model of texts; give a model of images, such as vit");
         }
         if (source.architecture() instanceof QueryDecoder) {
             throw new UsageException(
-                    "--task image-classification: " + source.config().modelType()
+                    "task image-classification",
+                    source.config().modelType()
                             + " takes features that were sampled, not images; give a model of images, such as vit");
         }
         Pictures own = Pictures.read(train);

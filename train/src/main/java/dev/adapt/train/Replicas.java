@@ -44,7 +44,7 @@ final class Replicas implements AutoCloseable {
      * @param seed of what dropout drops
      */
     Replicas(Model model, Device device, int batchSize, long seed) {
-        this.threadsBefore = JniUtils.getNumThreads();
+        this.threadsBefore = Torch.threads();
         int cores = device.isGpu() ? 1 : threadsBefore;
         int count = Math.clamp(batchSize / LEAST_EXAMPLES, 1, cores);
         LoadedModel first = new LoadedModel(model, device);
@@ -52,14 +52,12 @@ final class Replicas implements AutoCloseable {
             LoadedModel own = i == 0 ? first : first.replica();
             replicas.add(new Replica(own, own.trainable(), new Dropout(seed + ((long) i << Integer.SIZE))));
         }
-        // PyTorch counts threads for each thread that calls it. This one, which runs the optimizer's small operations,
-        // must
-        // have no others either: they would keep spinning beside the replicas.
-        JniUtils.setNumThreads(cores / count);
+        // This thread runs the optimizer's small operations: more threads would keep spinning beside the replicas.
+        Torch.setThreads(cores / count);
         this.threads = Executors.newFixedThreadPool(
                 count,
                 work -> Thread.ofPlatform().daemon().unstarted(() -> {
-                    JniUtils.setNumThreads(cores / count);
+                    Torch.setThreads(cores / count);
                     work.run();
                 }));
     }
@@ -199,7 +197,7 @@ final class Replicas implements AutoCloseable {
     @Override
     public void close() {
         threads.close();
-        JniUtils.setNumThreads(threadsBefore);
+        Torch.setThreads(threadsBefore);
         replicas.forEach(replica -> replica.model().close());
     }
 }

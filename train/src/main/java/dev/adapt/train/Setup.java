@@ -125,7 +125,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
 
     private static void requirePooler(Pooling pooling, TrainConfig config, boolean present) {
         if (pooling == Pooling.POOLER && !present) {
-            throw new UsageException("--pooling pooler: the base " + config.base() + " has no pooler; use mean or cls");
+            throw new UsageException("pooling pooler", "the base " + config.base() + " has no pooler; use mean or cls");
         }
     }
 

@@ -22,7 +22,7 @@ record Source(Path base, ModelConfig config, Architecture architecture, int maxL
         return architecture
                 .tokens()
                 .orElseThrow(() -> new UsageException(
-                        "--task: " + config.modelType() + " is no model of texts, and this task is one of texts"));
+                        "task", config.modelType() + " is no model of texts, and this task is one of texts"));
     }
 
     /** How many tokens the base knows. */

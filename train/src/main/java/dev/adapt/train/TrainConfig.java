@@ -49,25 +49,27 @@ public record TrainConfig(
         Devices device) {
     public TrainConfig {
         targets = List.copyOf(targets);
-        require(epochs >= 1, "--epochs", "at least 1", epochs);
-        require(batchSize >= 1, "--batch-size", "at least 1", batchSize);
-        require(learningRate > 0 && Double.isFinite(learningRate), "--lr", "a finite number above 0", learningRate);
+        require(epochs >= 1, "epochs", "at least 1", epochs);
+        require(batchSize >= 1, "batch-size", "at least 1", batchSize);
+        require(learningRate > 0 && Double.isFinite(learningRate), "lr", "a finite number above 0", learningRate);
         require(
                 headLearningRate > 0 && Double.isFinite(headLearningRate),
-                "--head-lr",
+                "head-lr",
                 "a finite number above 0",
                 headLearningRate);
         require(
                 weightDecay >= 0 && Double.isFinite(weightDecay),
-                "--weight-decay",
+                "weight-decay",
                 "a finite number of 0 or more",
                 weightDecay);
-        require(warmUp >= 0 && warmUp <= 1, "--warmup", "a share of 0 to 1", warmUp);
-        require(clip > 0 && Double.isFinite(clip), "--clip", "a finite number above 0", clip);
-        require(maxLength >= 3, "--max-length", "at least 3", maxLength);
+        require(warmUp >= 0 && warmUp <= 1, "warmup", "a share of 0 to 1", warmUp);
+        require(clip > 0 && Double.isFinite(clip), "clip", "a finite number above 0", clip);
+        require(maxLength >= 3, "max-length", "at least 3", maxLength);
         if (metric.isPresent() && !task.metrics().contains(metric.get())) {
-            throw new UsageException("--metric " + metric.get().key() + ": " + task.name() + " gives "
-                    + task.metrics().stream().map(Metric::key).collect(Collectors.joining(", ")));
+            throw new UsageException(
+                    "metric " + metric.get().key(),
+                    task.name() + " gives "
+                            + task.metrics().stream().map(Metric::key).collect(Collectors.joining(", ")));
         }
     }
 
@@ -76,9 +78,9 @@ public record TrainConfig(
         return metric.orElse(task.metrics().getFirst());
     }
 
-    private static void require(boolean holds, String option, String expected, Number found) {
+    private static void require(boolean holds, String setting, String expected, Number found) {
         if (!holds) {
-            throw new UsageException(option + ": expected " + expected + ", found " + found);
+            throw new UsageException(setting, "expected " + expected + ", found " + found);
         }
     }
 }

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.util.List;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
 
@@ -80,49 +79,6 @@ class MetricTest {
         // ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: 4.5/√(4.5·5)
         double[] tied = {1, 2, 2, 3};
         assertEquals(4.5 / Math.sqrt(4.5 * 5), Correlation.spearman(tied, new double[] {5, 6, 7, 8}), 1e-12);
-    }
-
-    @Test
-    @DisplayName("BLEU, against sacreBLEU's published examples")
-    void bleu() {
-        List<String> texts = List.of("The dog bit the man.", "It wasn't surprising.", "The man had just bitten him.");
-        List<List<String>> references = List.of(
-                List.of("The dog bit the man.", "The dog had bit the man."),
-                List.of("It was not unexpected.", "No one was surprised."),
-                List.of("The man bit him first.", "The man had bitten the dog."));
-        // its README: BLEU = 48.53 82.4/50.0/45.5/37.5 (BP = 0.943 hyp_len = 17 ref_len = 18)
-        Bleu bleu = Bleu.of(texts, references);
-        assertEquals(48.530827, bleu.score(), 1e-6);
-        assertEquals(14 * 100 / 17.0, bleu.precisions().getFirst(), 1e-9);
-        assertEquals(37.5, bleu.precisions().getLast(), 1e-9);
-        assertEquals(0.943, bleu.brevityPenalty(), 5e-4);
-        assertEquals(17, bleu.hypothesisLength());
-        assertEquals(18, bleu.referenceLength());
-        assertEquals(0, Bleu.of(List.of("", "", ""), references).score(), "nothing said");
-        assertEquals(
-                100,
-                Bleu.of(List.of("this is a test"), List.of(List.of("this is a test")))
-                        .score(),
-                1e-9);
-    }
-
-    @Test
-    @DisplayName("BLEU smooths an order without a match: half a match, then a quarter")
-    void smoothing() {
-        // 1-grams 3/4, 2-grams 1/3, no 3-gram of 2: 1/2 of one, no 4-gram of 1: 1/4 of one
-        Bleu bleu = Bleu.of(List.of("this is x test"), List.of(List.of("this is a test")));
-        assertEquals(100 * Math.pow(3 / 4.0 * (1 / 3.0) * (1 / 4.0) * (1 / 4.0), 0.25), bleu.score(), 1e-9);
-    }
-
-    @Test
-    @DisplayName("BLEU's tokens are those of mteval-v13a")
-    void tokens() {
-        assertEquals(
-                List.of(
-                        "It", "costs", "1,234.5", "(", "or", "so", ")", ",", "in", "1990", "-", "ish", ":", "\"", "a",
-                        "&", "b", "\"", "."),
-                Bleu.tokens("It costs 1,234.5 (or so), in 1990-ish: &quot;a &amp; b&quot;."));
-        assertEquals(List.of("well-known", "wasn't"), Bleu.tokens("well-known wasn't"));
     }
 
     @Test

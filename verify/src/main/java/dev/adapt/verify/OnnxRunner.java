@@ -96,8 +96,10 @@ public final class OnnxRunner implements AutoCloseable {
         OnnxPrecision precision = OnnxPrecision.of(path);
         boolean offered = OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA);
         if (device == Device.CUDA && !offered) {
-            throw new UsageException("--device cuda: this ONNX Runtime offers only " + offered()
-                    + "; build with -Pgpu on a machine with an NVIDIA GPU, or take --device cpu");
+            throw new UsageException(
+                    "device cuda",
+                    "this ONNX Runtime offers only " + offered()
+                            + "; build with -Pgpu on a machine with an NVIDIA GPU, or take --device cpu");
         }
         if (device != Device.CPU && offered) {
             try {
@@ -120,7 +122,7 @@ public final class OnnxRunner implements AutoCloseable {
                 || reason(failure).contains("CUDA")
                 || reason(failure).contains("cuda");
         return cuda
-                ? new UsageException("--device cuda: ONNX Runtime cannot use CUDA here: " + reason(failure))
+                ? new UsageException("device cuda", "ONNX Runtime cannot use CUDA here: " + reason(failure))
                 : new FormatException(path, "ONNX Runtime cannot load it: " + reason(failure), failure);
     }
 

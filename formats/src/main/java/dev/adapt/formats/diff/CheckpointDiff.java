@@ -48,6 +48,15 @@ public record CheckpointDiff(List<TensorDiff> tensors, List<Entry> metadata) {
     }
 
     /**
+     * Compares on all processors.
+     *
+     * @throws IllegalStateException if the thread is interrupted
+     */
+    public static CheckpointDiff of(Checkpoint left, Checkpoint right) {
+        return of(left, right, Runtime.getRuntime().availableProcessors());
+    }
+
+    /**
      * Compares.
      *
      * @param threads how many pieces are compared at a time

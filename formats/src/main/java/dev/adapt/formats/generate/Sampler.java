@@ -30,13 +30,13 @@ public record Sampler(double temperature, int topK, double topP, long seed) {
      */
     public Sampler {
         if (!(temperature >= 0 && temperature < Double.POSITIVE_INFINITY)) {
-            throw new UsageException("--temperature: expected 0 or more, found " + temperature);
+            throw new UsageException("temperature", "expected 0 or more, found " + temperature);
         }
         if (topK < 0) {
-            throw new UsageException("--top-k: expected 1 or more, or 0 for all tokens, found " + topK);
+            throw new UsageException("top-k", "expected 1 or more, or 0 for all tokens, found " + topK);
         }
         if (!(topP > 0 && topP <= 1)) {
-            throw new UsageException("--top-p: expected more than 0 and at most 1, found " + topP);
+            throw new UsageException("top-p", "expected more than 0 and at most 1, found " + topP);
         }
     }
 

@@ -116,10 +116,11 @@ record BertEncoder(
 
     private <T> T layer(Layers<T> model, T states, T bias, String name) {
         Ops<T> ops = model.ops();
+        Beside<T> beside = model.beside(states);
         T context = ops.attention(
-                heads.split(ops, model.linear(states, name + ".attention.self.query")),
-                heads.split(ops, model.linear(states, name + ".attention.self.key")),
-                heads.split(ops, model.linear(states, name + ".attention.self.value")),
+                heads.split(ops, beside.linear(name + ".attention.self.query")),
+                heads.split(ops, beside.linear(name + ".attention.self.key")),
+                heads.split(ops, beside.linear(name + ".attention.self.value")),
                 Optional.of(bias),
                 heads.scale(),
                 attentionDropout);

@@ -15,8 +15,9 @@ sealed interface FeedForward
         @Override
         public <T> T apply(Layers<T> model, String block, T x) {
             Ops<T> ops = model.ops();
-            T opened = ops.activation(gate.apply(model, block, x), activation);
-            return down.apply(model, block, ops.mul(opened, up.apply(model, block, x)));
+            Beside<T> beside = model.beside(x);
+            T opened = ops.activation(gate.apply(beside, block), activation);
+            return down.apply(model, block, ops.mul(opened, up.apply(beside, block)));
         }
     }
 

@@ -19,7 +19,6 @@ public final class Layers<T> {
     private final Map<String, Adapted<T>> changes;
     private final double adapterDropout;
     private final Optional<KeyValueCache<T>> cache;
-    private Optional<Product<T>> latest = Optional.empty();
 
     /** A layer's change, and the size of its weight [out, in]. */
     public record Adapted<T>(WeightChange<T> change, int out, int in) {
@@ -28,9 +27,6 @@ public final class Layers<T> {
             return change.changed(ops, frozen, Region.of(out, in));
         }
     }
-
-    /** {@code value = x·rightᵀ}. */
-    private record Product<T>(T x, T right, T value) {}
 
     /**
      * @param weights the tensor of a canonical name
@@ -62,6 +58,11 @@ public final class Layers<T> {
     /** A weight by its canonical name. */
     public T weight(String name) {
         return weights.apply(name);
+    }
+
+    /** Layers beside each other, as the projections to queries, keys and values are. */
+    public Beside<T> beside(T x) {
+        return new Beside<>(this, x);
     }
 
     /**
@@ -102,17 +103,16 @@ public final class Layers<T> {
     /** Linear layer {@code module} whose weight [out, in] is that of another module, as a tied head's is. */
     public T linear(T x, String module, String table) {
         T weight = weight(table + ".weight");
-        return adapted(x, module, () -> weight, (in, bias) -> ops.linear(in, weight, bias));
+        return adapted(beside(x), module, () -> weight, (in, bias) -> ops.linear(in, weight, bias));
     }
 
     /** Linear layer {@code module} whose weight is stored [in, out]. */
     public T conv1d(T x, String module) {
-        T weight = weight(module + ".weight");
-        return adapted(x, module, () -> ops.transpose(weight, 1, 0), (in, bias) -> ops.conv1d(in, weight, bias));
+        return beside(x).conv1d(module);
     }
 
     /** A layer without its change. */
-    private interface Frozen<T> {
+    interface Frozen<T> {
         T apply(T x, Optional<T> bias);
     }
 
@@ -121,7 +121,8 @@ public final class Layers<T> {
      *
      * @param weight [out, in]
      */
-    private T adapted(T x, String module, Supplier<T> weight, Frozen<T> layer) {
+    T adapted(Beside<T> beside, String module, Supplier<T> weight, Frozen<T> layer) {
+        T x = beside.x();
         Optional<T> bias = present.test(module + ".bias") ? Optional.of(weight(module + ".bias")) : Optional.empty();
         Adapted<T> own = changes.get(module);
         if (own == null) {
@@ -132,7 +133,7 @@ public final class Layers<T> {
         return switch (change.delta()) {
             case LowRank<T> product
             when change.inGain().isEmpty() && !(change.outGain() instanceof OutGain.Vector) ->
-                lowRank(x, product, change.outGain(), own, weight, layer, changedBias);
+                lowRank(beside, product, change.outGain(), own, weight, layer, changedBias);
             case Delta.None<T> _
             when !(change.outGain() instanceof OutGain.Magnitude) -> {
                 T in = change.inGain().isPresent() ? ops.mul(x, change.inGain().get()) : x;
@@ -149,38 +150,26 @@ public final class Layers<T> {
     }
 
     private T lowRank(
-            T x,
+            Beside<T> beside,
             LowRank<T> product,
             OutGain<T> gain,
             Adapted<T> own,
             Supplier<T> weight,
             Frozen<T> layer,
             Optional<T> bias) {
+        T x = beside.x();
         T dropped = ops.dropout(x, adapterDropout);
-        T delta = product.applyLeft(ops, product(dropped, product.right()));
+        T delta = product.applyLeft(ops, beside.product(dropped, product.right()));
         if (!(gain instanceof OutGain.Magnitude<T> magnitude)) {
             return ops.add(layer.apply(x, bias), delta);
         }
         T whole = ops.add(layer.apply(dropped, Optional.empty()), delta);
         T rows = own.change().beforeOutGain(ops, weight.get(), Region.of(own.out(), own.in()));
         T scaled = ops.mul(whole, ops.reshape(magnitude.gains(ops, rows), -1));
-        return isSame(x, dropped)
+        return beside.isWhole(dropped)
                 ? biased(scaled, bias)
                 // what dropout took away is not the adapter's: it passes the frozen layer, as in PEFT
                 : ops.add(layer.apply(ops.add(x, ops.affine(dropped, -1, 0)), bias), scaled);
-    }
-
-    /** {@code x·rightᵀ}, once for layers beside each other that share their right factor, as VeRA's do. */
-    private T product(T x, T right) {
-        Product<T> own = latest.filter(known -> isSame(known.x(), x) && isSame(known.right(), right))
-                .orElseGet(() -> new Product<>(x, right, ops.linear(x, right, Optional.empty())));
-        latest = Optional.of(own);
-        return own.value();
-    }
-
-    @SuppressWarnings("ReferenceEquality") // dropout that drops nothing gives back its input
-    private boolean isSame(T left, T right) {
-        return left == right;
     }
 
     /** Whether keys and values of earlier tokens come before those of the sequence. */

@@ -18,8 +18,13 @@ record LinearLayer(String name, int out, int in, boolean biased, boolean transpo
         }
     }
 
+    /** Beside other layers of the block: x [.., in] to [.., out]. */
+    <T> T apply(Beside<T> beside, String block) {
+        return transposed ? beside.conv1d(block + name) : beside.linear(block + name);
+    }
+
     /** x [.., in] to [.., out]. */
     <T> T apply(Layers<T> model, String block, T x) {
-        return transposed ? model.conv1d(x, block + name) : model.linear(x, block + name);
+        return apply(model.beside(x), block);
     }
 }

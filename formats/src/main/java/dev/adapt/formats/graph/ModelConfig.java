@@ -44,7 +44,7 @@ public record ModelConfig(JsonDocument document) {
     /**
      * Reads the config that a user named: the file, or the folder that holds it.
      *
-     * @throws FormatException if it is not one JSON object
+     * @throws dev.adapt.formats.FormatException if it is not one JSON object
      */
     public static ModelConfig at(Path path) throws IOException {
         return Files.isDirectory(path)

@@ -13,7 +13,8 @@ sealed interface Projections {
 
         @Override
         public <T> Parts<T> apply(Layers<T> model, String block, T x) {
-            return new Parts<>(query.apply(model, block, x), key.apply(model, block, x), value.apply(model, block, x));
+            Beside<T> beside = model.beside(x);
+            return new Parts<>(query.apply(beside, block), key.apply(beside, block), value.apply(beside, block));
         }
     }
 

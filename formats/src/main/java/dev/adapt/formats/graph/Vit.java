@@ -189,10 +189,11 @@ public record Vit(
     private <T> T layer(Layers<T> model, T states, String name) {
         Ops<T> ops = model.ops();
         T normed = model.layerNorm(states, name + ".layernorm_before", epsilon);
+        Beside<T> beside = model.beside(normed);
         T context = ops.attention(
-                heads.split(ops, model.linear(normed, name + "." + QKV.get(0))),
-                heads.split(ops, model.linear(normed, name + "." + QKV.get(1))),
-                heads.split(ops, model.linear(normed, name + "." + QKV.get(2))),
+                heads.split(ops, beside.linear(name + "." + QKV.get(0))),
+                heads.split(ops, beside.linear(name + "." + QKV.get(1))),
+                heads.split(ops, beside.linear(name + "." + QKV.get(2))),
                 Optional.empty(),
                 heads.scale(),
                 attentionDropout);

@@ -61,9 +61,12 @@ public final class AdapterInputs {
         }
         layers.forEach(target -> targets.putIfAbsent(target.canonical(), canonical(target)));
         if (heads.stream().map(Head::pooling).distinct().count() > 1) {
-            throw new UsageException("--adapter-inputs: the heads pool in different ways ("
-                    + heads.getFirst().pooling() + " and " + heads.getLast().pooling()
-                    + "), which one graph cannot; export a graph for each");
+            throw new UsageException(
+                    "adapter-inputs",
+                    "the heads pool in different ways ("
+                            + heads.getFirst().pooling() + " and "
+                            + heads.getLast().pooling()
+                            + "), which one graph cannot; export a graph for each");
         }
         return Model.of(
                 base,
@@ -98,7 +101,8 @@ public final class AdapterInputs {
     static void requireLowRank(BoundAdapter adapter) {
         if (adapter.targets().stream().anyMatch(Target::embedding)) {
             throw new UsageException(
-                    "--adapter-inputs: the adapter adapts an embedding, and only linear layers have inputs; merge the"
+                    "adapter-inputs",
+                    "the adapter adapts an embedding, and only linear layers have inputs; merge the"
                             + " adapter instead");
         }
         if (!adapter.method().isLowRank()) {

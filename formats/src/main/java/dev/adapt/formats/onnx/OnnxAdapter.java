@@ -137,11 +137,13 @@ public record OnnxAdapter(SequencedMap<String, FloatTensor> parameters) {
     public void write(Path out, Outputs outputs) throws IOException {
         if (!isNamed(out)) {
             // an input's name, mistaken for the output's, never ends so
-            throw new UsageException("--out " + out + ": expected a file name that ends with " + SUFFIX);
+            throw new UsageException("out " + out, "expected a file name that ends with " + SUFFIX);
         }
         if (bytes() > MAX_BYTES) {
-            throw new UsageException("--out " + out + ": the adapter has " + bytes() + " bytes, and an " + SUFFIX
-                    + " file holds less than 2 GB; reduce its rank, or merge it");
+            throw new UsageException(
+                    "out " + out,
+                    "the adapter has " + bytes() + " bytes, and an " + SUFFIX
+                            + " file holds less than 2 GB; reduce its rank, or merge it");
         }
         try (OutputFile pending = outputs.file(out)) {
             try (FileChannel channel = pending.open()) {

@@ -88,7 +88,7 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
             throws IOException {
         if (!out.toString().endsWith(".onnx")) {
             // an input's name, mistaken for the output's, never ends so
-            throw new UsageException("--out " + out + ": expected a file name that ends with .onnx");
+            throw new UsageException("out " + out, "expected a file name that ends with .onnx");
         }
         outputs.requireFile(out);
         OnnxGraph graph = new OnnxGraph(model.config().modelType());

@@ -29,11 +29,15 @@ record OnnxPast(Optional<CacheSpec> spec) {
      * @throws UsageException if it is none
      */
     static OnnxPast of(Model model) {
-        return new OnnxPast(Optional.of(model.architecture()
-                .cache()
-                .orElseThrow(() -> new UsageException("--with-past: "
-                        + model.config().document().path()
-                        + " describes no language model, and only those keep keys and values of earlier tokens"))));
+        return new OnnxPast(
+                Optional.of(
+                        model.architecture()
+                                .cache()
+                                .orElseThrow(
+                                        () -> new UsageException(
+                                                "with-past",
+                                                model.config().document().path()
+                                                        + " describes no language model, and only those keep keys and values of earlier tokens"))));
     }
 
     /** A model's inputs: the mask is that of earlier tokens too, and the tokens' positions are given. */

@@ -174,7 +174,7 @@ record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type) {
             if (Math.abs(values[i]) >= TOO_LARGE && Float.isFinite(values[i])) {
                 String holds = "holds " + values[i] + ", and float16 ends at 65504; export it without --dtype fp16";
                 throw file().<RuntimeException>map(path -> new FormatException(path, name, holds))
-                        .orElseGet(() -> new UsageException("--dtype fp16: the adapter's " + name + " " + holds));
+                        .orElseGet(() -> new UsageException("dtype fp16", "the adapter's " + name + " " + holds));
             }
         }
     }

@@ -117,9 +117,11 @@ final class OnnxWeights {
         Path real = weights.toRealPath();
         if (!Files.isDirectory(folder) || !real.startsWith(folder.toRealPath())) {
             Path beside = weights.resolveSibling(String.valueOf(model.getFileName()));
-            throw new UsageException("--out " + model + ": the weights stay in " + weights
-                    + ", and ONNX Runtime reads them only from the model's own folder or below it; give --out "
-                    + beside + ", or --self-contained to copy the weights");
+            throw new UsageException(
+                    "out " + model,
+                    "the weights stay in " + weights
+                            + ", and ONNX Runtime reads them only from the model's own folder or below it; give --out "
+                            + beside + ", or --self-contained to copy the weights");
         }
         return folder.toRealPath().relativize(real).toString().replace('\\', '/');
     }

@@ -104,7 +104,7 @@ public record Conditioning(Optional<Integer> directions, long seed) {
         int asked = directions.orElse(rank);
         if (asked < 1 || asked > rank) {
             throw new UsageException(
-                    "--directions: expected 1 to " + rank + ", the rank of the adapter's updates, found " + asked);
+                    "directions", "expected 1 to " + rank + ", the rank of the adapter's updates, found " + asked);
         }
         return asked;
     }

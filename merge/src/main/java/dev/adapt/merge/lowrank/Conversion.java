@@ -101,14 +101,16 @@ public record Conversion(
         }
         if (projection != SharedMatrices.AS_THEY_ARE) {
             throw new UsageException(
-                    "--save-projection and --no-projection are VeRA's: a LoRA adapter has no projection");
+                    "only a VeRA adapter has a projection to save or to leave out, and this is to be a LoRA adapter");
         }
         AdapterLayers layers = AdapterLayers.read(source, base, force);
         if (form == Form.SAME
                 && layers.adapter().isPresent()
                 && !(layers.adapter().get().method() instanceof Lora)) {
-            throw new UsageException("--rank and --energy make a LoRA adapter of this "
-                    + layers.adapter().get().method().peftType() + " adapter: say so with --to lora");
+            throw new UsageException(
+                    "to",
+                    "a lower rank makes a LoRA adapter of this "
+                            + layers.adapter().get().method().peftType() + " adapter: give lora");
         }
         return remake(layers, out, outputs);
     }

@@ -43,8 +43,8 @@ public enum SharedMatrices {
         }
         String field = adapter.method()
                 .storingField()
-                .orElseThrow(() -> new UsageException("--save-projection and --no-projection are for methods that draw"
-                        + " frozen tensors from a seed: this adapter is "
+                .orElseThrow(() -> new UsageException("only methods that draw frozen tensors from a seed can"
+                        + " store them or leave them out: this adapter is "
                         + adapter.method().peftType()));
         if (this == SAVED) {
             save(bound.get(), adapter, output);
