@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.BooleanNode;
 import com.fasterxml.jackson.databind.node.IntNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.adapt.formats.FormatException;
@@ -76,7 +75,6 @@ class MergerTest {
                 sample("loha", "r", IntNode.valueOf(5)),
                 sample("ia3", "feedforward_modules", JsonNodeFactory.instance.arrayNode().add("q")),
                 sample("oft", "oft_block_size", IntNode.valueOf(8)),
-                sample("lora", "lora_bias", BooleanNode.TRUE),
                 sample("gralora", "gralora_k", IntNode.valueOf(2)),
                 sample("vblora", "vector_length", IntNode.valueOf(50)));
     }

@@ -14,6 +14,7 @@ import dev.adapt.formats.method.lowrank.LoraXs;
 import dev.adapt.formats.method.lowrank.PVera;
 import dev.adapt.formats.method.lowrank.RandLora;
 import dev.adapt.formats.method.lowrank.TinyLora;
+import dev.adapt.formats.method.lowrank.UniLora;
 import dev.adapt.formats.method.lowrank.VbLora;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.transform.Oft;
@@ -39,6 +40,7 @@ public final class Methods {
             PVera.TYPE,
             RandLora.TYPE,
             TinyLora.TYPE,
+            UniLora.TYPE,
             VbLora.TYPE);
 
     private static final String PROMPT = "it adds virtual tokens to the inputs and changes no weight, so that there is nothing to merge";

@@ -108,7 +108,7 @@ public record GraLora(int ownRank, int blocks, int hybridRank, double alpha, dou
         T left = ops.reshape(
                 ops.transpose(ops.reshape(byOutputs, target.out(), blocks, blocks, ownRank / blocks), 0, 2, 1, 3),
                 target.out(),
-                blocks * ownRank);
+                (long) blocks * ownRank);
         if (hybridRank > 0) {
             left = ops.concat(1, List.of(left, part.apply(HYBRID_B)));
             right = ops.concat(0, List.of(right, part.apply(HYBRID_A)));

@@ -182,7 +182,7 @@ public sealed interface LoraVariant {
                 boolean a = within(own.a(), target);
                 boolean b = within(own.b(), target);
                 int width = a ? target.in() : target.out();
-                if (a && b || own.strict() && !a && !b) {
+                if ((a && b) || (own.strict() && !a && !b)) {
                     yield Optional.of("is in " + (a ? "both" : "none")
                             + " of target_modules_bd_a and target_modules_bd_b");
                 }

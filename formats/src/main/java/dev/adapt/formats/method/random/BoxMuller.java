@@ -8,15 +8,15 @@ package dev.adapt.formats.method.random;
  */
 record BoxMuller(float deviation, Rounding rounding) {
     private static final float[] LOG = {
-        7.0376836292E-2f,
-        -1.1514610310E-1f,
-        1.1676998740E-1f,
-        -1.2420140846E-1f,
-        1.4249322787E-1f,
-        -1.6668057665E-1f,
-        2.0000714765E-1f,
-        -2.4999993993E-1f,
-        3.3333331174E-1f
+        0.070376836f,
+        -0.1151461f,
+        0.116769984f,
+        -0.12420141f,
+        0.14249323f,
+        -0.16668057f,
+        0.20000714f,
+        -0.24999994f,
+        0.3333333f
     };
 
     /** Replaces 16 uniform numbers by normal ones. */
@@ -39,7 +39,7 @@ record BoxMuller(float deviation, Rounding rounding) {
         float exponent = (bits >>> 23) - 127 + 1f;
         // the mantissa in [0.5, 1)
         float mantissa = Float.intBitsToFloat((bits & 0x807fffff) | 0x3f000000);
-        if (mantissa < 0.707106781186547524f) {
+        if (mantissa < 0.70710677f) {
             exponent -= 1;
             mantissa = mantissa - 1 + mantissa;
         } else {
@@ -50,9 +50,9 @@ record BoxMuller(float deviation, Rounding rounding) {
         for (int i = 1; i < LOG.length; i++) {
             sum = add(sum, mantissa, LOG[i]);
         }
-        float y = add(sum * mantissa, square, exponent * -2.12194440e-4f);
+        float y = add(sum * mantissa, square, exponent * -0.00021219444f);
         y = add(-0.5f, square, y);
-        return add(exponent, 0.693359375f, mantissa + y);
+        return add(exponent, 0.6933594f, mantissa + y);
     }
 
     private float sin(float x) {
@@ -63,30 +63,30 @@ record BoxMuller(float deviation, Rounding rounding) {
 
     private float cos(float x) {
         int octant = octant(x);
-        float sign = (octant - 2 & 4) == 0 ? -1 : 1;
+        float sign = ((octant - 2) & 4) == 0 ? -1 : 1;
         return sign * ((octant & 2) == 0 ? cosOf(reduced(x, octant)) : sinOf(reduced(x, octant)));
     }
 
     /** The multiple of π/4 next to x, made even. */
     private static int octant(float x) {
-        return (int) (x * 1.27323954473516f) + 1 & ~1;
+        return ((int) (x * 1.2732395f) + 1) & ~1;
     }
 
     /** x less that multiple of π/4, which is taken away in three parts. */
     private float reduced(float x, int octant) {
         float y = octant;
-        return add(y, -3.77489497744594108e-8f, add(y, -2.4187564849853515625e-4f, add(y, -0.78515625f, x)));
+        return add(y, -3.774895e-8f, add(y, -0.00024187565f, add(y, -0.78515625f, x)));
     }
 
     private float sinOf(float x) {
         float square = x * x;
-        float y = add(add(-1.9515295891E-4f, square, 8.3321608736E-3f), square, -1.6666654611E-1f);
+        float y = add(add(-0.00019515296f, square, 0.008332161f), square, -0.16666655f);
         return add(y * square, x, x);
     }
 
     private float cosOf(float x) {
         float square = x * x;
-        float y = add(add(2.443315711809948E-005f, square, -1.388731625493765E-003f), square, 4.166664568298827E-002f);
+        float y = add(add(2.4433157e-5f, square, -0.0013887316f), square, 0.041666646f);
         return add(y * square, square, -0.5f * square) + 1;
     }
 }
