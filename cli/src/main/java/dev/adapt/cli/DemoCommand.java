@@ -70,12 +70,7 @@ final class DemoCommand implements Callable<Integer> {
 
     private static final List<Show> SHOWS = List.of(
             new Show("LoRA, rank 8", "lora", new Lora(8, 16, DROPOUT), 2e-3, 5e-3),
-            new Show(
-                    "VeRA, rank 256",
-                    "vera",
-                    new Vera(256, 0.1, 0, DROPOUT, false, Rounding.FMA),
-                    3e-2,
-                    1e-2));
+            new Show("VeRA, rank 256", "vera", new Vera(256, 0.1, 0, DROPOUT, false, Rounding.FMA), 3e-2, 1e-2));
 
     @Override
     public Integer call() throws IOException {

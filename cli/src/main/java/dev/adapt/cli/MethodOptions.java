@@ -85,13 +85,7 @@ final class MethodOptions {
                 if (alpha.isPresent() || rankStabilised || dora) {
                     throw new UsageException("--alpha, --rslora and --dora are LoRA's: VeRA has nothing like them");
                 }
-                yield new Vera(
-                        rank(256),
-                        TrainCommand.D_INITIAL,
-                        projectionKey,
-                        dropout,
-                        saveProjection,
-                        Rounding.FMA);
+                yield new Vera(rank(256), TrainCommand.D_INITIAL, projectionKey, dropout, saveProjection, Rounding.FMA);
             }
             case CONDLORA -> {
                 if (rankStabilised || dora) {

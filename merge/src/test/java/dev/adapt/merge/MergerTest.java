@@ -73,7 +73,10 @@ class MergerTest {
                 new Vera(33, 0.1, 11, 0, false, Rounding.FMA),
                 new CondLora(5, 5, 0),
                 sample("loha", "r", IntNode.valueOf(5)),
-                sample("ia3", "feedforward_modules", JsonNodeFactory.instance.arrayNode().add("q")),
+                sample(
+                        "ia3",
+                        "feedforward_modules",
+                        JsonNodeFactory.instance.arrayNode().add("q")),
                 sample("oft", "oft_block_size", IntNode.valueOf(8)),
                 sample("gralora", "gralora_k", IntNode.valueOf(2)),
                 sample("vblora", "vector_length", IntNode.valueOf(50)));

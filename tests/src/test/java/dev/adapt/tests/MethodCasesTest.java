@@ -52,7 +52,7 @@ class MethodCasesTest {
     private Path cases;
 
     /** A row of the table. */
-    private record Row(String name, String expected) {
+    record Row(String name, String expected) {
         boolean merges() {
             return Character.isDigit(expected.charAt(0));
         }
@@ -185,8 +185,7 @@ class MethodCasesTest {
             projection(SharedMatrices.LEFT_OUT).convert(adapter, Optional.of(base), false, small);
             projection(SharedMatrices.SAVED).convert(small, Optional.of(base), false, whole);
         }
-        System.out.printf(
-                "%-40s %12d  bytes, without what the seed draws %d%n", name, size(adapter), size(small));
+        System.out.printf("%-40s %12d  bytes, without what the seed draws %d%n", name, size(adapter), size(small));
         assertTrue(size(small) < size(adapter));
         try (SafetensorsFile stored = SafetensorsFile.open(adapter.resolve(Adapter.FILE));
                 SafetensorsFile drawn = SafetensorsFile.open(whole.resolve(Adapter.FILE))) {
@@ -202,8 +201,7 @@ class MethodCasesTest {
     }
 
     private static Conversion projection(SharedMatrices projection) {
-        return new Conversion(
-                Conversion.Form.SAME, Optional.empty(), Optional.empty(), projection, Optional.empty());
+        return new Conversion(Conversion.Form.SAME, Optional.empty(), Optional.empty(), projection, Optional.empty());
     }
 
     private static long size(Path adapter) throws IOException {

@@ -59,9 +59,7 @@ class TaskPathTest {
                         Arguments.of(TinyModel.LLAMA, new Classification(columns)),
                         Arguments.of(TinyModel.VIT, new ImageClassification()))
                 .flatMap(model -> Stream.of(
-                                new Lora(4, 8, 0),
-                                new Vera(16, 0.1, 0, 0, false, Rounding.FMA),
-                                new CondLora(4, 8, 0))
+                                new Lora(4, 8, 0), new Vera(16, 0.1, 0, 0, false, Rounding.FMA), new CondLora(4, 8, 0))
                         .map(method -> Arguments.of(model.get()[0], model.get()[1], method)));
     }
 

@@ -134,8 +134,8 @@ final class NDArrayOps implements Ops<NDArray> {
 
     @Override
     public NDArray computed(NDArray x, UnaryOperator<DoubleTensor> function) {
-        FloatTensor values = new FloatTensor(
-                dev.adapt.formats.tensor.Shape.of(x.getShape().getShape()), x.toFloatArray());
+        FloatTensor values =
+                new FloatTensor(dev.adapt.formats.tensor.Shape.of(x.getShape().getShape()), x.toFloatArray());
         DoubleTensor result = function.apply(DoubleTensor.of(values));
         return constant(new FloatTensor(result.shape(), result.toFloats()));
     }

@@ -67,7 +67,11 @@ public record Report(
                                 own.errors(),
                                 own.worst()
                                         .map(at -> new Place(
-                                                at.batch(), text.apply(at.output()), at.index(), at.left(), at.right())),
+                                                at.batch(),
+                                                text.apply(at.output()),
+                                                at.index(),
+                                                at.left(),
+                                                at.right())),
                                 own.failure().map(text)))
                         .toList(),
                 uncompared.stream().map(text).toList());

@@ -19,6 +19,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.SequencedSet;
 import java.util.Set;
@@ -57,7 +58,8 @@ public record Adapter(
     /** The tensors' file of mlx-lm. */
     private static final String MLX = "adapters.safetensors";
 
-    private static final Pattern METHOD_TENSOR = Pattern.compile("(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft|pvera|vblora|randlora|tinylora|unilora|gralora|frod|adamss|lily)_");
+    private static final Pattern METHOD_TENSOR = Pattern.compile(
+            "(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft|pvera|vblora|randlora|tinylora|unilora|gralora|frod|adamss|lily)_");
 
     /** How deep {@link #within} looks. */
     private static final int DEPTH = 3;
@@ -120,7 +122,8 @@ public record Adapter(
         Map<String, Tensor> saved = new TreeMap<>();
         for (TensorView tensor : tensors.tensors()) {
             String key = tensor.name();
-            Tensor own = isInteger(method, key) ? new LongTensor(tensor.shape(), tensor.toLongs()) : values.apply(tensor);
+            Tensor own =
+                    isInteger(method, key) ? new LongTensor(tensor.shape(), tensor.toLongs()) : values.apply(tensor);
             Optional<String> module = moduleOf(method, key);
             if (module.isPresent()) {
                 modules.add(module.get());
@@ -163,7 +166,7 @@ public record Adapter(
                 if (!key.startsWith(MODULE_PREFIX) || !key.endsWith("." + name)) {
                     continue;
                 }
-                Tensor copy = parts.remove(key);
+                Tensor copy = Objects.requireNonNull(parts.remove(key));
                 Tensor shared = parts.putIfAbsent(SHARED_PREFIX + name, copy);
                 if (shared != null && !TensorDigest.ofFloats(shared).equals(TensorDigest.ofFloats(copy))) {
                     throw new FormatException(

@@ -26,8 +26,7 @@ import java.util.stream.Collectors;
 /** The list of methods. */
 public final class Methods {
     /** Every method, in the order in which help lists them. */
-    public static final List<MethodType> ALL =
-            List.of(
+    public static final List<MethodType> ALL = List.of(
             Lora.TYPE,
             Vera.TYPE,
             CondLora.TYPE,
@@ -43,7 +42,8 @@ public final class Methods {
             UniLora.TYPE,
             VbLora.TYPE);
 
-    private static final String PROMPT = "it adds virtual tokens to the inputs and changes no weight, so that there is nothing to merge";
+    private static final String PROMPT =
+            "it adds virtual tokens to the inputs and changes no weight, so that there is nothing to merge";
 
     /** Methods of PEFT that no change of weights is the same as, and why. */
     private static final Map<String, String> UNMERGEABLE = Map.of(

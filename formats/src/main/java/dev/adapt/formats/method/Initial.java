@@ -61,7 +61,8 @@ public sealed interface Initial {
                 }
             }
             case RowNorms() -> rowNorms(weight.get(), values);
-            case Singular(boolean left, double power) -> singular(shape, Svd.of(DoubleTensor.of(weight.get())), left, power, values);
+            case Singular(boolean left, double power) ->
+                singular(shape, Svd.of(DoubleTensor.of(weight.get())), left, power, values);
             case Regenerated() -> throw new IllegalArgumentException("the method regenerates this part");
         }
         return new FloatTensor(shape, values);

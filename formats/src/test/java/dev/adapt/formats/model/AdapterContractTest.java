@@ -80,9 +80,9 @@ class AdapterContractTest {
 
     /** VB-LoRA and Uni-LoRA start from random vectors, and what cannot be trained has no start. */
     static Stream<AdapterMethod> methodsThatStartAtTheBase() {
-        return methods().filter(method -> method.untrainable().isEmpty()
-                && !(method instanceof VbLora)
-                && !(method instanceof UniLora));
+        return methods()
+                .filter(method ->
+                        method.untrainable().isEmpty() && !(method instanceof VbLora) && !(method instanceof UniLora));
     }
 
     @ParameterizedTest(name = "{0}")

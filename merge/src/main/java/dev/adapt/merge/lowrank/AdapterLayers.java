@@ -156,7 +156,10 @@ public record AdapterLayers(
             Supplier<? extends Tensor> weight) {
         ReferenceOps ops = new ReferenceOps();
         WeightChange<DoubleTensor> change = bound.change(
-                ops, target, key -> wide(file, bound, key, shared), () -> DoubleTensor.of(target.upright(weight.get())));
+                ops,
+                target,
+                key -> wide(file, bound, key, shared),
+                () -> DoubleTensor.of(target.upright(weight.get())));
         Optional<Rows> whole = change.lowRank().isPresent()
                 ? Optional.empty()
                 : Optional.of(new Difference(target, new Delta.Once<>(() -> difference(change, target, weight))));

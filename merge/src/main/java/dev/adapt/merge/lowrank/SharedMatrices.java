@@ -95,12 +95,13 @@ public enum SharedMatrices {
                         String.join(", ", List.copyOf(stored.keySet()).subList(0, Math.min(2, stored.size()))),
                         "is not what the config's seed draws, bit for bit: without it the adapter would be another"));
         drawn.keySet().forEach(output::remove);
-        method.copies().forEach(name -> List.copyOf(output.keys()).stream()
-                .filter(key -> key.endsWith("." + name))
-                .forEach(output::remove));
+        method.copies()
+                .forEach(name -> List.copyOf(output.keys()).stream()
+                        .filter(key -> key.endsWith("." + name))
+                        .forEach(output::remove));
         output.metadata().putAll(same.metadata());
-        stored.forEach((id, tensor) ->
-                output.metadata().put(BoundAdapter.PART_SHA256 + id, TensorDigest.ofFloats(tensor)));
+        stored.forEach(
+                (id, tensor) -> output.metadata().put(BoundAdapter.PART_SHA256 + id, TensorDigest.ofFloats(tensor)));
     }
 
     private static boolean draws(AdapterMethod method, List<Target> targets, Map<String, FloatTensor> stored) {

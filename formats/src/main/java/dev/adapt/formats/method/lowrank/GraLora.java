@@ -88,8 +88,8 @@ public record GraLora(int ownRank, int blocks, int hybridRank, double alpha, dou
                 Part.trained(A, Shape.of(blocks, in, ownRank), new Initial.KaimingUniform(in)),
                 Part.trained(B, Shape.of(blocks, ownRank, out), new Initial.Constant(0))));
         if (hybridRank > 0) {
-            parts.add(Part.trained(
-                    HYBRID_A, Shape.of(hybridRank, target.in()), new Initial.KaimingUniform(target.in())));
+            parts.add(
+                    Part.trained(HYBRID_A, Shape.of(hybridRank, target.in()), new Initial.KaimingUniform(target.in())));
             parts.add(Part.trained(HYBRID_B, Shape.of(target.out(), hybridRank), new Initial.Constant(0)));
         }
         return parts;

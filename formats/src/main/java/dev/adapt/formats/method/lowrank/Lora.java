@@ -74,11 +74,7 @@ public record Lora(
 
     /** Variants of LoRA that are not implemented. */
     private static final List<String> REFUSED = List.of(
-            "megatron_config",
-            "layer_replication",
-            "target_parameters",
-            "trainable_token_indices",
-            "arrow_config");
+            "megatron_config", "layer_replication", "target_parameters", "trainable_token_indices", "arrow_config");
 
     private static final String ALORA = "alora_invocation_tokens";
 

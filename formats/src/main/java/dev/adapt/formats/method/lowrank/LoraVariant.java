@@ -149,8 +149,7 @@ public sealed interface LoraVariant {
                         Part.frozen(VARIANCE, Shape.of(rank, rank), new Initial.Constant(0)),
                         Part.frozen(EXPERTS, Shape.of(samples), new Initial.Constant(1f / samples)));
             case Velora(int groups) ->
-                List.of(Part.frozen(
-                        EMBEDDING, Shape.of(Math.ceilDiv(target.in(), groups)), new Initial.Constant(0)));
+                List.of(Part.frozen(EMBEDDING, Shape.of(Math.ceilDiv(target.in(), groups)), new Initial.Constant(0)));
             case Plain _, BlockDiagonal _, Pissa _, Olora _ -> List.of();
         };
     }
@@ -183,17 +182,17 @@ public sealed interface LoraVariant {
                 boolean b = within(own.b(), target);
                 int width = a ? target.in() : target.out();
                 if ((a && b) || (own.strict() && !a && !b)) {
-                    yield Optional.of("is in " + (a ? "both" : "none")
-                            + " of target_modules_bd_a and target_modules_bd_b");
+                    yield Optional.of(
+                            "is in " + (a ? "both" : "none") + " of target_modules_bd_a and target_modules_bd_b");
                 }
                 yield (a || b) && (width % own.blocks() != 0 || rank % own.blocks() != 0)
                         ? Optional.of(layer + ", rank " + rank + ", which nblocks " + own.blocks() + " does not divide")
                         : Optional.empty();
             }
-            case Kasa _ when rank >= Math.min(target.in(), target.out()) ->
+            case Kasa _
+            when rank >= Math.min(target.in(), target.out()) ->
                 Optional.of(layer + ", of which KaSA would leave nothing at rank " + rank);
-            case Olora _ when target.transposed() ->
-                Optional.of("is stored [in, out], for which PEFT has no OLoRA");
+            case Olora _ when target.transposed() -> Optional.of("is stored [in, out], for which PEFT has no OLoRA");
             default -> Optional.empty();
         };
     }
@@ -231,8 +230,7 @@ public sealed interface LoraVariant {
             case BlockDiagonal own -> {
                 int n = own.blocks();
                 T right = within(own.a(), target)
-                        ? ops.blockDiagonal(
-                                ops.reshape(a, n, rank / n, target.in() / n), n, rank / n, target.in() / n)
+                        ? ops.blockDiagonal(ops.reshape(a, n, rank / n, target.in() / n), n, rank / n, target.in() / n)
                         : a;
                 T left = within(own.b(), target)
                         ? ops.blockDiagonal(

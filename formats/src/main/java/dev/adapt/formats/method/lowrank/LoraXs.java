@@ -33,10 +33,7 @@ public record LoraXs(int ownRank, double alpha, double dropout) implements Adapt
             "LORAXS",
             "lora-xs",
             (config, metadata) -> of(config),
-            MethodType.Training.at(4e-3)
-                    .rank("r", 25)
-                    .alpha("lora_xs_alpha", 1)
-                    .dropout("lora_xs_dropout"));
+            MethodType.Training.at(4e-3).rank("r", 25).alpha("lora_xs_alpha", 1).dropout("lora_xs_dropout"));
 
     private static final String A = "lora_xs_A";
     private static final String B = "lora_xs_B";
@@ -88,8 +85,7 @@ public record LoraXs(int ownRank, double alpha, double dropout) implements Adapt
 
     @Override
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
-        return WeightChange.of(
-                new LowRank<>(ops.matMul(part.apply(B), part.apply(R)), part.apply(A), alpha / ownRank));
+        return WeightChange.of(new LowRank<>(ops.matMul(part.apply(B), part.apply(R)), part.apply(A), alpha / ownRank));
     }
 
     @Override

@@ -11,11 +11,9 @@ import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.random.Rounding;
-import dev.adapt.formats.tensor.NativeTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -32,8 +30,7 @@ import org.jspecify.annotations.Nullable;
  * @param saveProjection whether the adapter's file holds A and B too
  * @param rounding how A and B were rounded where the adapter was trained
  */
-public record PVera(
-        int ownRank, double dInitial, long key, double dropout, boolean saveProjection, Rounding rounding)
+public record PVera(int ownRank, double dInitial, long key, double dropout, boolean saveProjection, Rounding rounding)
         implements AdapterMethod {
     /** This method in the list of methods. */
     public static final MethodType TYPE = new MethodType(

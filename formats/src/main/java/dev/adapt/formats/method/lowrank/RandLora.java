@@ -60,7 +60,10 @@ public record RandLora(
             "RANDLORA",
             "randlora",
             RandLora::of,
-            MethodType.Training.at(1e-3).rank("r", 32).alpha("randlora_alpha", 20).dropout("randlora_dropout"));
+            MethodType.Training.at(1e-3)
+                    .rank("r", 32)
+                    .alpha("randlora_alpha", 20)
+                    .dropout("randlora_dropout"));
 
     private static final String LAMBDA = "randlora_lambda";
     private static final String GAMMA = "randlora_gamma";
@@ -213,8 +216,7 @@ public record RandLora(
 
     @Override
     public List<AdapterMethod> otherRoundings() {
-        return List.of(
-                new RandLora(ownRank, alpha, key, sparsity, dropout, saveProjection, Seeds.other(rounding)));
+        return List.of(new RandLora(ownRank, alpha, key, sparsity, dropout, saveProjection, Seeds.other(rounding)));
     }
 
     @Override

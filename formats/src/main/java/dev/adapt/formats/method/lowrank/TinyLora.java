@@ -81,8 +81,7 @@ public record TinyLora(
 
     @Override
     public Set<String> configFields() {
-        return Set.of(
-                "init_v_bound", "init_weights", "projection_seed", SAVE, "tinylora_dropout", "u", "weight_tying");
+        return Set.of("init_v_bound", "init_weights", "projection_seed", SAVE, "tinylora_dropout", "u", "weight_tying");
     }
 
     @Override
@@ -131,8 +130,7 @@ public record TinyLora(
         int r = rank(target);
         T projections = ops.reshape(part.apply(P), vectors, (long) r * r);
         T mixed = ops.matMul(ops.reshape(part.apply(V), 1, vectors), projections);
-        return WeightChange.of(
-                new LowRank<>(ops.matMul(part.apply(B), ops.reshape(mixed, r, r)), part.apply(A), 1));
+        return WeightChange.of(new LowRank<>(ops.matMul(part.apply(B), ops.reshape(mixed, r, r)), part.apply(A), 1));
     }
 
     @Override
@@ -167,8 +165,7 @@ public record TinyLora(
         for (int i = 0; i < all.size(); i++) {
             int r = rank(all.get(i));
             float[] drawn = new TorchRandom(seed + i).normal(vectors * r * r, 1 / Math.sqrt(r), rounding);
-            projections.put(
-                    all.get(i).module() + "." + P, new FloatTensor(Shape.of(vectors, r, r), drawn));
+            projections.put(all.get(i).module() + "." + P, new FloatTensor(Shape.of(vectors, r, r), drawn));
         }
         return projections;
     }
@@ -180,8 +177,7 @@ public record TinyLora(
 
     @Override
     public List<AdapterMethod> otherRoundings() {
-        return List.of(
-                new TinyLora(ownRank, vectors, tying, seed, dropout, savesProjection, Seeds.other(rounding)));
+        return List.of(new TinyLora(ownRank, vectors, tying, seed, dropout, savesProjection, Seeds.other(rounding)));
     }
 
     @Override

@@ -149,8 +149,7 @@ public record VbLora(
             parts.add(Part.frozen(name + INDICES, Shape.of(rows, columns, top), new Initial.Constant(0)));
             parts.add(Part.frozen(name + WEIGHTS, Shape.of(rows, columns, top - 1), new Initial.Constant(0)));
         } else {
-            parts.add(Part.trained(
-                    name, Shape.of(rows, columns, bankSize), new Initial.Normal(logitsDeviation)));
+            parts.add(Part.trained(name, Shape.of(rows, columns, bankSize), new Initial.Normal(logitsDeviation)));
         }
     }
 
@@ -232,8 +231,8 @@ public record VbLora(
         Tensor b = part.apply(onlyTop ? B + INDICES : B);
         return a == null || b == null
                 ? Optional.empty()
-                : Optional.of(Shape.of(
-                        b.shape().dim(0) * vectorLength, a.shape().dim(1) * vectorLength));
+                : Optional.of(
+                        Shape.of(b.shape().dim(0) * vectorLength, a.shape().dim(1) * vectorLength));
     }
 
     @Override

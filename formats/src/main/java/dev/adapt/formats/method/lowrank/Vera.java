@@ -35,8 +35,7 @@ import org.jspecify.annotations.Nullable;
  * @param saveProjection whether the adapter's file holds A and B too
  * @param rounding how A and B were rounded where the adapter was trained
  */
-public record Vera(
-        int rank, double dInitial, long key, double dropout, boolean saveProjection, Rounding rounding)
+public record Vera(int rank, double dInitial, long key, double dropout, boolean saveProjection, Rounding rounding)
         implements AdapterMethod {
     /** This method in the list of methods. */
     public static final MethodType TYPE = new MethodType(

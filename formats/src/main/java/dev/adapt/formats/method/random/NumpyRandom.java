@@ -10,8 +10,7 @@ import java.util.Set;
  */
 public final class NumpyRandom {
     private static final BigInteger MULTIPLIER = new BigInteger("47026247687942121848144207491837523525");
-    private static final BigInteger MASK =
-            BigInteger.ONE.shiftLeft(128).subtract(BigInteger.ONE);
+    private static final BigInteger MASK = BigInteger.ONE.shiftLeft(128).subtract(BigInteger.ONE);
     private static final int POOL = 4;
     /** Populations of more elements, of which many are drawn, are shuffled and not drawn one by one. */
     private static final int LARGE = 10_000;
