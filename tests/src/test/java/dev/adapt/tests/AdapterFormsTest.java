@@ -116,7 +116,7 @@ class AdapterFormsTest {
         Path out = folder.resolve("out");
         fails(2, "exclude each other", "convert", lora, "--rank", "1", "--energy", "0.5", "--out", out);
         fails(2, "--energy: expected", "convert", lora, "--energy", "1.5", "--out", out);
-        fails(2, "are VeRA's", "convert", lora, "--save-projection", "--out", out);
+        fails(2, "draw frozen tensors from a seed", "convert", lora, "--save-projection", "--out", out);
         fails(2, "--to lora", "convert", vera, "--rank", "2", "--out", out);
         fails(2, "ends with .safetensors", "convert", lora, "--to", "kohya", "--out", out);
         fails(2, "give --rank or --energy", "extract", "--from", base, "--base", base, "--out", out);

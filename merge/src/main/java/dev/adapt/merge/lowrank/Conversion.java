@@ -87,7 +87,7 @@ public record Conversion(
         }
         if (projection != SharedMatrices.AS_THEY_ARE) {
             throw new UsageException(
-                    "--save-projection and --no-projection are VeRA's: a LoRA adapter has no projection");
+                    "--save-projection and --no-projection are for methods that draw frozen tensors from a seed: a LoRA adapter has none");
         }
         AdapterLayers layers = AdapterLayers.read(source, base, force);
         if (form == Form.SAME
