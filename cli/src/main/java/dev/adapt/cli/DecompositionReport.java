@@ -1,6 +1,6 @@
 package dev.adapt.cli;
 
-import dev.adapt.formats.model.WholeModel;
+import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.merge.lowrank.Decomposition;
 import java.util.Locale;
 
@@ -28,7 +28,7 @@ record DecompositionReport(Decomposition decomposition) {
                     count(stack.parameters()),
                     percent(1 - (double) stack.parameters() / stack.plain()));
         }
-        WholeModel whole = decomposition.whole();
+        StackedModel whole = decomposition.whole();
         return table
                 + String.format(
                         Locale.ROOT,

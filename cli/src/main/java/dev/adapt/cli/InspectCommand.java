@@ -6,8 +6,9 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.lors.StackSize;
+import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.method.AdapterConfig;
-import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.onnx.OnnxAdapter;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
@@ -149,12 +150,13 @@ final class InspectCommand implements Callable<Integer> {
         }
     }
 
-    private static AdapterSize sizeOf(Path folder) throws IOException {
-        if (!WholeModel.isIn(folder)) {
+    /** The cost of an adapter, or of a model in stacks, as far as its own folder tells. */
+    static AdapterSize sizeOf(Path folder) throws IOException {
+        if (!StackedModel.isIn(folder)) {
             return AdapterSize.of(Adapters.read(folder));
         }
-        try (WholeModel.Opened opened = WholeModel.open(folder)) {
-            return AdapterSize.whole(opened.whole().adapter(), folder.resolve(Adapter.FILE));
+        try (StackedModel.Opened opened = StackedModel.open(folder)) {
+            return StackSize.of(opened.whole(), folder.resolve(Adapter.FILE));
         }
     }
 

@@ -8,11 +8,11 @@ import dev.adapt.formats.adapter.Untrained;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.lors.Expansion;
+import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.model.Binding;
-import dev.adapt.formats.model.Expansion;
-import dev.adapt.formats.model.WholeModel;
 import dev.adapt.merge.Estimate;
 import dev.adapt.merge.LorsMerge;
 import dev.adapt.merge.MergePlan;
@@ -154,7 +154,7 @@ final class MergeCommand implements Callable<Integer> {
         if (whole.isEmpty()) {
             return mergeInto(into.orElseThrow(), settings, start);
         }
-        return WholeModel.isIn(whole.get())
+        return StackedModel.isIn(whole.get())
                 ? mergeStacks(whole.get(), settings, start)
                 : mergeDecoder(whole.get(), out.orElseThrow(), outputs);
     }
@@ -191,7 +191,8 @@ final class MergeCommand implements Callable<Integer> {
 
     private int mergeStacks(Path folder, Merger.Settings settings, long start) throws IOException {
         try (Expansion expansion = Expansion.open(folder)) {
-            return merge(expansion.shared(), List.of(new MergePlan.Weighted(expansion.update(), 1)), settings, start);
+            return merge(
+                    expansion.shared(), List.of(new MergePlan.Weighted(expansion.residuals(), 1)), settings, start);
         }
     }
 
@@ -211,7 +212,7 @@ final class MergeCommand implements Callable<Integer> {
     private Optional<Path> whole() throws IOException {
         Optional<Path> whole = Optional.empty();
         for (Path folder : folders) {
-            whole = WholeModel.isIn(folder) || LorsMerge.isDecoder(folder) ? Optional.of(folder) : whole;
+            whole = StackedModel.isIn(folder) || LorsMerge.isDecoder(folder) ? Optional.of(folder) : whole;
         }
         if (whole.isEmpty() && into.isEmpty()) {
             throw new UsageException("give --into, the checkpoint that the adapter was trained on");

@@ -7,9 +7,9 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Tokens;
+import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
-import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.train.Dataset;
@@ -150,7 +150,7 @@ final class Verification implements AutoCloseable {
         List<Form> models = new ArrayList<>();
         if (forms.adapter().isPresent() && requireOneModel(forms)) {
             Path path = forms.adapter().get();
-            WholeModel.Opened opened = WholeModel.open(path);
+            StackedModel.Opened opened = StackedModel.open(path);
             closers.push(opened::close);
             models.add(new Form("in stacks", path, opened.whole().model()));
         }
@@ -174,7 +174,7 @@ final class Verification implements AutoCloseable {
     /** Whether the adapter is a whole model; one that is not needs its base. */
     private static boolean requireOneModel(Forms forms) throws IOException {
         Path adapter = forms.adapter().orElseThrow();
-        boolean whole = WholeModel.isIn(adapter);
+        boolean whole = StackedModel.isIn(adapter);
         if (whole == forms.base().isPresent()) {
             throw new UsageException(
                     whole
@@ -247,7 +247,7 @@ final class Verification implements AutoCloseable {
         DjlRunner runner = DjlRunner.open(form.model(), device);
         closers.push(runner::close);
         String provider = runner.device().startsWith("cpu") ? "CPU" : "CUDA";
-        String name = form.model().adapter().isPresent() ? form.name() + ", unmerged" : form.name();
+        String name = form.model().isUnmerged() ? form.name() + ", unmerged" : form.name();
         return new Runner(name + " (DJL, " + provider + ")", outputs, (inputs, wanted) -> {
             Map<String, DoubleTensor> wide = new LinkedHashMap<>();
             runner.outputs(inputs, wanted).forEach((output, values) -> wide.put(output, DoubleTensor.of(values)));

@@ -54,6 +54,12 @@ public final class Methods {
             Deft.TYPE,
             Peanut.TYPE);
 
+    /** What is laid out like an adapter and is none, by its {@code peft_type}, and what to do with it. */
+    private static final Map<String, String> OTHERS = Map.of(
+            "LORS",
+            "is a whole model, of LORS, and no change of another: merge its folder alone, and it becomes a plain"
+                    + " checkpoint");
+
     private Methods() {}
 
     /**
@@ -64,6 +70,10 @@ public final class Methods {
      */
     public static AdapterMethod of(AdapterConfig config, Map<String, String> metadata) {
         String peftType = config.peftType();
+        String other = OTHERS.get(peftType);
+        if (other != null) {
+            throw new FormatException(config.path(), other);
+        }
         AdapterMethod method = ALL.stream()
                 .filter(type -> type.peftType().equals(peftType))
                 .findFirst()
