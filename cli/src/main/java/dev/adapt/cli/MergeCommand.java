@@ -367,8 +367,8 @@ final class MergeCommand implements Callable<Integer> {
         for (int i = 0; i < folders.size(); i++) {
             Adapter adapter = rounded(opened.get(i));
             if (!force && !adapter.recordsBase()) {
-                Terminal.note(folders.get(i) + " does not record the base it was trained on; " + base.path()
-                        + " is taken on trust");
+                Terminal.note(folders.get(i) + " does not record its base; cannot check that " + base.path()
+                        + " is the right one");
             }
             double weight = weights.isEmpty() ? 1 : weights.get(i);
             BoundAdapter bound = binding.bind(adapter, force);

@@ -18,7 +18,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.OptionalLong;
 import java.util.Set;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Mixin;
@@ -73,7 +72,7 @@ final class MethodOptions {
             names = "--projection-key",
             paramLabel = "N",
             description = "the seed of what a method does not store, such as VeRA's A and B (0)")
-    private OptionalLong projectionKey = OptionalLong.empty();
+    private Optional<Long> projectionKey = Optional.empty();
 
     @Option(names = "--save-projection", description = "store what the seed draws in the adapter too")
     private boolean saveProjection;
@@ -189,8 +188,8 @@ final class MethodOptions {
     private void requireNoAdapters(TrainedMethod method) {
         if (alpha.isPresent() || rankStabilised || dora || dropout != 0 || !set.isEmpty()) {
             throw new UsageException(
-                    "--alpha, --rslora, --dora, --dropout and --set are for adapters beside a frozen base: " + method
-                            + " has nothing like them");
+                    "--alpha, --rslora, --dora, --dropout and --set are for adapters beside a frozen base: "
+                            + method.title() + " has nothing like them");
         }
     }
 

@@ -60,6 +60,15 @@ sealed interface TrainedMethod {
         return !(this instanceof Adapter);
     }
 
+    /** The method in a sentence. */
+    default String title() {
+        return switch (this) {
+            case Adapter(MethodType type) -> type.name();
+            case Stacks _ -> "LORS";
+            case Full _ -> "training all of a model";
+        };
+    }
+
     /** The names that help lists. */
     final class Names implements Iterable<String> {
         @Override

@@ -1,5 +1,6 @@
 package dev.adapt.merge;
 
+import dev.adapt.formats.graph.Delta;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
@@ -9,6 +10,8 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 import java.util.List;
 
 /**
@@ -16,14 +19,21 @@ import java.util.List;
  * changed, and rounded once.
  */
 record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weighted> changes) {
+    private static final ValueLayout.OfShort SHORT =
+            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    /** Elements that are changed at a time: few enough for all that is computed of them to stay in the second-level cache. */
+    private static final int BLOCK = 1 << 15;
+
     /** A change, and what its ΔW is multiplied by; 1 where it is not additive. */
     private record Weighted(WeightChange<Tensor> change, double weight) {}
 
     static BlockChange of(MergePlan.Task.Adapt task) {
+        Floats dtype = Floats.of(task.place().dtype());
         return new BlockChange(
-                new FactorOps(),
+                dtype == Floats.F64 ? new FactorOps() : new TileOps(),
                 task.target(),
-                Floats.of(task.place().dtype()),
+                dtype,
                 task.parts().stream()
                         .map(part -> new Weighted(part.change(task.weight()), part.weight()))
                         .toList());
@@ -37,6 +47,28 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
      * @param nonFinite counts elements that come out NaN or infinite
      */
     void apply(int row, int rows, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
+        int columns = target.transposed() ? target.out() : target.in();
+        int some = isWhole() ? rows : Math.clamp(BLOCK / Math.max(1, columns), 1, rows);
+        long width = (long) columns * dtype.bytes();
+        for (int done = 0; done < rows; done += some) {
+            int count = Math.min(some, rows - done);
+            applyBlock(
+                    row + done,
+                    count,
+                    weight.asSlice(done * width, count * width),
+                    out.asSlice(done * width, count * width),
+                    nonFinite);
+        }
+    }
+
+    /** Whether rows as they are stored cannot be changed one by one. */
+    private boolean isWhole() {
+        return changes.stream()
+                .map(each -> each.change().scope())
+                .anyMatch(scope -> scope == Delta.Scope.MATRIX || (scope == Delta.Scope.ROW && target.transposed()));
+    }
+
+    private void applyBlock(int row, int rows, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
         Tensor changed = stored(row, rows, weight);
         if (dtype == Floats.F64) {
             double[] values = DoubleTensor.of(changed).values();
@@ -48,12 +80,45 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
             }
         } else {
             float[] values = changed.toFloats();
+            if (dtype == Floats.BF16 && areFinite(values)) {
+                encode(values, out);
+                return;
+            }
             for (int i = 0; i < values.length; i++) {
                 if (!dtype.holds(values[i])) {
                     nonFinite.add(dtype.getFloat(weight, i), values[i]);
                 }
             }
             dtype.encode(values, 0, values.length, out);
+        }
+    }
+
+    // loops over arrays alone, without branches: the compiler vectorises those
+
+    /** Whether all are finite once they are rounded to bfloat16. */
+    private static boolean areFinite(float[] values) {
+        int largest = 0;
+        for (int i = 0; i < values.length; i++) {
+            largest = Math.max(largest, Float.floatToRawIntBits(values[i]) & Integer.MAX_VALUE);
+        }
+        return largest < Float.floatToRawIntBits(Floats.BF16.overflow());
+    }
+
+    /** Finite values as bfloat16, rounded to nearest even. */
+    private static void encode(float[] values, MemorySegment out) {
+        short[] rounded = new short[values.length];
+        for (int i = 0; i < values.length; i++) {
+            int bits = Float.floatToRawIntBits(values[i]);
+            rounded[i] = (short) ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16);
+        }
+        MemorySegment.copy(rounded, 0, out, SHORT, 0, rounded.length);
+    }
+
+    private static void decode(MemorySegment weight, float[] values) {
+        short[] stored = new short[values.length];
+        MemorySegment.copy(weight, SHORT, 0, stored, 0, stored.length);
+        for (int i = 0; i < values.length; i++) {
+            values[i] = Float.intBitsToFloat(stored[i] << 16);
         }
     }
 
@@ -94,7 +159,11 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
             return new DoubleTensor(shape, values);
         }
         float[] values = new float[rows * columns];
-        dtype.decode(weight, 0, values, values.length);
+        if (dtype == Floats.BF16) {
+            decode(weight, values);
+        } else {
+            dtype.decode(weight, 0, values, values.length);
+        }
         return new FloatTensor(shape, values);
     }
 }

@@ -9,6 +9,7 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
+import java.util.function.UnaryOperator;
 
 /**
  * The interpreter that gives a merge its factors: float64, as {@link ReferenceOps} computes it, but slices and transposed
@@ -156,6 +157,11 @@ final class FactorOps implements MatrixOps<Tensor> {
             }
         }
         return new DoubleTensor(Shape.of(rows, columns), product);
+    }
+
+    @Override
+    public Tensor computed(Tensor x, UnaryOperator<DoubleTensor> function) {
+        return function.apply(wide(x));
     }
 
     @Override

@@ -112,7 +112,7 @@ final class Update {
         boolean whole = tasks.stream()
                 .filter(task -> !isProduct(task))
                 .flatMap(task -> task.parts().stream())
-                .map(part -> part.adapter().scope())
+                .map(part -> part.adapter().scope(part.target()))
                 .anyMatch(scope -> scope == Delta.Scope.MATRIX || (scope == Delta.Scope.ROW && target.transposed()));
         int rows = rows(target);
         return whole ? rows : Panels.padded(Math.clamp(TILE / Math.max(1, columns(target)), 1, rows));

@@ -92,7 +92,7 @@ class ReferenceCasesTest {
                                 : new FloatTensor(view.shape(), view.toFloats()));
             }
         }
-        try (Engines engines = Engines.open(model, home.resolve("model.onnx"))) {
+        try (Engines engines = Engines.open(model, home.resolve(form.replaceAll("\\W", "_") + ".onnx"))) {
             Engines.Errors errors = engines.against(DoubleTensor.of(io.tensor(expected)), inputs);
             System.out.printf(
                     "%-10s %-24s %10.1e %14.1e %10.1e%n",

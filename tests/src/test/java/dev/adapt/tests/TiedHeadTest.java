@@ -171,7 +171,7 @@ class TiedHeadTest {
             assertEquals(unties, bound.change().unties());
             new Merger(opened, bound, 1).merge(out);
             Path shards = folder.resolve("sharded-" + tensors.size());
-            Path undo = folder.resolve("undo");
+            Path undo = folder.resolve("undo-" + tensors.size());
             List<MergePlan.Weighted> alone = List.of(new MergePlan.Weighted(bound, 1));
             new Merger(opened, alone, Merger.Settings.of(1).maxShardBytes(1000).undo(undo)).merge(shards);
             assertUndone(shards, undo);

@@ -7,7 +7,11 @@ import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.training.GradientCollector;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Methods;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.Architecture;
@@ -23,6 +27,9 @@ import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.transform.Hra;
+import dev.adapt.formats.method.transform.Miss;
+import dev.adapt.formats.method.transform.Road;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.model.PlainModel;
@@ -70,6 +77,39 @@ class GradientsTest {
         METHODS.put("DoRA", new Lora(3, 6, false, true, 0, Map.of(), Map.of()));
         METHODS.put("VeRA", new Vera(5, 0.5, 42, 0, false, Projection.Rounding.FMA));
         METHODS.put("CondLoRA", new CondLora(3, 6, 0));
+        sample("lokr", "{\"r\": 2, \"decompose_both\": true}");
+        sample("c3a", "{\"block_size\": 2}");
+        sample("hira", "{\"r\": 3}");
+        sample("glora", "{\"r\": 3, \"config_D_E\": \"vector\"}");
+        sample("beft", "{}");
+        sample("delora", "{\"r\": 3}");
+        sample("deft", "{\"r\": 3, \"decomposition_method\": \"qr\"}");
+        sample("peanut", "{\"r\": 3, \"depth\": 1, \"act_fn\": \"gelu\"}");
+        sample("fourierft", "{\"n_frequency\": 9, \"scaling\": 30}");
+        sample("waveft", "{\"n_frequency\": 9, \"wavelet_family\": \"db2\", \"scaling\": 2}");
+        sample("shira", "{\"r\": 1}");
+        sample("boft", "{\"boft_block_size\": 2, \"boft_n_butterfly_factor\": 2}");
+        sample("hra", "{\"r\": 4}");
+        METHODS.put("hra, orthogonal", new Hra(3, true));
+        sample("miss", "{\"r\": 3}");
+        METHODS.put("miss, mini", new Miss(3, Miss.Variant.MINI, 2, 0));
+        METHODS.put("miss, bat", new Miss(2, Miss.Variant.BAT, 1, 0));
+        for (Road.Variant variant : Road.Variant.values()) {
+            METHODS.put(variant.toString(), new Road(variant, 2));
+        }
+    }
+
+    private static void sample(String name, String settings) {
+        try {
+            Map<String, JsonNode> fields = new LinkedHashMap<>();
+            new JsonMapper()
+                    .readTree(settings)
+                    .properties()
+                    .forEach(field -> fields.put(field.getKey(), field.getValue()));
+            METHODS.put(name, Methods.named(name).orElseThrow().fresh(Path.of("settings"), fields));
+        } catch (JsonProcessingException e) {
+            throw new IllegalArgumentException(settings, e);
+        }
     }
 
     static Stream<Arguments> cases() {
@@ -94,6 +134,9 @@ class GradientsTest {
             double largest = 0;
             for (Map.Entry<String, double[]> gradient :
                     gradients(model, inputs, reference.weights).entrySet()) {
+                if (isWithoutEffect(gradient.getKey())) {
+                    continue;
+                }
                 double error = reference.error(gradient.getKey(), gradient.getValue());
                 assertTrue(error < TOLERANCE, () -> gradient.getKey() + ": relative error " + error);
                 largest = Math.max(largest, error);
@@ -103,11 +146,18 @@ class GradientsTest {
         }
     }
 
+    /** What is added to all keys moves each query's scores alike, and softmax takes it away. */
+    private static boolean isWithoutEffect(String key) {
+        return key.contains(".key.") && (key.endsWith("beft_bias") || key.matches(".*glora_[CDE]\\..*"));
+    }
+
     /** An adapter on all linear layers; random values, since a gradient is 0 where a factor starts at 0. */
     private static BoundAdapter adapter(Checkpoint base, AdapterMethod method) throws IOException {
         Binding binding = new Binding(base);
         Model plain = Model.of(base);
-        List<Target> targets = binding.targets(plain.architecture().linearModules(), plain.architecture());
+        List<Target> targets = binding.targets(plain.architecture().linearModules(), plain.architecture()).stream()
+                .filter(target -> method.misfit(target).isEmpty())
+                .toList();
         Random random = new Random(6);
         BoundAdapter fresh =
                 BoundAdapter.fresh(method, targets, binding::weight, Map.of(), Optional.empty(), Map.of(), random);

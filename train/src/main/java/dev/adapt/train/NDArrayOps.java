@@ -196,8 +196,8 @@ final class NDArrayOps implements Ops<NDArray> {
         NDArray table = concat(0, List.of(reshape(values, -1, 1), step.zeros(new Shape(1, 1))));
         List<long[]> layers = new ArrayList<>();
         for (int i = 0; i < count; i++) {
-            int row = (int) at[i] - region.row();
-            int column = (int) at[count + i] - region.column();
+            int row = ((int) at[i]) - region.row();
+            int column = ((int) at[count + i]) - region.column();
             if (row >= 0 && row < region.rows() && column >= 0 && column < region.columns()) {
                 place(layers, row * region.columns() + column, i, count, region.rows() * region.columns());
             }

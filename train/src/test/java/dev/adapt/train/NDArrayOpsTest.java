@@ -14,6 +14,7 @@ import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.graph.OutGain;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -63,6 +64,21 @@ class NDArrayOpsTest {
                                 .apply(ops, x.get(0));
                     }
                 }));
+        cases.add(new Case("scatter", List.of(Shape.of(4), Shape.of(3, 5)), new Formula() {
+            @Override
+            public <T> T of(Ops<T> ops, List<T> x) {
+                // the second and the last value share a place, and the third lies outside
+                float[] places = {1, 2, 0, 2, 4, 0, 3, 0};
+                T at = ops.constant(new FloatTensor(Shape.of(2, 4), places));
+                return ops.mul(ops.scatter(x.get(0), at, new Region(1, 3, 0, 5)), x.get(1));
+            }
+        }));
+        cases.add(new Case("inverse Fourier", List.of(Shape.of(3), Shape.of(6, 5)), new Formula() {
+            @Override
+            public <T> T of(Ops<T> ops, List<T> x) {
+                return ops.mul(ops.inverseFourier(x.get(0), new int[] {1, 0, 5}, new int[] {4, 0, 2}, 6, 5), x.get(1));
+            }
+        }));
         cases.add(new Case("linear", List.of(Shape.of(2, 3, 5), Shape.of(4, 5), Shape.of(4)), new Formula() {
             @Override
             public <T> T of(Ops<T> ops, List<T> x) {

@@ -19,6 +19,7 @@ import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.SequencedSet;
 import java.util.Set;
@@ -60,7 +61,8 @@ public record Adapter(
 
     private static final Pattern METHOD_TENSOR = Pattern.compile(
             "(^|\\.)(lora|vera|condlora|lors|hada|ia3|oft|lokr|c3a|fourierft|waveft|shira|hira|delora|glora|peanut|deft|beft"
-                    + "|osf|ln_tuning|trainable_tokens)_");
+                    + "|osf|ln_tuning|trainable_tokens|boft|hra|miss|bone|road|psoft|pvera|vblora|randlora|tinylora|unilora"
+                    + "|gralora|frod|adamss|lily)_");
 
     /** Up to here float32 holds every integer. */
     private static final int MOST_INTEGER = 1 << 24;
@@ -151,7 +153,12 @@ public record Adapter(
                     + ": holds no bias, though its config says bias \"lora_only\": PEFT does not save"
                     + " those of the layers it wraps, and the base's are used");
         }
-        return new Adapter(tensors.path(), config, method, modules, parts, saved, tensors.metadata(), notes);
+        AdapterMethod stored = method.asStored(name -> modules.stream()
+                .map(module -> parts.get(MODULE_PREFIX + module + "." + name))
+                .filter(Objects::nonNull)
+                .findFirst()
+                .orElse(null));
+        return new Adapter(tensors.path(), config, stored, modules, parts, saved, tensors.metadata(), notes);
     }
 
     private static boolean isInteger(AdapterMethod method, String key) {
@@ -263,7 +270,8 @@ public record Adapter(
             throw new FormatException(
                     tensor.file(),
                     tensor.name(),
-                    "is no tensor of " + config.peftType() + " as its config describes it");
+                    method.outdated(name.substring(name.lastIndexOf('.') + 1))
+                            .orElse("is no tensor of " + config.peftType() + " as its config describes it"));
         }
         return name;
     }
@@ -294,8 +302,7 @@ public record Adapter(
                 // PEFT adapts the head that is tied to an adapted table, which the config does not name
                 .filter(module -> !(config.keepsTies() || method.keepsTies())
                         || Stack.number(module).isPresent())
-                .filter(module ->
-                        !method.adaptsUnnamed(part -> parts.get(MODULE_PREFIX + module + "." + part)))
+                .filter(module -> !method.adaptsUnnamed(part -> parts.get(MODULE_PREFIX + module + "." + part)))
                 .toList();
         if (!unclaimed.isEmpty()) {
             throw new FormatException(

@@ -7,6 +7,7 @@ import dev.adapt.formats.safetensors.TensorView;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 
@@ -16,10 +17,11 @@ import java.util.Set;
  * before it.
  *
  * @param partNames the ends of keys of the method's tensors
+ * @param old what older versions of PEFT called parts, by their names then
  * @param prefix what must be put before each key
  * @param adapter the adapter's name that keys hold; empty where they hold none
  */
-record AdapterKeys(List<String> partNames, String prefix, String adapter) {
+record AdapterKeys(List<String> partNames, Map<String, String> old, String prefix, String adapter) {
     private static final String WEIGHT = ".weight";
 
     /** What PEFT keeps of a module that is saved whole: the base's own weight. */
@@ -35,8 +37,9 @@ record AdapterKeys(List<String> partNames, String prefix, String adapter) {
         Set<String> named = new LinkedHashSet<>();
         boolean plain = false;
         for (TensorView tensor : tensors) {
-            plain |= parts.stream().anyMatch(part -> tensor.name().endsWith("." + part));
-            parts.forEach(part -> adapterName(tensor.name(), part).ifPresent(named::add));
+            String name = renamed(method.oldPartNames(), tensor.name());
+            plain |= parts.stream().anyMatch(part -> name.endsWith("." + part));
+            parts.forEach(part -> adapterName(name, part).ifPresent(named::add));
         }
         if (!plain && named.size() > 1) {
             throw new FormatException(
@@ -44,7 +47,7 @@ record AdapterKeys(List<String> partNames, String prefix, String adapter) {
                     "holds the tensors of several adapters: " + String.join(", ", named) + "; save one alone");
         }
         String adapter = plain || named.isEmpty() ? "" : named.iterator().next();
-        return new AdapterKeys(parts, prefixed ? "" : Adapter.MODULE_PREFIX, adapter);
+        return new AdapterKeys(parts, method.oldPartNames(), prefixed ? "" : Adapter.MODULE_PREFIX, adapter);
     }
 
     /** What stands between the two halves of a part's name: {@code default} in {@code lora_A.default.weight}. */
@@ -84,8 +87,20 @@ record AdapterKeys(List<String> partNames, String prefix, String adapter) {
         return tensors;
     }
 
+    /** A key with a part's name of today. */
+    private static String renamed(Map<String, String> old, String key) {
+        for (Map.Entry<String, String> name : old.entrySet()) {
+            int at = key.lastIndexOf("." + name.getKey());
+            int end = at + 1 + name.getKey().length();
+            if (at >= 0 && (end == key.length() || key.charAt(end) == '.')) {
+                return key.substring(0, at + 1) + name.getValue() + key.substring(end);
+            }
+        }
+        return key;
+    }
+
     private String plain(String stored) {
-        String key = prefix + stored;
+        String key = prefix + renamed(old, stored);
         if (key.contains(SAVED)) {
             String named = SAVED + (adapter.isEmpty() ? "default" : adapter) + ".";
             return key.contains(named) ? key.replace(named, ".") : key.replace(SAVED, ".");

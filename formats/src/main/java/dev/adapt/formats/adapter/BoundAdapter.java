@@ -182,6 +182,9 @@ public record BoundAdapter(
         SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
         Map<String, Tensor> regenerated = new TreeMap<>();
         for (Target target : targets) {
+            adapter.method().undefined(target).ifPresent(reason -> {
+                throw new FormatException(adapter.file(), target.module(), reason);
+            });
             for (Part part : adapter.method().parts(target, targets)) {
                 String key = key(part, target);
                 if (tensors.containsKey(key)) {
@@ -378,8 +381,8 @@ public record BoundAdapter(
     }
 
     @Override
-    public Delta.Scope scope() {
-        return method.scope();
+    public Delta.Scope scope(Target target) {
+        return method.scope(target);
     }
 
     @Override

@@ -4,26 +4,31 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.MethodType;
-import dev.adapt.formats.method.dense.Loha;
-import dev.adapt.formats.method.gain.Ia3;
-import dev.adapt.formats.method.lowrank.CondLora;
-import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.method.lowrank.Vera;
-import dev.adapt.formats.method.transform.Oft;
 import dev.adapt.formats.method.dense.C3a;
+import dev.adapt.formats.method.dense.FourierFt;
+import dev.adapt.formats.method.dense.Loha;
 import dev.adapt.formats.method.dense.Lokr;
+import dev.adapt.formats.method.dense.Shira;
+import dev.adapt.formats.method.dense.WaveFt;
 import dev.adapt.formats.method.gain.Beft;
 import dev.adapt.formats.method.gain.Glora;
 import dev.adapt.formats.method.gain.Hira;
+import dev.adapt.formats.method.gain.Ia3;
 import dev.adapt.formats.method.gain.LnTuning;
-import dev.adapt.formats.method.lowrank.Deft;
-import dev.adapt.formats.method.lowrank.Delora;
-import dev.adapt.formats.method.lowrank.Peanut;
-import dev.adapt.formats.method.dense.FourierFt;
-import dev.adapt.formats.method.dense.Shira;
-import dev.adapt.formats.method.dense.WaveFt;
 import dev.adapt.formats.method.gain.TrainableTokens;
 import dev.adapt.formats.method.gain.WithTokens;
+import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Deft;
+import dev.adapt.formats.method.lowrank.Delora;
+import dev.adapt.formats.method.lowrank.Lora;
+import dev.adapt.formats.method.lowrank.Peanut;
+import dev.adapt.formats.method.lowrank.Vera;
+import dev.adapt.formats.method.transform.Boft;
+import dev.adapt.formats.method.transform.Hra;
+import dev.adapt.formats.method.transform.Miss;
+import dev.adapt.formats.method.transform.Oft;
+import dev.adapt.formats.method.transform.Osf;
+import dev.adapt.formats.method.transform.Road;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -32,8 +37,7 @@ import java.util.stream.Collectors;
 /** The list of methods. */
 public final class Methods {
     /** Every method, in the order in which help lists them. */
-    public static final List<MethodType> ALL =
-            List.of(
+    public static final List<MethodType> ALL = List.of(
             Lora.TYPE,
             Vera.TYPE,
             CondLora.TYPE,
@@ -52,7 +56,21 @@ public final class Methods {
             TrainableTokens.TYPE,
             Delora.TYPE,
             Deft.TYPE,
-            Peanut.TYPE);
+            Peanut.TYPE,
+            Boft.TYPE,
+            Hra.TYPE,
+            Miss.TYPE,
+            Road.TYPE,
+            Osf.TYPE);
+
+    /** What PEFT calls a method now, by what it called it before. */
+    private static final Map<String, String> RENAMED = Map.of("BONE", "MISS");
+
+    /** Methods of which PEFT's files do not say enough, and what they lack. */
+    private static final Map<String, String> INCOMPLETE = Map.of(
+            "PSOFT",
+            "cannot be merged from its file: it rotates the base's singular vectors, whose signs are those that the"
+                    + " machine's LAPACK chose and PEFT does not store; merge it with PEFT where it was trained");
 
     /** What is laid out like an adapter and is none, by its {@code peft_type}, and what to do with it. */
     private static final Map<String, String> OTHERS = Map.of(
@@ -69,10 +87,14 @@ public final class Methods {
      * @throws FormatException if its {@code peft_type}, or an option that changes the result, is not supported
      */
     public static AdapterMethod of(AdapterConfig config, Map<String, String> metadata) {
-        String peftType = config.peftType();
+        String peftType = RENAMED.getOrDefault(config.peftType(), config.peftType());
         String other = OTHERS.get(peftType);
         if (other != null) {
             throw new FormatException(config.path(), other);
+        }
+        String lacks = INCOMPLETE.get(peftType);
+        if (lacks != null) {
+            throw new FormatException(config.path(), "peft_type", "\"" + peftType + "\" " + lacks);
         }
         AdapterMethod method = ALL.stream()
                 .filter(type -> type.peftType().equals(peftType))

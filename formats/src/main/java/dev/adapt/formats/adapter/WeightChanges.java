@@ -56,8 +56,8 @@ public interface WeightChanges {
         return true;
     }
 
-    /** How much of a weight an element of the changed weight depends on. */
-    default Delta.Scope scope() {
+    /** How much of its weight an element of a target's changed weight depends on. */
+    default Delta.Scope scope(Target target) {
         return Delta.Scope.ELEMENT;
     }
 

@@ -12,6 +12,7 @@ final class Fourier {
     private final Chirp chirp;
 
     /** What a length that is no power of two needs: transforms of one that is, and their factors. */
+    @SuppressWarnings("ArrayRecordComponent")
     private record Chirp(Fourier longer, double[] cosines, double[] sines, double[] kernelRe, double[] kernelIm) {}
 
     /** Transforms of length {@code size}. */
@@ -112,6 +113,7 @@ final class Fourier {
     }
 
     /** One column of a half-transformed spectrum. */
+    @SuppressWarnings("ArrayRecordComponent")
     private record Column(double[] re, double[] im) {}
 
     /**
@@ -124,7 +126,13 @@ final class Fourier {
         double scale = 0.5 / ((double) rows * columns);
         for (int i = 0; i < values.length; i++) {
             add(spectrum, rowAt[i], columnAt[i], columns, values[i] * scale, rows);
-            add(spectrum, (rows - rowAt[i]) % rows, (columns - columnAt[i]) % columns, columns, values[i] * scale, rows);
+            add(
+                    spectrum,
+                    (rows - rowAt[i]) % rows,
+                    (columns - columnAt[i]) % columns,
+                    columns,
+                    values[i] * scale,
+                    rows);
         }
         Fourier down = new Fourier(rows);
         spectrum.values().forEach(column -> down.transform(column.re(), column.im()));
@@ -148,8 +156,7 @@ final class Fourier {
         return result;
     }
 
-    private static void add(
-            Map<Integer, Column> spectrum, int row, int column, int columns, double value, int rows) {
+    private static void add(Map<Integer, Column> spectrum, int row, int column, int columns, double value, int rows) {
         if (column <= columns / 2) {
             spectrum.computeIfAbsent(column, absent -> new Column(new double[rows], new double[rows]))
                     .re()[row] += value;

@@ -1,9 +1,11 @@
 package dev.adapt.formats.graph;
 
+import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.UnaryOperator;
 
 /**
  * The operations of which changes of weights are made: the part of {@link Ops} that an adapter method may use, and all
@@ -105,6 +107,16 @@ public interface MatrixOps<T> {
     /** While training, x as a constant, through which no gradient flows; otherwise x itself. */
     default T stopGradient(T x) {
         return x;
+    }
+
+    /**
+     * A tensor that is computed in float64 from the values of another, and is a constant to the gradient: what no sequence of
+     * the other operations gives, such as singular vectors.
+     *
+     * @throws UnsupportedOperationException where there are no values yet, as in a graph that is written
+     */
+    default T computed(T x, UnaryOperator<DoubleTensor> function) {
+        throw new UnsupportedOperationException("values are not known here");
     }
 
     /** A constant vector of one value. */

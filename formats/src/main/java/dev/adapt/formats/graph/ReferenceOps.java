@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.DoubleBinaryOperator;
 import java.util.function.DoubleUnaryOperator;
+import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 
 /**
@@ -79,6 +80,11 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
             y[at + 2] = sum2;
             y[at + 3] = sum3;
         }
+    }
+
+    @Override
+    public DoubleTensor computed(DoubleTensor x, UnaryOperator<DoubleTensor> function) {
+        return function.apply(x);
     }
 
     @Override

@@ -123,6 +123,11 @@ public interface AdapterMethod {
         return Delta.Scope.ELEMENT;
     }
 
+    /** How much of a target's weight an element of the changed weight depends on. */
+    default Delta.Scope scope(Target target) {
+        return scope();
+    }
+
     /** Whether it changes the biases of the layers it adapts. */
     default boolean changesBias() {
         return false;
@@ -148,6 +153,34 @@ public interface AdapterMethod {
                 ? Optional.empty()
                 : Optional.of("is [" + target.out() + ", " + target.in() + "], which takes a rank of 1 to " + most
                         + ", not " + rank);
+    }
+
+    /** What in a target leaves the method undefined, trained or read, in words that follow the target's name. */
+    default Optional<String> undefined(Target target) {
+        return Optional.empty();
+    }
+
+    /**
+     * The same method, with what the stored tensors tell where PEFT's config may say something else.
+     *
+     * @param part the stored tensor of a part's name, of any of the modules
+     */
+    default AdapterMethod asStored(Function<String, @Nullable Tensor> part) {
+        return this;
+    }
+
+    /** What older versions of PEFT called its parts, by their names then. */
+    default Map<String, String> oldPartNames() {
+        return Map.of();
+    }
+
+    /**
+     * Why a tensor cannot be read that is none of the parts, for those of older versions.
+     *
+     * @param name its name after the module's
+     */
+    default Optional<String> outdated(String name) {
+        return Optional.empty();
     }
 
     /** The tensors that are computed and not trained, by part name: empty for most methods. */

@@ -15,6 +15,9 @@ public sealed interface Initial {
     /** Uniform in ±1/√fanIn: Kaiming's with a = √5, as PEFT initialises LoRA's A. */
     record KaimingUniform(int fanIn) implements Initial {}
 
+    /** Each column twice, one beside the other; uniform in ±1/√fanIn, as PEFT initialises pairs of reflections. */
+    record TwinColumns(int fanIn) implements Initial {}
+
     /** Normal, of mean 0. */
     record Normal(double deviation) implements Initial {}
 
@@ -58,6 +61,13 @@ public sealed interface Initial {
                 float bound = (float) (1 / Math.sqrt(fanIn));
                 for (int i = 0; i < values.length; i++) {
                     values[i] = random.nextFloat(-bound, bound);
+                }
+            }
+            case TwinColumns(int fanIn) -> {
+                float bound = (float) (1 / Math.sqrt(fanIn));
+                for (int i = 0; i < values.length; i += 2) {
+                    values[i] = random.nextFloat(-bound, bound);
+                    values[i + 1] = values[i];
                 }
             }
             case Normal(double deviation) -> {

@@ -118,9 +118,9 @@ public record MethodType(String peftType, String name, Reader reader, Training t
         });
         json.put("peft_type", peftType);
         JsonDocument document = new JsonDocument(source, json);
-        for (String field : List.of("module_dropout", "rank_dropout")) {
+        for (String field : List.of("boft_dropout", "module_dropout", "rank_dropout")) {
             if (document.says(field) && json.path(field).doubleValue() != 0) {
-                throw document.wrong(field, "0: adapt trains without dropout of ranks and modules");
+                throw document.wrong(field, "0: adapt trains without dropout of blocks, ranks and modules");
             }
         }
         AdapterConfig config = new AdapterConfig(document);

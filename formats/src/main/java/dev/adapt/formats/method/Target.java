@@ -14,8 +14,7 @@ import dev.adapt.formats.tensor.Tensor;
  * @param storage how it lies in that tensor
  * @param biased whether its layer has a bias
  */
-public record Target(
-        String module, String canonical, String tensor, int out, int in, Storage storage, boolean biased) {
+public record Target(String module, String canonical, String tensor, int out, int in, Storage storage, boolean biased) {
     /** A matrix of a layer with a bias. */
     public Target(String module, String canonical, String tensor, int out, int in, Storage storage) {
         this(module, canonical, tensor, out, in, storage, true);

@@ -237,7 +237,12 @@ public final class Binding {
 
     private Target linear(String module, boolean transposed) {
         Place place = names.places(module).getFirst().as(new Storage.Linear(transposed));
-        return new Target(actual(module), module, place.tensor(), place.out(), place.in(), place.storage());
+        return new Target(
+                actual(module), module, place.tensor(), place.out(), place.in(), place.storage(), isBiased(module));
+    }
+
+    private boolean isBiased(String canonical) {
+        return names.find(canonical + BIAS).isPresent();
     }
 
     /**
@@ -254,7 +259,14 @@ public final class Binding {
             boolean transposed = architecture.transposed(module);
             int out = Math.toIntExact(shape.dim(transposed ? 1 : 0));
             int in = Math.toIntExact(shape.dim(transposed ? 0 : 1));
-            targets.add(new Target(module, module, module + ".weight", out, in, transposed));
+            targets.add(new Target(
+                    module,
+                    module,
+                    module + WEIGHT,
+                    out,
+                    in,
+                    new Storage.Linear(transposed),
+                    tensors.containsKey(module + BIAS)));
         }
         return targets;
     }
@@ -345,7 +357,7 @@ public final class Binding {
                             place.out(),
                             place.in(),
                             place.storage(),
-                            names.find(canonical + BIAS).isPresent()))
+                            isBiased(canonical)))
                     .toList();
         }
 
@@ -361,7 +373,8 @@ public final class Binding {
             if (!matrix) {
                 return place.storage();
             }
-            if (adapter.isEmbedding(module) && names.head().filter(canonical::equals).isEmpty()) {
+            if (adapter.isEmbedding(module)
+                    && names.head().filter(canonical::equals).isEmpty()) {
                 return new Storage.Embedding();
             }
             return new Storage.Linear(names.transposed(canonical).orElseGet(() -> isTurned(module, canonical, place)));
@@ -423,7 +436,13 @@ public final class Binding {
                         .filter(place -> place.shape().rank() == 2)
                         .findFirst()
                         .map(place -> new Target(
-                                module, canonical, place.tensor(), place.out(), place.in(), place.storage()));
+                                module,
+                                canonical,
+                                place.tensor(),
+                                place.out(),
+                                place.in(),
+                                place.storage(),
+                                isBiased(canonical)));
     }
 
     /** The modules whose weight is a matrix, as the base spells them, with their canonical names. */

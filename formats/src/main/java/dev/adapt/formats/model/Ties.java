@@ -123,7 +123,9 @@ record Ties(Adapter adapter, Checkpoint base, TensorNames names, Spelling spelli
 
     /** Whether the head's factors are the table's, transposed where they are of low rank. */
     private boolean haveOneUpdate() {
-        return adapter.method().keepsTies() || adapter.haveTransposedParts(
-                spelled(head()).iterator().next(), spelled(table()).iterator().next());
+        return adapter.method().keepsTies()
+                || adapter.haveTransposedParts(
+                        spelled(head()).iterator().next(),
+                        spelled(table()).iterator().next());
     }
 }

@@ -115,7 +115,8 @@ public final class AdapterInputs {
                 target.tensor(),
                 target.out(),
                 target.in(),
-                target.transposed());
+                target.storage(),
+                target.biased());
     }
 
     /** The base's values of a tensor that an adapter holds; of a head that the base lacks, one of no labels. */

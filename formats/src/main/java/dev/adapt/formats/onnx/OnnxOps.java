@@ -197,8 +197,7 @@ final class OnnxOps implements Ops<OnnxValue> {
                 List.of(),
                 graph.integers(region.rows(), region.columns()));
         OnnxValue pairs = transpose(graph.cast(places, TensorProto.DataType.INT64), 1, 0);
-        return graph.node(
-                OnnxOperator.SCATTER_ND, List.of(attribute("reduction", "add")), zeros, pairs, wide(values));
+        return graph.node(OnnxOperator.SCATTER_ND, List.of(attribute("reduction", "add")), zeros, pairs, wide(values));
     }
 
     @Override

@@ -88,7 +88,9 @@ public final class SafetensorsWriter implements AutoCloseable {
             throws IOException {
         List<TensorSpec> specs = tensors.entrySet().stream()
                 .map(entry -> new TensorSpec(
-                        entry.getKey(), dtype.apply(entry.getKey()), entry.getValue().shape()))
+                        entry.getKey(),
+                        dtype.apply(entry.getKey()),
+                        entry.getValue().shape()))
                 .toList();
         SafetensorsHeader header = SafetensorsHeader.of(specs, metadata);
         try (OutputFile pending = Outputs.replacing().file(path)) {
@@ -108,8 +110,8 @@ public final class SafetensorsWriter implements AutoCloseable {
     }
 
     private static MemorySegment integers(float[] values) {
-        ByteBuffer bytes =
-                ByteBuffer.allocate(Math.multiplyExact(values.length, Integer.BYTES)).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(values.length, Integer.BYTES))
+                .order(ByteOrder.LITTLE_ENDIAN);
         for (float value : values) {
             bytes.putInt((int) value);
         }

@@ -36,7 +36,40 @@ public final class MethodSamples {
                 sample("ia3", Map.of("feedforward_modules", "[\"value\"]")),
                 sample("oft", Map.of("oft_block_size", 2)),
                 sample("oft", Map.of("oft_block_size", 3, "use_cayley_neumann", false, "block_share", true)),
-                sample("oft", Map.of("r", 2, "coft", true, "eps", 0.01)));
+                sample("oft", Map.of("r", 2, "coft", true, "eps", 0.01)),
+                sample("lokr", Map.of("r", rank, "alpha", 3)),
+                sample("lokr", Map.of("r", 1, "alpha", 2, "decompose_both", true, "decompose_factor", 2)),
+                sample("c3a", Map.of("block_size", 2, "init_weights", true)),
+                sample("hira", Map.of("r", rank, "hira_dropout", 0.125)),
+                sample("glora", Map.of("r", rank)),
+                sample(
+                        "glora",
+                        Map.of(
+                                "r",
+                                rank,
+                                "config_A_B",
+                                "\"vector\"",
+                                "config_C",
+                                "\"vector\"",
+                                "config_D_E",
+                                "\"vector\"")),
+                sample("beft", Map.of()),
+                sample("delora", Map.of("r", rank, "delora_lambda", 5)),
+                sample("deft", Map.of("r", rank, "alpha", 3)),
+                sample("peanut", Map.of("r", rank, "scaling", 0.5, "act_fn", "\"silu\"")),
+                sample("fourierft", Map.of("n_frequency", 7, "init_weights", true)),
+                sample("waveft", Map.of("n_frequency", 7, "wavelet_family", "\"db2\"")),
+                sample("waveft", Map.of("n_frequency", 7, "use_idwt", false)),
+                sample("shira", Map.of("r", 1, "random_seed", 3)),
+                sample("boft", Map.of("boft_block_size", 2, "boft_n_butterfly_factor", 2)),
+                sample("boft", Map.of("boft_block_num", 2)),
+                sample("hra", Map.of("r", 4)),
+                sample("miss", Map.of("r", rank, "miss_dropout", 0.125)),
+                sample("miss", Map.of("r", rank, "init_weights", "\"mini\"", "mini_r", 2)),
+                sample("miss", Map.of("r", 2, "init_weights", "\"bat\"")),
+                sample("road", Map.of("group_size", 4)),
+                sample("road", Map.of("group_size", 2, "variant", "\"road_2\"")),
+                sample("road", Map.of("group_size", 4, "variant", "\"road_4\"")));
     }
 
     /** A method with settings, each a JSON value. */

@@ -13,6 +13,9 @@ import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
+import dev.adapt.formats.method.lowrank.Deft;
+import dev.adapt.formats.method.lowrank.Delora;
+import dev.adapt.formats.method.lowrank.Peanut;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -136,6 +139,13 @@ class OnnxAdapterTest {
         return MethodSamples.of(2).stream().filter(AdapterMethod::isLowRank);
     }
 
+    private static boolean readsWeights(AdapterMethod method) {
+        return method instanceof CondLora
+                || method instanceof Deft
+                || method instanceof Delora
+                || method instanceof Peanut;
+    }
+
     private static Tensor noWeight(Object of) {
         throw new AssertionError("asked for the weight of " + of);
     }
@@ -149,7 +159,13 @@ class OnnxAdapterTest {
                 new Target("x.layer.0.query", "layer.0.query", "layer.0.query.weight", 6, 8, false),
                 new Target("x.layer.1.value", "layer.1.value", "layer.1.value.weight", 9, 5, false));
         BoundAdapter fresh = BoundAdapter.fresh(
-                method, targets, OnnxAdapterTest::noWeight, Map.of(), Optional.empty(), Map.of(), random);
+                method,
+                targets,
+                target -> readsWeights(method) ? random(random, target.out(), target.in()) : noWeight(target),
+                Map.of(),
+                Optional.empty(),
+                Map.of(),
+                random);
         Map<String, FloatTensor> trained = new LinkedHashMap<>();
         fresh.trainedKeys()
                 .forEach(key -> trained.put(
@@ -164,7 +180,7 @@ class OnnxAdapterTest {
                 "layer.0.query.weight", random(random, 6, 8),
                 "layer.1.value.weight", random(random, 9, 5));
         Function<String, Tensor> weight =
-                name -> method instanceof CondLora ? Objects.requireNonNull(weights.get(name)) : noWeight(name);
+                name -> readsWeights(method) ? Objects.requireNonNull(weights.get(name)) : noWeight(name);
         SequencedMap<String, FloatTensor> parameters =
                 OnnxAdapter.of(adapter, weight).parameters();
         ReferenceOps ops = new ReferenceOps();

@@ -140,9 +140,9 @@ public record Loha(
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
         Product<T> one = product(ops, target, part, A1, B1, T1);
         Product<T> other = product(ops, target, part, A2, B2, T2);
-        double scale = scale(target);
-        return WeightChange.of(new Delta.Dense<>(
-                (tile, region) -> tile.affine(tile.mul(one.of(tile, region), other.of(tile, region)), scale, 0)));
+        Product<T> scaled = new Product<>(ops.affine(one.left(), scale(target), 0), one.right());
+        return WeightChange.of(
+                new Delta.Dense<>((tile, region) -> tile.mul(scaled.of(tile, region), other.of(tile, region))));
     }
 
     /** One of the two products, left [out, r] times right [r, in]. */

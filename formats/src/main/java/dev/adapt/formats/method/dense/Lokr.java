@@ -182,8 +182,8 @@ public record Lokr(ModuleNumbers rank, ModuleNumbers alpha, boolean decomposeBot
         LongStream rest = target.storage() instanceof Storage.Kernel own
                 ? own.shape().dims().stream().skip(2).mapToLong(Long::longValue)
                 : LongStream.empty();
-        return new Storage.Kernel(Shape.of(LongStream.concat(LongStream.of(sizes.b(), sizes.d()), rest)
-                .toArray()));
+        return new Storage.Kernel(Shape.of(
+                LongStream.concat(LongStream.of(sizes.b(), sizes.d()), rest).toArray()));
     }
 
     @Override
@@ -217,8 +217,8 @@ public record Lokr(ModuleNumbers rank, ModuleNumbers alpha, boolean decomposeBot
                 T product = ops.mul(
                         ops.reshape(outer, row.count(), 1, column.count(), 1),
                         ops.reshape(inner, 1, row.size(), 1, column.size()));
-                columns.add(ops.reshape(
-                        product, (long) row.count() * row.size(), (long) column.count() * column.size()));
+                columns.add(
+                        ops.reshape(product, (long) row.count() * row.size(), (long) column.count() * column.size()));
             }
             rows.add(columns.size() == 1 ? columns.getFirst() : ops.concat(1, columns));
         }

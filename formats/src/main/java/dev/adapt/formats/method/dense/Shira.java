@@ -112,10 +112,7 @@ public record Shira(int rank, Optional<Long> seed, String mask) implements Adapt
     public List<Part> parts(Target target, List<Target> all) {
         return List.of(
                 Part.trained(VALUES, Shape.of(count(target)), new Initial.Constant(0)),
-                Part.frozen(
-                        PLACES,
-                        Shape.of(2, count(target)),
-                        new Initial.Derived((part, weight) -> places(target))));
+                Part.frozen(PLACES, Shape.of(2, count(target)), new Initial.Derived((part, weight) -> places(target))));
     }
 
     /** The places of PEFT's random mask, row by row. */
@@ -125,7 +122,8 @@ public record Shira(int rank, Optional<Long> seed, String mask) implements Adapt
         Arrays.sort(drawn);
         float[] places = new float[2 * count];
         for (int i = 0; i < count; i++) {
-            places[i] = drawn[i] / target.in();
+            long row = drawn[i] / target.in();
+            places[i] = row;
             places[count + i] = drawn[i] % target.in();
         }
         return new FloatTensor(Shape.of(2, count), places);

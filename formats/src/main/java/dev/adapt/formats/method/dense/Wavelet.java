@@ -15,8 +15,7 @@ import java.util.TreeMap;
 record Wavelet(double[] low, double[] high) {
     private static final Map<String, double[]> FILTERS = filters();
 
-    private static final String TABLE =
-            """
+    private static final String TABLE = """
             db2 0.48296291314453414 0.8365163037378079 0.2241438680420134 -0.12940952255126034
             db3 0.3326705529500826 0.8068915093133388 0.4598775021193313 -0.13501102001039084 -0.08544127388224149
              0.035226291882100656

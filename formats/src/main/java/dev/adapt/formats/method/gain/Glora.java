@@ -159,8 +159,7 @@ public record Glora(int rank, Form ab, Form c, Form de) implements AdapterMethod
                         Part.trained(
                                 name(path, "Xu"), Shape.of(rank, columns), new Initial.KaimingUniform((int) columns)));
             case VECTOR ->
-                List.of(Part.trained(
-                        name(path, "X"), shape.rank() == 1 ? shape : Shape.of(shape.dim(0), 1), zero));
+                List.of(Part.trained(name(path, "X"), shape.rank() == 1 ? shape : Shape.of(shape.dim(0), 1), zero));
             case CONSTANT -> List.of(Part.trained(name(path, "X"), Shape.of(1), zero));
             case NONE -> List.of(Part.frozen(name(path, "zeros"), shape, zero));
         };
@@ -168,17 +167,15 @@ public record Glora(int rank, Form ab, Form c, Form de) implements AdapterMethod
 
     @Override
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
-        WeightChange<T> change =
-                WeightChange.of(new Delta.Transform<>(Delta.Scope.ELEMENT, (tile, w, region) -> {
-                    Optional<T> gain = matrix(tile, "A", part, region);
-                    T scaled = gain.isPresent() ? tile.mul(w, tile.affine(gain.get(), 1, 1)) : w;
-                    return matrix(tile, "B", part, region)
-                            .map(added -> tile.add(scaled, added))
-                            .orElse(scaled);
-                }));
+        WeightChange<T> change = WeightChange.of(new Delta.Transform<>(Delta.Scope.ELEMENT, (tile, w, region) -> {
+            Optional<T> gain = matrix(tile, "A", part, region);
+            T scaled = gain.isPresent() ? tile.mul(w, tile.affine(gain.get(), 1, 1)) : w;
+            return matrix(tile, "B", part, region)
+                    .map(added -> tile.add(scaled, added))
+                    .orElse(scaled);
+        }));
         return target.biased()
-                ? change.with(new WeightChange.BiasChange<>(
-                        old -> bias(ops, old.orElseThrow(), part, weight), false))
+                ? change.with(new WeightChange.BiasChange<>(old -> bias(ops, old.orElseThrow(), part, weight), false))
                 : change;
     }
 
@@ -189,8 +186,7 @@ public record Glora(int rank, Form ab, Form c, Form de) implements AdapterMethod
                 Optional.of(ops.matMul(
                         ops.slice(part.apply(name(path, "Xd")), 0, region.row(), region.rowEnd()),
                         ops.slice(part.apply(name(path, "Xu")), 1, region.column(), region.columnEnd())));
-            case VECTOR ->
-                Optional.of(ops.slice(part.apply(name(path, "X")), 0, region.row(), region.rowEnd()));
+            case VECTOR -> Optional.of(ops.slice(part.apply(name(path, "X")), 0, region.row(), region.rowEnd()));
             case CONSTANT -> Optional.of(ops.reshape(part.apply(name(path, "X")), 1, 1));
             case NONE -> Optional.empty();
         };

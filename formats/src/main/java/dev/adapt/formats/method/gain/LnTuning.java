@@ -21,10 +21,7 @@ import java.util.function.Supplier;
 public record LnTuning() implements AdapterMethod {
     /** This method in the list of methods. */
     public static final MethodType TYPE = new MethodType(
-            "LN_TUNING",
-            "ln_tuning",
-            (config, metadata) -> new LnTuning(),
-            MethodType.Training.at(1e-3));
+            "LN_TUNING", "ln_tuning", (config, metadata) -> new LnTuning(), MethodType.Training.at(1e-3));
 
     @Override
     public String peftType() {

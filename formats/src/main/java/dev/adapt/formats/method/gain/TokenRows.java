@@ -62,8 +62,8 @@ record TokenRows(List<Integer> tokens) {
     <T> WeightChange<T> change(MatrixOps<T> ops, Target target, T rows) {
         T nothing = ops.constant(new FloatTensor(Shape.of(1, width(target)), new float[width(target)]));
         T table = ops.concat(0, List.of(rows, nothing));
-        return WeightChange.of(
-                new Delta.Transform<>(Delta.Scope.ELEMENT, (tile, w, region) -> changed(tile, target, table, w, region)));
+        return WeightChange.of(new Delta.Transform<>(
+                Delta.Scope.ELEMENT, (tile, w, region) -> changed(tile, target, table, w, region)));
     }
 
     private <T> T changed(MatrixOps<T> ops, Target target, T table, T weight, Region region) {

@@ -48,8 +48,7 @@ public record WithTokens(AdapterMethod method, Map<String, List<Integer>> tokens
         Map<String, List<Integer>> tokens = new LinkedHashMap<>();
         if (field.isObject()) {
             field.properties()
-                    .forEach(entry ->
-                            tokens.put(entry.getKey(), TrainableTokens.ids(config, entry.getValue(), FIELD)));
+                    .forEach(entry -> tokens.put(entry.getKey(), TrainableTokens.ids(config, entry.getValue(), FIELD)));
         } else {
             tokens.put("", TrainableTokens.ids(config, field, FIELD));
         }
@@ -178,8 +177,10 @@ public record WithTokens(AdapterMethod method, Map<String, List<Integer>> tokens
     @Override
     public void describe(ObjectNode config) {
         method.describe(config);
-        if (tokens.containsKey("")) {
-            tokens.get("").forEach(config.putArray(FIELD)::add);
+        List<Integer> ofInput = tokens.get("");
+        if (ofInput != null) {
+            ArrayNode list = config.putArray(FIELD);
+            ofInput.forEach(list::add);
             return;
         }
         ObjectNode named = config.putObject(FIELD);

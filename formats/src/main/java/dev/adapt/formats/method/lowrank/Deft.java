@@ -154,12 +154,10 @@ public record Deft(int rank, Optional<Double> alpha, boolean orthogonal, boolean
             T sign = ops.div(first, ops.sqrt(ops.mul(first, first)));
             float[] unit = new float[size];
             unit[0] = 1;
-            T leading = ops.mul(
-                    ops.constant(new FloatTensor(Shape.of(size, 1), unit)), ops.mul(sign, norm));
+            T leading = ops.mul(ops.constant(new FloatTensor(Shape.of(size, 1), unit)), ops.mul(sign, norm));
             T v = ops.add(x, leading);
-            T padded = k == 0
-                    ? v
-                    : ops.concat(0, List.of(ops.constant(new FloatTensor(Shape.of(k, 1), new float[k])), v));
+            T padded =
+                    k == 0 ? v : ops.concat(0, List.of(ops.constant(new FloatTensor(Shape.of(k, 1), new float[k])), v));
             normals.add(padded);
             rest = reflected(ops, padded, rest);
         }
@@ -185,9 +183,8 @@ public record Deft(int rank, Optional<Double> alpha, boolean orthogonal, boolean
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
         Pair<T> pair = pair(ops, target, part.apply(P));
         T removed = removed(ops, pair, weight.get());
-        T right = para
-                ? ops.affine(removed, -1, 0)
-                : ops.subtract(ops.affine(part.apply(R), scale(target), 0), removed);
+        T right =
+                para ? ops.affine(removed, -1, 0) : ops.subtract(ops.affine(part.apply(R), scale(target), 0), removed);
         return WeightChange.of(new LowRank<>(pair.q(), right, 1));
     }
 

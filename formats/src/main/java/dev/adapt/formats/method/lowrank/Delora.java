@@ -48,8 +48,7 @@ public record Delora(ModuleNumbers rank, ModuleNumbers lambda) implements Adapte
         config.requireProbabilities("module_dropout");
         config.requireNoBias();
         return new Delora(
-                ModuleNumbers.ranks(config, "rank_pattern"),
-                ModuleNumbers.of(config, LAMBDA, 15, "lambda_pattern"));
+                ModuleNumbers.ranks(config, "rank_pattern"), ModuleNumbers.of(config, LAMBDA, 15, "lambda_pattern"));
     }
 
     @Override

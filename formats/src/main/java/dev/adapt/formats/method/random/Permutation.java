@@ -45,7 +45,7 @@ public final class Permutation {
         long[] first = new long[count];
         for (long i = 0; i < size; i++) {
             long high = random.next();
-            long draw = high << 32 | random.next() & 0xffffffffL;
+            long draw = (high << 32) | (random.next() & 0xffffffffL);
             long place = Long.remainderUnsigned(draw, i + 1);
             if (i < count) {
                 first[(int) i] = first[(int) place];

@@ -11,21 +11,21 @@ import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;
-import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
-import java.util.Arrays;
+import dev.adapt.formats.tensor.Tensor;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * OFT: {@code W' = W·Rᵀ} for a block-diagonal rotation R of the inputs (Qiu et al., arXiv 2306.07280, equation 4, as PEFT
  * applies it). A block is the Cayley transform {@code (I - Q)·(I + Q)⁻¹} of a skew-symmetric Q, or with
  * {@code use_cayley_neumann} {@code (I + Q)·Σ Qᵏ} cut after some terms (arXiv 2506.19847). The elements above the diagonal
- * of each Q are trained, and start at 0.
+ * of each Q are trained, and start at 0. The rows of an embedding are rotated as {@code W·R}.
  *
  * @param rank the number of blocks, or 0 where their size is given
  * @param blockSize rows of a block, or 0 where their number is given
@@ -40,6 +40,8 @@ public record Oft(int rank, int blockSize, boolean constrained, double epsilon, 
             new MethodType("OFT", "oft", (config, metadata) -> of(config), MethodType.Training.at(1e-3));
 
     private static final String R = "oft_R.weight";
+    private static final String EMBEDDING_R = "oft_embedding_R.weight";
+    private static final String TRAIN_AGAIN = "PEFT reads it no longer either; merge it with the PEFT that made it";
     private static final int USUAL_BLOCK = 32;
 
     private static Oft of(AdapterConfig config) {
@@ -74,7 +76,7 @@ public record Oft(int rank, int blockSize, boolean constrained, double epsilon, 
 
     @Override
     public List<String> partNames() {
-        return List.of(R);
+        return List.of(R, EMBEDDING_R);
     }
 
     @Override
@@ -110,22 +112,45 @@ public record Oft(int rank, int blockSize, boolean constrained, double epsilon, 
         return false;
     }
 
+    /** All of a matrix, for embeddings. */
     @Override
     public Delta.Scope scope() {
-        return Delta.Scope.ROW;
+        return Delta.Scope.MATRIX;
+    }
+
+    @Override
+    public Delta.Scope scope(Target target) {
+        return target.embedding() ? Delta.Scope.MATRIX : Delta.Scope.ROW;
+    }
+
+    @Override
+    public boolean adaptsEmbedding(Function<String, @Nullable Tensor> part) {
+        return part.apply(EMBEDDING_R) != null;
     }
 
     @Override
     public Optional<String> misfit(Target target) {
-        return target.embedding()
-                ? Optional.of("is an embedding, and OFT rotates the inputs of linear layers and convolutions")
-                : Optional.empty();
+        return Optional.empty();
     }
 
-    /** Rows of a block of this target: PEFT takes the nearest divisor of the inputs. */
+    @Override
+    public Optional<String> outdated(String name) {
+        return switch (name) {
+            case "oft_r" -> Optional.of("is of PEFT's OFT before 0.15, which rotated outputs; " + TRAIN_AGAIN);
+            case "oft_R", "oft_s" -> Optional.of("is of PEFT 0.15's OFT, which stored whole blocks; " + TRAIN_AGAIN);
+            default -> Optional.empty();
+        };
+    }
+
+    /** How many values are rotated: the inputs of a layer, the width of an embedding. */
+    private static int width(Target target) {
+        return target.embedding() ? target.out() : target.in();
+    }
+
+    /** Rows of a block of this target: PEFT takes the nearest divisor of what is rotated. */
     private int size(Target target) {
-        int in = target.in();
-        return rank == 0 ? divisor(in, blockSize) : in / divisor(in, rank);
+        int width = width(target);
+        return rank == 0 ? divisor(width, blockSize) : width / divisor(width, rank);
     }
 
     /** The divisor of {@code of} nearest to {@code wanted}, the smaller of two. */
@@ -147,41 +172,27 @@ public record Oft(int rank, int blockSize, boolean constrained, double epsilon, 
     @Override
     public List<Part> parts(Target target, List<Target> all) {
         int size = size(target);
-        int blocks = shared ? 1 : target.in() / size;
-        return List.of(Part.trained(R, Shape.of(blocks, size * (size - 1L) / 2), new Initial.Constant(0)));
+        int blocks = shared ? 1 : width(target) / size;
+        String name = target.embedding() ? EMBEDDING_R : R;
+        return List.of(Part.trained(name, Shape.of(blocks, size * (size - 1L) / 2), new Initial.Constant(0)));
     }
 
     @Override
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
         int size = size(target);
-        int blocks = target.in() / size;
+        int blocks = width(target) / size;
         int own = shared ? 1 : blocks;
-        T rotation = rotation(ops, skew(ops, part.apply(R), own, size), own, size);
+        T rotation = rotation(ops, part.apply(target.embedding() ? EMBEDDING_R : R), own, size);
         T all = shared && blocks > 1 ? ops.concat(0, Collections.nCopies(blocks, rotation)) : rotation;
-        T turned = ops.transpose(all, 0, 2, 1);
-        return WeightChange.of(new Delta.Transform<>(Delta.Scope.ROW, (tile, w, region) -> {
-            T byBlock = tile.transpose(tile.reshape(w, region.rows(), blocks, size), 1, 0, 2);
-            T rotated = tile.transpose(tile.matMul(byBlock, turned), 1, 0, 2);
-            return tile.reshape(rotated, region.rows(), target.in());
-        }));
-    }
-
-    /** Skew-symmetric matrices [blocks, size, size] of the elements above their diagonals, row by row. */
-    private <T> T skew(MatrixOps<T> ops, T upper, int blocks, int size) {
-        int elements = size * (size - 1) / 2;
-        long[] from = new long[size * size];
-        Arrays.fill(from, elements);
-        int next = 0;
-        for (int row = 0; row < size; row++) {
-            for (int column = row + 1; column < size; column++) {
-                from[row * size + column] = next++;
-            }
+        if (target.embedding()) {
+            return WeightChange.of(new Delta.Transform<>(Delta.Scope.MATRIX, (tile, w, region) -> {
+                T rows = tile.transpose(w, 1, 0);
+                return tile.transpose(Cayley.turn(tile, rows, all, region.columns(), blocks, size), 1, 0);
+            }));
         }
-        T zero = ops.constant(new FloatTensor(Shape.of(1, blocks), new float[blocks]));
-        T table = ops.concat(0, List.of(ops.transpose(upper, 1, 0), zero));
-        T above = ops.reshape(ops.transpose(ops.embedding(table, ops.integers(from)), 1, 0), blocks, size, size);
-        T q = ops.subtract(above, ops.transpose(above, 0, 2, 1));
-        return constrained ? bounded(ops, q, blocks) : q;
+        T turned = ops.transpose(all, 0, 2, 1);
+        return WeightChange.of(new Delta.Transform<>(
+                Delta.Scope.ROW, (tile, w, region) -> Cayley.turn(tile, w, turned, region.rows(), blocks, size)));
     }
 
     /** Each Q with its norm cut to {@code epsilon/√blocks}. */
@@ -192,21 +203,12 @@ public record Oft(int rank, int blockSize, boolean constrained, double epsilon, 
         return ops.mul(q, gain);
     }
 
-    private <T> T rotation(MatrixOps<T> ops, T q, int blocks, int size) {
-        T identity = ops.identity(blocks, size);
-        if (neumannTerms == 0) {
-            return ops.matMul(ops.subtract(identity, q), ops.inverse(ops.add(identity, q), blocks, size));
-        }
-        if (neumannTerms == 1) {
-            return identity;
-        }
-        T sum = ops.add(identity, ops.affine(q, 2, 0));
-        T power = q;
-        for (int term = 2; neumannTerms > 2 && term < Math.max(3, neumannTerms - 1); term++) {
-            power = ops.matMul(power, q);
-            sum = ops.add(sum, ops.affine(power, 2, 0));
-        }
-        return neumannTerms > 2 ? ops.add(sum, ops.matMul(power, q)) : sum;
+    private <T> T rotation(MatrixOps<T> ops, T upper, int blocks, int size) {
+        T skew = Cayley.skew(ops, upper, blocks, size);
+        T q = constrained ? bounded(ops, skew, blocks) : skew;
+        return neumannTerms == 0
+                ? Cayley.exact(ops, q, blocks, size)
+                : Cayley.neumann(ops, q, blocks, size, neumannTerms);
     }
 
     @Override
