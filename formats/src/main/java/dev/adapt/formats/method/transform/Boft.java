@@ -51,8 +51,7 @@ public record Boft(int blockSize, int blocks, int factors) implements AdapterMet
     private static Boft of(AdapterConfig config) {
         config.requireProbabilities("boft_dropout");
         if (!config.bias().equals("none") && !config.bias().equals("all")) {
-            throw config.document()
-                    .wrong("bias", "\"none\" or \"all\": PEFT does not save the biases of BOFT's layers alone");
+            throw config.document().wrong("bias", "\"none\" or \"all\": PEFT does not save the biases of BOFT's layers alone");
         }
         int number = config.document().integer(NUMBER, 0, 0, AdapterConfig.MOST_RANK);
         int size = config.document().integer(SIZE, number == 0 ? USUAL_SIZE : 0, 0, AdapterConfig.MOST_RANK);
@@ -171,7 +170,8 @@ public record Boft(int blockSize, int blocks, int factors) implements AdapterMet
             }));
         }
         return WeightChange.of(new Delta.Transform<T>(
-                        Delta.Scope.ROW, (tile, w, region) -> rotated(tile, w, turned, region.rows(), count, size)))
+                        Delta.Scope.ROW,
+                        (tile, w, region) -> rotated(tile, w, turned, region.rows(), count, size)))
                 .with(new OutGain.Vector<>(ops.reshape(gains, -1)));
     }
 

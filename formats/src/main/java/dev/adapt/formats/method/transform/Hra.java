@@ -106,8 +106,8 @@ public record Hra(int ownRank, boolean orthogonal) implements AdapterMethod {
         return undefined(target)
                 .or(() -> ownRank <= target.in()
                         ? Optional.empty()
-                        : Optional.of("has " + target.in() + " inputs, which take a rank of 1 to " + target.in()
-                                + ", not " + ownRank));
+                        : Optional.of("has " + target.in() + " inputs, which take a rank of 1 to " + target.in() + ", not "
+                                + ownRank));
     }
 
     @Override
@@ -127,7 +127,8 @@ public record Hra(int ownRank, boolean orthogonal) implements AdapterMethod {
                 ? ops.affine(ops.transpose(v, 1, 0), 2, 0)
                 : ops.matMul(triangle(ops, v), ops.transpose(v, 1, 0));
         return WeightChange.of(new Delta.Transform<>(
-                Delta.Scope.ROW, (tile, w, region) -> tile.subtract(w, tile.matMul(tile.matMul(w, v), right))));
+                Delta.Scope.ROW,
+                (tile, w, region) -> tile.subtract(w, tile.matMul(tile.matMul(w, v), right))));
     }
 
     /** Columns divided by their lengths. */

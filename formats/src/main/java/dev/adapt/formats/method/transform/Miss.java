@@ -59,11 +59,12 @@ public record Miss(int ownRank, Variant variant, int mini, double ownDropout) im
         config.requireProbabilities("miss_dropout");
         config.requireNoBias();
         JsonNode init = config.document().json().path(INIT);
-        Variant variant = switch (init.asText()) {
-            case "bat" -> Variant.BAT;
-            case "mini" -> Variant.MINI;
-            default -> Variant.BALANCED;
-        };
+        Variant variant =
+                switch (init.asText()) {
+                    case "bat" -> Variant.BAT;
+                    case "mini" -> Variant.MINI;
+                    default -> Variant.BALANCED;
+                };
         if (variant == Variant.BALANCED && config.document().has(INIT) && !init.isBoolean()) {
             throw config.document().wrong(INIT, "true, false, \"bat\" or \"mini\"");
         }
@@ -154,17 +155,18 @@ public record Miss(int ownRank, Variant variant, int mini, double ownDropout) im
         return undefined(target)
                 .or(() -> ownRank <= target.in()
                         ? Optional.empty()
-                        : Optional.of("has " + target.in() + " inputs, which take a rank of 1 to " + target.in()
-                                + ", not " + ownRank));
+                        : Optional.of("has " + target.in() + " inputs, which take a rank of 1 to " + target.in() + ", not "
+                                + ownRank));
     }
 
     @Override
     public List<Part> parts(Target target, List<Target> all) {
-        Shape shape = switch (variant) {
-            case BALANCED -> Shape.of(ownRank, target.out());
-            case MINI -> Shape.of(ownRank, mini);
-            case BAT -> Shape.of(target.out() / ownRank, ownRank, ownRank);
-        };
+        Shape shape =
+                switch (variant) {
+                    case BALANCED -> Shape.of(ownRank, target.out());
+                    case MINI -> Shape.of(ownRank, mini);
+                    case BAT -> Shape.of(target.out() / ownRank, ownRank, ownRank);
+                };
         return List.of(Part.trained(BLOCK, shape, new Initial.Constant(0)));
     }
 
@@ -172,8 +174,8 @@ public record Miss(int ownRank, Variant variant, int mini, double ownDropout) im
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
         T block = part.apply(BLOCK);
         if (depends()) {
-            return WeightChange.of(
-                    new Delta.Transform<>(Delta.Scope.ROW, (tile, w, region) -> squares(tile, w, block, region)));
+            return WeightChange.of(new Delta.Transform<>(
+                    Delta.Scope.ROW, (tile, w, region) -> squares(tile, w, block, region)));
         }
         T left = ops.transpose(block, 1, 0);
         T repeated = variant == Variant.MINI && mini < target.out()

@@ -2,16 +2,16 @@ package dev.adapt.formats.method.transform;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.graph.Delta;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.WeightChange;
-import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
-import dev.adapt.formats.method.ModuleNumbers;
 import dev.adapt.formats.method.ModulePattern;
+import dev.adapt.formats.method.ModuleNumbers;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
@@ -87,12 +87,11 @@ public record Osf(Kept kept, List<Pattern> patterns) implements AdapterMethod {
             throw document.wrong(PATTERNS, "a rank for each module pattern");
         }
         List<Pattern> patterns = new ArrayList<>();
-        others.properties()
-                .forEach(entry -> patterns.add(new Pattern(
-                        entry.getKey(),
-                        ModulePattern.of(
-                                document, PATTERNS, ".*(?:" + entry.getKey() + ").*", "regular expressions as keys"),
-                        Kept.of(document, PATTERNS, entry.getValue()))));
+        others.properties().forEach(entry -> patterns.add(new Pattern(
+                entry.getKey(),
+                ModulePattern.of(
+                        document, PATTERNS, ".*(?:" + entry.getKey() + ").*", "regular expressions as keys"),
+                Kept.of(document, PATTERNS, entry.getValue()))));
         return new Osf(kept, List.copyOf(patterns));
     }
 
@@ -150,8 +149,8 @@ public record Osf(Kept kept, List<Pattern> patterns) implements AdapterMethod {
         int kept = kept(target);
         return kept > 0 && kept < all
                 ? Optional.empty()
-                : Optional.of("has " + all + " singular values, of which 1 to " + (all - 1) + " can be kept, not "
-                        + kept + "; correct " + RANK + " in " + AdapterConfig.FILE);
+                : Optional.of("has " + all + " singular values, of which 1 to " + (all - 1) + " can be kept, not " + kept
+                        + "; correct " + RANK + " in " + AdapterConfig.FILE);
     }
 
     @Override

@@ -157,8 +157,7 @@ public record Road(Variant variant, int group) implements AdapterMethod {
         return WeightChange.of(new Delta.Transform<T>(
                         Delta.Scope.MATRIX, (tile, w, region) -> turned(tile, w, own, others, target, target.in())))
                 .with(new WeightChange.BiasChange<>(
-                        old -> ops.reshape(turned(ops, old.orElseThrow(), own, others, target, 1), target.out()),
-                        false));
+                        old -> ops.reshape(turned(ops, old.orElseThrow(), own, others, target, 1), target.out()), false));
     }
 
     /**

@@ -126,11 +126,12 @@ class TransformTest {
                 int first = group * 4 + pair % 2;
                 for (int side = 0; side < 2; side++) {
                     int output = first + 2 * side;
-                    int own = switch (variant) {
-                        case ROAD_1 -> pair;
-                        case ROAD_2 -> output;
-                        case ROAD_4 -> group * 8 + output % 4;
-                    };
+                    int own =
+                            switch (variant) {
+                                case ROAD_1 -> pair;
+                                case ROAD_2 -> output;
+                                case ROAD_4 -> group * 8 + output % 4;
+                            };
                     int other = variant == Road.Variant.ROAD_4 ? own + 4 : own;
                     r[output][output] = alpha[own] * Math.cos(theta[own]);
                     r[output][first + 2 - 2 * side] = (side == 0 ? -1 : 1) * alpha[other] * Math.sin(theta[other]);
@@ -141,9 +142,7 @@ class TransformTest {
             double[][] bias = random(OUT, 1);
             DoubleTensor old = new DoubleTensor(Shape.of(OUT), flat(bias));
             assertArrayEquals(
-                    flat(times(r, bias)),
-                    change.biasOf(Optional.of(old)).orElseThrow().values(),
-                    1e-12);
+                    flat(times(r, bias)), change.biasOf(Optional.of(old)).orElseThrow().values(), 1e-12);
             assertEquals(Optional.empty(), change.biasOf(Optional.empty()));
         }
     }
