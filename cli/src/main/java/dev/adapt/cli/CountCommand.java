@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.lors.LorsLayout;
 import dev.adapt.formats.lors.StackSize;
@@ -117,7 +118,7 @@ final class CountCommand implements Callable<Integer> {
         List<AdapterSize> sizes = new ArrayList<>();
         SequencedMap<String, SequencedSet<String>> methodsOn = new LinkedHashMap<>();
         for (TrainedMethod method : methods) {
-            List<String> chosen = chosen(method, Architecture.of(model));
+            List<String> chosen = chosen(method, Architectures.of(model));
             // a method without a rank is counted once
             boolean ranked = !(method instanceof TrainedMethod.Adapter(MethodType type))
                     || type.training().rank().isPresent();

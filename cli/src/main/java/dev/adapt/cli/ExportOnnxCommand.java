@@ -3,7 +3,7 @@ package dev.adapt.cli;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.io.Snapshot;
@@ -175,6 +175,6 @@ final class ExportOnnxCommand implements Callable<Integer> {
         return AdapterInputs.model(
                 checkpoint,
                 adapters,
-                targets.isEmpty() ? List.of() : binding.targets(targets, Architecture.of(ModelConfig.of(checkpoint))));
+                targets.isEmpty() ? List.of() : binding.targets(targets, Architectures.of(ModelConfig.of(checkpoint))));
     }
 }

@@ -9,6 +9,7 @@ import dev.adapt.formats.generate.Decoder;
 import dev.adapt.formats.generate.Generation;
 import dev.adapt.formats.generate.Sampler;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Tokens;
 import dev.adapt.formats.io.JsonDocument;
@@ -140,7 +141,7 @@ final class GenerateCommand implements Callable<Integer> {
         }
         Sampler sampler = new Sampler(temperature, topK, topP, seed);
         Optional<ModelConfig> config = config();
-        Optional<Tokens> tokens = config.map(Architecture::of).flatMap(Architecture::tokens);
+        Optional<Tokens> tokens = config.map(Architectures::of).flatMap(Architecture::tokens);
         Optional<TextCodec> codec = prompt.isPresent() ? Optional.of(TextCodec.open(folder())) : Optional.empty();
         try {
             long[] begin = checked(

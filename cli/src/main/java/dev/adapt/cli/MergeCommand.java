@@ -20,6 +20,7 @@ import dev.adapt.merge.Estimate;
 import dev.adapt.merge.LorsMerge;
 import dev.adapt.merge.MergePlan;
 import dev.adapt.merge.Merger;
+import dev.adapt.merge.UndoSize;
 import dev.adapt.merge.Statistics;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -294,7 +295,7 @@ final class MergeCommand implements Callable<Integer> {
             return 0;
         }
         long bytes = mergers.stream().mapToLong(merger -> merger.plan().bytes()).sum();
-        Optional<Merger.UndoSize> undone;
+        Optional<UndoSize> undone;
         try (MergeProgress _ = MergeProgress.show(settings.written(), bytes)) {
             undone = Merger.each(mergers, outs());
         }
@@ -472,7 +473,7 @@ final class MergeCommand implements Callable<Integer> {
                         (bytes / seconds)));
     }
 
-    private void print(Merger.UndoSize size) {
+    private void print(UndoSize size) {
         Terminal.line(
                 "%s: %s, %.1f%% of the %s of the touched tensors",
                 undo.orElseThrow(),

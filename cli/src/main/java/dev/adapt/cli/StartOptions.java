@@ -2,7 +2,7 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
@@ -154,7 +154,7 @@ final class StartOptions {
     }
 
     private static List<String> names(ModelConfig model, List<String> targets) {
-        return targets.isEmpty() ? Architecture.of(model).stackModules() : targets;
+        return targets.isEmpty() ? Architectures.of(model).stackModules() : targets;
     }
 
     private Path readers(Path given) throws IOException {

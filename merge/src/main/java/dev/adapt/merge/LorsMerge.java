@@ -2,7 +2,7 @@ package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.QueryDecoder;
 import dev.adapt.formats.graph.ReferenceOps;
@@ -76,7 +76,7 @@ public record LorsMerge(long before, long after) {
             Model model = Model.of(base);
             ModelConfig plain = QueryDecoder.plain(config);
             Set<String> replaced = shared.requiredTensors().keySet();
-            Map<String, Shape> required = Architecture.of(plain).requiredTensors();
+            Map<String, Shape> required = Architectures.of(plain).requiredTensors();
             List<TensorSpec> specs = new ArrayList<>();
             required.forEach((name, shape) -> specs.add(spec(base, name, shape)));
             base.tensors().values().stream()
@@ -96,7 +96,7 @@ public record LorsMerge(long before, long after) {
      * @throws FormatException if it is another model, or shares nothing
      */
     private static QueryDecoder requireLors(ModelConfig config) {
-        if (!(Architecture.of(config) instanceof QueryDecoder decoder)) {
+        if (!(Architectures.of(config) instanceof QueryDecoder decoder)) {
             throw config.document().wrong("model_type", "\"" + QueryDecoder.TYPE + "\", the one kind that has LORS");
         }
         if (decoder.lors().isEmpty()) {

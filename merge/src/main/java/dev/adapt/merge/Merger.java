@@ -116,9 +116,6 @@ public final class Merger {
         }
     }
 
-    /** What an undo file costs, and the size of the tensors whose bytes it brings back. */
-    public record UndoSize(long file, long tensors) {}
-
     /**
      * A merge of an adapter on all processors, planned and checked; {@link #merge} writes it.
      *

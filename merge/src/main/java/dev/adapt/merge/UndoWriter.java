@@ -165,7 +165,7 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
      * @param texts small files of the base that the merge changes, by name
      * @return its size, and that of the tensors whose bytes it can bring back
      */
-    Merger.UndoSize commit(Checkpoint base, Map<String, String> texts) throws IOException {
+    UndoSize commit(Checkpoint base, Map<String, String> texts) throws IOException {
         List<Undo.BaseFile> files = new ArrayList<>();
         for (SafetensorsFile file : base.files()) {
             List<Undo.BaseTensor> tensors = new ArrayList<>();
@@ -181,7 +181,7 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
         write(ByteBuffer.wrap(Undo.MAGIC.getBytes(StandardCharsets.US_ASCII)));
         channel.close();
         pending.commit();
-        return new Merger.UndoSize(position, covered);
+        return new UndoSize(position, covered);
     }
 
     @Override

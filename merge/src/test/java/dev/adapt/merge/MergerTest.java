@@ -362,7 +362,7 @@ class MergerTest {
         Path out = folder.resolve("merged.safetensors");
         Path undo = folder.resolve("merged.undo");
         try (Checkpoint opened = Checkpoint.open(base)) {
-            Merger.UndoSize size = new Merger(
+            UndoSize size = new Merger(
                             opened,
                             List.of(bound(opened, adapter, 1)),
                             settings(Kernels.best(), 2).undo(undo))

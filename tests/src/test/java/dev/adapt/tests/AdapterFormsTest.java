@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
@@ -281,7 +282,7 @@ class AdapterFormsTest {
         Path written = Files.createDirectories(folder.resolve(name));
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            Architecture architecture = Architecture.of(ModelConfig.of(checkpoint));
+            Architecture architecture = Architectures.of(ModelConfig.of(checkpoint));
             List<Target> targets = binding.targets(architecture.linearModules(), architecture);
             Random random = new Random(name.hashCode());
             BoundAdapter fresh = BoundAdapter.fresh(

@@ -12,6 +12,7 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.graph.ModelConfig;
@@ -79,7 +80,7 @@ class AdapterSwitchTest {
         List<Target> targets = new Binding(base)
                 .targets(
                         List.of(modules),
-                        Architecture.of(new ModelConfig(base.config().orElseThrow())));
+                        Architectures.of(new ModelConfig(base.config().orElseThrow())));
         Map<String, FloatTensor> head = labels == 0
                 ? Map.of()
                 : Map.of(

@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
@@ -77,7 +78,7 @@ class AnalyzeTest {
     void everyShape(TinyModel model) throws IOException {
         Path base = model.write(folder.resolve("base"), 1);
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
-            List<String> all = Architecture.of(ModelConfig.of(checkpoint)).linearModules();
+            List<String> all = Architectures.of(ModelConfig.of(checkpoint)).linearModules();
             List<String> body =
                     all.stream().filter(module -> module.matches(".*\\d.*")).toList();
             Cli.succeeds(
@@ -174,7 +175,7 @@ class AnalyzeTest {
         Path written = Files.createTempDirectory(folder, "adapter");
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            List<Target> targets = binding.targets(names, Architecture.of(ModelConfig.of(checkpoint)));
+            List<Target> targets = binding.targets(names, Architectures.of(ModelConfig.of(checkpoint)));
             Random random = new Random(seed);
             BoundAdapter fresh = BoundAdapter.fresh(
                     method, targets, binding::weight, Map.of(), Optional.empty(), binding.digests(targets), random);
@@ -195,7 +196,7 @@ class AnalyzeTest {
     private static BoundAdapter fresh(Path base, AdapterMethod method) throws IOException {
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            Architecture architecture = Architecture.of(ModelConfig.of(checkpoint));
+            Architecture architecture = Architectures.of(ModelConfig.of(checkpoint));
             List<Target> targets = binding.targets(architecture.usualTargets(), architecture);
             return BoundAdapter.fresh(
                     method, targets, binding::weight, Map.of(), Optional.empty(), Map.of(), new Random(1));

@@ -11,6 +11,7 @@ import ai.onnxruntime.TensorInfo;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
@@ -155,7 +156,7 @@ class Float16ExportTest {
         Path home = tiny.write(folder.resolve("model"), 5);
         try (Checkpoint checkpoint = Checkpoint.open(home)) {
             Binding binding = new Binding(checkpoint);
-            Architecture architecture = Architecture.of(ModelConfig.of(checkpoint));
+            Architecture architecture = Architectures.of(ModelConfig.of(checkpoint));
             List<Target> targets = binding.targets(architecture.linearModules(), architecture);
             BoundAdapter fresh = BoundAdapter.fresh(
                     new Lora(4, 8, false, dora, 0, Map.of(), Map.of()),

@@ -14,6 +14,7 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
@@ -85,7 +86,7 @@ class OnnxExportTest {
             tensors.put("pooler.dense.bias", random(random, TinyBert.HIDDEN));
             tensors.put("classifier.weight", random(random, 3, TinyBert.HIDDEN));
             tensors.put("classifier.bias", random(random, 3));
-            config = config.withHead(new Head(head.get(), List.of("a", "b", "c")));
+            config = config.withHead(new Head(head.get(), List.of("a", "b", "c")), Architectures.of(config));
         }
         Path model = Files.createDirectory(folder.resolve("model"));
         Files.writeString(model.resolve(ModelConfig.FILE), config.document().text());
@@ -182,7 +183,7 @@ class OnnxExportTest {
         Path path = checkpoint("mean", "gelu", Dtype.F32);
         try (Checkpoint checkpoint = Checkpoint.open(path)) {
             Binding binding = new Binding(checkpoint);
-            Architecture architecture = Architecture.of(ModelConfig.of(checkpoint));
+            Architecture architecture = Architectures.of(ModelConfig.of(checkpoint));
             List<Target> targets = binding.targets(List.of("query", "value", "output.dense"), architecture);
             Random random = new Random(8);
             BoundAdapter fresh =

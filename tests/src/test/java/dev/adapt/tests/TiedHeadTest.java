@@ -11,7 +11,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.model.Binding;
@@ -226,7 +226,7 @@ class TiedHeadTest {
         Map<String, FloatTensor> tensors = new LinkedHashMap<>();
         int seed = 20;
         for (Map.Entry<String, Shape> needed :
-                Architecture.of(ModelConfig.read(config)).requiredTensors().entrySet()) {
+                Architectures.of(ModelConfig.read(config)).requiredTensors().entrySet()) {
             tensors.put("model." + needed.getKey(), random(needed.getValue(), ++seed));
         }
         words = tensors.get(WORDS);

@@ -1,7 +1,7 @@
 package dev.adapt.tests;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -98,7 +98,7 @@ public enum TinyModel {
         Path file = Files.writeString(folder.resolve(ModelConfig.FILE), config);
         Random random = new Random(seed);
         Map<String, FloatTensor> tensors = new LinkedHashMap<>();
-        Architecture.of(ModelConfig.read(file))
+        Architectures.of(ModelConfig.read(file))
                 .requiredTensors()
                 .forEach((name, shape) -> tensors.put(name, random(name, shape, random)));
         SafetensorsWriter.write(folder.resolve(Checkpoint.SINGLE), tensors, Map.of("format", "pt"));

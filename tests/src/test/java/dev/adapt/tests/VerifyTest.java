@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
@@ -173,7 +173,7 @@ class VerifyTest {
         Random random = new Random(4);
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            List<Target> targets = binding.targets(NAMES, Architecture.of(ModelConfig.of(checkpoint)));
+            List<Target> targets = binding.targets(NAMES, Architectures.of(ModelConfig.of(checkpoint)));
             Map<String, FloatTensor> head = Map.of(
                     "classifier.weight", random(Shape.of(2, TinyBert.HIDDEN), random),
                     "classifier.bias", random(Shape.of(2), random));

@@ -14,7 +14,7 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Methods;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Activation;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.graph.ReferenceOps;
@@ -180,7 +180,7 @@ class GradientsTest {
     /** The base with all linear layers that share weights, of which the tensors have random values. */
     private static Model stacked(Checkpoint base) throws IOException {
         ModelConfig config = ModelConfig.of(base);
-        List<String> names = Architecture.of(config).linearModules();
+        List<String> names = Architectures.of(config).linearModules();
         Random random = new Random(6);
         LorsLayout layout = new LorsLayout(List.of(2), List.of(2));
         Stacks fresh = StackedModel.fromScratch(config, layout, names, random).stacks();

@@ -5,7 +5,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.training.GradientCollector;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.QueryDecoder;
@@ -85,7 +85,7 @@ public final class DetectorTrainer implements AutoCloseable {
      */
     public static void train(ModelConfig config, List<Scene> scenes, Settings settings, Path out, Listener listener)
             throws IOException {
-        if (!(Architecture.of(config) instanceof QueryDecoder decoder)) {
+        if (!(Architectures.of(config) instanceof QueryDecoder decoder)) {
             throw config.document().wrong("model_type", "\"" + QueryDecoder.TYPE + "\"");
         }
         if (decoder.classes().isEmpty()) {

@@ -5,6 +5,7 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
@@ -48,7 +49,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
 
     static Setup of(TrainConfig config, AdapterMethod method, Checkpoint base) throws IOException {
         ModelConfig model = ModelConfig.of(base);
-        Architecture architecture = Architecture.of(model);
+        Architecture architecture = Architectures.of(model);
         Binding binding = new Binding(base);
         List<String> names = config.targets().isEmpty() ? architecture.usualTargets() : config.targets();
         List<Target> targets = binding.targets(names, architecture);

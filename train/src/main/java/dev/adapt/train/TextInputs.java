@@ -1,6 +1,6 @@
 package dev.adapt.train;
 
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
@@ -26,7 +26,7 @@ public final class TextInputs {
                 data.file(),
                 data.columns(),
                 data.examples().subList(0, Math.min(count, data.examples().size())));
-        Source source = new Source(base, config, Architecture.of(config), maxLength);
+        Source source = new Source(base, config, Architectures.of(config), maxLength);
         Encoded encoded = Encoded.of(first, Encoded.classes(first.classes(first.labels())), source);
         return encoded.byLength(batchSize).stream()
                 .map(indices -> encoded.batch(indices).inputs())

@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.tensor.LongTensor;
 import java.io.IOException;
@@ -61,7 +61,7 @@ class ContinuationsTest {
         Path config = Files.writeString(folder.resolve(ModelConfig.FILE), CONFIG);
         Files.writeString(folder.resolve("tokenizer.json"), TOKENIZER);
         ModelConfig model = ModelConfig.read(config);
-        source = new Source(folder, model, Architecture.of(model), 512);
+        source = new Source(folder, model, Architectures.of(model), 512);
     }
 
     @Test

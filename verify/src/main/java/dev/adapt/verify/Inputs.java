@@ -1,6 +1,7 @@
 package dev.adapt.verify;
 
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
@@ -78,7 +79,7 @@ public record Inputs(
      * @throws dev.adapt.formats.FormatException if the config's architecture is not supported
      */
     public static Inputs random(ModelConfig config, int count, long seed, boolean tokenTypes) {
-        Architecture architecture = Architecture.of(config);
+        Architecture architecture = Architectures.of(config);
         return architecture
                 .tokens()
                 .map(tokens -> sequences(architecture, tokens, count, seed, tokenTypes))

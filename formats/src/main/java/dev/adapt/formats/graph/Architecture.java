@@ -1,13 +1,11 @@
 package dev.adapt.formats.graph;
 
-import dev.adapt.formats.FormatException;
 import dev.adapt.formats.tensor.Shape;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.Predicate;
-import java.util.stream.Stream;
 
 /**
  * A family of models: its forward pass, written once on {@link Ops}, and the names of its tensors.
@@ -15,29 +13,7 @@ import java.util.stream.Stream;
  * <p>Canonical names are those of the bare model's checkpoints in transformers, without the task prefix: {@link
  * dev.adapt.formats.names.TensorNames} maps every spelling found in checkpoints and adapters to them.
  */
-public sealed interface Architecture permits Bert, Roberta, Decoder, Vit, QueryDecoder {
-    /**
-     * The architecture config.json describes.
-     *
-     * @throws FormatException if its {@code model_type}, or an option that changes the graph, is not supported
-     */
-    static Architecture of(ModelConfig config) {
-        return switch (config.modelType()) {
-            case "bert" -> Bert.of(config);
-            case "roberta", "xlm-roberta" -> Roberta.of(config);
-            case "vit" -> Vit.of(config);
-            case QueryDecoder.TYPE -> QueryDecoder.of(config);
-            case String other ->
-                DecoderFamilies.of(config)
-                        .orElseThrow(() -> new FormatException(
-                                config.document().path(),
-                                "model_type",
-                                "\"" + other
-                                        + "\" is not supported, expected one of: bert, roberta, xlm-roberta, vit, query_decoder, "
-                                        + String.join(", ", DecoderFamilies.types())));
-        };
-    }
-
+public interface Architecture {
     /** Its inputs, in the order Hugging Face exporters give them. */
     List<InputSpec> inputs();
 
@@ -76,15 +52,6 @@ public sealed interface Architecture permits Bert, Roberta, Decoder, Vit, QueryD
 
     /** What stands before the names of its body's tensors in the checkpoints of a class with a head. */
     String prefix();
-
-    /** What transformers calls the tensor of a canonical name in a checkpoint of the class that the config names. */
-    static String checkpointName(ModelConfig config, String canonical) {
-        boolean bare = config.className().isEmpty() || config.className().endsWith("Model");
-        boolean ofHead = Stream.of(Head.MODULE, Head.SCORE, Decoder.LM_HEAD, "embed_out")
-                .anyMatch(module -> canonical.startsWith(module + "."));
-        boolean language = config.className().endsWith("LMHeadModel");
-        return (bare && !language) || ofHead ? canonical : of(config).prefix() + canonical;
-    }
 
     /** The classification head it has, if it has one. */
     Optional<Head> head();

@@ -77,13 +77,8 @@ public record ModelConfig(JsonDocument document) {
         return new ModelConfig(new JsonDocument(document.path(), text));
     }
 
-    /** The classification head the model has, if it has one. */
-    public Optional<Head> head() {
-        return Architecture.of(this).head();
-    }
-
     /**
-     * The same.
+     * The classification head the model has, if it has one.
      *
      * @param own the pooling of transformers' class for the architecture
      */
@@ -119,8 +114,12 @@ public record ModelConfig(JsonDocument document) {
         return labels;
     }
 
-    /** This config for a model with another head. */
-    public ModelConfig withHead(Head head) {
+    /**
+     * This config for a model with another head.
+     *
+     * @param architecture that of this config
+     */
+    public ModelConfig withHead(Head head, Architecture architecture) {
         ObjectNode changed = document.json().deepCopy();
         ObjectNode id2label = changed.putObject("id2label");
         ObjectNode label2id = changed.putObject("label2id");
@@ -131,7 +130,6 @@ public record ModelConfig(JsonDocument document) {
         changed.remove("num_labels");
         // one output is a number, by transformers' convention
         changed.put("problem_type", head.labels().size() == 1 ? "regression" : "single_label_classification");
-        Architecture architecture = Architecture.of(this);
         if (head.pooling() == architecture.ownPooling()) {
             changed.remove(POOLING);
             changed.putArray("architectures").add(architecture.classifierClass());

@@ -1,7 +1,7 @@
 package dev.adapt.formats.lors;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
 import java.io.IOException;
@@ -40,14 +40,14 @@ public record Expansion(Checkpoint shared, Stacks residuals) implements AutoClos
     }
 
     private static void name(Map<String, List<String>> names, String key, ModelConfig config, String canonical) {
-        names.computeIfAbsent(key, absent -> new ArrayList<>()).add(Architecture.checkpointName(config, canonical));
+        names.computeIfAbsent(key, absent -> new ArrayList<>()).add(Architectures.checkpointName(config, canonical));
     }
 
     private static Target named(ModelConfig config, Target target) {
         return new Target(
                 target.module(),
                 target.canonical(),
-                Architecture.checkpointName(config, target.canonical() + ".weight"),
+                Architectures.checkpointName(config, target.canonical() + ".weight"),
                 target.out(),
                 target.in(),
                 target.transposed());

@@ -6,6 +6,7 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Part;
@@ -323,7 +324,7 @@ public final class Binding {
      * @throws FormatException if a name matches nothing; the message lists near matches
      */
     public static List<Target> targets(ModelConfig config, List<String> names) {
-        Architecture architecture = Architecture.of(config);
+        Architecture architecture = Architectures.of(config);
         Map<String, Shape> tensors = architecture.requiredTensors();
         List<Target> targets = new ArrayList<>();
         for (String module : named(config.document().path(), names, architecture, tensors.keySet())) {

@@ -2,6 +2,7 @@ package dev.adapt.formats.model;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Initial;
@@ -41,7 +42,7 @@ public final class FromScratch {
      * @throws dev.adapt.formats.FormatException if the architecture is not supported
      */
     public static Map<String, FloatTensor> tensors(ModelConfig config, List<Target> without, RandomGenerator random) {
-        Architecture architecture = Architecture.of(config);
+        Architecture architecture = Architectures.of(config);
         List<Target> linear = Binding.targets(config, architecture.linearModules());
         SequencedMap<String, Shape> shapes = tensors(config, architecture);
         shapes.forEach((name, shape) -> requireArray(config, name, shape));
@@ -70,7 +71,7 @@ public final class FromScratch {
         SequencedMap<String, Shape> shapes = new LinkedHashMap<>(architecture.requiredTensors());
         if (architecture.head().isEmpty()) {
             Architecture headed =
-                    Architecture.of(config.withHead(new Head(architecture.ownPooling(), List.of("", ""))));
+                    Architectures.of(config.withHead(new Head(architecture.ownPooling(), List.of("", "")), architecture));
             SequencedMap<String, Shape> whole = new LinkedHashMap<>(headed.requiredTensors());
             headed.head().ifPresent(head -> headed.headTensors(head).keySet().forEach(whole::remove));
             whole.forEach(shapes::putIfAbsent);

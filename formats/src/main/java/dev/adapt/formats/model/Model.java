@@ -6,6 +6,7 @@ import dev.adapt.formats.adapter.WeightChanges;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.CacheSpec;
 import dev.adapt.formats.graph.KeyValueCache;
 import dev.adapt.formats.graph.Layers;
@@ -135,14 +136,14 @@ public final class Model {
      */
     public static Model of(Checkpoint base) throws IOException {
         ModelConfig config = ModelConfig.of(base);
-        return new Model(config, Architecture.of(config), base, Changes.none());
+        return new Model(config, Architectures.of(config), base, Changes.none());
     }
 
     /** A base with an adapter beside it, unmerged. */
     public static Model of(Checkpoint base, BoundAdapter adapter) throws IOException {
         ModelConfig config = ModelConfig.of(base);
         ModelConfig adapted = new ModelConfig(ChangedConfig.of(config.document(), adapter.change()));
-        return new Model(adapted, Architecture.of(adapted), base, Changes.of(adapter));
+        return new Model(adapted, Architectures.of(adapted), base, Changes.of(adapter));
     }
 
     /**
@@ -152,7 +153,7 @@ public final class Model {
      * @throws FormatException if its architecture is not supported, or a tensor is missing or has another shape
      */
     public static Model of(ModelConfig config, Map<String, Tensor> weights, Changes changes) {
-        Model model = new Model(config, Architecture.of(config), changes);
+        Model model = new Model(config, Architectures.of(config), changes);
         model.weights.putAll(weights);
         model.requireTensors(config.document().path().resolveSibling(""));
         return model;

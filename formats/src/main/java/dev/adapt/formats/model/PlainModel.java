@@ -2,7 +2,7 @@ package dev.adapt.formats.model;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.names.TensorNames;
@@ -100,7 +100,7 @@ public record PlainModel(ModelConfig config, Map<String, Tensor> others) impleme
     public Path writeWeights(Path folder) throws IOException {
         Path file = folder.resolve(Checkpoint.SINGLE);
         Map<String, FloatTensor> stored = new LinkedHashMap<>();
-        others.forEach((name, tensor) -> stored.put(Architecture.checkpointName(config, name), FloatTensor.of(tensor)));
+        others.forEach((name, tensor) -> stored.put(Architectures.checkpointName(config, name), FloatTensor.of(tensor)));
         ValueCount.requireFiniteResults(file, stored);
         SafetensorsWriter.write(file, stored, Map.of("format", "pt"));
         return file;

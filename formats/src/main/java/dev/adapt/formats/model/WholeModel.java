@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.InputFile;
@@ -78,7 +79,7 @@ public interface WholeModel {
 
     /** The tensors of its classification head by canonical name; none where it has no head. */
     default Map<String, Tensor> headTensors() {
-        Architecture architecture = Architecture.of(config());
+        Architecture architecture = Architectures.of(config());
         Map<String, Tensor> tensors = new LinkedHashMap<>(others());
         tensors.keySet()
                 .retainAll(architecture
@@ -97,13 +98,13 @@ public interface WholeModel {
         Map<String, Tensor> changed = new LinkedHashMap<>(others());
         headTensors().keySet().forEach(changed::remove);
         changed.putAll(tensors);
-        return with(config().withHead(head), changed).withoutUnread();
+        return with(config().withHead(head, Architectures.of(config())), changed).withoutUnread();
     }
 
     /** The model without tensors that its graph does not read, which cannot be trained. */
     default WholeModel withoutUnread() {
         Map<String, Tensor> read = new LinkedHashMap<>(others());
-        read.keySet().retainAll(Architecture.of(config()).requiredTensors().keySet());
+        read.keySet().retainAll(Architectures.of(config()).requiredTensors().keySet());
         return with(config(), read);
     }
 

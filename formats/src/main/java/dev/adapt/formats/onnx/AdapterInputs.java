@@ -6,6 +6,7 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
@@ -50,7 +51,7 @@ public final class AdapterInputs {
     public static Model model(Checkpoint base, List<BoundAdapter> adapters, List<Target> layers) throws IOException {
         SequencedMap<String, Target> targets = new LinkedHashMap<>();
         SequencedMap<String, FloatTensor> saved = new LinkedHashMap<>();
-        Architecture architecture = Architecture.of(ModelConfig.of(base));
+        Architecture architecture = Architectures.of(ModelConfig.of(base));
         List<Head> heads = new ArrayList<>();
         architecture.head().ifPresent(heads::add);
         for (BoundAdapter adapter : adapters) {

@@ -3,6 +3,7 @@ package dev.adapt.formats.onnx;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.InputFile;
@@ -78,7 +79,7 @@ public record OnnxImport(ModelConfig config, int tensors, long bytes) {
         OnnxBert.requirePlain(model, nodes);
         SequencedMap<String, OnnxParameters.Found> parameters = canonical(model, OnnxParameters.of(model, nodes));
         ModelConfig config = new ModelConfig(new JsonDocument(model, new OnnxBert(model, nodes, parameters).config()));
-        Architecture architecture = Architecture.of(config);
+        Architecture architecture = Architectures.of(config);
         requireTensors(model, architecture, parameters.keySet());
         requireShapes(model, architecture, parameters);
         folder.text(ModelConfig.FILE, config.document().text());
@@ -114,7 +115,7 @@ public record OnnxImport(ModelConfig config, int tensors, long bytes) {
             ModelConfig config, SequencedMap<String, OnnxParameters.Found> canonical) {
         SequencedMap<String, OnnxParameters.Found> named = new LinkedHashMap<>();
         canonical.forEach((name, found) -> {
-            boolean inBody = config.head().isPresent() && !name.startsWith(Head.MODULE + ".");
+            boolean inBody = Architectures.of(config).head().isPresent() && !name.startsWith(Head.MODULE + ".");
             named.put(inBody ? "bert." + name : name, found);
         });
         return named;

@@ -110,7 +110,7 @@ class QueryDecoderTest {
     void refuses(String right, String wrong, String expected) {
         assertTrue(SIZES.contains(right), right);
         ModelConfig config = config(SIZES.replace(right, wrong));
-        FormatException thrown = assertThrows(FormatException.class, () -> Architecture.of(config));
+        FormatException thrown = assertThrows(FormatException.class, () -> Architectures.of(config));
         assertTrue(thrown.getMessage().startsWith("config.json: " + expected), thrown::getMessage);
     }
 }

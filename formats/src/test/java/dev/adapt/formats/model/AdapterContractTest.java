@@ -11,7 +11,7 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.MethodSamples;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Part;
@@ -95,7 +95,7 @@ class AdapterContractTest {
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
             List<Target> targets = binding.targets(
-                    NAMES, Architecture.of(new ModelConfig(checkpoint.config().orElseThrow())));
+                    NAMES, Architectures.of(new ModelConfig(checkpoint.config().orElseThrow())));
             BoundAdapter fresh = BoundAdapter.fresh(
                     method, targets, binding::weight, Map.of(), Optional.empty(), Map.of(), new Random(1));
             // DoRA's magnitudes are float32 and divided by norms in float64: one rounding apart; rotations are products
@@ -261,7 +261,7 @@ class AdapterContractTest {
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
             List<Target> targets = binding.targets(
-                    NAMES, Architecture.of(new ModelConfig(checkpoint.config().orElseThrow())));
+                    NAMES, Architectures.of(new ModelConfig(checkpoint.config().orElseThrow())));
             Random random = new Random(5);
             BoundAdapter fresh = BoundAdapter.fresh(
                     method,

@@ -12,7 +12,7 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Target;
@@ -199,7 +199,7 @@ class AdapterOnBaseTest {
     void inAHalfPrecisionIsTakenAsItIsStored(Dtype dtype) throws IOException {
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             Binding binding = new Binding(checkpoint);
-            List<Target> targets = binding.targets(List.of("query"), Architecture.of(ModelConfig.of(checkpoint)));
+            List<Target> targets = binding.targets(List.of("query"), Architectures.of(ModelConfig.of(checkpoint)));
             BoundAdapter fresh = BoundAdapter.fresh(
                     new Vera(4, 0.1, 3, 0, true, Rounding.FMA),
                     targets,
@@ -228,7 +228,7 @@ class AdapterOnBaseTest {
             Random random = new Random(2);
             int rank = 1;
             for (Target target :
-                    binding.targets(List.of("query", "value"), Architecture.of(ModelConfig.of(checkpoint)))) {
+                    binding.targets(List.of("query", "value"), Architectures.of(ModelConfig.of(checkpoint)))) {
                 updates.put(
                         target,
                         new BoundAdapter.Factors(
@@ -263,7 +263,7 @@ class AdapterOnBaseTest {
             Binding binding = new Binding(checkpoint);
             BoundAdapter.fresh(
                             new Lora(2, 4, 0),
-                            binding.targets(List.of("query"), Architecture.of(ModelConfig.of(checkpoint))),
+                            binding.targets(List.of("query"), Architectures.of(ModelConfig.of(checkpoint))),
                             binding::weight,
                             Map.of(),
                             Optional.empty(),

@@ -8,7 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
@@ -73,7 +73,7 @@ class BertTest {
     private static Model withHead(Checkpoint base, Pooling pooling) throws IOException {
         Binding binding = new Binding(base);
         List<Target> targets = binding.targets(
-                List.of("query"), Architecture.of(new ModelConfig(base.config().orElseThrow())));
+                List.of("query"), Architectures.of(new ModelConfig(base.config().orElseThrow())));
         Head head = new Head(pooling, TinyBert.HEAD.labels());
         BoundAdapter adapter = BoundAdapter.fresh(
                 new Lora(2, 2, 0),

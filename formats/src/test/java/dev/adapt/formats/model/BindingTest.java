@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
 import java.io.IOException;
@@ -72,6 +72,6 @@ class BindingTest {
         return new Binding(base)
                 .targets(
                         List.of(names),
-                        Architecture.of(new ModelConfig(base.config().orElseThrow())));
+                        Architectures.of(new ModelConfig(base.config().orElseThrow())));
     }
 }

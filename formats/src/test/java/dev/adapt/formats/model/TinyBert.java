@@ -1,6 +1,6 @@
 package dev.adapt.formats.model;
 
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
@@ -40,7 +40,7 @@ final class TinyBert {
         Path config = Files.writeString(folder.resolve(ModelConfig.FILE), CONFIG);
         Random random = new Random(seed);
         Map<String, FloatTensor> tensors = new LinkedHashMap<>();
-        Architecture.of(ModelConfig.read(config))
+        Architectures.of(ModelConfig.read(config))
                 .requiredTensors()
                 .forEach((name, shape) -> tensors.put(name, random(shape, random)));
         if (pooler) {

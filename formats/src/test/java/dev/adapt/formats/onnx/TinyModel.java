@@ -1,6 +1,6 @@
 package dev.adapt.formats.onnx;
 
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -28,7 +28,7 @@ final class TinyModel {
         Path config = Files.writeString(folder.resolve(ModelConfig.FILE), CONFIG);
         Random random = new Random(1);
         Map<String, FloatTensor> tensors = new LinkedHashMap<>();
-        Architecture.of(ModelConfig.read(config))
+        Architectures.of(ModelConfig.read(config))
                 .requiredTensors()
                 .forEach((name, shape) -> tensors.put(name, random(random, shape)));
         tensors.put("pooler.dense.weight", random(random, Shape.of(HIDDEN, HIDDEN)));

@@ -1,7 +1,7 @@
 package dev.adapt.merge.lowrank;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.lors.LorsLayout;
@@ -58,7 +58,7 @@ public record Decomposition(StackedModel whole, List<OfStack> stacks) {
     public static Decomposition of(Checkpoint base, LorsLayout layout, List<String> names) throws IOException {
         ModelConfig config = ModelConfig.of(base);
         Binding binding = new Binding(base);
-        binding.requireOneShape(LorsLayout.NAME, binding.targets(names, Architecture.of(config)));
+        binding.requireOneShape(LorsLayout.NAME, binding.targets(names, Architectures.of(config)));
         Model.of(base);
         List<Target> targets = Binding.targets(config, names);
         Map<String, Tensor> parts = new LinkedHashMap<>();

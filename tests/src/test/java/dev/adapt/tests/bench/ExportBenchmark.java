@@ -1,7 +1,7 @@
 package dev.adapt.tests.bench;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.onnx.OnnxExport.Weights;
 import dev.adapt.formats.safetensors.Dtype;
@@ -127,7 +127,7 @@ final class ExportBenchmark implements Callable<Integer> {
     private static void write(Shape shape, Path work) throws IOException {
         Path config = Files.writeString(work.resolve(ModelConfig.FILE), shape.config());
         List<TensorSpec> specs = new ArrayList<>();
-        Architecture.of(ModelConfig.read(config))
+        Architectures.of(ModelConfig.read(config))
                 .requiredTensors()
                 .forEach((name, dims) -> specs.add(new TensorSpec(name, shape.dtype(), dims)));
         SafetensorsHeader header = SafetensorsHeader.of(specs, Map.of("format", "pt"));

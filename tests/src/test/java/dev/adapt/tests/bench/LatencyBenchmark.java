@@ -3,6 +3,7 @@ package dev.adapt.tests.bench;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
@@ -192,7 +193,7 @@ final class LatencyBenchmark implements Callable<Integer> {
         Path file = Files.writeString(folder.resolve(ModelConfig.FILE), config);
         Random random = new Random(3);
         Map<String, FloatTensor> tensors = new LinkedHashMap<>();
-        Architecture.of(ModelConfig.read(file))
+        Architectures.of(ModelConfig.read(file))
                 .requiredTensors()
                 .forEach((name, shape) -> tensors.put(name, random(shape, random)));
         SafetensorsWriter.write(folder.resolve(Checkpoint.SINGLE), tensors, Map.of("format", "pt"));
@@ -201,7 +202,7 @@ final class LatencyBenchmark implements Callable<Integer> {
 
     private static BoundAdapter adapter(Checkpoint base) throws IOException {
         Binding binding = new Binding(base);
-        Architecture architecture = Architecture.of(ModelConfig.of(base));
+        Architecture architecture = Architectures.of(ModelConfig.of(base));
         List<Target> targets = binding.targets(architecture.linearModules(), architecture);
         Random random = new Random(4);
         BoundAdapter fresh = BoundAdapter.fresh(

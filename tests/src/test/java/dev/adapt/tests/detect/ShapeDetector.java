@@ -1,7 +1,7 @@
 package dev.adapt.tests.detect;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.model.Model;
@@ -60,7 +60,7 @@ public record ShapeDetector(int hidden, int stages, int outPoints, int rank) {
 
     /** Its parameters. */
     public long parameters() {
-        return Architecture.of(config()).requiredTensors().values().stream()
+        return Architectures.of(config()).requiredTensors().values().stream()
                 .mapToLong(Shape::elements)
                 .sum();
     }
