@@ -212,8 +212,9 @@ public record BoundAdapter(
                     }
                     found = require(regenerated, part.id(target));
                 }
-                tensors.put(key, checked(adapter, key, found, part.shape()));
-                requireIntegers(adapter, key, found, adapter.method().integerLimits(part.name(), target));
+                Tensor sound = checked(adapter, key, found, part.shape());
+                requireIntegers(adapter, key, sound, adapter.method().integerLimits(part.name(), target));
+                tensors.put(key, sound);
             }
         }
         Set<String> unused = new LinkedHashSet<>(adapter.parts().keySet());
