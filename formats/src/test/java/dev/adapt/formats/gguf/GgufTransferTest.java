@@ -18,6 +18,7 @@ import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -133,6 +134,24 @@ final class GgufTransferTest {
         String message = String.valueOf(thrown.getMessage());
         assertTrue(message.startsWith(file + ": " + name + ": holds ") && message.contains(sentence), message);
         assertFalse(Files.exists(gguf));
+    }
+
+    @Test
+    void aFileThatDeclaresMoreThanItHoldsIsNotImported() throws IOException {
+        Path base = llama(Dtype.F32, 0);
+        Path gguf = folder.resolve("model.gguf");
+        export(base, Optional.empty(), gguf);
+        String bytes = Files.readString(gguf, StandardCharsets.ISO_8859_1);
+        String config = Files.readString(base.resolve(Checkpoint.CONFIG));
+        String larger = config.replace("\"hidden_size\":32", "\"hidden_size\":9000000")
+                .replace("\"tie_word_embeddings\":false", "");
+        larger = larger.replace(",,", ",").replace(",}", "}");
+        String padded = larger + " ".repeat(config.length() - larger.length());
+        Files.writeString(gguf, bytes.replace(config, padded), StandardCharsets.ISO_8859_1);
+        FormatException thrown = assertThrows(
+                FormatException.class, () -> GgufImport.run(gguf, folder.resolve("back"), Outputs.fresh()));
+        assertTrue(thrown.getMessage().startsWith(gguf + ": hidden_size: declares "), thrown::getMessage);
+        assertFalse(Files.exists(folder.resolve("back")));
     }
 
     @Test

@@ -79,7 +79,11 @@ class CraftedAdaptersTest {
     private final List<String> failures = new ArrayList<>();
 
     static Stream<AdapterMethod> methods() {
-        return MethodSamples.of(4).stream().filter(method -> method.weightPart().isEmpty());
+        AdapterMethod onlyTop = MethodSamples.sample(
+                "vblora",
+                Map.of("r", 3, "num_vectors", 7, "vector_length", 4, "topk", 2, "save_only_topk_weights", true));
+        return Stream.concat(MethodSamples.of(4).stream(), Stream.of(onlyTop))
+                .filter(method -> method.weightPart().isEmpty());
     }
 
     @ParameterizedTest(name = "{0}")

@@ -44,6 +44,7 @@ final class Seeds {
 
     /** Whether it has rows and columns, and elements: a shape without any may be of any size. */
     private static boolean isMatrix(Tensor tensor) {
-        return tensor.shape().rank() >= 2 && tensor.shape().elements() > 0;
+        long elements = tensor.shape().elements();
+        return tensor.shape().rank() >= 2 && elements > 0 && elements <= Integer.MAX_VALUE;
     }
 }

@@ -125,6 +125,11 @@ public record VbLora(
     }
 
     @Override
+    public List<Integer> integerLimits(String part, Target target) {
+        return isInteger(part) ? List.of(bankSize) : List.of();
+    }
+
+    @Override
     public boolean isInteger(String part) {
         return part.endsWith(INDICES);
     }
