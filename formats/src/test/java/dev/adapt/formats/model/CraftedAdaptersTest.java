@@ -82,8 +82,7 @@ class CraftedAdaptersTest {
         AdapterMethod onlyTop = MethodSamples.sample(
                 "vblora",
                 Map.of("r", 3, "num_vectors", 7, "vector_length", 4, "topk", 2, "save_only_topk_weights", true));
-        return Stream.concat(MethodSamples.of(4).stream(), Stream.of(onlyTop))
-                .filter(method -> method.weightPart().isEmpty());
+        return Stream.concat(MethodSamples.of(4).stream(), Stream.of(onlyTop));
     }
 
     @ParameterizedTest(name = "{0}")
@@ -168,7 +167,7 @@ class CraftedAdaptersTest {
     }
 
     private static boolean isInteger(String key) {
-        return key.endsWith("shira_indices") || key.endsWith("_indices") && key.contains("vblora");
+        return key.endsWith("shira_indices") || key.endsWith("_indices") && key.contains("vblora") || key.contains("unilora_indices");
     }
 
     private static FloatTensor values(Shape shape) {
