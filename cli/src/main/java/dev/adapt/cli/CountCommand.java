@@ -89,6 +89,12 @@ final class CountCommand implements Callable<Integer> {
         if (planned ? methods.isEmpty() || config.isEmpty() || ranks.isEmpty() : adapters.isEmpty()) {
             throw new UsageException("give adapter folders, or --method, --rank and --config");
         }
+        if (planned && !adapters.isEmpty()) {
+            throw new UsageException("give adapter folders, or --method, --rank and --config, not both");
+        }
+        if (!planned) {
+            new GivenOptions(spec).refuse("an adapter folder has its own", "--target", "--groups");
+        }
         return planned ? countPlanned(config.get()) : countAdapters();
     }
 

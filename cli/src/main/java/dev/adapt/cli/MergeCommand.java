@@ -165,10 +165,11 @@ final class MergeCommand implements Callable<Integer> {
                         "--out-dir",
                         "--undo",
                         "--max-shard-size");
+        new GivenOptions(spec).refuse("a GGUF file is always flushed to the disk", "--no-fsync");
         long start = System.nanoTime();
         Outputs outputs = output.apartFrom(folders, List.of(into));
         outputs.requireFile(file);
-        try (OutputFolder beside = Outputs.fresh().folder(file.resolveSibling(file.getFileName() + ".merged"))) {
+        try (OutputFolder beside = outputs.folder(file.resolveSibling(file.getFileName() + ".merged"))) {
             Path merged = beside.path().resolve("merged");
             out = Optional.of(merged);
             shown = Optional.of(file);
@@ -341,7 +342,7 @@ final class MergeCommand implements Callable<Integer> {
             throw new UsageException("--threads: expected at least 1, found " + threads);
         }
         if (inPlace && (each || outDir.isPresent() || undo.isPresent() || maxShardSize.isPresent())) {
-            throw new UsageException("--in-place goes with neither --each nor --undo nor --max-shard-size");
+            throw new UsageException("--in-place goes with none of --each, --out-dir, --undo and --max-shard-size");
         }
         if (intoBase() && noFsync) {
             throw new UsageException("--in-place without --out always waits for the disk: leave out --no-fsync");
@@ -385,7 +386,7 @@ final class MergeCommand implements Callable<Integer> {
     }
 
     private Merger.Settings settings() {
-        Merger.Settings settings = Merger.Settings.of(threads).flush(!noFsync);
+        Merger.Settings settings = Merger.Settings.of(threads).flush(!noFsync && shown.isEmpty());
         if (undo.isPresent()) {
             settings = settings.undo(undo.get());
         }

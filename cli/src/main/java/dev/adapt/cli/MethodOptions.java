@@ -148,7 +148,10 @@ final class MethodOptions {
             if (!known.contains(field)) {
                 throw new UsageException(OPTIONS.get(field) + ": " + method + " has nothing like it");
             }
-            fields.putIfAbsent(field, value);
+            if (fields.putIfAbsent(field, value) != null) {
+                throw new UsageException(
+                        OPTIONS.get(field) + " and --set " + field + " say the same; give one of them");
+            }
         });
         return fields;
     }
@@ -186,10 +189,17 @@ final class MethodOptions {
     }
 
     private void requireNoAdapters(TrainedMethod method) {
-        if (alpha.isPresent() || rankStabilised || dora || dropout != 0 || !set.isEmpty()) {
+        boolean given = alpha.isPresent()
+                || rankStabilised
+                || dora
+                || dropout != 0
+                || !set.isEmpty()
+                || saveProjection
+                || projectionKey.isPresent();
+        if (given) {
             throw new UsageException(
-                    "--alpha, --rslora, --dora, --dropout and --set are for adapters beside a frozen base: "
-                            + method.title() + " has nothing like them");
+                    "--alpha, --rslora, --dora, --dropout, --projection-key, --save-projection and --set are for adapters"
+                            + " beside a frozen base: " + method.title() + " has nothing like them");
         }
     }
 

@@ -67,7 +67,7 @@ final class Verification implements AutoCloseable {
                     .count();
             if (forms < 2) {
                 throw new UsageException("verify compares at least two forms of a model, found " + forms
-                        + ": give two or more of --base (with or without --adapter), --merged and --onnx");
+                        + ": give two or more of --base (with or without --adapter), --merged, --gguf and --onnx");
             }
         }
     }

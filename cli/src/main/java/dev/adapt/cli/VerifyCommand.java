@@ -119,6 +119,9 @@ final class VerifyCommand implements Callable<Integer> {
         } else {
             given.refuse("draws random tokens, and --data is given instead of these", "--seed");
         }
+        if (onnx.isEmpty()) {
+            given.refuse("only a model of --onnx computes in float16, and none is given", "--tolerance-fp16");
+        }
         require("--tolerance", tolerance);
         require("--tolerance-fp16", halfTolerance);
         Verification.Settings settings = new Verification.Settings(

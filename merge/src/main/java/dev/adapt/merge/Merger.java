@@ -357,31 +357,43 @@ public final class Merger {
         return sinks;
     }
 
-    /** What a folder's base has beside its weights and the merge changes. */
+    /** Adds what a folder's base has beside its weights and the merge changes. */
     private UndoSize finish(UndoWriter undo) throws IOException {
         Map<String, String> texts = new LinkedHashMap<>();
         if (Files.isDirectory(base.path())) {
-            List<Path> changed = new ArrayList<>(
-                    List.of(base.path().resolve(Checkpoint.CONFIG), base.path().resolve(Checkpoint.INDEX)));
-            if (change.flatMap(BaseChange::tokenizer).isPresent()) {
-                changed.addAll(base.companions().tokenizer());
-            }
-            for (Path file : changed) {
-                // a sentencepiece model is no text
-                if (Files.exists(file) && !file.toString().endsWith(".model")) {
-                    texts.put(
-                            String.valueOf(file.getFileName()),
-                            InputFile.found(file).text(Limit.TOKENIZER));
+            for (String name : List.of(Checkpoint.CONFIG, Checkpoint.INDEX)) {
+                Path file = base.path().resolve(name);
+                if (Files.exists(file)) {
+                    texts.put(name, InputFile.found(file).text(Limit.INDEX));
                 }
             }
         }
-        return undo.commit(base, texts);
+        Map<String, byte[]> replaced = new LinkedHashMap<>();
+        List<String> added = new ArrayList<>();
+        for (Path file : tokenizer()) {
+            String name = String.valueOf(file.getFileName());
+            Path own = base.path().resolve(name);
+            if (Files.exists(own)) {
+                replaced.put(name, InputFile.found(own).bytes(Limit.TOKENIZER));
+            } else {
+                added.add(name);
+            }
+        }
+        return undo.commit(base, texts, replaced, added);
+    }
+
+    /** The files of the tokenizer that an adapter brings. */
+    private List<Path> tokenizer() {
+        return change.flatMap(BaseChange::tokenizer)
+                .map(folder -> new Companions(folder).tokenizer())
+                .orElseGet(List::of);
     }
 
     /** The files of a folder that it makes. */
     private Set<String> names() throws IOException {
         Set<String> names = new HashSet<>(base.companionNames());
         names.addAll(List.of(Checkpoint.CONFIG, Checkpoint.INDEX));
+        tokenizer().forEach(file -> names.add(String.valueOf(file.getFileName())));
         plan.outputs().forEach(output -> names.add(output.name()));
         return names;
     }

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.MapperFeature;
+import com.fasterxml.jackson.databind.ObjectReader;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.io.WholeIo;
@@ -25,12 +26,22 @@ import java.util.Map;
  * tensor, exclusive-or'd with the merged ones where the tensor was adapted, the first bytes of all elements before the
  * second ones: the upper bytes of a small change are nearly all zero.
  *
- * @param texts small files of the base that the merge changed, by name
+ * @param texts the base's config.json and index, by name
+ * @param tokenizer files of the base's tokenizer that the merge replaced, by name
+ * @param added files of a tokenizer that the merge added to those of the base
  */
 @SuppressWarnings("ArrayRecordComponent")
-record Undo(int version, List<BaseFile> files, Map<String, String> texts) {
+record Undo(
+        int version,
+        List<BaseFile> files,
+        Map<String, String> texts,
+        Map<String, byte[]> tokenizer,
+        List<String> added) {
     static final String MAGIC = "adaptund";
-    static final int VERSION = 1;
+    static final int VERSION = 2;
+
+    /** Of a merge that could not undo a change of the tokenizer. */
+    private static final int WITHOUT_TOKENIZER = 1;
 
     /** The most bytes that a frame holds. */
     static final int MAX_FRAME = 1 << 26;
@@ -52,6 +63,15 @@ record Undo(int version, List<BaseFile> files, Map<String, String> texts) {
             .disable(MapperFeature.ALLOW_COERCION_OF_SCALARS)
             .defaultSetterInfo(JsonSetter.Value.forContentNulls(Nulls.FAIL))
             .build();
+
+    private static final ObjectReader VERSION_READER =
+            MAPPER.readerFor(Version.class).without(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES);
+
+    /** What all versions have. */
+    private record Version(int version) {}
+
+    /** Version 1. */
+    private record Older(int version, List<BaseFile> files, Map<String, String> texts) {}
 
     /** A file of the base: its first bytes, which are its header, and its tensors in the order of their data. */
     record BaseFile(String name, byte[] header, List<BaseTensor> tensors) {}
@@ -121,15 +141,22 @@ record Undo(int version, List<BaseFile> files, Map<String, String> texts) {
 
     private static Undo parse(Path path, byte[] bytes) {
         try {
-            Undo undo = MAPPER.readValue(bytes, Undo.class);
-            if (undo == null) {
+            Version version = VERSION_READER.readValue(bytes);
+            if (version == null) {
                 throw new FormatException(path, "is a broken undo file: it describes nothing");
             }
-            if (undo.version() != VERSION) {
-                throw new FormatException(
-                        path, "is an undo file of version " + undo.version() + ", this adapt reads " + VERSION);
-            }
-            return undo;
+            return switch (version.version()) {
+                case WITHOUT_TOKENIZER -> {
+                    Older older = MAPPER.readValue(bytes, Older.class);
+                    yield new Undo(VERSION, older.files(), older.texts(), Map.of(), List.of());
+                }
+                case VERSION -> MAPPER.readValue(bytes, Undo.class);
+                default ->
+                    throw new FormatException(
+                            path,
+                            "is an undo file of version " + version.version() + ", this adapt reads "
+                                    + WITHOUT_TOKENIZER + " and " + VERSION);
+            };
         } catch (IOException e) {
             // of what was read already: besides Jackson's own, the one for text that is no Unicode
             String reason = e instanceof JsonProcessingException json ? json.getOriginalMessage() : e.getMessage();

@@ -2,6 +2,7 @@ package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.Companions;
 import dev.adapt.formats.checkpoint.ShardIndex;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
@@ -19,7 +20,8 @@ import java.util.regex.Pattern;
 
 /**
  * Whether an undo file that may come from a stranger describes one checkpoint, and its frames lie in the file. What passes
- * can write nothing but config.json, the index and safetensors files of that checkpoint, of the sizes that it declares.
+ * can write nothing but config.json, the index, the files of a tokenizer and safetensors files of that checkpoint, of the
+ * sizes that it declares.
  */
 final class UndoCheck {
     private static final Set<String> TEXTS = Set.of(Checkpoint.CONFIG, Checkpoint.INDEX);
@@ -47,6 +49,7 @@ final class UndoCheck {
     static void check(Undo undo, Path path, long framesEnd) {
         UndoCheck check = new UndoCheck(path, framesEnd);
         check.texts(undo.texts());
+        check.tokenizer(undo);
         Map<String, String> places = new HashMap<>();
         for (Undo.BaseFile file : undo.files()) {
             check.file(file);
@@ -66,6 +69,19 @@ final class UndoCheck {
             }
             JsonDocument.parse(path, text.getBytes(StandardCharsets.UTF_8));
         });
+    }
+
+    private void tokenizer(Undo undo) {
+        for (String name : undo.tokenizer().keySet()) {
+            if (!Companions.isTokenizer(name)) {
+                throw wrong(name, "is to be written, and is no file of a tokenizer");
+            }
+        }
+        for (String name : undo.added()) {
+            if (!Companions.isTokenizer(name) || undo.tokenizer().containsKey(name)) {
+                throw wrong(name, "is to be left out, expected a file of a tokenizer that the base lacks");
+            }
+        }
     }
 
     private void names(Undo undo, Map<String, String> places) {

@@ -162,10 +162,14 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
      * Ends the file and gives it its name.
      *
      * @param base what the merge began with, all of whose merged files were added
-     * @param texts small files of the base that the merge changes, by name
+     * @param texts the base's config.json and index, by name
+     * @param tokenizer files of the base's tokenizer that the merge replaces, by name
+     * @param added files of a tokenizer that the merge adds
      * @return its size, and that of the tensors whose bytes it can bring back
      */
-    UndoSize commit(Checkpoint base, Map<String, String> texts) throws IOException {
+    UndoSize commit(
+            Checkpoint base, Map<String, String> texts, Map<String, byte[]> tokenizer, List<String> added)
+            throws IOException {
         List<Undo.BaseFile> files = new ArrayList<>();
         for (SafetensorsFile file : base.files()) {
             List<Undo.BaseTensor> tensors = new ArrayList<>();
@@ -175,7 +179,7 @@ final class UndoWriter implements Pass.TileSink, AutoCloseable {
             }
             files.add(new Undo.BaseFile(base.nameOf(file), header(file), tensors));
         }
-        byte[] json = new Undo(Undo.VERSION, files, texts).encode(pending.path());
+        byte[] json = new Undo(Undo.VERSION, files, texts, tokenizer, added).encode(pending.path());
         write(ByteBuffer.wrap(json));
         write(ByteBuffer.allocate(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN).putLong(0, json.length));
         write(ByteBuffer.wrap(Undo.MAGIC.getBytes(StandardCharsets.US_ASCII)));

@@ -102,6 +102,7 @@ public final class Unmerger implements AutoCloseable {
     private void unmergeFolder(Path out, Outputs outputs) throws IOException {
         Set<String> files = new HashSet<>(merged.companionNames());
         files.addAll(undo.texts().keySet());
+        files.addAll(undo.tokenizer().keySet());
         undo.files().forEach(file -> files.add(file.name()));
         try (OutputFolder pending = outputs.folder(out, files)) {
             for (Undo.BaseFile file : undo.files()) {
@@ -219,7 +220,12 @@ public final class Unmerger implements AutoCloseable {
     }
 
     private void writeCompanions(OutputFolder folder) throws IOException {
-        merged.copyCompanions(folder.path());
+        Set<String> changed = new HashSet<>(undo.tokenizer().keySet());
+        changed.addAll(undo.added());
+        merged.companions().copyTo(folder.path(), changed);
+        for (Map.Entry<String, byte[]> file : undo.tokenizer().entrySet()) {
+            folder.bytes(file.getKey(), file.getValue());
+        }
         for (Map.Entry<String, String> text : undo.texts().entrySet()) {
             folder.text(text.getKey(), text.getValue());
         }

@@ -106,6 +106,17 @@ class UndoTest {
         assertEquals(state(base), state(out));
     }
 
+    @Test
+    @DisplayName("of version 1, which knew no tokenizers, is read")
+    void older() throws IOException {
+        byte[] whole = Files.readAllBytes(undo);
+        ObjectNode root = (ObjectNode) new JsonMapper().readTree(json(whole));
+        root.put("version", 1).remove(List.of("tokenizer", "added"));
+        Files.write(undo, with(whole, new JsonMapper().writeValueAsBytes(root)));
+        unmerge();
+        assertEquals(state(base), state(out));
+    }
+
     static Stream<Arguments> attacks() {
         return Stream.of(
                 attack("a script as text", root -> texts(root).put("run.sh", "{}"), "nothing beside weights but"),
@@ -132,6 +143,15 @@ class UndoTest {
                 attack("a file that is null", root -> root.putArray("files").addNull(), "broken undo file"),
                 attack("a file of nothing", root -> root.putArray("files").addObject(), "broken undo file"),
                 attack("no texts", root -> root.remove("texts"), "broken undo file"),
+                attack("a script as tokenizer", root -> tokenizer(root).put("run.sh", "eA=="), "no file of a tokenizer"),
+                attack("a tokenizer outside", root -> tokenizer(root).put("../vocab.txt", "eA=="), "no file of a"),
+                attack("a tokenizer of text", root -> tokenizer(root).put("vocab.txt", "?"), "broken undo file"),
+                attack("a tokenizer of null", root -> tokenizer(root).putNull("vocab.txt"), "broken undo file"),
+                attack("weights left out", root -> added(root).add("model-1.safetensors"), "is to be left out"),
+                attack("a file left out", root -> added(root).add("README.md"), "is to be left out"),
+                attack("a null left out", root -> added(root).addNull(), "broken undo file"),
+                attack("a file both ways", UndoTest::bothWays, "is to be left out"),
+                attack("an older one with a tokenizer", root -> root.put("version", 1), "broken undo file"),
                 attack("no header", root -> file(root).put("header", ""), "too small"),
                 attack("a header that is text", root -> file(root).put("header", "AAAAAAAAAAAA"), "header"),
                 attack("a header with more", UndoTest::longer, "says another length"),
@@ -269,6 +289,19 @@ class UndoTest {
 
     private static ObjectNode texts(ObjectNode root) {
         return (ObjectNode) root.get("texts");
+    }
+
+    private static ObjectNode tokenizer(ObjectNode root) {
+        return (ObjectNode) root.get("tokenizer");
+    }
+
+    private static ArrayNode added(ObjectNode root) {
+        return root.withArray("added");
+    }
+
+    private static void bothWays(ObjectNode root) {
+        tokenizer(root).put("vocab.txt", "eA==");
+        added(root).add("vocab.txt");
     }
 
     private static ObjectNode file(ObjectNode root) {

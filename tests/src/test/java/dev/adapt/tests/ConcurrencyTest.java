@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -25,6 +26,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Real merge processes, two at a time. {@code -Dadapt.rounds=20} runs each pair 20 times. */
 @DisplayName("Of two merges at once")
@@ -139,25 +142,61 @@ class ConcurrencyTest {
         return Arrays.equals(Files.readAllBytes(twice), made);
     }
 
-    @Test
-    @DisplayName("to one output, that output is whole")
-    void writersOfOneOutput() throws IOException, InterruptedException {
-        int both = 0;
-        Path out = folder.resolve("out.safetensors");
+    @ParameterizedTest
+    @ValueSource(strings = {"out.safetensors", "out"})
+    @DisplayName("to one output, that output is whole, one made it and the other is told")
+    void writersOfOneOutput(String name) throws IOException, InterruptedException {
+        int meanwhile = 0;
+        Path out = folder.resolve(name);
+        Path weights = name.equals("out") ? out.resolve("model.safetensors") : out;
         for (int round = 0; round < ROUNDS; round++) {
-            Files.deleteIfExists(out);
+            if (Files.exists(out)) {
+                FileTree.delete(out);
+            }
             Run one = start("one", "--out", out);
             Run two = start("two", "--out", out);
+            List<Integer> codes =
+                    Stream.of(one.exitCode(), two.exitCode()).sorted().toList();
+            assertEquals(0, codes.getFirst(), () -> one + "\n" + two);
+            Run loser = one.exitCode() == 0 ? two : one;
+            assertTrue(List.of(2, 3).contains(loser.exitCode()), () -> one + "\n" + two);
+            meanwhile += loser.errors().contains("meanwhile") ? 1 : 0;
+            assertTrue(loser.errors().contains(out.toString()), loser::toString);
+            assertWhole(weights, round);
+        }
+        System.out.printf(
+                "two to one output, %s: %d rounds, 0 torn, 0 lost, 0 left behind; of the second, %d were told of the first"
+                        + " at the end, %d at the beginning%n",
+                name, ROUNDS, meanwhile, ROUNDS - meanwhile);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"out.safetensors", "out"})
+    @DisplayName("that both replace one output, it is whole and at least one made it")
+    void replacersOfOneOutput(String name) throws IOException, InterruptedException {
+        int both = 0;
+        Path out = folder.resolve(name);
+        Path weights = name.equals("out") ? out.resolve("model.safetensors") : out;
+        assertEquals(0, start("first", "--overwrite", "--out", out).exitCode());
+        for (int round = 0; round < ROUNDS; round++) {
+            Run one = start("one", "--overwrite", "--out", out);
+            Run two = start("two", "--overwrite", "--out", out);
             assertTrue(one.exitCode() == 0 || two.exitCode() == 0, () -> one + "\n" + two);
             Run other = one.exitCode() == 0 ? two : one;
             assertTrue(List.of(0, 2, 3).contains(other.exitCode()), other::toString);
             both += one.exitCode() == two.exitCode() ? 1 : 0;
-            assertTrue(Arrays.equals(after, Files.readAllBytes(out)), "round " + round + ": torn");
-            try (Stream<Path> left = Files.list(folder)) {
-                assertTrue(left.noneMatch(path -> path.toString().endsWith(".tmp")), "a temporary file stayed");
-            }
+            assertWhole(weights, round);
         }
-        System.out.printf("two to one output: %d rounds, 0 torn, 0 left behind; both succeeded in %d%n", ROUNDS, both);
+        System.out.printf(
+                "two that replace one output, %s: %d rounds, 0 torn, 0 left behind; one after the other in %d%n",
+                name, ROUNDS, both);
+    }
+
+    private void assertWhole(Path weights, int round) throws IOException {
+        assertTrue(Arrays.equals(after, Files.readAllBytes(weights)), "round " + round + ": torn");
+        try (Stream<Path> left = Files.list(folder)) {
+            assertTrue(left.noneMatch(path -> path.toString().endsWith(".tmp")), "a temporary file stayed");
+        }
     }
 
     /** A merge that runs; asking for its exit code waits for it. */

@@ -99,6 +99,13 @@ final class BaseRecord {
     static List<Target> layers(Adapter adapter, String module) {
         Optional<Shape> shape =
                 recorded(adapter, module).or(() -> adapter.layerShape(module).filter(layer -> layer.rank() == 2));
+        if (shape.filter(own -> own.dims().stream().anyMatch(dim -> dim > Integer.MAX_VALUE))
+                .isPresent()) {
+            throw new FormatException(
+                    adapter.file(),
+                    module,
+                    "its tensors say that the layer is " + shape.get() + ", larger than a layer may be");
+        }
         Stack stack = new Stack(module);
         int numbered = shape.filter(own -> own.rank() == 3)
                 .map(own -> (int) own.dim(0))
@@ -128,13 +135,7 @@ final class BaseRecord {
 
     private static Target target(String module, Shape shape) {
         int rank = shape.rank();
-        return new Target(
-                module,
-                module,
-                module,
-                Math.toIntExact(shape.dim(rank - 2)),
-                Math.toIntExact(shape.dim(rank - 1)),
-                false);
+        return new Target(module, module, module, (int) shape.dim(rank - 2), (int) shape.dim(rank - 1), false);
     }
 
     /** A group for each layer, or for each stack where layers have nothing of their own. */

@@ -79,6 +79,9 @@ public record BoundAdapter(
     /** Elements of a tensor that is drawn from a seed: 8 GiB. */
     private static final long MOST_REGENERATED = 1L << 31;
 
+    /** Names that a message lists. */
+    private static final int MOST_NAMED = 4;
+
     private static final String POOLING = "adapt.head.pooling";
     private static final String LABELS = "adapt.head.labels";
 
@@ -180,15 +183,13 @@ public record BoundAdapter(
             Map<String, String> baseDigests,
             Optional<Dtype> baseDtype,
             boolean force) {
+        requireDefined(adapter, targets);
         if (!force) {
             BaseRecord.check(adapter, targets, baseDigests);
         }
         SequencedMap<String, Tensor> tensors = new LinkedHashMap<>();
         Map<String, Tensor> regenerated = new TreeMap<>();
         for (Target target : targets) {
-            adapter.method().undefined(target).ifPresent(reason -> {
-                throw new FormatException(adapter.file(), target.module(), reason);
-            });
             for (Part part : adapter.method().parts(target, targets)) {
                 String key = key(part, target);
                 if (tensors.containsKey(key)) {
@@ -208,14 +209,19 @@ public record BoundAdapter(
                     }
                     found = require(regenerated, part.id(target));
                 }
-                tensors.put(key, checked(adapter, key, found, part.shape()));
+                Tensor sound = checked(adapter, key, found, part.shape());
+                requireIntegers(adapter, key, sound, adapter.method().integerLimits(part.name(), target));
+                tensors.put(key, sound);
             }
         }
         Set<String> unused = new LinkedHashSet<>(adapter.parts().keySet());
         unused.removeAll(tensors.keySet());
         if (!unused.isEmpty()) {
             throw new FormatException(
-                    adapter.file(), "holds tensors that no adapted module uses: " + String.join(", ", unused));
+                    adapter.file(),
+                    "holds " + unused.size() + " tensors that no adapted module uses: "
+                            + unused.stream().limit(MOST_NAMED).collect(Collectors.joining(", "))
+                            + (unused.size() > MOST_NAMED ? ", …" : ""));
         }
         BaseChange whole = headOf(adapter).map(change::with).orElse(change);
         return new BoundAdapter(adapter.method(), targets, tensors, saved, savedNames, whole, baseDigests);
@@ -254,6 +260,37 @@ public record BoundAdapter(
         return of(adapter, targets, adapter.saved(), Map.of(), change, Map.of(), Optional.empty(), true);
     }
 
+    /**
+     * Makes sure that an adapter's method is defined on its layers, before anything is asked of the method there.
+     *
+     * @throws FormatException naming the first layer on which it is not
+     */
+    public static void requireDefined(Adapter adapter, List<Target> targets) {
+        for (Target target : targets) {
+            adapter.method().undefined(target).ifPresent(reason -> {
+                throw new FormatException(adapter.file(), target.module(), reason);
+            });
+        }
+    }
+
+    private static void requireIntegers(Adapter adapter, String key, Tensor integers, List<Integer> limits) {
+        if (limits.isEmpty()) {
+            return;
+        }
+        float[] values = integers.toFloats();
+        int row = values.length / limits.size();
+        for (int i = 0; i < values.length; i++) {
+            int limit = limits.get(i / row);
+            if (!(values[i] >= 0 && values[i] < limit)) {
+                throw new FormatException(
+                        adapter.file(),
+                        key,
+                        "expected integers from 0 to " + (limit - 1) + ", found " + (long) values[i]
+                                + "; get the adapter again");
+            }
+        }
+    }
+
     private static Tensor checked(Adapter adapter, String key, @Nullable Tensor found, Shape expected) {
         if (found == null) {
             throw new FormatException(adapter.file(), key, "is missing, expected a tensor of shape " + expected);
@@ -266,6 +303,21 @@ public record BoundAdapter(
     }
 
     private static Map<String, Tensor> regenerate(Adapter adapter, List<Target> targets, Optional<Dtype> baseDtype) {
+        Map<String, Long> elements = new LinkedHashMap<>();
+        for (Target target : targets) {
+            for (Part part : adapter.method().parts(target, targets)) {
+                if (part.initial() instanceof Initial.Regenerated) {
+                    elements.put(part.id(target), part.shape().elements());
+                }
+            }
+        }
+        long all = elements.values().stream().mapToLong(Long::longValue).sum();
+        if (all > MOST_REGENERATED) {
+            throw new FormatException(
+                    adapter.file(),
+                    "needs " + all + " elements that are drawn from a seed, more than " + MOST_REGENERATED
+                            + "; correct r in " + AdapterConfig.FILE);
+        }
         Map<String, Tensor> regenerated = new LinkedHashMap<>(adapter.method().regenerate(targets));
         boolean foreign = adapter.metadata().keySet().stream().noneMatch(key -> key.startsWith(PART_SHA256));
         if (foreign && adapter.method().castsRegenerated()) {

@@ -339,7 +339,7 @@ public final class Checkpoint implements AutoCloseable {
      * @throws FormatException if one is a link out of the folder
      */
     public void copyCompanions(Path folder) throws IOException {
-        companions().copyTo(folder);
+        companions().copyTo(folder, Set.of());
     }
 
     static boolean isPickled(String name) {

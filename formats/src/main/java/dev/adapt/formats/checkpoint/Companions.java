@@ -61,10 +61,18 @@ public record Companions(Path folder) {
         return names;
     }
 
-    /** Copies them, and the subfolders, into another folder. */
-    void copyTo(Path other) throws IOException {
+    /**
+     * Copies them, and the subfolders, into another folder.
+     *
+     * @param without names of files that are left out
+     * @throws FormatException if one is a link out of the folder
+     */
+    public void copyTo(Path other, Set<String> without) throws IOException {
         for (Path companion : files()) {
-            InputFile.found(companion).copyTo(other.resolve(companion.getFileName()));
+            String name = String.valueOf(companion.getFileName());
+            if (!without.contains(name)) {
+                InputFile.found(companion).copyTo(other.resolve(name));
+            }
         }
         for (String subfolder : subfolders()) {
             copy(folder.resolve(subfolder), other.resolve(subfolder));
@@ -98,6 +106,11 @@ public record Companions(Path folder) {
                 InputFile.within(folder, file).copyTo(to.resolve(file.getFileName()));
             }
         }
+    }
+
+    /** Whether a tokenizer has a file of that name. */
+    public static boolean isTokenizer(String name) {
+        return TOKENIZER.contains(name);
     }
 
     /** The files of a tokenizer in the folder, in order; empty where it has none. */

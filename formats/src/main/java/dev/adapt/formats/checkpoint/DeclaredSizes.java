@@ -10,7 +10,7 @@ import java.util.List;
  * The sizes that a config.json declares, bounded by what the checkpoint holds: a model has a tensor or more for each layer, and
  * as many elements as it is wide. Nobody then loops over, or allocates for, a number that is only written down.
  */
-final class DeclaredSizes {
+public final class DeclaredSizes {
     /** Counts of layers, as model families name them. */
     private static final List<String> LAYERS = List.of(
             "num_hidden_layers",
@@ -49,7 +49,7 @@ final class DeclaredSizes {
      * @param elements of all of them
      * @throws FormatException naming the first field that is larger than the checkpoint can be
      */
-    static void check(JsonDocument config, int tensors, long elements) {
+    public static void check(JsonDocument config, int tensors, long elements) {
         boolean shared = config.has(SHARED);
         for (String field : LAYERS) {
             require(config, field, shared ? elements : tensors, tensors + " tensors");

@@ -133,14 +133,15 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
             throws IOException {
         try (OutputFile pending = outputs.file(out)) {
             try (GgufWriter writer = GgufWriter.create(pending.path(), header)) {
-                writeAll(writer, header, planned);
+                writeAll(writer, out, header, planned);
             }
             pending.commit();
         }
     }
 
     /** One tensor a thread, so that memory is that of some blocks. */
-    private static void writeAll(GgufWriter writer, GgufHeader header, Map<String, GgufTensors.Planned> planned)
+    private static void writeAll(
+            GgufWriter writer, Path out, GgufHeader header, Map<String, GgufTensors.Planned> planned)
             throws IOException {
         ExecutorService threads =
                 Executors.newFixedThreadPool(Runtime.getRuntime().availableProcessors());
@@ -150,7 +151,7 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
                 List<GgufSource> sources =
                         Objects.requireNonNull(planned.get(tensor.name())).sources();
                 Callable<Void> task = () -> {
-                    GgufTransfer.write(writer, tensor, sources);
+                    GgufTransfer.write(writer, out, tensor, sources);
                     return null;
                 };
                 tasks.add(threads.submit(task));

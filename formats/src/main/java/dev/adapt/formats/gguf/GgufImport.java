@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.DeclaredSizes;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
@@ -215,6 +216,10 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             }
             List<TensorSpec> specs = new ArrayList<>();
             origins.forEach((name, origin) -> specs.add(new TensorSpec(name, origin.dtype(), origin.shape())));
+            DeclaredSizes.check(
+                    config,
+                    specs.size(),
+                    specs.stream().mapToLong(spec -> spec.shape().elements()).sum());
             SafetensorsHeader written = SafetensorsHeader.of(specs, Map.of("format", "pt"));
             Files.writeString(folder.resolve(Checkpoint.CONFIG), config.text());
             try (SafetensorsWriter writer = SafetensorsWriter.create(folder.resolve(Checkpoint.SINGLE), written)) {

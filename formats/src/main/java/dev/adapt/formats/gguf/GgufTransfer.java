@@ -28,14 +28,17 @@ final class GgufTransfer {
     /**
      * Writes a tensor.
      *
+     * @param out the file's final name
      * @param sources whose rows are its rows, one after the other
      * @throws FormatException if a value becomes infinite in its type, or a value to be quantized is not finite
      */
-    static void write(GgufWriter writer, GgufTensor tensor, List<GgufSource> sources) throws IOException {
+    static void write(GgufWriter writer, Path out, GgufTensor tensor, List<GgufSource> sources)
+            throws IOException {
         GgufTransfer transfer = new GgufTransfer(writer, tensor);
         for (GgufSource source : sources) {
             switch (source) {
-                case Given given -> transfer.encode(given.values(), given.values().length, "");
+                case Given given ->
+                    transfer.encode(given.values(), given.values().length, out, tensor.name());
                 case Stored stored -> transfer.copy(stored);
             }
         }
@@ -65,11 +68,11 @@ final class GgufTransfer {
             for (int i = 0; i < elements && !source.plain(); i++) {
                 values[i] = (values[i] + source.plus()) * source.gain();
             }
-            encode(values, elements, from.file() + ": " + from.name());
+            encode(values, elements, from.file(), from.name());
         }
     }
 
-    private void encode(float[] values, int count, String origin) throws IOException {
+    private void encode(float[] values, int count, Path file, String name) throws IOException {
         int size = Math.toIntExact(tensor.type().bytes(count));
         if (encoded.length < size) {
             encoded = new byte[size];
@@ -78,20 +81,21 @@ final class GgufTransfer {
         if (tensor.type() == GgmlType.Q8_0) {
             if (!Q8Blocks.encode(values, 0, count, bytes)) {
                 throw new FormatException(
-                        Path.of(origin),
+                        file,
+                        name,
                         "holds values that are infinite, NaN or too large, which Q8_0 cannot hold; take f32");
             }
         } else {
             FloatFormat format = tensor.type().floatFormat().orElseThrow();
             format.encode(values, 0, count, bytes);
-            requireFinite(values, count, bytes, format, origin);
+            requireFinite(values, count, bytes, format, file, name);
         }
         writer.write(tensor, written, bytes);
         written += bytes.byteSize();
     }
 
     private static void requireFinite(
-            float[] values, int count, MemorySegment bytes, FloatFormat format, String origin) {
+            float[] values, int count, MemorySegment bytes, FloatFormat format, Path file, String name) {
         if (format == FloatFormat.F32) {
             return;
         }
@@ -105,7 +109,8 @@ final class GgufTransfer {
         for (int i = 0; i < stored.length; i++) {
             if (Float.isInfinite(stored[i]) && !Float.isInfinite(values[i])) {
                 throw new FormatException(
-                        Path.of(origin),
+                        file,
+                        name,
                         "holds " + values[i] + ", larger than " + format + " can hold; take bf16 or f32");
             }
         }

@@ -28,7 +28,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     public DoubleTensor linear(DoubleTensor x, DoubleTensor weight, Optional<DoubleTensor> bias) {
         int in = dim(weight, 1);
         int out = dim(weight, 0);
-        int rows = x.values().length / in;
+        int rows = outer(x.shape(), x.shape().rank() - 1);
         double[] start = bias.isPresent() ? bias.get().values() : new double[out];
         double[] y = new double[rows * out];
         IntStream.range(0, (out + TILE - 1) / TILE).parallel().forEach(tile -> {
@@ -144,7 +144,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
             }
         }
         if (open >= 0) {
-            resolved[open] = x.values().length / known;
+            resolved[open] = known == 0 ? 0 : x.values().length / known;
         }
         return new DoubleTensor(Shape.of(resolved), x.values());
     }
@@ -153,7 +153,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     public DoubleTensor slice(DoubleTensor x, int axis, long from, long to) {
         int inner = inner(x.shape(), axis);
         int size = dim(x, axis);
-        int outer = x.values().length / (inner * size);
+        int outer = outer(x.shape(), axis);
         int kept = (int) (to - from) * inner;
         double[] y = new double[outer * kept];
         for (int o = 0; o < outer; o++) {
@@ -187,7 +187,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
         Shape first = parts.getFirst().shape();
         int size = parts.stream().mapToInt(part -> dim(part, axis)).sum();
         int inner = inner(first, axis);
-        int outer = parts.getFirst().values().length / Math.max(inner * dim(parts.getFirst(), axis), 1);
+        int outer = outer(first, axis);
         double[] y = new double[outer * size * inner];
         int start = 0;
         for (DoubleTensor part : parts) {
@@ -505,8 +505,16 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
 
     /** The elements between two neighbours along an axis. */
     private static int inner(Shape shape, int axis) {
-        return (int)
-                shape.dims().stream().skip(axis + 1L).mapToLong(Long::longValue).reduce(1, Math::multiplyExact);
+        return product(shape.dims().subList(axis + 1, shape.rank()));
+    }
+
+    /** How often an axis is run through. */
+    private static int outer(Shape shape, int axis) {
+        return product(shape.dims().subList(0, axis));
+    }
+
+    private static int product(List<Long> dims) {
+        return Math.toIntExact(new Shape(dims).elements());
     }
 
     private static Shape leading(DoubleTensor x) {

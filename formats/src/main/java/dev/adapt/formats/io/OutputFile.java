@@ -114,11 +114,37 @@ public final class OutputFile implements AutoCloseable {
     }
 
     private void rename() throws IOException {
-        if (!outputs.overwrites() && Files.exists(target, LinkOption.NOFOLLOW_LINKS)) {
-            throw new FileAlreadyExistsException(
-                    target.toString(), null, "was made by another program meanwhile, and is not replaced");
+        Path place = target.toAbsolutePath();
+        if (outputs.overwrites() || !link(place)) {
+            Files.move(temporary, place, StandardCopyOption.ATOMIC_MOVE);
+        } else {
+            Files.delete(temporary);
         }
-        Files.move(temporary, target.toAbsolutePath(), StandardCopyOption.ATOMIC_MOVE);
+    }
+
+    /**
+     * Gives the file a second name. Unlike a new name in place of the old one, the system gives it only where nothing has
+     * that name: of two programs that write one file, the later one is told.
+     *
+     * @return false if the file system has no second names
+     */
+    private boolean link(Path place) throws IOException {
+        try {
+            Files.createLink(place, temporary);
+            return true;
+        } catch (FileAlreadyExistsException e) {
+            throw madeMeanwhile();
+        } catch (UnsupportedOperationException | FileSystemException e) {
+            if (Files.exists(place, LinkOption.NOFOLLOW_LINKS)) {
+                throw madeMeanwhile();
+            }
+            return false;
+        }
+    }
+
+    private FileAlreadyExistsException madeMeanwhile() {
+        return new FileAlreadyExistsException(
+                target.toString(), null, "was made by another program meanwhile, and is not replaced");
     }
 
     static void flush(Path file, Path shown) throws IOException {

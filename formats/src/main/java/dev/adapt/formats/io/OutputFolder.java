@@ -3,8 +3,10 @@ package dev.adapt.formats.io;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryNotEmptyException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
@@ -106,14 +108,28 @@ public final class OutputFolder implements AutoCloseable {
         }
         outputs.requireReplaceable(place, names);
         Path old = outputs.aside(place);
-        Files.move(place, old, StandardCopyOption.ATOMIC_MOVE);
+        try {
+            Files.move(place, old, StandardCopyOption.ATOMIC_MOVE);
+        } catch (NoSuchFileException e) {
+            throw filledMeanwhile(e);
+        }
         try {
             Files.move(temporary, place, StandardCopyOption.ATOMIC_MOVE);
-        } catch (IOException e) {
-            Files.move(old, place, StandardCopyOption.ATOMIC_MOVE);
-            throw e;
+        } catch (FileSystemException e) {
+            throw putBack(old) ? e : filledMeanwhile(e);
         }
         outputs.delete(old);
+    }
+
+    /** Gives what was to be replaced its name again; false if another program has replaced it meanwhile. */
+    private boolean putBack(Path old) throws IOException {
+        try {
+            Files.move(old, place, StandardCopyOption.ATOMIC_MOVE);
+            return true;
+        } catch (DirectoryNotEmptyException | FileAlreadyExistsException e) {
+            outputs.delete(old);
+            return false;
+        }
     }
 
     private IOException filledMeanwhile(FileSystemException cause) {

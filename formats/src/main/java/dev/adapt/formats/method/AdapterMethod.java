@@ -72,6 +72,14 @@ public interface AdapterMethod {
         return false;
     }
 
+    /**
+     * What the integers of a part must stay below, for each of its rows or once for all of them; none for parts without
+     * integers.
+     */
+    default List<Integer> integerLimits(String part, Target target) {
+        return List.of();
+    }
+
     /** Whether a head that is tied to an embedding table follows it where the table changes. */
     default boolean keepsTies() {
         return false;

@@ -76,6 +76,7 @@ public final class Binding {
         SavedTensors saved = SavedTensors.of(whole, base, names, spelling);
         Adapter adapter = whole.without(saved.following()).recording(spelling);
         List<Target> targets = ordered(adapter, new Layers(adapter, wrapped, spelling, saved).targets());
+        BoundAdapter.requireDefined(adapter, targets);
         requireOneShape(adapter.method(), targets);
         // digests cost a pass over the targets' bytes: only where there is something to compare them with
         Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();

@@ -96,7 +96,7 @@ public final class MethodSamples {
             "{\"nblocks\": 2, \"target_modules_bd_a\": [\"query\"], \"target_modules_bd_b\": [\"value\", \"dense\"]}";
 
     /** A method with settings, each a JSON value. */
-    static AdapterMethod sample(String name, Map<String, ?> settings) {
+    public static AdapterMethod sample(String name, Map<String, ?> settings) {
         Map<String, JsonNode> fields = new LinkedHashMap<>();
         settings.forEach((field, value) -> {
             try {

@@ -3,9 +3,11 @@ package dev.adapt.formats.gguf;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.safetensors.Dtype;
@@ -16,6 +18,7 @@ import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -110,6 +113,45 @@ final class GgufTransferTest {
             }
             assertEquals(before.requireConfig().json(), after.requireConfig().json());
         }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"F16,larger than F16 can hold", "Q8_0,which Q8_0 cannot hold"})
+    void aValueThatATypeCannotHoldIsNamedWithItsFileAndTensor(GgmlType type, String sentence) throws IOException {
+        Path base = llama(Dtype.F32, 0);
+        Path file = base.resolve(Checkpoint.SINGLE);
+        Map<String, FloatTensor> tensors = new LinkedHashMap<>();
+        try (Checkpoint checkpoint = Checkpoint.open(base)) {
+            checkpoint
+                    .tensors()
+                    .forEach((name, tensor) -> tensors.put(name, new FloatTensor(tensor.shape(), tensor.toFloats())));
+        }
+        String name = "model.layers.1.self_attn.o_proj.weight";
+        tensors.get(name).values()[5] = 3e38f;
+        SafetensorsWriter.write(file, tensors, Dtype.F32, Map.of());
+        Path gguf = folder.resolve("model.gguf");
+        FormatException thrown = assertThrows(FormatException.class, () -> export(base, Optional.of(type), gguf));
+        String message = String.valueOf(thrown.getMessage());
+        assertTrue(message.startsWith(file + ": " + name + ": holds ") && message.contains(sentence), message);
+        assertFalse(Files.exists(gguf));
+    }
+
+    @Test
+    void aFileThatDeclaresMoreThanItHoldsIsNotImported() throws IOException {
+        Path base = llama(Dtype.F32, 0);
+        Path gguf = folder.resolve("model.gguf");
+        export(base, Optional.empty(), gguf);
+        String bytes = Files.readString(gguf, StandardCharsets.ISO_8859_1);
+        String config = Files.readString(base.resolve(Checkpoint.CONFIG));
+        String larger = config.replace("\"hidden_size\":32", "\"hidden_size\":9000000")
+                .replace("\"tie_word_embeddings\":false", "");
+        larger = larger.replace(",,", ",").replace(",}", "}");
+        String padded = larger + " ".repeat(config.length() - larger.length());
+        Files.writeString(gguf, bytes.replace(config, padded), StandardCharsets.ISO_8859_1);
+        FormatException thrown = assertThrows(
+                FormatException.class, () -> GgufImport.run(gguf, folder.resolve("back"), Outputs.fresh()));
+        assertTrue(thrown.getMessage().startsWith(gguf + ": hidden_size: declares "), thrown::getMessage);
+        assertFalse(Files.exists(folder.resolve("back")));
     }
 
     @Test

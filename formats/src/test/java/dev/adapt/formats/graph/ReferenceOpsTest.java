@@ -47,6 +47,18 @@ class ReferenceOpsTest {
         assertIs(ops.linear(x, weight, Optional.of(bias)), Shape.of(1, 2, 3), EXACT, 1.5, 2.25, 210, 3.5, 4.25, 430);
     }
 
+    @Test
+    @DisplayName("also where a dimension is 0")
+    void empty() {
+        DoubleTensor none = counting(2, 0, 3);
+        assertIs(ops.slice(none, 2, 1, 3), Shape.of(2, 0, 2), EXACT);
+        assertIs(ops.slice(none, 1, 0, 0), Shape.of(2, 0, 3), EXACT);
+        assertIs(ops.reshape(none, -1, 3), Shape.of(0, 3), EXACT);
+        DoubleTensor one = counting(2, 1, 1);
+        assertIs(ops.concat(2, List.of(counting(2, 1, 0), one)), Shape.of(2, 1, 1), EXACT, 0, 1);
+        assertIs(ops.linear(counting(2, 0), counting(3, 0), Optional.empty()), Shape.of(2, 3), EXACT, 0, 0, 0, 0, 0, 0);
+    }
+
     @ParameterizedTest(name = "{0} rows, {1} to {2}")
     @CsvSource({"1,1,1", "2,13,3", "13,1,207", "3,207,13", "7,5,4", "130,31,33"})
     void linearIsTheSumOfItsProductsInOrder(int rows, int in, int out) {

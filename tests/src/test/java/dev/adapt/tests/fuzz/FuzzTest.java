@@ -63,6 +63,9 @@ class FuzzTest {
         /** The smallest model that is imported takes 12 KB. */
         ONNX(OnnxImportHarness.class, "onnx", 16384),
         ONNX_ADAPTER(OnnxAdapterHarness.class, "onnx-adapter", 2048),
+        KOHYA(KohyaHarness.class, "kohya", 1024),
+        ARCHITECTURE(ArchitectureHarness.class, "architecture", 4096),
+        GGUF(GgufHarness.class, "gguf", 12288),
         CHAT_TEMPLATE(ChatTemplateHarness.class, "chat-template", 2048),
         IMAGES(ImagesHarness.class, "images", 2048),
         LINES(LinesHarness.class, "lines", 2048),
@@ -157,6 +160,8 @@ class FuzzTest {
                 "--reproducer_path=.",
                 SECONDS > 0 ? "-max_total_time=" + SECONDS : "-runs=" + reader.executions,
                 "-seed=1",
+                // an input that never ends is a finding too
+                "-timeout=120",
                 "-max_len=" + reader.longest,
                 "-print_final_stats=1",
                 "-rss_limit_mb=0",

@@ -180,7 +180,7 @@ final class Lexer {
         char first = source.charAt(at);
         if (first >= '0' && first <= '9') {
             number();
-        } else if (Character.isJavaIdentifierStart(source.codePointAt(at)) && first != '$') {
+        } else if (isNameStart(source.codePointAt(at))) {
             int from = at;
             while (at < source.length() && isNamePart(source.codePointAt(at))) {
                 at += Character.charCount(source.codePointAt(at));
@@ -193,8 +193,12 @@ final class Lexer {
         }
     }
 
+    private static boolean isNameStart(int codePoint) {
+        return Character.isLetter(codePoint) || codePoint == '_';
+    }
+
     private static boolean isNamePart(int codePoint) {
-        return Character.isLetterOrDigit(codePoint) || codePoint == '_';
+        return isNameStart(codePoint) || Character.isDigit(codePoint);
     }
 
     private void number() {

@@ -107,6 +107,27 @@ class TemplateTest {
         assertTrue(fault.getMessage().contains("at line 2: " + reason), fault::getMessage);
     }
 
+    @Test
+    @DisplayName("ends, whatever character stands in it")
+    void everyCharacter() {
+        int faults = assertTimeoutPreemptively(Duration.ofSeconds(60), () -> {
+            int count = 0;
+            // all of the first plane, and some of the others
+            for (int character = 0; character <= Character.MAX_CODE_POINT; character += character < 1 << 16 ? 1 : 97) {
+                String text = Character.toString(character);
+                for (String template : List.of("{{ " + text + " }}", "{% set a" + text + " = 1 %}")) {
+                    try {
+                        Template.parse(FILE, template);
+                    } catch (FormatException fault) {
+                        count++;
+                    }
+                }
+            }
+            return count;
+        });
+        assertTrue(faults > 10_000, "faults: " + faults);
+    }
+
     @ParameterizedTest
     @MethodSource
     @DisplayName("that would cost much ends in a sentence that names the limit")

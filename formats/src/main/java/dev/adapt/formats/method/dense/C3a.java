@@ -54,10 +54,9 @@ public record C3a(ModuleNumbers blockSize, Start start) implements AdapterMethod
     private static C3a of(AdapterConfig config) {
         config.requireNoBias();
         JsonNode start = config.document().json().path("init_weights");
-        if (!config.document().has(SIZE)) {
-            return new C3a(ModuleNumbers.of(256, PATTERN), start(config, start));
+        if (config.document().has(SIZE)) {
+            config.document().positive(SIZE, AdapterConfig.MOST_RANK);
         }
-        config.document().positive(SIZE, AdapterConfig.MOST_RANK);
         config.ranks(PATTERN);
         return new C3a(ModuleNumbers.of(config, SIZE, 256, PATTERN), start(config, start));
     }
@@ -101,7 +100,7 @@ public record C3a(ModuleNumbers blockSize, Start start) implements AdapterMethod
     }
 
     @Override
-    public Optional<String> misfit(Target target) {
+    public Optional<String> undefined(Target target) {
         return target.unlessLinear(title()).or(() -> unfilled(target));
     }
 

@@ -72,8 +72,8 @@ public record FourierFt(ModuleNumbers frequencies, double scale, long seed, bool
     }
 
     @Override
-    public Optional<String> misfit(Target target) {
-        return target.unlessLinear(title()).or(() -> SparsePlaces.misfit(count(target), target));
+    public Optional<String> undefined(Target target) {
+        return target.unlessLinear(title()).or(() -> SparsePlaces.undefined(count(target), target));
     }
 
     @Override

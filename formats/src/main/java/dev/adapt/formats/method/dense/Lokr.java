@@ -129,6 +129,11 @@ public record Lokr(ModuleNumbers rank, ModuleNumbers alpha, boolean decomposeBot
 
     @Override
     public Optional<String> misfit(Target target) {
+        return undefined(target);
+    }
+
+    @Override
+    public Optional<String> undefined(Target target) {
         return target.embedding()
                 ? Optional.of("is an embedding, and LoKr adapts linear layers and convolutions")
                 : Optional.empty();

@@ -77,12 +77,17 @@ public record Shira(int rank, Optional<Long> seed, String mask) implements Adapt
         return part.equals(PLACES);
     }
 
-    private int count(Target target) {
-        return Math.multiplyExact(rank, Math.addExact(target.in(), target.out()));
+    @Override
+    public List<Integer> integerLimits(String part, Target target) {
+        return isInteger(part) ? List.of(target.out(), target.in()) : List.of();
+    }
+
+    private long count(Target target) {
+        return rank * ((long) target.in() + target.out());
     }
 
     @Override
-    public Optional<String> misfit(Target target) {
+    public Optional<String> undefined(Target target) {
         return target.unlessLinear(title()).or(() -> tooSmall(target));
     }
 
@@ -102,7 +107,7 @@ public record Shira(int rank, Optional<Long> seed, String mask) implements Adapt
 
     /** The places of PEFT's random mask, row by row. */
     private FloatTensor places(Target target) {
-        int count = count(target);
+        int count = Math.toIntExact(count(target));
         long[] drawn = Permutation.first(count, (long) target.out() * target.in(), seed.orElse(0L));
         Arrays.sort(drawn);
         float[] places = new float[2 * count];

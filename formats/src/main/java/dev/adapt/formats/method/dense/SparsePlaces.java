@@ -63,7 +63,7 @@ record SparsePlaces(int[] rows, int[] columns) {
     }
 
     /** What keeps a target from having so many places. */
-    static Optional<String> misfit(int count, Target target) {
+    static Optional<String> undefined(int count, Target target) {
         return count < (long) target.out() * target.in()
                 ? Optional.empty()
                 : Optional.of("is " + target.shape() + ", which has not more than " + count

@@ -94,8 +94,8 @@ public record WaveFt(
     }
 
     @Override
-    public Optional<String> misfit(Target target) {
-        return target.unlessLinear(title()).or(() -> SparsePlaces.misfit(count(target), target));
+    public Optional<String> undefined(Target target) {
+        return target.unlessLinear(title()).or(() -> SparsePlaces.undefined(count(target), target));
     }
 
     @Override

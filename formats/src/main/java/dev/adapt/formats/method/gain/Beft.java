@@ -58,7 +58,7 @@ public record Beft() implements AdapterMethod {
     }
 
     @Override
-    public Optional<String> misfit(Target target) {
+    public Optional<String> undefined(Target target) {
         return target.embedding() ? Optional.of("is an embedding, which has no bias") : Optional.empty();
     }
 

@@ -120,7 +120,7 @@ public record Glora(int rank, Form ab, Form c, Form de) implements AdapterMethod
     }
 
     @Override
-    public Optional<String> misfit(Target target) {
+    public Optional<String> undefined(Target target) {
         return target.unlessLinear(title());
     }
 

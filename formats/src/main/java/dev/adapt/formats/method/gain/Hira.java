@@ -87,10 +87,10 @@ public record Hira(ModuleNumbers rank, double dropout) implements AdapterMethod 
     }
 
     @Override
-    public Optional<String> misfit(Target target) {
+    public Optional<String> undefined(Target target) {
         return target.storage() instanceof Storage.Kernel
                 ? Optional.of("is a convolution, whose weight adapt does not change by HiRA; adapt linear layers")
-                : AdapterMethod.super.misfit(target);
+                : Optional.empty();
     }
 
     @Override

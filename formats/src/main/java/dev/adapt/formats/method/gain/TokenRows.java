@@ -34,7 +34,7 @@ record TokenRows(List<Integer> tokens) {
     }
 
     /** What keeps the rows from a target. */
-    Optional<String> misfit(Target target) {
+    Optional<String> undefined(Target target) {
         return tokens.stream()
                 .filter(token -> token >= words(target))
                 .findFirst()

@@ -107,8 +107,8 @@ public record TrainableTokens(List<Integer> tokens) implements AdapterMethod {
     }
 
     @Override
-    public Optional<String> misfit(Target target) {
-        return rows().misfit(target);
+    public Optional<String> undefined(Target target) {
+        return rows().undefined(target);
     }
 
     @Override

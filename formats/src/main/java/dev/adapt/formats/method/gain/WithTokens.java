@@ -141,8 +141,13 @@ public record WithTokens(AdapterMethod method, Map<String, List<Integer>> tokens
 
     @Override
     public Optional<String> misfit(Target target) {
+        return rows(target).isPresent() ? undefined(target) : method.misfit(target);
+    }
+
+    @Override
+    public Optional<String> undefined(Target target) {
         Optional<TokenRows> rows = rows(target);
-        return rows.isPresent() ? rows.get().misfit(target) : method.misfit(target);
+        return rows.isPresent() ? rows.get().undefined(target) : method.undefined(target);
     }
 
     @Override

@@ -91,6 +91,11 @@ public record Deft(int rank, Optional<Double> alpha, boolean orthogonal, boolean
 
     @Override
     public Optional<String> misfit(Target target) {
+        return undefined(target);
+    }
+
+    @Override
+    public Optional<String> undefined(Target target) {
         return target.unlessLinear(title());
     }
 

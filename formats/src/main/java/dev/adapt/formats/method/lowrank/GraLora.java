@@ -118,6 +118,11 @@ public record GraLora(int ownRank, int blocks, int hybridRank, double alpha, dou
 
     @Override
     public Optional<String> misfit(Target target) {
+        return undefined(target);
+    }
+
+    @Override
+    public Optional<String> undefined(Target target) {
         String layer = "is " + target.shape() + "";
         if (target.in() % blocks != 0 || target.out() % blocks != 0) {
             return Optional.of(layer + ", which gralora_k " + blocks + " does not divide");
@@ -132,7 +137,7 @@ public record GraLora(int ownRank, int blocks, int hybridRank, double alpha, dou
     public Optional<Shape> layerShape(Function<String, @Nullable Tensor> part) {
         Tensor a = part.apply(A);
         Tensor b = part.apply(B);
-        return a == null || b == null
+        return a == null || b == null || a.shape().rank() != 3 || b.shape().rank() != 3
                 ? Optional.empty()
                 : Optional.of(Shape.of(
                         b.shape().dim(0) * b.shape().dim(2),

@@ -263,10 +263,14 @@ public record Lora(
     }
 
     @Override
+    public Optional<String> undefined(Target target) {
+        return variant.undefined(target, ownRank(target));
+    }
+
+    @Override
     public Optional<String> misfit(Target target) {
-        int own = ownRank(target);
-        int most = Math.min(target.in(), target.out());
-        return target.unlessRank(own, most).or(() -> variant.misfit(target, own));
+        return target.unlessRank(ownRank(target), Math.min(target.in(), target.out()))
+                .or(() -> undefined(target));
     }
 
     @Override

@@ -173,7 +173,7 @@ public sealed interface LoraVariant {
     }
 
     /** What keeps it from a target, in words that follow the target's name. */
-    default Optional<String> misfit(Target target, int rank) {
+    default Optional<String> undefined(Target target, int rank) {
         String layer = "is " + target.shape() + "";
         return switch (this) {
             case BlockDiagonal own -> {
@@ -192,6 +192,9 @@ public sealed interface LoraVariant {
             when rank >= Math.min(target.in(), target.out()) ->
                 Optional.of(layer + ", of which KaSA would leave nothing at rank " + rank);
             case Olora _ when target.transposed() -> Optional.of("is stored [in, out], for which PEFT has no OLoRA");
+            case Pissa _, Olora _
+            when rank > Math.min(target.in(), target.out()) ->
+                Optional.of(layer + ", which has fewer than " + rank + " singular values");
             default -> Optional.empty();
         };
     }

@@ -110,8 +110,8 @@ public record Peanut(int rank, int depth, double scale, Activation activation) i
     }
 
     @Override
-    public Optional<String> misfit(Target target) {
-        return target.unlessLinear(title()).or(() -> AdapterMethod.super.misfit(target));
+    public Optional<String> undefined(Target target) {
+        return target.unlessLinear(title());
     }
 
     @Override

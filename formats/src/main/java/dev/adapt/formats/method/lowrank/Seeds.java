@@ -33,12 +33,18 @@ final class Seeds {
         return target.unlessRank(rank, Math.max(target.in(), target.out()));
     }
 
-    /** One layer as wide as shared matrices A [.., in] and B [out, ..]; none where one is missing. */
+    /** One layer as wide as shared matrices A [.., in] and B [out, ..]; none where one is missing or no such matrix. */
     static List<Target> widest(@Nullable Tensor a, @Nullable Tensor b) {
-        if (a == null || b == null) {
+        if (a == null || b == null || !isMatrix(a) || !isMatrix(b)) {
             return List.of();
         }
-        int in = Math.toIntExact(a.shape().dim(a.shape().rank() - 1));
-        return List.of(new Target("", "", "", Math.toIntExact(b.shape().dim(0)), in, false));
+        int in = (int) a.shape().dim(a.shape().rank() - 1);
+        return List.of(new Target("", "", "", (int) b.shape().dim(0), in, false));
+    }
+
+    /** Whether it has rows and columns, and elements: a shape without any may be of any size. */
+    private static boolean isMatrix(Tensor tensor) {
+        long elements = tensor.shape().elements();
+        return tensor.shape().rank() >= 2 && elements > 0 && elements <= Integer.MAX_VALUE;
     }
 }

@@ -82,6 +82,11 @@ public record UniLora(int ownRank, int length, long seed, double bound, double d
     }
 
     @Override
+    public List<Integer> integerLimits(String part, Target target) {
+        return isInteger(part) ? List.of(length) : List.of();
+    }
+
+    @Override
     public Set<String> configFields() {
         return Set.of("init_theta_d_bound", "init_weights", "proj_seed", SAVE, "theta_d_length", "unilora_dropout");
     }

@@ -1,7 +1,6 @@
 package dev.adapt.formats.method.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.FormatException;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.WeightChange;
@@ -14,7 +13,6 @@ import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -127,6 +125,11 @@ public record VbLora(
     }
 
     @Override
+    public List<Integer> integerLimits(String part, Target target) {
+        return isInteger(part) ? List.of(bankSize) : List.of();
+    }
+
+    @Override
     public boolean isInteger(String part) {
         return part.endsWith(INDICES);
     }
@@ -177,7 +180,7 @@ public record VbLora(
     }
 
     private <T> T ofTop(MatrixOps<T> ops, Function<String, T> part, String logits, T bank) {
-        T vectors = ops.embedding(bank, ops.computed(part.apply(logits + INDICES), this::checked));
+        T vectors = ops.embedding(bank, part.apply(logits + INDICES));
         List<T> weights = new ArrayList<>();
         T last = ops.constant(1f);
         for (int i = 0; i < top - 1; i++) {
@@ -192,19 +195,6 @@ public record VbLora(
             sum = sum == null ? term : ops.add(sum, term);
         }
         return Objects.requireNonNull(sum);
-    }
-
-    private DoubleTensor checked(DoubleTensor indices) {
-        for (double index : indices.values()) {
-            if (index < 0 || index >= bankSize) {
-                throw new FormatException(
-                        Path.of("adapter_model.safetensors"),
-                        INDICES.substring(1),
-                        "names vector " + (long) index + ", expected one of 0 to " + (bankSize - 1)
-                                + "; get the adapter again");
-            }
-        }
-        return indices;
     }
 
     /** 0 for the largest logits of each row, of equals the first, and {@link #HIDDEN} for the others. */
@@ -224,6 +214,11 @@ public record VbLora(
 
     @Override
     public Optional<String> misfit(Target target) {
+        return undefined(target);
+    }
+
+    @Override
+    public Optional<String> undefined(Target target) {
         return target.in() % vectorLength == 0 && target.out() % vectorLength == 0
                 ? Optional.empty()
                 : Optional.of("is " + target.shape() + ", which vector_length " + vectorLength + " does not divide");
