@@ -6,7 +6,6 @@ import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.DoubleTensor;
-import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
@@ -18,7 +17,7 @@ import java.util.List;
  * Changes of a weight that are no sum of products of low rank, computed block by block: a block of the weight is widened,
  * changed, and rounded once.
  */
-record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weighted> changes) {
+record BlockChange(Kernels kernels, Held held, Target target, Floats dtype, List<Weighted> changes) {
     private static final ValueLayout.OfShort SHORT =
             ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -28,12 +27,12 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
     /** A change, and what its ΔW is multiplied by; 1 where it is not additive. */
     private record Weighted(WeightChange<Tensor> change, double weight) {}
 
-    static BlockChange of(MergePlan.Task.Adapt task) {
-        Floats dtype = Floats.of(task.place().dtype());
+    static BlockChange of(MergePlan.Task.Adapt task, Kernels kernels) {
         return new BlockChange(
-                dtype == Floats.F64 ? new FactorOps() : new TileOps(),
+                kernels,
+                new Held(),
                 task.target(),
-                dtype,
+                Floats.of(task.place().dtype()),
                 task.parts().stream()
                         .map(part -> new Weighted(part.change(task.weight()), part.weight()))
                         .toList());
@@ -46,19 +45,55 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
      * @param out where the result goes; may be {@code weight}
      * @param nonFinite counts elements that come out NaN or infinite
      */
-    void apply(int row, int rows, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
-        int columns = target.transposed() ? target.out() : target.in();
-        int some = isWhole() ? rows : Math.clamp(BLOCK / Math.max(1, columns), 1, rows);
-        long width = (long) columns * dtype.bytes();
+    void apply(int row, int rows, Lane lane, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
+        long width = (long) columns() * dtype.bytes();
+        int some = blockRows(rows);
         for (int done = 0; done < rows; done += some) {
             int count = Math.min(some, rows - done);
-            applyBlock(
-                    row + done,
-                    count,
-                    weight.asSlice(done * width, count * width),
-                    out.asSlice(done * width, count * width),
-                    nonFinite);
+            MemorySegment before = weight.asSlice(done * width, count * width);
+            MemorySegment after = out.asSlice(done * width, count * width);
+            if (dtype == Floats.F64) {
+                encode(changed(new FactorOps(), row + done, decoded(count, before)), before, after, nonFinite);
+            } else {
+                TileOps ops = tileOps(lane);
+                Tensor changed = changed(ops, row + done, decoded(count, lane, before));
+                encode(ops.floats(changed), count * columns(), lane, before, after, nonFinite);
+            }
         }
+    }
+
+    /** The same rows, before they are rounded to the weight's dtype. */
+    float[] changed(int row, int rows, Lane lane, MemorySegment weight) {
+        if (dtype == Floats.F64) {
+            return changed(new FactorOps(), row, decoded(rows, weight)).toFloats();
+        }
+        float[] all = new float[Math.multiplyExact(rows, columns())];
+        int some = blockRows(rows);
+        for (int done = 0; done < rows; done += some) {
+            int count = Math.min(some, rows - done);
+            long width = (long) columns() * dtype.bytes();
+            TileOps ops = tileOps(lane);
+            Tensor block = decoded(count, lane, weight.asSlice(done * width, count * width));
+            float[] changed = ops.floats(changed(ops, row + done, block));
+            System.arraycopy(changed, 0, all, done * columns(), count * columns());
+        }
+        return all;
+    }
+
+    private TileOps tileOps(Lane lane) {
+        lane.scratch().reset();
+        return new TileOps(kernels, held, lane.scratch());
+    }
+
+    /** Columns of the weight as it is stored. */
+    private int columns() {
+        return target.transposed() ? target.out() : target.in();
+    }
+
+    /** How many rows, as they are stored, are changed at a time: whole blocks of the kernels. */
+    private int blockRows(int rows) {
+        int some = Math.max(1, BLOCK / Math.max(1, columns()) / Panels.ROWS) * Panels.ROWS;
+        return isWhole() ? rows : Math.clamp(some, 1, rows);
     }
 
     /** Whether rows as they are stored cannot be changed one by one. */
@@ -68,76 +103,95 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
                 .anyMatch(scope -> scope == Delta.Scope.MATRIX || (scope == Delta.Scope.ROW && target.transposed()));
     }
 
-    private void applyBlock(int row, int rows, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
-        Tensor changed = stored(row, rows, weight);
-        if (dtype == Floats.F64) {
-            double[] values = DoubleTensor.of(changed).values();
-            for (int i = 0; i < values.length; i++) {
-                if (!Double.isFinite(values[i])) {
-                    nonFinite.add(dtype.get(weight, i), values[i]);
-                }
-                dtype.set(out, i, values[i]);
+    private void encode(Tensor changed, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
+        double[] values = DoubleTensor.of(changed).values();
+        for (int i = 0; i < values.length; i++) {
+            if (!Double.isFinite(values[i])) {
+                nonFinite.add(dtype.get(weight, i), values[i]);
             }
-        } else {
-            float[] values = changed.toFloats();
-            if (dtype == Floats.BF16 && areFinite(values)) {
-                encode(values, out);
-                return;
-            }
-            for (int i = 0; i < values.length; i++) {
+            dtype.set(out, i, values[i]);
+        }
+    }
+
+    private void encode(
+            float[] values, int count, Lane lane, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
+        if (!areFinite(values, count, dtype.overflow())) {
+            for (int i = 0; i < count; i++) {
                 if (!dtype.holds(values[i])) {
                     nonFinite.add(dtype.getFloat(weight, i), values[i]);
                 }
             }
-            dtype.encode(values, 0, values.length, out);
+        } else if (dtype == Floats.BF16) {
+            short[] rounded = lane.halves(count);
+            toBfloat16(values, rounded, count);
+            MemorySegment.copy(rounded, 0, out, SHORT, 0, count);
+            return;
         }
+        dtype.encode(values, 0, count, out);
     }
 
-    // loops over arrays alone, without branches: the compiler vectorises those
+    // loops over arrays alone, without branches and at one index: the compiler vectorises those
 
-    /** Whether all are finite once they are rounded to bfloat16. */
-    private static boolean areFinite(float[] values) {
+    /** Whether all are smaller than what rounds to infinity. */
+    private static boolean areFinite(float[] values, int count, float overflow) {
         int largest = 0;
-        for (int i = 0; i < values.length; i++) {
+        for (int i = 0; i < count; i++) {
             largest = Math.max(largest, Float.floatToRawIntBits(values[i]) & Integer.MAX_VALUE);
         }
-        return largest < Float.floatToRawIntBits(Floats.BF16.overflow());
+        return largest < Float.floatToRawIntBits(overflow);
     }
 
     /** Finite values as bfloat16, rounded to nearest even. */
-    private static void encode(float[] values, MemorySegment out) {
-        short[] rounded = new short[values.length];
-        for (int i = 0; i < values.length; i++) {
+    private static void toBfloat16(float[] values, short[] rounded, int count) {
+        for (int i = 0; i < count; i++) {
             int bits = Float.floatToRawIntBits(values[i]);
             rounded[i] = (short) ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16);
         }
-        MemorySegment.copy(rounded, 0, out, SHORT, 0, rounded.length);
     }
 
-    private static void decode(MemorySegment weight, float[] values) {
-        short[] stored = new short[values.length];
-        MemorySegment.copy(weight, SHORT, 0, stored, 0, stored.length);
-        for (int i = 0; i < values.length; i++) {
+    private static void fromBfloat16(short[] stored, float[] values, int count) {
+        for (int i = 0; i < count; i++) {
             values[i] = Float.intBitsToFloat(stored[i] << 16);
         }
     }
 
-    /** The same rows, before they are rounded to the weight's dtype. */
-    float[] changed(int row, int rows, MemorySegment weight) {
-        return stored(row, rows, weight).toFloats();
+    private Strided decoded(int rows, Lane lane, MemorySegment weight) {
+        Strided block = lane.scratch().rowMajor(rows, columns());
+        int count = block.elements();
+        if (dtype == Floats.BF16) {
+            short[] stored = lane.halves(count);
+            MemorySegment.copy(weight, SHORT, 0, stored, 0, count);
+            fromBfloat16(stored, block.values(), count);
+        } else {
+            dtype.decode(weight, 0, block.values(), count);
+        }
+        return block;
     }
 
-    private Tensor stored(int row, int rows, MemorySegment weight) {
-        boolean turned = target.transposed();
-        Region region = turned ? new Region(0, target.out(), row, rows) : new Region(row, rows, 0, target.in());
-        int columns = turned ? target.out() : target.in();
-        Tensor block = decoded(weight, rows, columns);
-        Tensor upright = turned ? ops.transpose(block, 1, 0) : block;
-        Tensor changed = changed(upright, region);
-        return turned ? ops.transpose(changed, 1, 0) : changed;
+    private DoubleTensor decoded(int rows, MemorySegment weight) {
+        double[] values = new double[Math.multiplyExact(rows, columns())];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = dtype.get(weight, i);
+        }
+        return new DoubleTensor(Shape.of(rows, columns()), values);
     }
 
-    private Tensor changed(Tensor upright, Region region) {
+    /**
+     * Rows of the changed weight, as they are stored.
+     *
+     * @param row the first of them
+     * @param stored the base's
+     */
+    private Tensor changed(MatrixOps<Tensor> ops, int row, Tensor stored) {
+        int rows = Math.toIntExact(stored.shape().dim(0));
+        if (!target.transposed()) {
+            return changed(ops, stored, new Region(row, rows, 0, target.in()));
+        }
+        Region region = new Region(0, target.out(), row, rows);
+        return ops.transpose(changed(ops, ops.transpose(stored, 1, 0), region), 1, 0);
+    }
+
+    private Tensor changed(MatrixOps<Tensor> ops, Tensor upright, Region region) {
         if (changes.size() == 1 && !changes.getFirst().change().isAdditive()) {
             return changes.getFirst().change().changed(ops, upright, region);
         }
@@ -147,23 +201,5 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
             sum = ops.add(sum, each.weight() == 1 ? added : ops.affine(added, each.weight(), 0));
         }
         return sum;
-    }
-
-    private Tensor decoded(MemorySegment weight, int rows, int columns) {
-        Shape shape = Shape.of(rows, columns);
-        if (dtype == Floats.F64) {
-            double[] values = new double[rows * columns];
-            for (int i = 0; i < values.length; i++) {
-                values[i] = dtype.get(weight, i);
-            }
-            return new DoubleTensor(shape, values);
-        }
-        float[] values = new float[rows * columns];
-        if (dtype == Floats.BF16) {
-            decode(weight, values);
-        } else {
-            dtype.decode(weight, 0, values, values.length);
-        }
-        return new FloatTensor(shape, values);
     }
 }

@@ -38,6 +38,55 @@ public sealed interface Kernels permits ScalarKernels, VectorKernels {
             MemorySegment out,
             NonFinite found);
 
+    /**
+     * The product of two matrices, row-major in memory.
+     *
+     * @param left whose rows are {@code leftStep} apart, from {@code leftAt} on
+     * @param right in {@link #plain} panels, from {@code rightAt} on, [panels, depth, panel]
+     * @param y whose rows are {@code step} apart, from {@code at} on
+     */
+    void multiply(
+            float[] left,
+            int leftAt,
+            int leftStep,
+            int rows,
+            float[] right,
+            int rightAt,
+            int depth,
+            float[] y,
+            int at,
+            int step,
+            int columns);
+
+    /** Arithmetic of two operands, element by element. */
+    enum Operation {
+        ADD,
+        MULTIPLY,
+        DIVIDE;
+
+        float of(float a, float b) {
+            return switch (this) {
+                case ADD -> a + b;
+                case MULTIPLY -> a * b;
+                case DIVIDE -> a / b;
+            };
+        }
+    }
+
+    /** {@code y = a ∘ b} for runs of {@code count} elements, which begin at {@code aAt}, {@code bAt} and {@code at}. */
+    void combine(Operation operation, float[] a, int aAt, float[] b, int bAt, float[] y, int at, int count);
+
+    /** {@code y = a ∘ b} for a run and one number. */
+    void combine(Operation operation, float[] a, int aAt, float b, float[] y, int at, int count);
+
+    /** {@code y = x·scale + shift} for a run, rounded twice. */
+    void affine(float[] x, int from, float scale, float shift, float[] y, int at, int count);
+
+    /** How the right factor of a product in rows lies in memory. */
+    default Panels plain() {
+        return panels(Floats.F32);
+    }
+
     /** Has their code compiled ahead of the first use; for a thread beside the one that plans what they will do. */
     default void compile() {}
 

@@ -180,7 +180,7 @@ final class Update {
      */
     void apply(int tile, Lane lane, MemorySegment weight, MemorySegment out) throws IOException {
         switch (Schedule.await(making())) {
-            case Blocks(BlockChange change) -> change.apply(tile * tileRows, rows(tile), weight, out, nonFinite);
+            case Blocks(BlockChange change) -> change.apply(tile * tileRows, rows(tile), lane, weight, out, nonFinite);
             case Products(Factors factors, Optional<double[]> scale) -> {
                 int count = rows(tile);
                 if (scale.isPresent()) {
@@ -249,7 +249,7 @@ final class Update {
     TileChange change(int tile, Lane lane, MemorySegment weight) throws IOException {
         return switch (Schedule.await(making())) {
             case Blocks(BlockChange change) -> {
-                float[] changed = change.changed(tile * tileRows, rows(tile), weight);
+                float[] changed = change.changed(tile * tileRows, rows(tile), lane, weight);
                 yield (row, column, old) -> changed[row * columns + column] - old;
             }
             case Products(Factors factors, Optional<double[]> scale) -> {
@@ -295,7 +295,7 @@ final class Update {
 
     private Prepared made() throws IOException {
         if (!product) {
-            return new Blocks(BlockChange.of(task));
+            return new Blocks(BlockChange.of(task, kernels));
         }
         List<Factors.Part> parts = new ArrayList<>();
         Optional<Tensor> magnitude = Optional.empty();

@@ -111,6 +111,154 @@ final class VectorKernels implements Kernels {
         s31.intoArray(sums, at + 7 * LANES);
     }
 
+    @Override
+    public void multiply(
+            float[] left,
+            int leftAt,
+            int leftStep,
+            int rows,
+            float[] right,
+            int rightAt,
+            int depth,
+            float[] y,
+            int at,
+            int step,
+            int columns) {
+        float[] edge = new float[columns % WIDTH == 0 ? 0 : Panels.ROWS * WIDTH];
+        for (int column = 0; column < columns; column += WIDTH) {
+            int panelAt = rightAt + column * depth;
+            int width = Math.min(WIDTH, columns - column);
+            for (int row = 0; row < rows; row += Panels.ROWS) {
+                int count = Math.min(Panels.ROWS, rows - row);
+                int from = leftAt + row * leftStep;
+                int to = at + row * step + column;
+                if (width == WIDTH) {
+                    multiplyRows(left, from, leftStep, count, right, panelAt, depth, y, to, step);
+                } else {
+                    multiplyRows(left, from, leftStep, count, right, panelAt, depth, edge, 0, WIDTH);
+                    for (int i = 0; i < count; i++) {
+                        System.arraycopy(edge, i * WIDTH, y, to + i * step, width);
+                    }
+                }
+            }
+        }
+    }
+
+    /** Up to four rows of one panel, as {@link #multiply}; in the place of rows that are not there, the last is computed again. */
+    private static void multiplyRows(
+            float[] left,
+            int row0,
+            int leftStep,
+            int count,
+            float[] right,
+            int rightAt,
+            int depth,
+            float[] y,
+            int to0,
+            int step) {
+        int second = Math.min(1, count - 1);
+        int third = Math.min(2, count - 1);
+        int row1 = row0 + second * leftStep;
+        int row2 = row0 + third * leftStep;
+        int row3 = row0 + (count - 1) * leftStep;
+        int to1 = to0 + second * step;
+        int to2 = to0 + third * step;
+        int to3 = to0 + (count - 1) * step;
+        FloatVector s00 = FloatVector.zero(FLOATS);
+        FloatVector s01 = s00;
+        FloatVector s10 = s00;
+        FloatVector s11 = s00;
+        FloatVector s20 = s00;
+        FloatVector s21 = s00;
+        FloatVector s30 = s00;
+        FloatVector s31 = s00;
+        for (int k = 0; k < depth; k++) {
+            FloatVector r0 = FloatVector.fromArray(FLOATS, right, rightAt + k * WIDTH);
+            FloatVector r1 = FloatVector.fromArray(FLOATS, right, rightAt + k * WIDTH + LANES);
+            FloatVector l0 = FloatVector.broadcast(FLOATS, left[row0 + k]);
+            s00 = r0.fma(l0, s00);
+            s01 = r1.fma(l0, s01);
+            FloatVector l1 = FloatVector.broadcast(FLOATS, left[row1 + k]);
+            s10 = r0.fma(l1, s10);
+            s11 = r1.fma(l1, s11);
+            FloatVector l2 = FloatVector.broadcast(FLOATS, left[row2 + k]);
+            s20 = r0.fma(l2, s20);
+            s21 = r1.fma(l2, s21);
+            FloatVector l3 = FloatVector.broadcast(FLOATS, left[row3 + k]);
+            s30 = r0.fma(l3, s30);
+            s31 = r1.fma(l3, s31);
+        }
+        s00.intoArray(y, to0);
+        s01.intoArray(y, to0 + LANES);
+        s10.intoArray(y, to1);
+        s11.intoArray(y, to1 + LANES);
+        s20.intoArray(y, to2);
+        s21.intoArray(y, to2 + LANES);
+        s30.intoArray(y, to3);
+        s31.intoArray(y, to3 + LANES);
+    }
+
+    @Override
+    public void combine(Operation operation, float[] a, int aAt, float[] b, int bAt, float[] y, int at, int count) {
+        int bound = FLOATS.loopBound(count);
+        switch (operation) {
+            case ADD -> {
+                for (int i = 0; i < bound; i += LANES) {
+                    floats(a, aAt + i).add(floats(b, bAt + i)).intoArray(y, at + i);
+                }
+            }
+            case MULTIPLY -> {
+                for (int i = 0; i < bound; i += LANES) {
+                    floats(a, aAt + i).mul(floats(b, bAt + i)).intoArray(y, at + i);
+                }
+            }
+            case DIVIDE -> {
+                for (int i = 0; i < bound; i += LANES) {
+                    floats(a, aAt + i).div(floats(b, bAt + i)).intoArray(y, at + i);
+                }
+            }
+        }
+        for (int i = bound; i < count; i++) {
+            y[at + i] = operation.of(a[aAt + i], b[bAt + i]);
+        }
+    }
+
+    @Override
+    public void combine(Operation operation, float[] a, int aAt, float b, float[] y, int at, int count) {
+        int bound = FLOATS.loopBound(count);
+        switch (operation) {
+            case ADD -> {
+                for (int i = 0; i < bound; i += LANES) {
+                    floats(a, aAt + i).add(b).intoArray(y, at + i);
+                }
+            }
+            case MULTIPLY -> {
+                for (int i = 0; i < bound; i += LANES) {
+                    floats(a, aAt + i).mul(b).intoArray(y, at + i);
+                }
+            }
+            case DIVIDE -> {
+                for (int i = 0; i < bound; i += LANES) {
+                    floats(a, aAt + i).div(b).intoArray(y, at + i);
+                }
+            }
+        }
+        for (int i = bound; i < count; i++) {
+            y[at + i] = operation.of(a[aAt + i], b);
+        }
+    }
+
+    @Override
+    public void affine(float[] x, int from, float scale, float shift, float[] y, int at, int count) {
+        int bound = FLOATS.loopBound(count);
+        for (int i = 0; i < bound; i += LANES) {
+            floats(x, from + i).mul(scale).add(shift).intoArray(y, at + i);
+        }
+        for (int i = bound; i < count; i++) {
+            y[at + i] = x[from + i] * scale + shift;
+        }
+    }
+
     private static FloatVector start(boolean more, float[] sums, int at) {
         return more ? FloatVector.fromArray(FLOATS, sums, at) : FloatVector.zero(FLOATS);
     }

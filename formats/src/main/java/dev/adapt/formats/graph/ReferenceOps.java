@@ -39,7 +39,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
                 columns(x.values(), weight.values(), start, y, in, out, from);
             }
         });
-        return new DoubleTensor(with(x.shape(), x.shape().rank() - 1, out), y);
+        return new DoubleTensor(x.shape().with(x.shape().rank() - 1, out), y);
     }
 
     /** Columns {@code from} to the last of y [rows, out]. */
@@ -93,7 +93,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
         int n = dim(left, -2);
         int k = dim(left, -1);
         int m = dim(right, -1);
-        Shape batch = broadcast(leading(left), leading(right));
+        Shape batch = leading(left).broadcast(leading(right));
         int[] leftAt = offsets(leading(left), batch);
         int[] rightAt = offsets(leading(right), batch);
         double[] a = left.values();
@@ -130,23 +130,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
 
     @Override
     public DoubleTensor reshape(DoubleTensor x, long... dims) {
-        long[] resolved = dims.clone();
-        long known = 1;
-        int open = -1;
-        for (int axis = 0; axis < dims.length; axis++) {
-            if (dims[axis] == 0) {
-                resolved[axis] = x.shape().dim(axis);
-            }
-            if (dims[axis] == -1) {
-                open = axis;
-            } else {
-                known *= resolved[axis];
-            }
-        }
-        if (open >= 0) {
-            resolved[open] = x.values().length / known;
-        }
-        return new DoubleTensor(Shape.of(resolved), x.values());
+        return new DoubleTensor(x.shape().reshaped(dims), x.values());
     }
 
     @Override
@@ -159,7 +143,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
         for (int o = 0; o < outer; o++) {
             System.arraycopy(x.values(), (o * size + (int) from) * inner, y, o * kept, kept);
         }
-        return new DoubleTensor(with(x.shape(), axis, to - from), y);
+        return new DoubleTensor(x.shape().with(axis, to - from), y);
     }
 
     @Override
@@ -197,7 +181,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
             }
             start += run;
         }
-        return new DoubleTensor(with(first, axis, size), y);
+        return new DoubleTensor(first.with(axis, size), y);
     }
 
     @Override
@@ -489,7 +473,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     private static DoubleTensor combine(DoubleTensor left, DoubleTensor right, DoubleBinaryOperator f) {
-        Shape shape = broadcast(left.shape(), right.shape());
+        Shape shape = left.shape().broadcast(right.shape());
         int[] leftAt = offsets(left.shape(), shape);
         int[] rightAt = offsets(right.shape(), shape);
         double[] y = new double[leftAt.length];
@@ -511,25 +495,6 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
 
     private static Shape leading(DoubleTensor x) {
         return new Shape(x.shape().dims().subList(0, x.shape().rank() - 2));
-    }
-
-    private static Shape with(Shape shape, int axis, long size) {
-        long[] dims = shape.toArray();
-        dims[axis] = size;
-        return Shape.of(dims);
-    }
-
-    private static Shape broadcast(Shape left, Shape right) {
-        long[] dims = new long[Math.max(left.rank(), right.rank())];
-        for (int i = 1; i <= dims.length; i++) {
-            long l = i <= left.rank() ? left.dim(left.rank() - i) : 1;
-            long r = i <= right.rank() ? right.dim(right.rank() - i) : 1;
-            if (l != r && l != 1 && r != 1) {
-                throw new IllegalArgumentException(left + " and " + right + " do not broadcast");
-            }
-            dims[dims.length - i] = l == 1 ? r : l;
-        }
-        return Shape.of(dims);
     }
 
     private static int[] strides(Shape shape) {
