@@ -9,8 +9,6 @@ import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import java.util.List;
 
 /**
@@ -18,9 +16,6 @@ import java.util.List;
  * changed, and rounded once.
  */
 record BlockChange(Kernels kernels, Held held, Target target, Floats dtype, List<Weighted> changes) {
-    private static final ValueLayout.OfShort SHORT =
-            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-
     /** Elements that are changed at a time: few enough for all that is computed of them to stay in the second-level cache. */
     private static final int BLOCK = 1 << 15;
 
@@ -57,7 +52,7 @@ record BlockChange(Kernels kernels, Held held, Target target, Floats dtype, List
             } else {
                 TileOps ops = tileOps(lane);
                 Tensor changed = changed(ops, row + done, decoded(count, lane, before));
-                encode(ops.floats(changed), count * columns(), lane, before, after, nonFinite);
+                encode(ops.floats(changed), count * columns(), before, after, nonFinite);
             }
         }
     }
@@ -113,58 +108,22 @@ record BlockChange(Kernels kernels, Held held, Target target, Floats dtype, List
         }
     }
 
-    private void encode(
-            float[] values, int count, Lane lane, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
-        if (!areFinite(values, count, dtype.overflow())) {
-            for (int i = 0; i < count; i++) {
-                if (!dtype.holds(values[i])) {
-                    nonFinite.add(dtype.getFloat(weight, i), values[i]);
-                }
-            }
-        } else if (dtype == Floats.BF16) {
-            short[] rounded = lane.halves(count);
-            toBfloat16(values, rounded, count);
-            MemorySegment.copy(rounded, 0, out, SHORT, 0, count);
+    private void encode(float[] values, int count, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
+        if (kernels.areHeld(dtype, values, count)) {
+            kernels.encode(dtype, values, count, out);
             return;
+        }
+        for (int i = 0; i < count; i++) {
+            if (!dtype.holds(values[i])) {
+                nonFinite.add(dtype.getFloat(weight, i), values[i]);
+            }
         }
         dtype.encode(values, 0, count, out);
     }
 
-    // loops over arrays alone, without branches and at one index: the compiler vectorises those
-
-    /** Whether all are smaller than what rounds to infinity. */
-    private static boolean areFinite(float[] values, int count, float overflow) {
-        int largest = 0;
-        for (int i = 0; i < count; i++) {
-            largest = Math.max(largest, Float.floatToRawIntBits(values[i]) & Integer.MAX_VALUE);
-        }
-        return largest < Float.floatToRawIntBits(overflow);
-    }
-
-    /** Finite values as bfloat16, rounded to nearest even. */
-    private static void toBfloat16(float[] values, short[] rounded, int count) {
-        for (int i = 0; i < count; i++) {
-            int bits = Float.floatToRawIntBits(values[i]);
-            rounded[i] = (short) ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16);
-        }
-    }
-
-    private static void fromBfloat16(short[] stored, float[] values, int count) {
-        for (int i = 0; i < count; i++) {
-            values[i] = Float.intBitsToFloat(stored[i] << 16);
-        }
-    }
-
     private Strided decoded(int rows, Lane lane, MemorySegment weight) {
         Strided block = lane.scratch().rowMajor(rows, columns());
-        int count = block.elements();
-        if (dtype == Floats.BF16) {
-            short[] stored = lane.halves(count);
-            MemorySegment.copy(weight, SHORT, 0, stored, 0, count);
-            fromBfloat16(stored, block.values(), count);
-        } else {
-            dtype.decode(weight, 0, block.values(), count);
-        }
+        kernels.decode(dtype, weight, block.values(), block.elements());
         return block;
     }
 

@@ -82,13 +82,34 @@ public sealed interface Kernels permits ScalarKernels, VectorKernels {
     /** {@code y = x·scale + shift} for a run, rounded twice. */
     void affine(float[] x, int from, float scale, float shift, float[] y, int at, int count);
 
+    /**
+     * Widens stored elements.
+     *
+     * @param stored outside of the heap, not of F64
+     */
+    void decode(Floats dtype, MemorySegment stored, float[] into, int count);
+
+    /** Whether values are finite once they are rounded to a dtype. */
+    boolean areHeld(Floats dtype, float[] values, int count);
+
+    /**
+     * Rounds values to a dtype.
+     *
+     * @param values that {@link #areHeld}
+     * @param out outside of the heap, not of F64
+     */
+    void encode(Floats dtype, float[] values, int count, MemorySegment out);
+
     /** How the right factor of a product in rows lies in memory. */
     default Panels plain() {
         return panels(Floats.F32);
     }
 
-    /** Has their code compiled ahead of the first use; for a thread beside the one that plans what they will do. */
+    /** Has the code of sums of products compiled ahead of its first use; for a thread beside the one that plans what they will do. */
     default void compile() {}
+
+    /** The same for those that blocks of a dtype are computed with. */
+    default void compileBlocks(Floats dtype) {}
 
     /** The vector kernels where the JVM was started with the Vector API's module, else the scalar ones. */
     static Kernels best() {

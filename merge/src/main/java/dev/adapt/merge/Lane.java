@@ -13,7 +13,6 @@ final class Lane implements AutoCloseable {
     private float[] sums = {};
     private float[] left = {};
     private double[] values = {};
-    private short[] halves = {};
     private final Scratch scratch = new Scratch();
 
     /** Room for a tile of the base. */
@@ -54,14 +53,6 @@ final class Lane implements AutoCloseable {
             values = new double[count];
         }
         return values;
-    }
-
-    /** Room for elements of 16 bits, as they are stored. */
-    short[] halves(int count) {
-        if (halves.length < count) {
-            halves = new short[count];
-        }
-        return halves;
     }
 
     /** Arrays for what is computed of a block. */

@@ -97,6 +97,25 @@ final class ScalarKernels implements Kernels {
         }
     }
 
+    @Override
+    public void decode(Floats dtype, MemorySegment stored, float[] into, int count) {
+        dtype.decode(stored, 0, into, count);
+    }
+
+    @Override
+    public boolean areHeld(Floats dtype, float[] values, int count) {
+        boolean held = true;
+        for (int i = 0; i < count; i++) {
+            held &= dtype.holds(values[i]);
+        }
+        return held;
+    }
+
+    @Override
+    public void encode(Floats dtype, float[] values, int count, MemorySegment out) {
+        dtype.encode(values, 0, count, out);
+    }
+
     /** Adds the columns {@code from} to {@code to} of a row; the vector kernels end their rows with it. */
     static void add(
             Floats dtype,

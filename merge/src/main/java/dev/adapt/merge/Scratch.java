@@ -34,8 +34,7 @@ final class Scratch {
 
     /** A tensor to be written, row-major. */
     Strided rowMajor(int... dims) {
-        Strided shaped = Strided.rowMajor(new float[0], false, dims);
-        return new Strided(take(shaped.elements()), 0, dims, shaped.strides(), false);
+        return Strided.rowMajor(take(Strided.elements(dims)), false, dims);
     }
 
     /**

@@ -5,7 +5,6 @@ import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.Arrays;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /**
  * A float32 tensor in part of an array, each axis with a stride of its own: what is transposed, sliced or broadcast shares its
@@ -17,7 +16,7 @@ import java.util.stream.IntStream;
  */
 @SuppressWarnings("ArrayRecordComponent")
 record Strided(float[] values, int first, int[] dims, int[] strides, boolean held) implements Tensor {
-    /** All of an array's first elements, row-major. */
+    /** An array's first elements, row-major. */
     static Strided rowMajor(float[] values, boolean held, int... dims) {
         int[] strides = new int[dims.length];
         int stride = 1;
@@ -34,7 +33,20 @@ record Strided(float[] values, int first, int[] dims, int[] strides, boolean hel
     }
 
     static int[] dims(Shape shape) {
-        return shape.dims().stream().mapToInt(Math::toIntExact).toArray();
+        int[] dims = new int[shape.rank()];
+        for (int axis = 0; axis < dims.length; axis++) {
+            dims[axis] = Math.toIntExact(shape.dim(axis));
+        }
+        return dims;
+    }
+
+    /** The number of elements of a tensor of these dimensions. */
+    static int elements(int... dims) {
+        int count = 1;
+        for (int dim : dims) {
+            count = Math.multiplyExact(count, dim);
+        }
+        return count;
     }
 
     @Override
@@ -52,11 +64,7 @@ record Strided(float[] values, int first, int[] dims, int[] strides, boolean hel
     }
 
     int elements() {
-        int count = 1;
-        for (int dim : dims) {
-            count = Math.multiplyExact(count, dim);
-        }
-        return count;
+        return elements(dims);
     }
 
     /** Whether its elements lie side by side, row-major. */
@@ -103,12 +111,30 @@ record Strided(float[] values, int first, int[] dims, int[] strides, boolean hel
 
     /** Its axes in another order. */
     Strided transposed(int... axes) {
-        return new Strided(
-                values,
-                first,
-                Arrays.stream(axes).map(axis -> dims[axis]).toArray(),
-                Arrays.stream(axes).map(axis -> strides[axis]).toArray(),
-                held);
+        int[] sizes = new int[axes.length];
+        int[] steps = new int[axes.length];
+        for (int i = 0; i < axes.length; i++) {
+            sizes[i] = dims[axes[i]];
+            steps[i] = strides[axes[i]];
+        }
+        return new Strided(values, first, sizes, steps, held);
+    }
+
+    /** The dimensions to which it and another broadcast. */
+    int[] broadcastDims(Strided other) {
+        if (covers(other)) {
+            return dims;
+        }
+        return other.covers(this) ? other.dims : dims(shape().broadcast(other.shape()));
+    }
+
+    /** Whether another broadcasts to its dimensions. */
+    private boolean covers(Strided other) {
+        boolean covers = other.dims.length <= dims.length;
+        for (int i = 1; covers && i <= other.dims.length; i++) {
+            covers = other.dim(-i) == 1 || other.dim(-i) == dim(-i);
+        }
+        return covers;
     }
 
     /** It, repeated along axes of size 1 and along new leading ones. */
@@ -122,12 +148,17 @@ record Strided(float[] values, int first, int[] dims, int[] strides, boolean hel
 
     /** Its elements in another shape, or none if the strides cannot say that. */
     Optional<Strided> reshaped(int... to) {
-        int[] axes =
-                IntStream.range(0, dims.length).filter(axis -> dims[axis] != 1).toArray();
+        int[] axes = new int[dims.length];
+        int used = 0;
+        for (int axis = 0; axis < dims.length; axis++) {
+            if (dims[axis] != 1) {
+                axes[used++] = axis;
+            }
+        }
         int[] changed = new int[to.length];
         Arrays.fill(changed, 1);
         int old = 0;
-        for (int next = 0; next < to.length && old < axes.length; ) {
+        for (int next = 0; next < to.length && old < used; ) {
             // the fewest of its axes that hold as many elements as some of the new ones
             int oldEnd = old + 1;
             int nextEnd = next + 1;

@@ -95,7 +95,7 @@ record TileOps(Kernels kernels, Held held, Scratch scratch) implements MatrixOps
         int count = a.dim(-2);
         int depth = a.dim(-1);
         int columns = b.dim(-1);
-        int[] batch = Strided.dims(a.outer(2).shape().broadcast(b.outer(2).shape()));
+        int[] batch = a.outer(2).broadcastDims(b.outer(2));
         Strided rows = (a.strides()[a.rank() - 1] == 1 ? a : rowMajor(a)).broadcast(joined(batch, count, depth));
         // blocks of a row stay beside each other, so that reading them as rows again moves nothing
         Strided y = scratch.like(rows, true, joined(batch, count, columns));
@@ -172,7 +172,7 @@ record TileOps(Kernels kernels, Held held, Scratch scratch) implements MatrixOps
     private Tensor combine(Tensor left, Tensor right, Kernels.Operation operation) {
         Strided a = strided(left);
         Strided b = strided(right);
-        int[] dims = Strided.dims(a.shape().broadcast(b.shape()));
+        int[] dims = a.broadcastDims(b);
         boolean asLeft = Arrays.equals(a.dims(), dims);
         boolean asRight = Arrays.equals(b.dims(), dims);
         Strided y = asLeft || asRight ? scratch.like(asLeft ? a : b, false, dims) : scratch.rowMajor(dims);

@@ -102,7 +102,8 @@ final class Update {
         return target.transposed() ? target.out() : target.in();
     }
 
-    private static boolean isProduct(MergePlan.Task.Adapt task) {
+    /** Whether the kernels add it as a sum of products. */
+    static boolean isProduct(MergePlan.Task.Adapt task) {
         return task.parts().stream().allMatch(part -> part.adapter().method().hasLowRankDelta(part.target()));
     }
 

@@ -7,14 +7,18 @@ import java.nio.ByteOrder;
 import java.util.List;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
 
 /** The kernels on the Vector API. */
 final class VectorKernels implements Kernels {
     private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
     private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, FLOATS.vectorShape());
+    private static final VectorSpecies<Short> SHORTS =
+            VectorSpecies.of(short.class, VectorShape.forBitSize(FLOATS.vectorBitSize() / 2));
     private static final int LANES = FLOATS.length();
     private static final int WIDTH = 2 * LANES;
     private static final int HIGH = 0xffff0000;
@@ -51,6 +55,25 @@ final class VectorKernels implements Kernels {
             add(Floats.BF16, sums, 1, columns, weight, weight, found);
             // called twice as often as what it calls, it is compiled before, with all of that in it
             add(Floats.BF16, sums, 0, columns, weight, weight, found);
+        }
+    }
+
+    @Override
+    public void compileBlocks(Floats dtype) {
+        int count = WIDTH + 1;
+        float[] one = new float[Panels.ROWS * WIDTH];
+        float[] other = new float[Panels.ROWS * WIDTH];
+        MemorySegment stored = Arena.ofAuto().allocate((long) count * dtype.bytes());
+        for (int i = 0; i < CALLS; i++) {
+            multiply(one, 0, 1, 1, one, 0, 1, other, 0, WIDTH, WIDTH + i % 2);
+            for (Operation operation : Operation.values()) {
+                combine(operation, one, 0, one, 0, other, 0, count);
+                combine(operation, one, 0, 1, other, 0, count);
+            }
+            affine(one, 0, 1, 1, other, 0, count);
+            decode(dtype, stored, one, count);
+            areHeld(dtype, one, count);
+            encode(dtype, one, count, stored);
         }
     }
 
@@ -257,6 +280,88 @@ final class VectorKernels implements Kernels {
         for (int i = bound; i < count; i++) {
             y[at + i] = x[from + i] * scale + shift;
         }
+    }
+
+    @Override
+    public void decode(Floats dtype, MemorySegment stored, float[] into, int count) {
+        if (dtype.bytes() != Short.BYTES) {
+            dtype.decode(stored, 0, into, count);
+            return;
+        }
+        int bound = FLOATS.loopBound(count);
+        try {
+            long from = address(stored, (long) count * dtype.bytes());
+            if (dtype == Floats.BF16) {
+                for (int i = 0; i < bound; i += LANES) {
+                    halves(from + (long) i * Short.BYTES)
+                            .lanewise(VectorOperators.LSHL, 16)
+                            .reinterpretAsFloats()
+                            .intoArray(into, i);
+                }
+            } else {
+                for (int i = 0; i < bound; i += LANES) {
+                    fromFloat16(halves(from + (long) i * Short.BYTES)).intoArray(into, i);
+                }
+            }
+        } finally {
+            Reference.reachabilityFence(stored);
+        }
+        for (int i = bound; i < count; i++) {
+            into[i] = dtype.getFloat(stored, i);
+        }
+    }
+
+    private static IntVector halves(long address) {
+        return (IntVector) ShortVector.fromMemorySegment(SHORTS, MEMORY, address, ByteOrder.LITTLE_ENDIAN)
+                .convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0);
+    }
+
+    @Override
+    public boolean areHeld(Floats dtype, float[] values, int count) {
+        int least = Float.floatToRawIntBits(dtype.overflow());
+        int bound = count / WIDTH * WIDTH;
+        for (int i = 0; i < bound; i += WIDTH) {
+            if (anyBeyond(floats(values, i), floats(values, i + LANES), least)) {
+                return false;
+            }
+        }
+        for (int i = bound; i < count; i++) {
+            if (!dtype.holds(values[i])) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    @Override
+    public void encode(Floats dtype, float[] values, int count, MemorySegment out) {
+        if (dtype.bytes() != Short.BYTES) {
+            dtype.encode(values, 0, count, out);
+            return;
+        }
+        int bound = FLOATS.loopBound(count);
+        try {
+            long into = address(out, (long) count * dtype.bytes());
+            if (dtype == Floats.BF16) {
+                for (int i = 0; i < bound; i += LANES) {
+                    store(bfloat16(floats(values, i)).lanewise(VectorOperators.LSHR, 16), into + (long) i * Short.BYTES);
+                }
+            } else {
+                for (int i = 0; i < bound; i += LANES) {
+                    store(toFloat16(floats(values, i)), into + (long) i * Short.BYTES);
+                }
+            }
+        } finally {
+            Reference.reachabilityFence(out);
+        }
+        for (int i = bound; i < count; i++) {
+            dtype.setFloat(out, i, values[i]);
+        }
+    }
+
+    private static void store(IntVector halves, long address) {
+        ((ShortVector) halves.convertShape(VectorOperators.I2S, SHORTS, 0))
+                .intoMemorySegment(MEMORY, address, ByteOrder.LITTLE_ENDIAN);
     }
 
     private static FloatVector start(boolean more, float[] sums, int at) {

@@ -19,6 +19,17 @@ import java.util.stream.IntStream;
 public final class ReferenceOps implements Ops<DoubleTensor> {
     private static final int TILE = 4;
 
+    /** Operations that are worth waking other threads. */
+    private static final int PARALLEL = 1 << 20;
+
+    /** Rows of a product that one task computes, and columns that it computes before the next ones. */
+    private static final int ROWS = 64;
+
+    private static final int COLUMNS = 1 << 9;
+
+    /** Elements that one task maps. */
+    private static final int RUN = 1 << 14;
+
     @Override
     public DoubleTensor constant(FloatTensor values) {
         return DoubleTensor.of(values);
@@ -31,7 +42,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
         int rows = x.values().length / in;
         double[] start = bias.isPresent() ? bias.get().values() : new double[out];
         double[] y = new double[rows * out];
-        IntStream.range(0, (out + TILE - 1) / TILE).parallel().forEach(tile -> {
+        tasks((out + TILE - 1) / TILE, (long) y.length * in).forEach(tile -> {
             int from = tile * TILE;
             if (from + TILE <= out) {
                 fourColumns(x.values(), weight.values(), start, y, in, out, from);
@@ -99,20 +110,50 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
         double[] a = left.values();
         double[] b = right.values();
         double[] y = new double[leftAt.length * n * m];
-        IntStream.range(0, leftAt.length * n).parallel().forEach(row -> {
-            int leftRow = (leftAt[row / n] * n + row % n) * k;
-            int rightRow = rightAt[row / n] * k * m;
-            for (int p = 0; p < k; p++) {
-                double value = a[leftRow + p];
-                for (int j = 0; j < m; j++) {
-                    y[row * m + j] += value * b[rightRow + p * m + j];
-                }
-            }
+        int parts = Math.ceilDiv(n, ROWS);
+        tasks(leftAt.length * parts, (long) y.length * k).forEach(task -> {
+            int matrix = task / parts;
+            int first = task % parts * ROWS;
+            int count = Math.min(ROWS, n - first);
+            multiply(a, (leftAt[matrix] * n + first) * k, b, rightAt[matrix] * k * m, y, (matrix * n + first) * m, count, k, m);
         });
         long[] dims = Arrays.copyOf(batch.toArray(), batch.rank() + 2);
         dims[batch.rank()] = n;
         dims[batch.rank() + 1] = m;
         return new DoubleTensor(Shape.of(dims), y);
+    }
+
+    /** Some rows of a product. A panel of the right matrix is laid out in arrays that a compiler can tell apart, and vectorises. */
+    private static void multiply(
+            double[] a, int aAt, double[] b, int bAt, double[] y, int at, int rows, int k, int m) {
+        int width = Math.min(m, COLUMNS);
+        double[][] panel = new double[k][width];
+        double[] sums = new double[width];
+        for (int column = 0; column < m; column += COLUMNS) {
+            int some = Math.min(width, m - column);
+            for (int p = 0; p < k; p++) {
+                System.arraycopy(b, bAt + p * m + column, panel[p], 0, some);
+            }
+            for (int row = 0; row < rows; row++) {
+                Arrays.fill(sums, 0);
+                for (int p = 0; p < k; p++) {
+                    addScaled(sums, panel[p], a[aAt + row * k + p], some);
+                }
+                System.arraycopy(sums, 0, y, at + row * m + column, some);
+            }
+        }
+    }
+
+    private static void addScaled(double[] sums, double[] row, double scale, int count) {
+        for (int i = 0; i < count; i++) {
+            sums[i] += scale * row[i];
+        }
+    }
+
+    /** Numbers of tasks, shared by threads where that pays. */
+    private static IntStream tasks(int count, long operations) {
+        IntStream tasks = IntStream.range(0, count);
+        return operations < PARALLEL ? tasks : tasks.parallel();
     }
 
     @Override
@@ -468,8 +509,15 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     private static DoubleTensor map(DoubleTensor x, DoubleUnaryOperator f) {
-        return new DoubleTensor(
-                x.shape(), Arrays.stream(x.values()).parallel().map(f).toArray());
+        double[] y = new double[x.values().length];
+        int parts = Math.ceilDiv(y.length, RUN);
+        tasks(parts, y.length).forEach(part -> {
+            int end = Math.min(y.length, (part + 1) * RUN);
+            for (int i = part * RUN; i < end; i++) {
+                y[i] = f.applyAsDouble(x.values()[i]);
+            }
+        });
+        return new DoubleTensor(x.shape(), y);
     }
 
     private static DoubleTensor combine(DoubleTensor left, DoubleTensor right, DoubleBinaryOperator f) {
