@@ -42,7 +42,7 @@ record BlockChange(Kernels kernels, Held held, Target target, Floats dtype, List
      */
     void apply(int row, int rows, Lane lane, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
         long width = (long) columns() * dtype.bytes();
-        int some = blockRows(rows);
+        int some = Math.min(blockRows(), rows);
         for (int done = 0; done < rows; done += some) {
             int count = Math.min(some, rows - done);
             MemorySegment before = weight.asSlice(done * width, count * width);
@@ -63,7 +63,7 @@ record BlockChange(Kernels kernels, Held held, Target target, Floats dtype, List
             return changed(new FactorOps(), row, decoded(rows, weight)).toFloats();
         }
         float[] all = new float[Math.multiplyExact(rows, columns())];
-        int some = blockRows(rows);
+        int some = Math.min(blockRows(), rows);
         for (int done = 0; done < rows; done += some) {
             int count = Math.min(some, rows - done);
             long width = (long) columns() * dtype.bytes();
@@ -85,17 +85,28 @@ record BlockChange(Kernels kernels, Held held, Target target, Floats dtype, List
         return target.transposed() ? target.out() : target.in();
     }
 
-    /** How many rows, as they are stored, are changed at a time: whole blocks of the kernels. */
-    private int blockRows(int rows) {
-        int some = Math.max(1, BLOCK / Math.max(1, columns()) / Panels.ROWS) * Panels.ROWS;
-        return isWhole() ? rows : Math.clamp(some, 1, rows);
+    /** How many rows, as they are stored, are changed at a time. */
+    private int blockRows() {
+        return runs(
+                changes.stream()
+                        .map(each -> each.change().scope())
+                        .reduce(new Delta.Scope(Panels.ROWS, false), Delta.Scope::and),
+                target,
+                BLOCK);
     }
 
-    /** Whether rows as they are stored cannot be changed one by one. */
-    private boolean isWhole() {
-        return changes.stream()
-                .map(each -> each.change().scope())
-                .anyMatch(scope -> scope == Delta.Scope.MATRIX || (scope == Delta.Scope.ROW && target.transposed()));
+    /**
+     * How many rows, as a weight is stored, can be changed together: as many runs of what a scope needs as make up a number of
+     * elements, or one.
+     */
+    static int runs(Delta.Scope scope, Target target, int elements) {
+        int rows = target.transposed() ? target.in() : target.out();
+        int columns = target.transposed() ? target.out() : target.in();
+        if (target.transposed() && scope.across()) {
+            return rows;
+        }
+        long run = target.transposed() ? Panels.ROWS : scope.rows();
+        return Math.toIntExact(Math.min(Panels.padded(rows), Math.max(1, elements / Math.max(1, columns) / run) * run));
     }
 
     private void encode(Tensor changed, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {

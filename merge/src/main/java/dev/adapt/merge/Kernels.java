@@ -108,8 +108,8 @@ public sealed interface Kernels permits ScalarKernels, VectorKernels {
     /** Has the code of sums of products compiled ahead of its first use; for a thread beside the one that plans what they will do. */
     default void compile() {}
 
-    /** The same for those that blocks of a dtype are computed with. */
-    default void compileBlocks(Floats dtype) {}
+    /** The same for the kernels that compute rows in float32. */
+    default void compileRows(Floats dtype) {}
 
     /** The vector kernels where the JVM was started with the Vector API's module, else the scalar ones. */
     static Kernels best() {

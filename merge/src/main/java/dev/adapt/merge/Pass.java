@@ -164,12 +164,12 @@ final class Pass {
         List<Floats> dtypes = adapted.stream()
                 .flatMap(List::stream)
                 .map(Adapting::task)
-                .filter(task -> !Update.isProduct(task))
+                .filter(Update::hasRows)
                 .map(task -> Floats.of(task.place().dtype()))
                 .filter(dtype -> dtype != Floats.F64)
                 .distinct()
                 .toList();
-        schedule.add(dtypes.size(), (index, lane) -> kernels.compileBlocks(dtypes.get(index)));
+        schedule.add(dtypes.size(), (index, lane) -> kernels.compileRows(dtypes.get(index)));
     }
 
     /** Whether a weight's factors are made while the one before it is adapted: unless both together are large. */

@@ -59,7 +59,7 @@ final class VectorKernels implements Kernels {
     }
 
     @Override
-    public void compileBlocks(Floats dtype) {
+    public void compileRows(Floats dtype) {
         int count = WIDTH + 1;
         float[] one = new float[Panels.ROWS * WIDTH];
         float[] other = new float[Panels.ROWS * WIDTH];
