@@ -106,11 +106,11 @@ final class Update {
     static boolean hasRows(MergePlan.Task.Adapt task) {
         return !isProduct(task)
                 || task.parts().stream()
-                        .anyMatch(part -> !part.adapter().method().isAdditive());
+                        .anyMatch(part -> !part.adapter().isAdditive());
     }
 
     private static boolean isProduct(MergePlan.Task.Adapt task) {
-        return task.parts().stream().allMatch(part -> part.adapter().method().hasLowRankDelta(part.target()));
+        return task.parts().stream().allMatch(part -> part.adapter().hasLowRankDelta(part.target()));
     }
 
     /** How many rows a tile of a weight has: all of them, where one of its changes needs the whole weight. */
@@ -119,7 +119,7 @@ final class Update {
         Delta.Scope scope = tasks.stream()
                 .filter(task -> !isProduct(task))
                 .flatMap(task -> task.parts().stream())
-                .map(part -> part.adapter().method().scope(part.target()))
+                .map(part -> part.adapter().scope(part.target()))
                 .reduce(new Delta.Scope(Panels.ROWS, false), Delta.Scope::and);
         return BlockChange.runs(scope, target, TILE);
     }
@@ -354,7 +354,7 @@ final class Update {
         for (MergePlan.Contribution part : task.parts()) {
             WeightChange<Tensor> change = part.change(task.weight());
             if (!(change.delta() instanceof LowRank<Tensor> factors)) {
-                throw new IllegalStateException(part.adapter().method().title() + " has no product of low rank");
+                throw new IllegalStateException(part.adapter().title() + " has no product of low rank");
             }
             parts.add(new Factors.Part(factors, part.weight()));
             magnitude = change.outGain() instanceof OutGain.Magnitude<Tensor>(Tensor norms)

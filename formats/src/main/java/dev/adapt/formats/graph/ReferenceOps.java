@@ -115,7 +115,8 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
             int matrix = task / parts;
             int first = task % parts * ROWS;
             int count = Math.min(ROWS, n - first);
-            multiply(a, (leftAt[matrix] * n + first) * k, b, rightAt[matrix] * k * m, y, (matrix * n + first) * m, count, k, m);
+            int leftRow = leftAt[matrix] * n + first;
+            multiply(a, leftRow * k, b, rightAt[matrix] * k * m, y, (matrix * n + first) * m, count, k, m);
         });
         long[] dims = Arrays.copyOf(batch.toArray(), batch.rank() + 2);
         dims[batch.rank()] = n;
