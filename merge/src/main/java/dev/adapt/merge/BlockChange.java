@@ -96,8 +96,8 @@ record BlockChange(Kernels kernels, Held held, Target target, Floats dtype, List
     }
 
     /**
-     * How many rows, as a weight is stored, can be changed together: as many runs of what a scope needs as make up a number of
-     * elements, or one.
+     * How many rows, as a weight is stored, are changed together: whole runs of a scope, as many as make up a number of
+     * elements, at least one.
      */
     static int runs(Delta.Scope scope, Target target, int elements) {
         int rows = target.transposed() ? target.in() : target.out();

@@ -73,7 +73,7 @@ public sealed interface Kernels permits ScalarKernels, VectorKernels {
         }
     }
 
-    /** {@code y = a ∘ b} for runs of {@code count} elements, which begin at {@code aAt}, {@code bAt} and {@code at}. */
+    /** {@code y = a ∘ b} for runs of {@code count} elements. */
     void combine(Operation operation, float[] a, int aAt, float[] b, int bAt, float[] y, int at, int count);
 
     /** {@code y = a ∘ b} for a run and one number. */
@@ -105,10 +105,10 @@ public sealed interface Kernels permits ScalarKernels, VectorKernels {
         return panels(Floats.F32);
     }
 
-    /** Has the code of sums of products compiled ahead of its first use; for a thread beside the one that plans what they will do. */
+    /** Has the code of sums of products compiled before its first use; for a thread beside the one that plans the merge. */
     default void compile() {}
 
-    /** The same for the kernels that compute rows in float32. */
+    /** Has the code that computes rows in float32 compiled before its first use. */
     default void compileRows(Floats dtype) {}
 
     /** The vector kernels where the JVM was started with the Vector API's module, else the scalar ones. */

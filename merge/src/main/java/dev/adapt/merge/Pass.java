@@ -159,7 +159,7 @@ final class Pass {
         }
     }
 
-    /** Until the kernels are compiled, a block takes a thousand times as long: that comes first, beside what is only copied. */
+    /** Compiles the kernels before their first use: until then they are a thousand times slower. */
     private void compile(Collection<List<Adapting>> adapted) {
         List<Floats> dtypes = adapted.stream()
                 .flatMap(List::stream)

@@ -3,8 +3,8 @@ package dev.adapt.merge;
 import java.util.Arrays;
 
 /**
- * Steps through tensors of one shape run by run, in the order in which the elements of the first lie in memory. In a run,
- * neighbours of each tensor are equally far apart. Runs are as long as the strides allow.
+ * Steps through tensors of one shape run by run, in the order in which the first one's elements lie in memory. Within a run,
+ * each tensor's elements have a constant distance. Runs are as long as the strides allow.
  */
 final class Runs {
     private final int[] dims;

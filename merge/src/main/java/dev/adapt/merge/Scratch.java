@@ -4,8 +4,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Arrays for what one thread computes of a block. They are taken in the same order for each block, and the same ones are used
- * again: fresh ones would leave the second-level cache.
+ * Arrays for what one thread computes of a block. Each block takes the same ones again, in the same order: fresh ones would
+ * leave the second-level cache.
  */
 final class Scratch {
     /** Floats of arrays that are kept: those of weights that are changed as a whole are not. */

@@ -7,8 +7,8 @@ import java.util.Arrays;
 import java.util.Optional;
 
 /**
- * A float32 tensor in part of an array, each axis with a stride of its own: what is transposed, sliced or broadcast shares its
- * elements with the tensor it comes from.
+ * A float32 tensor in an array, with a stride for each axis. Transposed, sliced and broadcast tensors share their elements
+ * with the tensor they come from.
  *
  * @param first the index of its first element
  * @param strides how far apart neighbours along each axis lie; 0 where they are one element

@@ -97,7 +97,7 @@ record TileOps(Kernels kernels, Held held, Scratch scratch) implements MatrixOps
         int columns = b.dim(-1);
         int[] batch = a.outer(2).broadcastDims(b.outer(2));
         Strided rows = (a.strides()[a.rank() - 1] == 1 ? a : rowMajor(a)).broadcast(joined(batch, count, depth));
-        // blocks of a row stay beside each other, so that reading them as rows again moves nothing
+        // the result's axes lie in memory as those of the left side: blocks of a row become a row again without a copy
         Strided y = scratch.like(rows, true, joined(batch, count, columns));
         Strided packed = packed(b);
         Runs runs = new Runs(y.outer(2), rows.outer(2), packed.broadcast(batch));

@@ -167,7 +167,7 @@ final class VectorKernels implements Kernels {
         }
     }
 
-    /** Up to four rows of one panel, as {@link #multiply}; in the place of rows that are not there, the last is computed again. */
+    /** Up to four rows of one panel. Where there are fewer, the last one is computed again in the place of the others. */
     private static void multiplyRows(
             float[] left,
             int row0,

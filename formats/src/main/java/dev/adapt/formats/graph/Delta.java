@@ -25,8 +25,8 @@ public sealed interface Delta<T> permits LowRank, Delta.None, Delta.Dense, Delta
     record Transform<T>(Scope scope, Changed<T> changed) implements Delta<T> {}
 
     /**
-     * How much of W an element of a transformed weight depends on: the run of {@code rows} rows it is in, of runs that begin
-     * with the first row; and of these rows, the column it is in, or all columns.
+     * How much of W an element of a transformed weight depends on. W is cut into runs of {@code rows} rows, from the first on:
+     * it is the run that the element is in, and of that its column or all columns.
      *
      * @param across whether it is all columns
      */

@@ -124,7 +124,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
         return new DoubleTensor(Shape.of(dims), y);
     }
 
-    /** Some rows of a product. A panel of the right matrix is laid out in arrays that a compiler can tell apart, and vectorises. */
+    /** Some rows of a product. Each row of the right matrix is copied to an array of its own: loops over those vectorise. */
     private static void multiply(
             double[] a, int aAt, double[] b, int bAt, double[] y, int at, int rows, int k, int m) {
         int width = Math.min(m, COLUMNS);

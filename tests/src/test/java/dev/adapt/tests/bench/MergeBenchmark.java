@@ -53,9 +53,8 @@ final class MergeBenchmark implements Callable<Integer> {
             split = ",",
             paramLabel = "METHOD",
             description = {
-                "lora and vera, of the ranks below; any other method by its name, of PEFT's usual size, on all seven kinds of "
-                        + "linear layer",
-                "settings follow a colon each: miss:init_weights=bat"
+                "lora and vera with the ranks below; any other method by name, at its usual size, on all linear layers",
+                "a setting follows a colon: miss:init_weights=bat"
             })
     private List<String> methods = List.of("lora", "vera");
 
