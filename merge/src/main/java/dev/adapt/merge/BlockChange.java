@@ -6,34 +6,28 @@ import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.DoubleTensor;
-import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import java.util.List;
 
 /**
  * Changes of a weight that are no sum of products of low rank, computed block by block: a block of the weight is widened,
  * changed, and rounded once.
  */
-record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weighted> changes) {
-    private static final ValueLayout.OfShort SHORT =
-            ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-
+record BlockChange(Kernels kernels, Held held, Target target, Floats dtype, List<Weighted> changes) {
     /** Elements that are changed at a time: few enough for all that is computed of them to stay in the second-level cache. */
     private static final int BLOCK = 1 << 15;
 
     /** A change, and what its ΔW is multiplied by; 1 where it is not additive. */
     private record Weighted(WeightChange<Tensor> change, double weight) {}
 
-    static BlockChange of(MergePlan.Task.Adapt task) {
-        Floats dtype = Floats.of(task.place().dtype());
+    static BlockChange of(MergePlan.Task.Adapt task, Kernels kernels) {
         return new BlockChange(
-                dtype == Floats.F64 ? new FactorOps() : new TileOps(),
+                kernels,
+                new Held(),
                 task.target(),
-                dtype,
+                Floats.of(task.place().dtype()),
                 task.parts().stream()
                         .map(part -> new Weighted(part.change(task.weight()), part.weight()))
                         .toList());
@@ -46,98 +40,128 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
      * @param out where the result goes; may be {@code weight}
      * @param nonFinite counts elements that come out NaN or infinite
      */
-    void apply(int row, int rows, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
-        int columns = target.transposed() ? target.out() : target.in();
-        int some = isWhole() ? rows : Math.clamp(BLOCK / Math.max(1, columns), 1, rows);
-        long width = (long) columns * dtype.bytes();
+    void apply(int row, int rows, Lane lane, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
+        long width = (long) columns() * dtype.bytes();
+        int some = Math.min(blockRows(), rows);
         for (int done = 0; done < rows; done += some) {
             int count = Math.min(some, rows - done);
-            applyBlock(
-                    row + done,
-                    count,
-                    weight.asSlice(done * width, count * width),
-                    out.asSlice(done * width, count * width),
-                    nonFinite);
-        }
-    }
-
-    /** Whether rows as they are stored cannot be changed one by one. */
-    private boolean isWhole() {
-        return changes.stream()
-                .map(each -> each.change().scope())
-                .anyMatch(scope -> scope == Delta.Scope.MATRIX || (scope == Delta.Scope.ROW && target.transposed()));
-    }
-
-    private void applyBlock(int row, int rows, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
-        Tensor changed = stored(row, rows, weight);
-        if (dtype == Floats.F64) {
-            double[] values = DoubleTensor.of(changed).values();
-            for (int i = 0; i < values.length; i++) {
-                if (!Double.isFinite(values[i])) {
-                    nonFinite.add(dtype.get(weight, i), values[i]);
-                }
-                dtype.set(out, i, values[i]);
+            MemorySegment before = weight.asSlice(done * width, count * width);
+            MemorySegment after = out.asSlice(done * width, count * width);
+            if (dtype == Floats.F64) {
+                encode(changed(new FactorOps(), row + done, decoded(count, before)), before, after, nonFinite);
+            } else {
+                TileOps ops = tileOps(lane);
+                Tensor changed = changed(ops, row + done, decoded(count, lane, before));
+                encode(ops.floats(changed), count * columns(), before, after, nonFinite);
             }
-        } else {
-            float[] values = changed.toFloats();
-            if (dtype == Floats.BF16 && areFinite(values)) {
-                encode(values, out);
-                return;
-            }
-            for (int i = 0; i < values.length; i++) {
-                if (!dtype.holds(values[i])) {
-                    nonFinite.add(dtype.getFloat(weight, i), values[i]);
-                }
-            }
-            dtype.encode(values, 0, values.length, out);
-        }
-    }
-
-    // loops over arrays alone, without branches: the compiler vectorises those
-
-    /** Whether all are finite once they are rounded to bfloat16. */
-    private static boolean areFinite(float[] values) {
-        int largest = 0;
-        for (int i = 0; i < values.length; i++) {
-            largest = Math.max(largest, Float.floatToRawIntBits(values[i]) & Integer.MAX_VALUE);
-        }
-        return largest < Float.floatToRawIntBits(Floats.BF16.overflow());
-    }
-
-    /** Finite values as bfloat16, rounded to nearest even. */
-    private static void encode(float[] values, MemorySegment out) {
-        short[] rounded = new short[values.length];
-        for (int i = 0; i < values.length; i++) {
-            int bits = Float.floatToRawIntBits(values[i]);
-            rounded[i] = (short) ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16);
-        }
-        MemorySegment.copy(rounded, 0, out, SHORT, 0, rounded.length);
-    }
-
-    private static void decode(MemorySegment weight, float[] values) {
-        short[] stored = new short[values.length];
-        MemorySegment.copy(weight, SHORT, 0, stored, 0, stored.length);
-        for (int i = 0; i < values.length; i++) {
-            values[i] = Float.intBitsToFloat(stored[i] << 16);
         }
     }
 
     /** The same rows, before they are rounded to the weight's dtype. */
-    float[] changed(int row, int rows, MemorySegment weight) {
-        return stored(row, rows, weight).toFloats();
+    float[] changed(int row, int rows, Lane lane, MemorySegment weight) {
+        if (dtype == Floats.F64) {
+            return changed(new FactorOps(), row, decoded(rows, weight)).toFloats();
+        }
+        float[] all = new float[Math.multiplyExact(rows, columns())];
+        int some = Math.min(blockRows(), rows);
+        for (int done = 0; done < rows; done += some) {
+            int count = Math.min(some, rows - done);
+            long width = (long) columns() * dtype.bytes();
+            TileOps ops = tileOps(lane);
+            Tensor block = decoded(count, lane, weight.asSlice(done * width, count * width));
+            float[] changed = ops.floats(changed(ops, row + done, block));
+            System.arraycopy(changed, 0, all, done * columns(), count * columns());
+        }
+        return all;
     }
 
-    private Tensor stored(int row, int rows, MemorySegment weight) {
-        boolean turned = target.transposed();
-        Region region = turned ? new Region(0, target.out(), row, rows) : new Region(row, rows, 0, target.in());
-        int columns = turned ? target.out() : target.in();
-        Tensor block = decoded(weight, rows, columns);
-        Tensor upright = turned ? ops.transpose(block, 1, 0) : block;
-        Tensor changed = changed(upright, region);
-        return turned ? ops.transpose(changed, 1, 0) : changed;
+    private TileOps tileOps(Lane lane) {
+        lane.scratch().reset();
+        return new TileOps(kernels, held, lane.scratch());
     }
 
-    private Tensor changed(Tensor upright, Region region) {
+    /** Columns of the weight as it is stored. */
+    private int columns() {
+        return target.transposed() ? target.out() : target.in();
+    }
+
+    /** How many rows, as they are stored, are changed at a time. */
+    private int blockRows() {
+        return runs(
+                changes.stream()
+                        .map(each -> each.change().scope())
+                        .reduce(new Delta.Scope(Panels.ROWS, false), Delta.Scope::and),
+                target,
+                BLOCK);
+    }
+
+    /**
+     * How many rows, as a weight is stored, are changed together: whole runs of a scope, as many as make up a number of
+     * elements, at least one.
+     */
+    static int runs(Delta.Scope scope, Target target, int elements) {
+        int rows = target.transposed() ? target.in() : target.out();
+        int columns = target.transposed() ? target.out() : target.in();
+        if (target.transposed() && scope.across()) {
+            return rows;
+        }
+        long run = target.transposed() ? Panels.ROWS : scope.rows();
+        return Math.toIntExact(Math.min(Panels.padded(rows), Math.max(1, elements / Math.max(1, columns) / run) * run));
+    }
+
+    private void encode(Tensor changed, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
+        double[] values = DoubleTensor.of(changed).values();
+        for (int i = 0; i < values.length; i++) {
+            if (!Double.isFinite(values[i])) {
+                nonFinite.add(dtype.get(weight, i), values[i]);
+            }
+            dtype.set(out, i, values[i]);
+        }
+    }
+
+    private void encode(float[] values, int count, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
+        if (kernels.areHeld(dtype, values, count)) {
+            kernels.encode(dtype, values, count, out);
+            return;
+        }
+        for (int i = 0; i < count; i++) {
+            if (!dtype.holds(values[i])) {
+                nonFinite.add(dtype.getFloat(weight, i), values[i]);
+            }
+        }
+        dtype.encode(values, 0, count, out);
+    }
+
+    private Strided decoded(int rows, Lane lane, MemorySegment weight) {
+        Strided block = lane.scratch().rowMajor(rows, columns());
+        kernels.decode(dtype, weight, block.values(), block.elements());
+        return block;
+    }
+
+    private DoubleTensor decoded(int rows, MemorySegment weight) {
+        double[] values = new double[Math.multiplyExact(rows, columns())];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = dtype.get(weight, i);
+        }
+        return new DoubleTensor(Shape.of(rows, columns()), values);
+    }
+
+    /**
+     * Rows of the changed weight, as they are stored.
+     *
+     * @param row the first of them
+     * @param stored the base's
+     */
+    private Tensor changed(MatrixOps<Tensor> ops, int row, Tensor stored) {
+        int rows = Math.toIntExact(stored.shape().dim(0));
+        if (!target.transposed()) {
+            return changed(ops, stored, new Region(row, rows, 0, target.in()));
+        }
+        Region region = new Region(0, target.out(), row, rows);
+        return ops.transpose(changed(ops, ops.transpose(stored, 1, 0), region), 1, 0);
+    }
+
+    private Tensor changed(MatrixOps<Tensor> ops, Tensor upright, Region region) {
         if (changes.size() == 1 && !changes.getFirst().change().isAdditive()) {
             return changes.getFirst().change().changed(ops, upright, region);
         }
@@ -147,23 +171,5 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
             sum = ops.add(sum, each.weight() == 1 ? added : ops.affine(added, each.weight(), 0));
         }
         return sum;
-    }
-
-    private Tensor decoded(MemorySegment weight, int rows, int columns) {
-        Shape shape = Shape.of(rows, columns);
-        if (dtype == Floats.F64) {
-            double[] values = new double[rows * columns];
-            for (int i = 0; i < values.length; i++) {
-                values[i] = dtype.get(weight, i);
-            }
-            return new DoubleTensor(shape, values);
-        }
-        float[] values = new float[rows * columns];
-        if (dtype == Floats.BF16) {
-            decode(weight, values);
-        } else {
-            dtype.decode(weight, 0, values, values.length);
-        }
-        return new FloatTensor(shape, values);
     }
 }

@@ -13,6 +13,7 @@ final class Lane implements AutoCloseable {
     private float[] sums = {};
     private float[] left = {};
     private double[] values = {};
+    private final Scratch scratch = new Scratch();
 
     /** Room for a tile of the base. */
     MemorySegment weight(long bytes) {
@@ -52,6 +53,11 @@ final class Lane implements AutoCloseable {
             values = new double[count];
         }
         return values;
+    }
+
+    /** Arrays for what is computed of a block. */
+    Scratch scratch() {
+        return scratch;
     }
 
     @Override

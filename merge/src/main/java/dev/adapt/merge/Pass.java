@@ -10,6 +10,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -140,6 +141,7 @@ final class Pass {
         List<Group> groups = adapted.values().stream()
                 .map(adapting -> group(adapting, memory))
                 .toList();
+        compile(adapted.values());
         int next = 0;
         for (Place place : places) {
             others.getOrDefault(place, List.of()).forEach(Runnable::run);
@@ -155,6 +157,19 @@ final class Pass {
                 tiles(group, buffers);
             }
         }
+    }
+
+    /** Compiles the kernels before their first use: until then they are a thousand times slower. */
+    private void compile(Collection<List<Adapting>> adapted) {
+        List<Floats> dtypes = adapted.stream()
+                .flatMap(List::stream)
+                .map(Adapting::task)
+                .filter(Update::hasRows)
+                .map(task -> Floats.of(task.place().dtype()))
+                .filter(dtype -> dtype != Floats.F64)
+                .distinct()
+                .toList();
+        schedule.add(dtypes.size(), (index, lane) -> kernels.compileRows(dtypes.get(index)));
     }
 
     /** Whether a weight's factors are made while the one before it is adapted: unless both together are large. */

@@ -51,6 +51,71 @@ final class ScalarKernels implements Kernels {
         }
     }
 
+    @Override
+    public void multiply(
+            float[] left,
+            int leftAt,
+            int leftStep,
+            int rows,
+            float[] right,
+            int rightAt,
+            int depth,
+            float[] y,
+            int at,
+            int step,
+            int columns) {
+        for (int row = 0; row < rows; row++) {
+            for (int column = 0; column < columns; column++) {
+                int across = rightAt + column / WIDTH * WIDTH * depth + column % WIDTH;
+                float sum = 0;
+                for (int k = 0; k < depth; k++) {
+                    sum = Math.fma(left[leftAt + row * leftStep + k], right[across + k * WIDTH], sum);
+                }
+                y[at + row * step + column] = sum;
+            }
+        }
+    }
+
+    @Override
+    public void combine(Operation operation, float[] a, int aAt, float[] b, int bAt, float[] y, int at, int count) {
+        for (int i = 0; i < count; i++) {
+            y[at + i] = operation.of(a[aAt + i], b[bAt + i]);
+        }
+    }
+
+    @Override
+    public void combine(Operation operation, float[] a, int aAt, float b, float[] y, int at, int count) {
+        for (int i = 0; i < count; i++) {
+            y[at + i] = operation.of(a[aAt + i], b);
+        }
+    }
+
+    @Override
+    public void affine(float[] x, int from, float scale, float shift, float[] y, int at, int count) {
+        for (int i = 0; i < count; i++) {
+            y[at + i] = x[from + i] * scale + shift;
+        }
+    }
+
+    @Override
+    public void decode(Floats dtype, MemorySegment stored, float[] into, int count) {
+        dtype.decode(stored, 0, into, count);
+    }
+
+    @Override
+    public boolean areHeld(Floats dtype, float[] values, int count) {
+        boolean held = true;
+        for (int i = 0; i < count; i++) {
+            held &= dtype.holds(values[i]);
+        }
+        return held;
+    }
+
+    @Override
+    public void encode(Floats dtype, float[] values, int count, MemorySegment out) {
+        dtype.encode(values, 0, count, out);
+    }
+
     /** Adds the columns {@code from} to {@code to} of a row; the vector kernels end their rows with it. */
     static void add(
             Floats dtype,

@@ -102,6 +102,13 @@ final class Update {
         return target.transposed() ? target.out() : target.in();
     }
 
+    /** Whether rows of a change are computed in float32 before they are rounded. */
+    static boolean hasRows(MergePlan.Task.Adapt task) {
+        return !isProduct(task)
+                || task.parts().stream()
+                        .anyMatch(part -> !part.adapter().isAdditive());
+    }
+
     private static boolean isProduct(MergePlan.Task.Adapt task) {
         return task.parts().stream().allMatch(part -> part.adapter().hasLowRankDelta(part.target()));
     }
@@ -109,13 +116,12 @@ final class Update {
     /** How many rows a tile of a weight has: all of them, where one of its changes needs the whole weight. */
     static int tileRows(List<MergePlan.Task.Adapt> tasks) {
         Target target = tasks.getFirst().target();
-        boolean whole = tasks.stream()
+        Delta.Scope scope = tasks.stream()
                 .filter(task -> !isProduct(task))
                 .flatMap(task -> task.parts().stream())
                 .map(part -> part.adapter().scope(part.target()))
-                .anyMatch(scope -> scope == Delta.Scope.MATRIX || (scope == Delta.Scope.ROW && target.transposed()));
-        int rows = rows(target);
-        return whole ? rows : Panels.padded(Math.clamp(TILE / Math.max(1, columns(target)), 1, rows));
+                .reduce(new Delta.Scope(Panels.ROWS, false), Delta.Scope::and);
+        return BlockChange.runs(scope, target, TILE);
     }
 
     /**
@@ -180,12 +186,12 @@ final class Update {
      */
     void apply(int tile, Lane lane, MemorySegment weight, MemorySegment out) throws IOException {
         switch (Schedule.await(making())) {
-            case Blocks(BlockChange change) -> change.apply(tile * tileRows, rows(tile), weight, out, nonFinite);
+            case Blocks(BlockChange change) -> change.apply(tile * tileRows, rows(tile), lane, weight, out, nonFinite);
             case Products(Factors factors, Optional<double[]> scale) -> {
                 int count = rows(tile);
                 if (scale.isPresent()) {
                     Product sums = factors.multiply(kernels, tile * tileRows, count, lane);
-                    rescale(scale.get(), tile, sums, weight, out);
+                    rescale(scale.get(), tile, sums, lane, weight, out);
                     return;
                 }
                 float[] left = factors.left(tile * tileRows, count, lane);
@@ -249,7 +255,7 @@ final class Update {
     TileChange change(int tile, Lane lane, MemorySegment weight) throws IOException {
         return switch (Schedule.await(making())) {
             case Blocks(BlockChange change) -> {
-                float[] changed = change.changed(tile * tileRows, rows(tile), weight);
+                float[] changed = change.changed(tile * tileRows, rows(tile), lane, weight);
                 yield (row, column, old) -> changed[row * columns + column] - old;
             }
             case Products(Factors factors, Optional<double[]> scale) -> {
@@ -278,24 +284,70 @@ final class Update {
         return task;
     }
 
-    private void rescale(double[] scale, int tile, Product sums, MemorySegment weight, MemorySegment out) {
-        for (int row = 0; row < rows(tile); row++) {
-            for (int column = 0; column < columns; column++) {
-                long index = (long) row * columns + column;
-                float whole = dtype.getFloat(weight, index) + sums.get(row, column);
-                int output = target.transposed() ? column : tile * tileRows + row;
-                float rescaled = (float) (whole * scale[output]);
-                dtype.setFloat(out, index, rescaled);
-                if (!dtype.holds(rescaled)) {
-                    nonFinite.add(whole, scale[output]);
-                }
+    /** {@code (W + ΔW)·scale}, rounded once. */
+    private void rescale(
+            double[] scale, int tile, Product sums, Lane lane, MemorySegment weight, MemorySegment out) {
+        int count = rows(tile);
+        float[] values = whole(sums, count, lane, weight);
+        for (int row = 0; row < count; row++) {
+            if (target.transposed()) {
+                scaleEach(values, row * columns, columns, scale);
+            } else {
+                scaleRun(values, row * columns, columns, scale[tile * tileRows + row]);
             }
         }
+        boolean held = dtype != Floats.F64 && kernels.areHeld(dtype, values, count * columns);
+        if (held) {
+            kernels.encode(dtype, values, count * columns, out);
+            return;
+        }
+        for (int i = 0; i < count * columns; i++) {
+            if (!dtype.holds(values[i])) {
+                int output = target.transposed() ? i % columns : tile * tileRows + i / columns;
+                nonFinite.add(dtype.getFloat(weight, i) + sums.get(i / columns, i % columns), scale[output]);
+            }
+        }
+        dtype.encode(values, 0, count * columns, out);
+    }
+
+    // loops over arrays alone: the compiler vectorises those
+
+    private static void scaleRun(float[] values, int from, int count, double scale) {
+        for (int i = from; i < from + count; i++) {
+            values[i] = (float) (values[i] * scale);
+        }
+    }
+
+    private static void scaleEach(float[] values, int from, int count, double[] scales) {
+        for (int i = 0; i < count; i++) {
+            values[from + i] = (float) (values[from + i] * scales[i]);
+        }
+    }
+
+    /** {@code W + ΔW} of some rows as they are stored, row-major in the lane's buffer. */
+    private float[] whole(Product sums, int count, Lane lane, MemorySegment weight) {
+        lane.scratch().reset();
+        float[] values = lane.scratch().take(count * columns);
+        if (dtype == Floats.F64) {
+            dtype.decode(weight, 0, values, count * columns);
+        } else {
+            kernels.decode(dtype, weight, values, count * columns);
+        }
+        int width = sums.panels().width();
+        for (int row = 0; row < count; row++) {
+            for (int panel = sums.first(); panel < sums.end(); panel++) {
+                int at = row * columns + panel * width;
+                int some = Math.min(width, columns - panel * width);
+                kernels.combine(
+                        Kernels.Operation.ADD, values, at, sums.values(), sums.at(row, panel), values, at, some);
+            }
+        }
+        return values;
     }
 
     private Prepared made() throws IOException {
         if (!product) {
-            return new Blocks(BlockChange.of(task));
+            return new Blocks(BlockChange.of(task, kernels));
         }
         List<Factors.Part> parts = new ArrayList<>();
         Optional<Tensor> magnitude = Optional.empty();
@@ -309,7 +361,8 @@ final class Update {
                     ? Optional.of(norms)
                     : Optional.empty();
         }
-        Factors factors = Factors.pack(parts, columns, target.transposed(), kernels.panels(dtype), memory.take());
+        Panels panels = magnitude.isPresent() ? kernels.plain() : kernels.panels(dtype);
+        Factors factors = Factors.pack(parts, columns, target.transposed(), panels, memory.take());
         return new Products(
                 factors, magnitude.isPresent() ? Optional.of(scale(factors, magnitude.get())) : Optional.empty());
     }
@@ -345,19 +398,55 @@ final class Update {
         MemorySegment weight = lane.weight(count * width);
         task.weight().copy(target.offset() * dtype.bytes() + first * width, weight);
         Product sums = factors.multiply(kernels, first, count, lane);
-        double[] own = target.transposed() ? new double[squares.length] : squares;
-        for (int row = 0; row < count; row++) {
-            for (int column = 0; column < columns; column++) {
-                float before = dtype.getFloat(weight, (long) row * columns + column);
-                float whole = before + sums.get(row, column);
-                if (!Float.isFinite(whole)) {
-                    nonFinite.add(before, sums.get(row, column));
-                }
-                own[target.transposed() ? column : first + row] += (double) whole * whole;
-            }
+        float[] values = whole(sums, count, lane, weight);
+        if (!kernels.areHeld(Floats.F32, values, count * columns)) {
+            countNonFinite(values, count, sums, weight);
         }
-        for (int i = 0; target.transposed() && i < squares.length; i++) {
-            squares[i] += own[i];
+        if (target.transposed()) {
+            double[] own = new double[squares.length];
+            for (int row = 0; row < count; row++) {
+                addSquares(values, row * columns, own);
+            }
+            for (int i = 0; i < squares.length; i++) {
+                squares[i] += own[i];
+            }
+            return;
+        }
+        for (int row = 0; row < count; row++) {
+            squares[first + row] = sumOfSquares(values, row * columns, columns);
+        }
+    }
+
+    private static void addSquares(float[] values, int from, double[] sums) {
+        for (int i = 0; i < sums.length; i++) {
+            sums[i] += (double) values[from + i] * values[from + i];
+        }
+    }
+
+    /** Four sums, of every fourth element each, so that none waits for the one before. */
+    private static double sumOfSquares(float[] values, int from, int count) {
+        double first = 0;
+        double second = 0;
+        double third = 0;
+        double fourth = 0;
+        int i = from;
+        for (; i + 4 <= from + count; i += 4) {
+            first += (double) values[i] * values[i];
+            second += (double) values[i + 1] * values[i + 1];
+            third += (double) values[i + 2] * values[i + 2];
+            fourth += (double) values[i + 3] * values[i + 3];
+        }
+        for (; i < from + count; i++) {
+            first += (double) values[i] * values[i];
+        }
+        return first + second + (third + fourth);
+    }
+
+    private void countNonFinite(float[] values, int count, Product sums, MemorySegment weight) {
+        for (int i = 0; i < count * columns; i++) {
+            if (!Float.isFinite(values[i])) {
+                nonFinite.add(dtype.getFloat(weight, i), sums.get(i / columns, i % columns));
+            }
         }
     }
 }

@@ -7,14 +7,18 @@ import java.nio.ByteOrder;
 import java.util.List;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
 
 /** The kernels on the Vector API. */
 final class VectorKernels implements Kernels {
     private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
     private static final VectorSpecies<Integer> INTS = VectorSpecies.of(int.class, FLOATS.vectorShape());
+    private static final VectorSpecies<Short> SHORTS =
+            VectorSpecies.of(short.class, VectorShape.forBitSize(FLOATS.vectorBitSize() / 2));
     private static final int LANES = FLOATS.length();
     private static final int WIDTH = 2 * LANES;
     private static final int HIGH = 0xffff0000;
@@ -51,6 +55,25 @@ final class VectorKernels implements Kernels {
             add(Floats.BF16, sums, 1, columns, weight, weight, found);
             // called twice as often as what it calls, it is compiled before, with all of that in it
             add(Floats.BF16, sums, 0, columns, weight, weight, found);
+        }
+    }
+
+    @Override
+    public void compileRows(Floats dtype) {
+        int count = WIDTH + 1;
+        float[] one = new float[Panels.ROWS * WIDTH];
+        float[] other = new float[Panels.ROWS * WIDTH];
+        MemorySegment stored = Arena.ofAuto().allocate((long) count * dtype.bytes());
+        for (int i = 0; i < CALLS; i++) {
+            multiply(one, 0, 1, 1, one, 0, 1, other, 0, WIDTH, WIDTH + i % 2);
+            for (Operation operation : Operation.values()) {
+                combine(operation, one, 0, one, 0, other, 0, count);
+                combine(operation, one, 0, 1, other, 0, count);
+            }
+            affine(one, 0, 1, 1, other, 0, count);
+            decode(dtype, stored, one, count);
+            areHeld(dtype, one, count);
+            encode(dtype, one, count, stored);
         }
     }
 
@@ -109,6 +132,236 @@ final class VectorKernels implements Kernels {
         s21.intoArray(sums, at + 5 * LANES);
         s30.intoArray(sums, at + 6 * LANES);
         s31.intoArray(sums, at + 7 * LANES);
+    }
+
+    @Override
+    public void multiply(
+            float[] left,
+            int leftAt,
+            int leftStep,
+            int rows,
+            float[] right,
+            int rightAt,
+            int depth,
+            float[] y,
+            int at,
+            int step,
+            int columns) {
+        float[] edge = new float[columns % WIDTH == 0 ? 0 : Panels.ROWS * WIDTH];
+        for (int column = 0; column < columns; column += WIDTH) {
+            int panelAt = rightAt + column * depth;
+            int width = Math.min(WIDTH, columns - column);
+            for (int row = 0; row < rows; row += Panels.ROWS) {
+                int count = Math.min(Panels.ROWS, rows - row);
+                int from = leftAt + row * leftStep;
+                int to = at + row * step + column;
+                if (width == WIDTH) {
+                    multiplyRows(left, from, leftStep, count, right, panelAt, depth, y, to, step);
+                } else {
+                    multiplyRows(left, from, leftStep, count, right, panelAt, depth, edge, 0, WIDTH);
+                    for (int i = 0; i < count; i++) {
+                        System.arraycopy(edge, i * WIDTH, y, to + i * step, width);
+                    }
+                }
+            }
+        }
+    }
+
+    /** Up to four rows of one panel. Where there are fewer, the last one is computed again in the place of the others. */
+    private static void multiplyRows(
+            float[] left,
+            int row0,
+            int leftStep,
+            int count,
+            float[] right,
+            int rightAt,
+            int depth,
+            float[] y,
+            int to0,
+            int step) {
+        int second = Math.min(1, count - 1);
+        int third = Math.min(2, count - 1);
+        int row1 = row0 + second * leftStep;
+        int row2 = row0 + third * leftStep;
+        int row3 = row0 + (count - 1) * leftStep;
+        int to1 = to0 + second * step;
+        int to2 = to0 + third * step;
+        int to3 = to0 + (count - 1) * step;
+        FloatVector s00 = FloatVector.zero(FLOATS);
+        FloatVector s01 = s00;
+        FloatVector s10 = s00;
+        FloatVector s11 = s00;
+        FloatVector s20 = s00;
+        FloatVector s21 = s00;
+        FloatVector s30 = s00;
+        FloatVector s31 = s00;
+        for (int k = 0; k < depth; k++) {
+            FloatVector r0 = FloatVector.fromArray(FLOATS, right, rightAt + k * WIDTH);
+            FloatVector r1 = FloatVector.fromArray(FLOATS, right, rightAt + k * WIDTH + LANES);
+            FloatVector l0 = FloatVector.broadcast(FLOATS, left[row0 + k]);
+            s00 = r0.fma(l0, s00);
+            s01 = r1.fma(l0, s01);
+            FloatVector l1 = FloatVector.broadcast(FLOATS, left[row1 + k]);
+            s10 = r0.fma(l1, s10);
+            s11 = r1.fma(l1, s11);
+            FloatVector l2 = FloatVector.broadcast(FLOATS, left[row2 + k]);
+            s20 = r0.fma(l2, s20);
+            s21 = r1.fma(l2, s21);
+            FloatVector l3 = FloatVector.broadcast(FLOATS, left[row3 + k]);
+            s30 = r0.fma(l3, s30);
+            s31 = r1.fma(l3, s31);
+        }
+        s00.intoArray(y, to0);
+        s01.intoArray(y, to0 + LANES);
+        s10.intoArray(y, to1);
+        s11.intoArray(y, to1 + LANES);
+        s20.intoArray(y, to2);
+        s21.intoArray(y, to2 + LANES);
+        s30.intoArray(y, to3);
+        s31.intoArray(y, to3 + LANES);
+    }
+
+    @Override
+    public void combine(Operation operation, float[] a, int aAt, float[] b, int bAt, float[] y, int at, int count) {
+        int bound = FLOATS.loopBound(count);
+        switch (operation) {
+            case ADD -> {
+                for (int i = 0; i < bound; i += LANES) {
+                    floats(a, aAt + i).add(floats(b, bAt + i)).intoArray(y, at + i);
+                }
+            }
+            case MULTIPLY -> {
+                for (int i = 0; i < bound; i += LANES) {
+                    floats(a, aAt + i).mul(floats(b, bAt + i)).intoArray(y, at + i);
+                }
+            }
+            case DIVIDE -> {
+                for (int i = 0; i < bound; i += LANES) {
+                    floats(a, aAt + i).div(floats(b, bAt + i)).intoArray(y, at + i);
+                }
+            }
+        }
+        for (int i = bound; i < count; i++) {
+            y[at + i] = operation.of(a[aAt + i], b[bAt + i]);
+        }
+    }
+
+    @Override
+    public void combine(Operation operation, float[] a, int aAt, float b, float[] y, int at, int count) {
+        int bound = FLOATS.loopBound(count);
+        switch (operation) {
+            case ADD -> {
+                for (int i = 0; i < bound; i += LANES) {
+                    floats(a, aAt + i).add(b).intoArray(y, at + i);
+                }
+            }
+            case MULTIPLY -> {
+                for (int i = 0; i < bound; i += LANES) {
+                    floats(a, aAt + i).mul(b).intoArray(y, at + i);
+                }
+            }
+            case DIVIDE -> {
+                for (int i = 0; i < bound; i += LANES) {
+                    floats(a, aAt + i).div(b).intoArray(y, at + i);
+                }
+            }
+        }
+        for (int i = bound; i < count; i++) {
+            y[at + i] = operation.of(a[aAt + i], b);
+        }
+    }
+
+    @Override
+    public void affine(float[] x, int from, float scale, float shift, float[] y, int at, int count) {
+        int bound = FLOATS.loopBound(count);
+        for (int i = 0; i < bound; i += LANES) {
+            floats(x, from + i).mul(scale).add(shift).intoArray(y, at + i);
+        }
+        for (int i = bound; i < count; i++) {
+            y[at + i] = x[from + i] * scale + shift;
+        }
+    }
+
+    @Override
+    public void decode(Floats dtype, MemorySegment stored, float[] into, int count) {
+        if (dtype.bytes() != Short.BYTES) {
+            dtype.decode(stored, 0, into, count);
+            return;
+        }
+        int bound = FLOATS.loopBound(count);
+        try {
+            long from = address(stored, (long) count * dtype.bytes());
+            if (dtype == Floats.BF16) {
+                for (int i = 0; i < bound; i += LANES) {
+                    halves(from + (long) i * Short.BYTES)
+                            .lanewise(VectorOperators.LSHL, 16)
+                            .reinterpretAsFloats()
+                            .intoArray(into, i);
+                }
+            } else {
+                for (int i = 0; i < bound; i += LANES) {
+                    fromFloat16(halves(from + (long) i * Short.BYTES)).intoArray(into, i);
+                }
+            }
+        } finally {
+            Reference.reachabilityFence(stored);
+        }
+        for (int i = bound; i < count; i++) {
+            into[i] = dtype.getFloat(stored, i);
+        }
+    }
+
+    private static IntVector halves(long address) {
+        return (IntVector) ShortVector.fromMemorySegment(SHORTS, MEMORY, address, ByteOrder.LITTLE_ENDIAN)
+                .convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0);
+    }
+
+    @Override
+    public boolean areHeld(Floats dtype, float[] values, int count) {
+        int least = Float.floatToRawIntBits(dtype.overflow());
+        int bound = count / WIDTH * WIDTH;
+        for (int i = 0; i < bound; i += WIDTH) {
+            if (anyBeyond(floats(values, i), floats(values, i + LANES), least)) {
+                return false;
+            }
+        }
+        for (int i = bound; i < count; i++) {
+            if (!dtype.holds(values[i])) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    @Override
+    public void encode(Floats dtype, float[] values, int count, MemorySegment out) {
+        if (dtype.bytes() != Short.BYTES) {
+            dtype.encode(values, 0, count, out);
+            return;
+        }
+        int bound = FLOATS.loopBound(count);
+        try {
+            long into = address(out, (long) count * dtype.bytes());
+            if (dtype == Floats.BF16) {
+                for (int i = 0; i < bound; i += LANES) {
+                    store(bfloat16(floats(values, i)).lanewise(VectorOperators.LSHR, 16), into + (long) i * Short.BYTES);
+                }
+            } else {
+                for (int i = 0; i < bound; i += LANES) {
+                    store(toFloat16(floats(values, i)), into + (long) i * Short.BYTES);
+                }
+            }
+        } finally {
+            Reference.reachabilityFence(out);
+        }
+        for (int i = bound; i < count; i++) {
+            dtype.setFloat(out, i, values[i]);
+        }
+    }
+
+    private static void store(IntVector halves, long address) {
+        ((ShortVector) halves.convertShape(VectorOperators.I2S, SHORTS, 0))
+                .intoMemorySegment(MEMORY, address, ByteOrder.LITTLE_ENDIAN);
     }
 
     private static FloatVector start(boolean more, float[] sums, int at) {

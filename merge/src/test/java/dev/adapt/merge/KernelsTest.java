@@ -1,7 +1,10 @@
 package dev.adapt.merge;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.tensor.DoubleTensor;
@@ -153,6 +156,74 @@ class KernelsTest {
             }
         }
         return List.of(base, update, overflow).toString();
+    }
+
+    @RepeatedTest(40)
+    @DisplayName("rows of products and runs of elements: scalar and vector give the same bits, and write nothing else")
+    void rowsAgree(RepetitionInfo repetition) {
+        Random random = new Random(repetition.getCurrentRepetition());
+        int rows = 1 + random.nextInt(9);
+        int depth = 1 + random.nextInt(40);
+        int columns = 1 + random.nextInt(70);
+        int step = columns + random.nextInt(5);
+        float[] left = values(random, 3 + rows * (depth + 2));
+        float[] right = values(random, depth * columns);
+        List<float[]> results = new ArrayList<>();
+        for (Kernels kernels : BOTH) {
+            float[] y = new float[2 + rows * step + columns];
+            int width = kernels.plain().width();
+            float[] packed = new float[kernels.plain().count(columns) * width * depth];
+            for (int i = 0; i < right.length; i++) {
+                int column = i % columns;
+                packed[(column / width * depth + i / columns) * width + column % width] = right[i];
+            }
+            kernels.multiply(left, 3, depth + 2, rows, packed, 0, depth, y, 2, step, columns);
+            for (Kernels.Operation operation : Kernels.Operation.values()) {
+                kernels.combine(operation, y, 2, left, 1, y, 2, Math.min(rows, columns));
+                kernels.combine(operation, y, 2, 0.3f, y, 2, columns);
+            }
+            kernels.affine(y, 2, 1.7f, 0.1f, y, 2, columns);
+            results.add(y);
+        }
+        assertArrayEquals(results.get(0), results.get(1));
+        for (int i = columns; i < step; i++) {
+            assertEquals(0, results.getFirst()[2 + i], "between the rows");
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "F16", "BF16"})
+    @DisplayName("blocks are widened and rounded as one element is, and what rounds to infinity is seen")
+    void blocksAgree(Floats dtype) {
+        int count = (1 << 16) + 7;
+        MemorySegment stored = Arena.ofAuto().allocate((long) count * dtype.bytes());
+        for (int i = 0; i < count; i++) {
+            dtype.setFloat(stored, i, Float.float16ToFloat((short) i));
+        }
+        for (Kernels kernels : BOTH) {
+            float[] values = new float[count];
+            kernels.decode(dtype, stored, values, count);
+            Random random = new Random(5);
+            for (int i = 0; i < count; i++) {
+                assertEquals(dtype.getFloat(stored, i), values[i]);
+                values[i] = (float) Math.scalb(random.nextGaussian(), random.nextInt(30) - 20);
+            }
+            MemorySegment rounded = Arena.ofAuto().allocate(stored.byteSize());
+            assertTrue(kernels.areHeld(dtype, values, count));
+            kernels.encode(dtype, values, count, rounded);
+            MemorySegment one = Arena.ofAuto().allocate(dtype.bytes());
+            for (int i = 0; i < count; i++) {
+                dtype.setFloat(one, 0, values[i]);
+                assertEquals(dtype.getFloat(one, 0), dtype.getFloat(rounded, i));
+            }
+            for (float beyond : List.of(dtype.overflow(), Float.NaN, Float.NEGATIVE_INFINITY)) {
+                int at = random.nextInt(count);
+                float kept = values[at];
+                values[at] = beyond;
+                assertFalse(kernels.areHeld(dtype, values, count));
+                values[at] = kept;
+            }
+        }
     }
 
     @Test

@@ -24,14 +24,31 @@ public sealed interface Delta<T> permits LowRank, Delta.None, Delta.Dense, Delta
      */
     record Transform<T>(Scope scope, Changed<T> changed) implements Delta<T> {}
 
-    /** How much of W an element of a transformed weight depends on. */
-    enum Scope {
+    /**
+     * How much of W an element of a transformed weight depends on. W is cut into runs of {@code rows} rows, from the first on:
+     * it is the run that the element is in, and of that its column or all columns.
+     *
+     * @param across whether it is all columns
+     */
+    record Scope(int rows, boolean across) {
         /** The element in its place. */
-        ELEMENT,
+        public static final Scope ELEMENT = new Scope(1, false);
+
         /** The row it is in. */
-        ROW,
+        public static final Scope ROW = new Scope(1, true);
+
         /** All of W. */
-        MATRIX
+        public static final Scope MATRIX = new Scope(Integer.MAX_VALUE, true);
+
+        /** A scope that has room for both. */
+        public Scope and(Scope other) {
+            long common = (long) rows / divisor(rows, other.rows) * other.rows;
+            return new Scope((int) Math.min(common, Integer.MAX_VALUE), across || other.across);
+        }
+
+        private static int divisor(int one, int other) {
+            return other == 0 ? one : divisor(other, one % other);
+        }
     }
 
     /** Part of ΔW. */

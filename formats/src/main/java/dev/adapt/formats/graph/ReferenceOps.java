@@ -19,6 +19,17 @@ import java.util.stream.IntStream;
 public final class ReferenceOps implements Ops<DoubleTensor> {
     private static final int TILE = 4;
 
+    /** Operations that are worth waking other threads. */
+    private static final int PARALLEL = 1 << 20;
+
+    /** Rows of a product that one task computes, and columns that it computes before the next ones. */
+    private static final int ROWS = 64;
+
+    private static final int COLUMNS = 1 << 9;
+
+    /** Elements that one task maps. */
+    private static final int RUN = 1 << 14;
+
     @Override
     public DoubleTensor constant(FloatTensor values) {
         return DoubleTensor.of(values);
@@ -31,7 +42,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
         int rows = outer(x.shape(), x.shape().rank() - 1);
         double[] start = bias.isPresent() ? bias.get().values() : new double[out];
         double[] y = new double[rows * out];
-        IntStream.range(0, (out + TILE - 1) / TILE).parallel().forEach(tile -> {
+        tasks((out + TILE - 1) / TILE, (long) y.length * in).forEach(tile -> {
             int from = tile * TILE;
             if (from + TILE <= out) {
                 fourColumns(x.values(), weight.values(), start, y, in, out, from);
@@ -39,7 +50,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
                 columns(x.values(), weight.values(), start, y, in, out, from);
             }
         });
-        return new DoubleTensor(with(x.shape(), x.shape().rank() - 1, out), y);
+        return new DoubleTensor(x.shape().with(x.shape().rank() - 1, out), y);
     }
 
     /** Columns {@code from} to the last of y [rows, out]. */
@@ -93,26 +104,57 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
         int n = dim(left, -2);
         int k = dim(left, -1);
         int m = dim(right, -1);
-        Shape batch = broadcast(leading(left), leading(right));
+        Shape batch = leading(left).broadcast(leading(right));
         int[] leftAt = offsets(leading(left), batch);
         int[] rightAt = offsets(leading(right), batch);
         double[] a = left.values();
         double[] b = right.values();
         double[] y = new double[leftAt.length * n * m];
-        IntStream.range(0, leftAt.length * n).parallel().forEach(row -> {
-            int leftRow = (leftAt[row / n] * n + row % n) * k;
-            int rightRow = rightAt[row / n] * k * m;
-            for (int p = 0; p < k; p++) {
-                double value = a[leftRow + p];
-                for (int j = 0; j < m; j++) {
-                    y[row * m + j] += value * b[rightRow + p * m + j];
-                }
-            }
+        int parts = Math.ceilDiv(n, ROWS);
+        tasks(leftAt.length * parts, (long) y.length * k).forEach(task -> {
+            int matrix = task / parts;
+            int first = task % parts * ROWS;
+            int count = Math.min(ROWS, n - first);
+            int leftRow = leftAt[matrix] * n + first;
+            multiply(a, leftRow * k, b, rightAt[matrix] * k * m, y, (matrix * n + first) * m, count, k, m);
         });
         long[] dims = Arrays.copyOf(batch.toArray(), batch.rank() + 2);
         dims[batch.rank()] = n;
         dims[batch.rank() + 1] = m;
         return new DoubleTensor(Shape.of(dims), y);
+    }
+
+    /** Some rows of a product. Each row of the right matrix is copied to an array of its own: loops over those vectorise. */
+    private static void multiply(
+            double[] a, int aAt, double[] b, int bAt, double[] y, int at, int rows, int k, int m) {
+        int width = Math.min(m, COLUMNS);
+        double[][] panel = new double[k][width];
+        double[] sums = new double[width];
+        for (int column = 0; column < m; column += COLUMNS) {
+            int some = Math.min(width, m - column);
+            for (int p = 0; p < k; p++) {
+                System.arraycopy(b, bAt + p * m + column, panel[p], 0, some);
+            }
+            for (int row = 0; row < rows; row++) {
+                Arrays.fill(sums, 0);
+                for (int p = 0; p < k; p++) {
+                    addScaled(sums, panel[p], a[aAt + row * k + p], some);
+                }
+                System.arraycopy(sums, 0, y, at + row * m + column, some);
+            }
+        }
+    }
+
+    private static void addScaled(double[] sums, double[] row, double scale, int count) {
+        for (int i = 0; i < count; i++) {
+            sums[i] += scale * row[i];
+        }
+    }
+
+    /** Numbers of tasks, shared by threads where that pays. */
+    private static IntStream tasks(int count, long operations) {
+        IntStream tasks = IntStream.range(0, count);
+        return operations < PARALLEL ? tasks : tasks.parallel();
     }
 
     @Override
@@ -130,23 +172,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
 
     @Override
     public DoubleTensor reshape(DoubleTensor x, long... dims) {
-        long[] resolved = dims.clone();
-        long known = 1;
-        int open = -1;
-        for (int axis = 0; axis < dims.length; axis++) {
-            if (dims[axis] == 0) {
-                resolved[axis] = x.shape().dim(axis);
-            }
-            if (dims[axis] == -1) {
-                open = axis;
-            } else {
-                known *= resolved[axis];
-            }
-        }
-        if (open >= 0) {
-            resolved[open] = known == 0 ? 0 : x.values().length / known;
-        }
-        return new DoubleTensor(Shape.of(resolved), x.values());
+        return new DoubleTensor(x.shape().reshaped(dims), x.values());
     }
 
     @Override
@@ -159,7 +185,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
         for (int o = 0; o < outer; o++) {
             System.arraycopy(x.values(), (o * size + (int) from) * inner, y, o * kept, kept);
         }
-        return new DoubleTensor(with(x.shape(), axis, to - from), y);
+        return new DoubleTensor(x.shape().with(axis, to - from), y);
     }
 
     @Override
@@ -197,7 +223,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
             }
             start += run;
         }
-        return new DoubleTensor(with(first, axis, size), y);
+        return new DoubleTensor(first.with(axis, size), y);
     }
 
     @Override
@@ -484,12 +510,19 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     private static DoubleTensor map(DoubleTensor x, DoubleUnaryOperator f) {
-        return new DoubleTensor(
-                x.shape(), Arrays.stream(x.values()).parallel().map(f).toArray());
+        double[] y = new double[x.values().length];
+        int parts = Math.ceilDiv(y.length, RUN);
+        tasks(parts, y.length).forEach(part -> {
+            int end = Math.min(y.length, (part + 1) * RUN);
+            for (int i = part * RUN; i < end; i++) {
+                y[i] = f.applyAsDouble(x.values()[i]);
+            }
+        });
+        return new DoubleTensor(x.shape(), y);
     }
 
     private static DoubleTensor combine(DoubleTensor left, DoubleTensor right, DoubleBinaryOperator f) {
-        Shape shape = broadcast(left.shape(), right.shape());
+        Shape shape = left.shape().broadcast(right.shape());
         int[] leftAt = offsets(left.shape(), shape);
         int[] rightAt = offsets(right.shape(), shape);
         double[] y = new double[leftAt.length];
@@ -519,25 +552,6 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
 
     private static Shape leading(DoubleTensor x) {
         return new Shape(x.shape().dims().subList(0, x.shape().rank() - 2));
-    }
-
-    private static Shape with(Shape shape, int axis, long size) {
-        long[] dims = shape.toArray();
-        dims[axis] = size;
-        return Shape.of(dims);
-    }
-
-    private static Shape broadcast(Shape left, Shape right) {
-        long[] dims = new long[Math.max(left.rank(), right.rank())];
-        for (int i = 1; i <= dims.length; i++) {
-            long l = i <= left.rank() ? left.dim(left.rank() - i) : 1;
-            long r = i <= right.rank() ? right.dim(right.rank() - i) : 1;
-            if (l != r && l != 1 && r != 1) {
-                throw new IllegalArgumentException(left + " and " + right + " do not broadcast");
-            }
-            dims[dims.length - i] = l == 1 ? r : l;
-        }
-        return Shape.of(dims);
     }
 
     private static int[] strides(Shape shape) {

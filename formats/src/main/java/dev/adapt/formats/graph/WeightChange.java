@@ -70,8 +70,7 @@ public record WeightChange<T>(Optional<T> inGain, Delta<T> delta, OutGain<T> out
     /** How much of W an element of W' depends on. */
     public Delta.Scope scope() {
         Delta.Scope own = delta instanceof Delta.Transform<T> transform ? transform.scope() : Delta.Scope.ELEMENT;
-        boolean norms = outGain instanceof OutGain.Magnitude;
-        return norms && own == Delta.Scope.ELEMENT ? Delta.Scope.ROW : own;
+        return outGain instanceof OutGain.Magnitude ? own.and(Delta.Scope.ROW) : own;
     }
 
     /**

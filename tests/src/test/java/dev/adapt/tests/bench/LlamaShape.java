@@ -20,6 +20,10 @@ import java.util.function.Predicate;
 
 /** The sizes of a Llama model; makes checkpoints of that shape and adapters for them, with random values. */
 record LlamaShape(int hidden, int intermediate, int layers, int heads, int keyValueHeads, int vocabulary) {
+    /** What its linear layers are called. */
+    static final List<String> MODULES =
+            List.of("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj");
+
     private static final int BLOCK = 1 << 22;
 
     /** A linear layer. */

@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.concurrent.Callable;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Stream;
@@ -47,8 +48,15 @@ final class MergeBenchmark implements Callable<Integer> {
     @Option(names = "--dtype", paramLabel = "DTYPE", description = "BF16, F16 or F32")
     private Dtype dtype = Dtype.BF16;
 
-    @Option(names = "--adapters", split = ",", paramLabel = "KIND", description = "lora, vera")
-    private List<String> adapters = List.of("lora", "vera");
+    @Option(
+            names = "--method",
+            split = ",",
+            paramLabel = "METHOD",
+            description = {
+                "lora and vera with the ranks below; any other method by name, at its usual size, on all linear layers",
+                "a setting follows a colon: miss:init_weights=bat"
+            })
+    private List<String> methods = List.of("lora", "vera");
 
     @Option(names = "--lora-rank", paramLabel = "N", description = "on all seven kinds of linear layer")
     private int loraRank = 16;
@@ -109,9 +117,9 @@ final class MergeBenchmark implements Callable<Integer> {
                 measureEach(shape, work, base);
                 return 0;
             }
-            for (String kind : adapters) {
-                Path adapter = work.resolve(kind);
-                long products = writeAdapter(shape, kind, adapter);
+            for (String method : methods) {
+                Path adapter = work.resolve(method);
+                OptionalLong products = writeAdapter(shape, method, adapter);
                 for (int count : threads) {
                     measure(work, base, adapter, count, machine, startUp, products);
                 }
@@ -122,11 +130,11 @@ final class MergeBenchmark implements Callable<Integer> {
         return 0;
     }
 
-    /** Returns the number of fused multiply-adds of a merge. */
-    private long writeAdapter(LlamaShape shape, String kind, Path adapter) throws IOException {
+    /** Returns the number of fused multiply-adds of a merge, where that is what it computes. */
+    private OptionalLong writeAdapter(LlamaShape shape, String method, Path adapter) throws IOException {
         int rank;
         List<LlamaShape.Linear> targets;
-        switch (kind) {
+        switch (method) {
             case "lora" -> {
                 rank = loraRank;
                 targets = shape.linears();
@@ -137,9 +145,13 @@ final class MergeBenchmark implements Callable<Integer> {
                 targets = shape.targets(LlamaShape::isVeraTarget);
                 shape.writeVera(adapter, rank, 1);
             }
-            default -> throw new IllegalArgumentException("--adapters: expected lora or vera, found " + kind);
+            default -> {
+                RandomAdapter.of(method, shape.linears()).write(adapter, LlamaShape.MODULES, Path.of("base"));
+                return OptionalLong.empty();
+            }
         }
-        return rank * targets.stream().mapToLong(LlamaShape.Linear::elements).sum();
+        return OptionalLong.of(
+                rank * targets.stream().mapToLong(LlamaShape.Linear::elements).sum());
     }
 
     /** The median time to merge next to nothing. */
@@ -155,7 +167,7 @@ final class MergeBenchmark implements Callable<Integer> {
         return median(times, Measured::seconds);
     }
 
-    private void measure(Path work, Path base, Path adapter, int count, Machine machine, double startUp, long products)
+    private void measure(Path work, Path base, Path adapter, int count, Machine machine, double startUp, OptionalLong products)
             throws IOException, InterruptedException {
         long bytes = Files.size(base);
         List<Measured> copies = new ArrayList<>();
@@ -173,17 +185,22 @@ final class MergeBenchmark implements Callable<Integer> {
             synced.add(measured(copy, List.of("sh", "-c", "cp '" + base + "' '" + copy + "' && sync '" + copy + "'")));
             syncedMerges.add(merge(work, base, adapter, count));
         }
-        double read = bytes / machine.readBytes();
-        double write = bytes / machine.writeBytes();
-        double arithmetic = products / machine.fma();
-        // Linux lets one thread at a time write to a file
-        double floor = startUp + Math.max(write, (read + write + arithmetic) / count);
-        double seconds = median(merges, Measured::seconds);
         print("%n%s, %d %s", adapter.getFileName(), count, count == 1 ? "thread" : "threads");
         row("cp", copies, bytes, copies);
         row("adapt merge --no-fsync", merges, bytes, copies);
         row("cp && sync", synced, bytes, synced);
         row("adapt merge", syncedMerges, bytes, synced);
+        products.ifPresent(own -> floor(bytes, machine, startUp, own, count, median(merges, Measured::seconds)));
+    }
+
+    /** The least that a merge by products of low rank could need. */
+    private static void floor(
+            long bytes, Machine machine, double startUp, long products, int count, double seconds) {
+        double read = bytes / machine.readBytes();
+        double write = bytes / machine.writeBytes();
+        double arithmetic = products / machine.fma();
+        // Linux lets one thread at a time write to a file
+        double floor = startUp + Math.max(write, (read + write + arithmetic) / count);
         print(
                 "  floor %.2f s = start-up %.2f + the larger of write %.2f and (read %.2f + write %.2f + arithmetic "
                         + "%.2f) / %d; measured %.2f s; the rest, %.2f s, is conversion, compiling and waiting",

@@ -16,7 +16,6 @@ import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -126,7 +125,7 @@ public record Miss(int ownRank, Variant variant, int mini, double ownDropout) im
 
     @Override
     public Delta.Scope scope() {
-        return depends() ? Delta.Scope.ROW : Delta.Scope.ELEMENT;
+        return depends() ? new Delta.Scope(ownRank, true) : Delta.Scope.ELEMENT;
     }
 
     @Override
@@ -169,7 +168,7 @@ public record Miss(int ownRank, Variant variant, int mini, double ownDropout) im
         T block = part.apply(BLOCK);
         if (depends()) {
             return WeightChange.of(
-                    new Delta.Transform<>(Delta.Scope.ROW, (tile, w, region) -> squares(tile, w, block, region)));
+                    new Delta.Transform<>(scope(), (tile, w, region) -> squares(tile, w, block, region)));
         }
         T left = ops.transpose(block, 1, 0);
         T repeated = variant == Variant.MINI && mini < target.out()
@@ -187,32 +186,15 @@ public record Miss(int ownRank, Variant variant, int mini, double ownDropout) im
         return ops.constant(new FloatTensor(Shape.of(ownRank, in), ones));
     }
 
-    /** The change of some rows, which may begin and end within a block. */
+    /** The change of some rows of whole blocks. */
     private <T> T squares(MatrixOps<T> ops, T w, T blocks, Region region) {
         int first = region.row() / ownRank;
-        int end = Math.ceilDiv(region.rowEnd(), ownRank);
-        int before = region.row() - first * ownRank;
-        int after = end * ownRank - region.rowEnd();
-        int rows = (end - first) * ownRank;
+        int end = region.rowEnd() / ownRank;
         int across = region.columns() / ownRank;
-        List<T> padded = new ArrayList<>();
-        if (before > 0) {
-            padded.add(zeros(ops, before, region.columns()));
-        }
-        padded.add(w);
-        if (after > 0) {
-            padded.add(zeros(ops, after, region.columns()));
-        }
-        T whole = padded.size() == 1 ? w : ops.concat(0, padded);
-        T bySquare = ops.transpose(ops.reshape(whole, end - first, ownRank, across, ownRank), 2, 0, 1, 3);
+        T bySquare = ops.transpose(ops.reshape(w, end - first, ownRank, across, ownRank), 2, 0, 1, 3);
         T own = ops.slice(blocks, 0, first, end);
         T changed = ops.add(ops.add(ops.matMul(bySquare, own), own), bySquare);
-        T all = ops.reshape(ops.transpose(changed, 1, 2, 0, 3), rows, region.columns());
-        return padded.size() == 1 ? all : ops.slice(all, 0, before, (long) before + region.rows());
-    }
-
-    private static <T> T zeros(MatrixOps<T> ops, int rows, int columns) {
-        return ops.constant(new FloatTensor(Shape.of(rows, columns), new float[rows * columns]));
+        return ops.reshape(ops.transpose(changed, 1, 2, 0, 3), region.rows(), region.columns());
     }
 
     @Override

@@ -3,6 +3,7 @@ package dev.adapt.formats.method.transform;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.Delta;
 import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
@@ -104,9 +105,10 @@ public record Road(Variant variant, int group) implements AdapterMethod {
         return false;
     }
 
+    /** The groups of outputs that are turned together. */
     @Override
     public Delta.Scope scope() {
-        return Delta.Scope.MATRIX;
+        return new Delta.Scope(group, false);
     }
 
     @Override
@@ -140,9 +142,10 @@ public record Road(Variant variant, int group) implements AdapterMethod {
         T own = ops.mul(angles(ops, alpha, 0), ops.cos(angles(ops, theta, 0)));
         T others = ops.mul(angles(ops, alpha, 1), ops.sin(angles(ops, theta, 1)));
         return WeightChange.of(new Delta.Transform<T>(
-                        Delta.Scope.MATRIX, (tile, w, region) -> turned(tile, w, own, others, target, target.in())))
+                        scope(), (tile, w, region) -> turned(tile, w, own, others, region)))
                 .with(new WeightChange.BiasChange<>(
-                        old -> ops.reshape(turned(ops, old.orElseThrow(), own, others, target, 1), target.out()),
+                        old -> ops.reshape(
+                                turned(ops, old.orElseThrow(), own, others, Region.of(target.out(), 1)), target.out()),
                         false));
     }
 
@@ -161,14 +164,17 @@ public record Road(Variant variant, int group) implements AdapterMethod {
         };
     }
 
-    /** {@code R·y} for y [out, width]. */
-    private <T> T turned(MatrixOps<T> ops, T y, T own, T others, Target target, int width) {
-        T pairs = ops.reshape(y, target.out() / group, 2, group / 2, width);
+    /** {@code R·y} in a region of y [out, width] that holds whole groups. */
+    private <T> T turned(MatrixOps<T> ops, T y, T own, T others, Region region) {
+        int from = region.row() / group;
+        int to = region.rowEnd() / group;
+        T pairs = ops.reshape(y, to - from, 2, group / 2, region.columns());
         T first = ops.slice(pairs, 1, 0, 1);
         T second = ops.slice(pairs, 1, 1, 2);
         T exchanged = ops.concat(1, List.of(ops.affine(second, -1, 0), first));
-        T sum = ops.add(ops.mul(pairs, own), ops.mul(exchanged, others));
-        return ops.reshape(sum, target.out(), width);
+        T sum = ops.add(
+                ops.mul(pairs, ops.slice(own, 0, from, to)), ops.mul(exchanged, ops.slice(others, 0, from, to)));
+        return ops.reshape(sum, region.rows(), region.columns());
     }
 
     @Override
