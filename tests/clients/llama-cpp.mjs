@@ -1,8 +1,8 @@
 // node llama-cpp.mjs JOBS.json RESULTS.json: runs GGUF files in llama.cpp and writes what it computes.
 //
 // A job is {model, lora?, rows?, greedy?, embed?, texts?}: the file of a model and of a LoRA adapter; sequences of token ids;
-// how many tokens to add to each; whether the model gives embeddings; texts to tokenize. A result has, of these,
-// probabilities[row][position][id] of the next token, greedy[row], embeddings[row], ids[text], or an error.
+// how many tokens to add to each; texts to tokenize; whether to embed them. A result has, of these,
+// probabilities[row][position][id] of the next token, greedy[row], ids[text], embeddings[text], or an error.
 import fs from "fs";
 import {getLlama, LlamaLogLevel} from "node-llama-cpp";
 
@@ -56,12 +56,12 @@ async function decode(model, job, result) {
 
 async function run(job) {
     const result = {};
-    const model = await llama.loadModel({modelPath: job.model});
+    const model = await llama.loadModel({modelPath: job.model, defaultContextFlashAttention: false});
     if (job.texts) result.ids = job.texts.map((text) => model.tokenize(text, true));
     if (job.embed) {
-        const context = await model.createEmbeddingContext({contextSize: CONTEXT});
+        const context = await model.createEmbeddingContext({contextSize: CONTEXT, threads: 1});
         result.embeddings = [];
-        for (const row of job.rows) result.embeddings.push((await context.getEmbeddingFor(row)).vector);
+        for (const text of job.texts) result.embeddings.push((await context.getEmbeddingFor(text)).vector);
         await context.dispose();
     } else if (job.rows) {
         await decode(model, job, result);

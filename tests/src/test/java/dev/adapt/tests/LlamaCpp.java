@@ -10,7 +10,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -30,14 +29,16 @@ final class LlamaCpp {
         lora.ifPresent(file -> job.put("lora", file.toString()));
     }
 
-    /** Computes an embedding of each sequence. */
-    void embed(Path model, List<long[]> rows) {
-        job(model, rows).put("embed", true);
+    /** Computes an embedding of each text. */
+    void embed(Path model, List<String> texts) {
+        tokenize(model, texts).put("embed", true);
     }
 
-    void tokenize(Path model, List<String> texts) {
-        ArrayNode list = jobs.addObject().put("model", model.toString()).putArray("texts");
-        texts.forEach(list::add);
+    /** Makes tokens of texts. */
+    ObjectNode tokenize(Path model, List<String> texts) {
+        ObjectNode job = jobs.addObject().put("model", model.toString());
+        texts.forEach(job.putArray("texts")::add);
+        return job;
     }
 
     private ObjectNode job(Path model, List<long[]> rows) {
@@ -96,10 +97,5 @@ final class LlamaCpp {
         List<Long> values = new ArrayList<>();
         list.forEach(each -> values.add(each.longValue()));
         return values;
-    }
-
-    /** Rows of a table, for reports. */
-    static String row(Map<String, String> cells) {
-        return "| " + String.join(" | ", cells.values()) + " |";
     }
 }

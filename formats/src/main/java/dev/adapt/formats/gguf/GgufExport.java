@@ -118,6 +118,7 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
         write(header, planned, out, outputs);
         checkpoint.requireUnchanged();
         List<String> notes = new ArrayList<>(hyperparameters.notes());
+        notes.addAll(rope.notes());
         notes.addAll(vocabulary.notes());
         if (!tensors.skipped().isEmpty()) {
             notes.add("left out, since llama.cpp computes " + architecture.name() + " without them: "

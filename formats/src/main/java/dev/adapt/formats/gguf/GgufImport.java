@@ -140,6 +140,9 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             number("attention.sliding_window")
                     .ifPresent(
                             value -> put(json, architecture.encoder() ? "local_attention" : "sliding_window", value));
+            if (architecture.queryScale().isPresent()) {
+                json.put(GgufConfig.QUERY_SCALAR, assumedScalar());
+            }
             json.put("vocab_size", table().shape().dim(0));
             json.put("tie_word_embeddings", file.find("output.weight").isEmpty());
             rope(json);
@@ -333,13 +336,15 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             if (!architecture.scalesQuery(canonical)) {
                 return 1;
             }
-            JsonDocument text = GgufConfig.text(config);
+            return GgufConfig.queryGain(architecture, GgufConfig.text(config), assumedScalar());
+        }
+
+        private double assumedScalar() {
             long heads = number("attention.head_count").orElse(1).longValue();
-            long layers = number("block_count").orElse(1).longValue();
-            double assumed = layers == architecture.large()
-                    ? number("embedding_length").orElse(1).doubleValue() / heads
-                    : number("attention.key_length").orElse(256).doubleValue();
-            return Math.sqrt(assumed / text.number("query_pre_attn_scalar", assumed));
+            long width = number("embedding_length").orElse(1).longValue();
+            long headSize = number("attention.key_length").orElse(256).longValue();
+            return GgufConfig.assumedScalar(
+                    architecture, number("block_count").orElse(1).longValue(), width, Math.max(1, heads), headSize);
         }
 
         private float[] unpermuted(float[] values, Origin origin) {

@@ -13,12 +13,13 @@ import java.util.List;
 /** Writes tensors, block by block of rows: memory does not depend on their size. */
 final class GgufTransfer {
     /** Elements converted at a time, where a row or a head has no more. */
-    private static final int BLOCK = 1 << 18;
+    private static final int BLOCK = 1 << 16;
 
     private final GgufWriter writer;
     private final GgufTensor tensor;
     private long written;
     private byte[] encoded = {};
+    private final Q8Blocks blocks = new Q8Blocks();
 
     private GgufTransfer(GgufWriter writer, GgufTensor tensor) {
         this.writer = writer;
@@ -76,7 +77,7 @@ final class GgufTransfer {
         }
         MemorySegment bytes = MemorySegment.ofArray(encoded).asSlice(0, size);
         if (tensor.type() == GgmlType.Q8_0) {
-            if (!Q8Blocks.encode(values, 0, count, bytes)) {
+            if (!blocks.encode(values, count, bytes)) {
                 throw new FormatException(
                         Path.of(origin),
                         "holds values that are infinite, NaN or too large, which Q8_0 cannot hold; take f32");

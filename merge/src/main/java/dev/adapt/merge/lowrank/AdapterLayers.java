@@ -127,7 +127,12 @@ public record AdapterLayers(
         return of(adapter, binding.bind(adapter, force), binding::weight);
     }
 
-    private static AdapterLayers of(Adapter adapter, BoundAdapter bound, Function<Target, ? extends Tensor> weight)
+    /**
+     * An adapter that is bound already.
+     *
+     * @param weight the base's weight of a target, as it is stored
+     */
+    public static AdapterLayers of(Adapter adapter, BoundAdapter bound, Function<Target, ? extends Tensor> weight)
             throws IOException {
         requireMatrices(adapter, bound);
         Map<String, DoubleTensor> shared = new HashMap<>();
