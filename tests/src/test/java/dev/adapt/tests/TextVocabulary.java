@@ -33,8 +33,10 @@ enum TextVocabulary {
     SENTENCEPIECE,
     /** The same without a space before the text, as Gemma has it. */
     SENTENCEPIECE_BARE,
-    /** SentencePiece's Unigram, as T5 has it. */
+    /** SentencePiece's Unigram, as T5 has it: text is split at spaces. */
     UNIGRAM,
+    /** The same where spaces are collapsed and not split at, as ALBERT has it. */
+    UNIGRAM_SPACED,
     /** BERT's, in lower case. */
     WORDPIECE;
 
@@ -90,15 +92,16 @@ enum TextVocabulary {
         return switch (this) {
             case BYTE_LEVEL -> byteLevel(json, model, size, texts);
             case SENTENCEPIECE, SENTENCEPIECE_BARE -> sentencePiece(json, model, size, texts);
-            case UNIGRAM -> unigram(json, model, size, texts);
+            case UNIGRAM, UNIGRAM_SPACED -> unigram(json, model, size, texts);
             case WORDPIECE -> wordPiece(json, model, size, texts);
         };
     }
 
     private SequencedMap<String, Integer> byteLevel(ObjectNode json, ObjectNode model, int size, List<String> texts) {
-        ObjectNode level = JSON.createObjectNode().put("type", "ByteLevel").put("add_prefix_space", false);
-        json.set("pre_tokenizer", level.put("trim_offsets", true).put("use_regex", true));
-        json.putObject("decoder").put("type", "ByteLevel");
+        for (String part : List.of("pre_tokenizer", "decoder")) {
+            ObjectNode level = json.putObject(part).put("type", "ByteLevel").put("add_prefix_space", false);
+            level.put("trim_offsets", true).put("use_regex", true);
+        }
         SequencedSet<String> tokens = new LinkedHashSet<>(special());
         // the likeliest first: small tables have not all bytes
         for (byte value : (" abcdefghijklmnopqrstuvwxyz").getBytes(StandardCharsets.US_ASCII)) {
@@ -240,9 +243,18 @@ enum TextVocabulary {
     }
 
     private SequencedMap<String, Integer> unigram(ObjectNode json, ObjectNode model, int size, List<String> texts) {
-        ObjectNode replace = json.putObject("normalizer").put("type", "Replace").put("content", " ");
-        replace.putObject("pattern").put("Regex", " {2,}");
-        ObjectNode metaspace = json.putObject("pre_tokenizer").put("type", "Metaspace");
+        ObjectNode metaspace;
+        if (this == UNIGRAM) {
+            ArrayNode steps =
+                    json.putObject("pre_tokenizer").put("type", "Sequence").putArray("pretokenizers");
+            steps.addObject().put("type", "WhitespaceSplit");
+            metaspace = steps.addObject();
+        } else {
+            ObjectNode replace = json.putObject("normalizer").put("type", "Replace").put("content", " ");
+            replace.putObject("pattern").put("Regex", " {2,}");
+            metaspace = json.putObject("pre_tokenizer");
+        }
+        metaspace.put("type", "Metaspace");
         metaspace.put("replacement", SPACE).put("prepend_scheme", "always").put("split", true);
         Map<String, Integer> words = spaced(texts);
         Map<String, Integer> pieces = new TreeMap<>();

@@ -236,7 +236,7 @@ final class GgufVocabulary {
         values.put(
                 KEY + "remove_extra_whitespaces",
                 GgufValue.flag(tokenizer.json().path("normalizer").toString().contains(" {2,}")
-                        || charsmap().isPresent()));
+                        || tokenizer.json().path("pre_tokenizer").toString().contains("WhitespaceSplit")));
         charsmap().ifPresent(map -> values.put(KEY + "precompiled_charsmap", GgufValue.u8s(map)));
     }
 
