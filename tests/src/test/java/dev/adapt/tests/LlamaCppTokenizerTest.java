@@ -110,6 +110,10 @@ class LlamaCppTokenizerTest {
                 text.contains("{{y}}")
                         ? Optional.of("an added token that is normalized has the space before the text in it")
                         : Optional.empty();
+            case UNIGRAM ->
+                text.chars().anyMatch(each -> Character.isWhitespace(each) && each != ' ')
+                        ? Optional.of("without a precompiled_charsmap, llama.cpp splits at spaces only")
+                        : Optional.empty();
             case UNIGRAM_SPACED ->
                 text.startsWith("\u2581")
                         ? Optional.of("llama.cpp puts a space before a text that begins with its mark")
@@ -138,7 +142,10 @@ class LlamaCppTokenizerTest {
         try (Stream<Path> files = Files.walk(data)) {
             for (Path file : files.filter(Files::isRegularFile).sorted().toList()) {
                 try (Stream<String> all = new String(Files.readAllBytes(file), StandardCharsets.UTF_8).lines()) {
-                    all.filter(line -> !line.isBlank()).limit(3000).forEach(lines::add);
+                    all.flatMap(line -> Stream.of(line.split("\t", -1)))
+                            .filter(text -> text.length() > 12)
+                            .limit(3000)
+                            .forEach(lines::add);
                 }
             }
         }

@@ -7,8 +7,8 @@ import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatFormat;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
-import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Predicate;
 
 /** Writes tensors, block by block of rows: memory does not depend on their size. */
 final class GgufTransfer {
@@ -18,23 +18,29 @@ final class GgufTransfer {
     private final GgufWriter writer;
     private final GgufTensor tensor;
     private long written;
-    private byte[] encoded = {};
-    private final Q8Blocks blocks = new Q8Blocks();
+    private final GgufEncoder encoder;
 
     private GgufTransfer(GgufWriter writer, GgufTensor tensor) {
         this.writer = writer;
         this.tensor = tensor;
+        this.encoder = new GgufEncoder(tensor.type());
     }
 
     /**
      * Writes a tensor.
      *
      * @param sources whose rows are its rows, one after the other
+     * @param left sources that others write
      * @throws FormatException if a value becomes infinite in its type, or a value to be quantized is not finite
      */
-    static void write(GgufWriter writer, GgufTensor tensor, List<GgufSource> sources) throws IOException {
+    static void write(GgufWriter writer, GgufTensor tensor, List<GgufSource> sources, Predicate<GgufSource> left)
+            throws IOException {
         GgufTransfer transfer = new GgufTransfer(writer, tensor);
         for (GgufSource source : sources) {
+            if (left.test(source)) {
+                transfer.written += tensor.type().bytes(source.rows() * source.columns());
+                continue;
+            }
             switch (source) {
                 case Given given -> transfer.encode(given.values(), given.values().length, "");
                 case Stored stored -> transfer.copy(stored);
@@ -63,53 +69,15 @@ final class GgufTransfer {
             int count = (int) Math.min(step, source.rows() - row);
             float[] values = rows.read(row, count);
             int elements = Math.toIntExact(count * source.columns());
-            for (int i = 0; i < elements && !source.plain(); i++) {
-                values[i] = (values[i] + source.plus()) * source.gain();
-            }
-            encode(values, elements, from.file() + ": " + from.name());
+            source.arrange(values, elements);
+            encode(values, elements, source.origin());
         }
     }
 
     private void encode(float[] values, int count, String origin) throws IOException {
-        int size = Math.toIntExact(tensor.type().bytes(count));
-        if (encoded.length < size) {
-            encoded = new byte[size];
-        }
-        MemorySegment bytes = MemorySegment.ofArray(encoded).asSlice(0, size);
-        if (tensor.type() == GgmlType.Q8_0) {
-            if (!blocks.encode(values, count, bytes)) {
-                throw new FormatException(
-                        Path.of(origin),
-                        "holds values that are infinite, NaN or too large, which Q8_0 cannot hold; take f32");
-            }
-        } else {
-            FloatFormat format = tensor.type().floatFormat().orElseThrow();
-            format.encode(values, 0, count, bytes);
-            requireFinite(values, count, bytes, format, origin);
-        }
+        MemorySegment bytes = encoder.encode(values, count, origin);
         writer.write(tensor, written, bytes);
         written += bytes.byteSize();
-    }
-
-    private static void requireFinite(
-            float[] values, int count, MemorySegment bytes, FloatFormat format, String origin) {
-        if (format == FloatFormat.F32) {
-            return;
-        }
-        float limit = format == FloatFormat.F16 ? 65_504 : Float.MAX_VALUE;
-        boolean large = false;
-        for (int i = 0; i < count; i++) {
-            large |= Math.abs(values[i]) > limit;
-        }
-        float[] stored = new float[large ? count : 0];
-        format.decode(bytes, 0, stored, stored.length);
-        for (int i = 0; i < stored.length; i++) {
-            if (Float.isInfinite(stored[i]) && !Float.isInfinite(values[i])) {
-                throw new FormatException(
-                        Path.of(origin),
-                        "holds " + values[i] + ", larger than " + format + " can hold; take bf16 or f32");
-            }
-        }
     }
 
     /** Reads rows of a matrix as float32. */
