@@ -70,6 +70,24 @@ class GgufCasesTest {
         return values;
     }
 
+    /** In Gemma's files, a norm is 1 + w and the queries have a factor: of a float32, neither leaves the last bits. */
+    private static boolean rounds(String name, String tensor) {
+        return name.startsWith("arch/gemma") && tensor.matches(".*(norm|q_proj)\\.weight");
+    }
+
+    private static boolean isSame(TensorView expected, TensorView found, boolean rounds) {
+        if (!rounds) {
+            return expected.sha256().equals(found.sha256());
+        }
+        float[] before = expected.toFloats();
+        float[] after = found.toFloats();
+        boolean same = before.length == after.length;
+        for (int i = 0; same && i < before.length; i++) {
+            same = Math.abs(before[i] - after[i]) <= Math.ulp(1 + Math.abs(before[i]));
+        }
+        return same;
+    }
+
     @ParameterizedTest(name = "{0}")
     @MethodSource("architectures")
     @DisplayName("read back, a GGUF file gives the tensors that it was made of, bit for bit")
@@ -88,7 +106,9 @@ class GgufCasesTest {
                         .filter(each -> each.equals(tensor.name()) || each.endsWith("." + tensor.name()))
                         .findFirst()
                         .orElse("");
-                if (actual.isEmpty() || !expected.tensors().get(actual).sha256().equals(tensor.sha256())) {
+                boolean same = !actual.isEmpty()
+                        && isSame(expected.tensors().get(actual), tensor, rounds(name, tensor.name()));
+                if (!same) {
                     other.add(tensor.name());
                 }
             }

@@ -64,7 +64,10 @@ class LlamaCppTest {
     /** Values of config.json that llama.cpp's architecture has without being told; the case has others, and is refused. */
     private static final Map<String, String> CHANGED = Map.of(
             "arch/qwen3_moe", "{\"norm_topk_prob\": true}",
-            "arch/smollm3", "{\"no_rope_layers\": [1, 1]}");
+            "arch/smollm3", "{\"no_rope_layers\": [1, 1]}",
+            "methods/target_parameters_gpt_oss",
+                    "{\"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 32.0, \"rope_theta\": 150000.0,"
+                            + " \"original_max_position_embeddings\": 4096, \"truncate\": true}}");
 
     @TempDir
     private Path folder;

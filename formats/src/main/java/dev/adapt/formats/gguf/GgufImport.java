@@ -35,8 +35,31 @@ import java.util.Set;
  * @param bytes of their file
  */
 public record GgufImport(String modelType, int tensors, long bytes) {
-    /** Where the values of a checkpoint's tensor come from: a whole tensor of the file, or one expert of a stack. */
-    private record Origin(GgufTensor tensor, long start, Shape shape, Dtype dtype, String canonical) {}
+    /** Where the values of a checkpoint's tensor come from. */
+    private sealed interface Origin {
+        GgufTensor tensor();
+
+        Shape shape();
+
+        Dtype dtype();
+    }
+
+    /** A whole tensor of the file, or one expert of a stack. */
+    private record Matrix(GgufTensor tensor, long start, Shape shape, Dtype dtype, String canonical)
+            implements Origin {}
+
+    /** All experts of a layer. */
+    private record Experts(InterleavedStack stack, Dtype dtype) implements Origin {
+        @Override
+        public GgufTensor tensor() {
+            return stack.parts().getFirst();
+        }
+
+        @Override
+        public Shape shape() {
+            return stack.shape();
+        }
+    }
 
     private static final List<String> NO_WEIGHTS =
             List.of("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight");
@@ -93,7 +116,6 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             boolean experts = header.metadata().containsKey(name + ".expert_count");
             return GgufArchitecture.named(name).stream()
                     .filter(each -> (each.experts() != GgufArchitecture.Experts.ABSENT) == experts)
-                    .filter(each -> each.experts() != GgufArchitecture.Experts.INTERLEAVED)
                     .findFirst()
                     .orElseThrow(() -> new FormatException(
                             file.path(), "general.architecture", "is " + name + ", which cannot be read back"));
@@ -222,7 +244,10 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             Files.writeString(folder.resolve(Checkpoint.CONFIG), config.text());
             try (SafetensorsWriter writer = SafetensorsWriter.create(folder.resolve(Checkpoint.SINGLE), written)) {
                 for (TensorInfo info : written.tensors()) {
-                    copy(Optional.ofNullable(origins.get(info.name())).orElseThrow(), info, writer);
+                    switch (Optional.ofNullable(origins.get(info.name())).orElseThrow()) {
+                        case Matrix matrix -> copy(matrix, info, writer);
+                        case Experts experts -> experts.stack().copy(file, info, writer);
+                    }
                 }
             }
             return new GgufImport(config.string("model_type").orElse(""), origins.size(), written.fileBytes());
@@ -230,6 +255,10 @@ public record GgufImport(String modelType, int tensors, long bytes) {
 
         private void add(GgufTensor tensor, Map<String, Origin> origins) throws IOException {
             String name = tensor.name();
+            if (architecture.experts() == GgufArchitecture.Experts.INTERLEAVED && name.contains("_exps.")) {
+                addStack(tensor, origins);
+                return;
+            }
             int experts = name.indexOf("_exps.weight");
             if (experts >= 0 && tensor.shape().rank() == 3) {
                 String layer = name.substring("blk.".length(), name.indexOf('.', "blk.".length()));
@@ -240,7 +269,7 @@ public record GgufImport(String modelType, int tensors, long bytes) {
                     put(
                             origins,
                             canonical,
-                            new Origin(tensor, expert * shape.elements(), shape, dtype(tensor, canonical), canonical));
+                            new Matrix(tensor, expert * shape.elements(), shape, dtype(tensor, canonical), canonical));
                 }
                 return;
             }
@@ -251,7 +280,23 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             boolean turned = isTransposed(canonical, tensor);
             Shape shape =
                     turned ? Shape.of(tensor.shape().dim(1), tensor.shape().dim(0)) : tensor.shape();
-            put(origins, canonical, new Origin(tensor, 0, shape, dtype(tensor, canonical), canonical));
+            put(origins, canonical, new Matrix(tensor, 0, shape, dtype(tensor, canonical), canonical));
+        }
+
+        private void addStack(GgufTensor tensor, Map<String, Origin> origins) throws IOException {
+            String[] parts = tensor.name().split("\\.", -1);
+            boolean known = parts.length == 4
+                    && parts[2].matches("ffn_(gate|up|down)_exps")
+                    && tensor.shape().rank() == (parts[3].equals("bias") ? 2 : 3);
+            if (!known) {
+                throw new FormatException(file.path(), tensor.name(), "is no stack of experts that is known");
+            }
+            if (parts[2].equals("ffn_up_exps")) {
+                return; // gate's columns are between its own
+            }
+            String module = "layers." + parts[1] + ".mlp.experts." + (parts[2].contains("gate") ? "gate_up" : "down")
+                    + "_proj" + (parts[3].equals("bias") ? "_bias" : "");
+            put(origins, module, new Experts(InterleavedStack.of(file, tensor), dtype(tensor, module)));
         }
 
         private void put(Map<String, Origin> origins, String canonical, Origin origin) {
@@ -314,7 +359,7 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             return values;
         }
 
-        private void copy(Origin origin, TensorInfo info, SafetensorsWriter writer) throws IOException {
+        private void copy(Matrix origin, TensorInfo info, SafetensorsWriter writer) throws IOException {
             int count = elements(origin.shape());
             float[] values = values(origin.tensor(), origin.start(), count, origin.canonical());
             double gain = queryGain(origin.canonical());
@@ -347,7 +392,7 @@ public record GgufImport(String modelType, int tensors, long bytes) {
                     architecture, number("block_count").orElse(1).longValue(), width, Math.max(1, heads), headSize);
         }
 
-        private float[] unpermuted(float[] values, Origin origin) {
+        private float[] unpermuted(float[] values, Matrix origin) {
             String key = origin.canonical().contains(".q_proj") ? "attention.head_count" : "attention.head_count_kv";
             long heads = number(key)
                     .or(() -> number("attention.head_count"))

@@ -63,6 +63,7 @@ class FuzzTest {
         /** The smallest model that is imported takes 12 KB. */
         ONNX(OnnxImportHarness.class, "onnx", 16384),
         ONNX_ADAPTER(OnnxAdapterHarness.class, "onnx-adapter", 2048),
+        GGUF(GgufHarness.class, "gguf", 8192),
         CHAT_TEMPLATE(ChatTemplateHarness.class, "chat-template", 2048),
         IMAGES(ImagesHarness.class, "images", 2048),
         LINES(LinesHarness.class, "lines", 2048),
