@@ -83,7 +83,7 @@ class GgufCasesTest {
         float[] after = found.toFloats();
         boolean same = before.length == after.length;
         for (int i = 0; same && i < before.length; i++) {
-            same = Math.abs(before[i] - after[i]) <= Math.ulp(1 + Math.abs(before[i]));
+            same = Math.abs(before[i] - after[i]) <= 2 * Math.ulp(1 + Math.abs(before[i]));
         }
         return same;
     }
