@@ -102,8 +102,8 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
      * @param changes which weights change, and to what
      * @throws dev.adapt.formats.FormatException if llama.cpp cannot compute what the checkpoint holds
      */
-    public static GgufExport run(
-            Checkpoint checkpoint, Options options, Path out, Outputs outputs, Changes changes) throws IOException {
+    public static GgufExport run(Checkpoint checkpoint, Options options, Path out, Outputs outputs, Changes changes)
+            throws IOException {
         JsonDocument config = checkpoint.requireConfig();
         TensorNames names = TensorNames.of(checkpoint);
         GgufArchitecture architecture = GgufArchitecture.of(config);

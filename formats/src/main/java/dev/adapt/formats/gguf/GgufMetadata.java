@@ -34,12 +34,10 @@ record GgufMetadata(GgufFile file, GgufHeader header, GgufArchitecture architect
                         .ifPresent(value -> put(json, rule.split(" ", -1)[1].replaceFirst("\\|.*", ""), value)));
         architecture
                 .expertLength()
-                .ifPresent(
-                        field -> number("expert_feed_forward_length").ifPresent(value -> put(json, field, value)));
+                .ifPresent(field -> number("expert_feed_forward_length").ifPresent(value -> put(json, field, value)));
         number("attention.key_length").ifPresent(value -> put(json, "head_dim", value));
         number("attention.sliding_window")
-                .ifPresent(
-                        value -> put(json, architecture.encoder() ? "local_attention" : "sliding_window", value));
+                .ifPresent(value -> put(json, architecture.encoder() ? "local_attention" : "sliding_window", value));
         if (architecture.queryScale().isPresent()) {
             json.put(GgufConfig.QUERY_SCALAR, assumedScalar());
         }
@@ -90,8 +88,8 @@ record GgufMetadata(GgufFile file, GgufHeader header, GgufArchitecture architect
     GgufTensor table() {
         return file.find("token_embd.weight")
                 .filter(table -> table.shape().rank() == 2)
-                .orElseThrow(() ->
-                        new FormatException(file.path(), "token_embd.weight", "is missing: expected a matrix"));
+                .orElseThrow(
+                        () -> new FormatException(file.path(), "token_embd.weight", "is missing: expected a matrix"));
     }
 
     double assumedScalar() {

@@ -137,8 +137,9 @@ final class GgufRope {
                 SCALING + "yarn_beta_slow",
                 GgufValue.f32(number(rope, "beta_slow").orElse(1.0)));
         if (!rope.path("truncate").asBoolean(true)) {
-            notes.add("llama.cpp rounds to whole dimensions where YaRN's ramp begins and ends, and config.json says that"
-                    + " truncate is false: logits differ a little");
+            notes.add(
+                    "llama.cpp rounds to whole dimensions where YaRN's ramp begins and ends, and config.json says that"
+                            + " truncate is false: logits differ a little");
         }
         // llama.cpp multiplies this one by 0.1·ln(factor) + 1
         double usual = factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1;

@@ -83,7 +83,11 @@ final class GgufScatter implements TensorTarget {
             this.to = from + count;
             this.bytes = bytes;
             this.same = source.plain()
-                    && piece.tensor().type().floatFormat().filter(format::equals).isPresent();
+                    && piece.tensor()
+                            .type()
+                            .floatFormat()
+                            .filter(format::equals)
+                            .isPresent();
             this.encoder = new GgufEncoder(piece.tensor().type());
         }
 

@@ -27,10 +27,13 @@ record InterleavedStack(List<GgufTensor> parts) {
             return new InterleavedStack(List.of(first));
         }
         GgufTensor second = file.find(up)
-                .orElseThrow(() -> new FormatException(file.path(), up, "is missing: expected it beside " + first.name()));
+                .orElseThrow(
+                        () -> new FormatException(file.path(), up, "is missing: expected it beside " + first.name()));
         if (!second.shape().equals(first.shape())) {
             throw new FormatException(
-                    file.path(), up, "has shape " + second.shape() + ", expected " + first.shape() + ", as " + first.name());
+                    file.path(),
+                    up,
+                    "has shape " + second.shape() + ", expected " + first.shape() + ", as " + first.name());
         }
         return new InterleavedStack(List.of(first, second));
     }

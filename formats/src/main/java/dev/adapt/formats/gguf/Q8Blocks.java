@@ -37,7 +37,11 @@ final class Q8Blocks {
             int chunk = Math.min(CHUNK, count - from);
             MemorySegment blocks = target.asSlice((long) from / SIZE * BYTES, (long) chunk / SIZE * BYTES);
             MemorySegment.copy(
-                    MemorySegment.ofArray(values), (long) from * Float.BYTES, MemorySegment.ofArray(bits), 0, 4L * chunk);
+                    MemorySegment.ofArray(values),
+                    (long) from * Float.BYTES,
+                    MemorySegment.ofArray(bits),
+                    0,
+                    4L * chunk);
             scale(chunk, blocks);
             quantize(values, from, chunk);
             sign(chunk);

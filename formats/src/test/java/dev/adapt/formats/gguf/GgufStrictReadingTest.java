@@ -95,8 +95,7 @@ final class GgufStrictReadingTest {
             case COUNT -> bytes.head(3, -1, 0);
             case TRUNCATED -> bytes.head(3, 0, 1).text("key").u32(8).u64(1000).u64(0);
             // two strings of zeros, which the file has not on the disk
-            case HEADER_TOO_LARGE ->
-                bytes.head(3, 0, 2).text("a").u32(8).u64(GgufHeader.MAX_BYTES - 64);
+            case HEADER_TOO_LARGE -> bytes.head(3, 0, 2).text("a").u32(8).u64(GgufHeader.MAX_BYTES - 64);
             case KEY -> bytes.head(3, 0, 1).text("").u32(4).u32(1);
             case DUPLICATE_KEY ->
                 bytes.head(3, 0, 2).text("k").u32(4).u32(1).text("k").u32(4).u32(1);
