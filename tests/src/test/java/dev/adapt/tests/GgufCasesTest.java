@@ -116,6 +116,8 @@ class GgufCasesTest {
             assertTrue(found.tensors().size() > 10, "few tensors");
         }
         Cli verified = Cli.run("verify", "--base", base, "--gguf", gguf, "--inputs", "2", "--no-reference");
-        System.out.printf("| %s | %s |%n", name, verified.exitCode() == 0 ? "verified" : verified.errors().strip());
+        System.out.printf(
+                "| %s | %s |%n",
+                name, verified.exitCode() == 0 ? "verified" : verified.errors().strip());
     }
 }

@@ -132,7 +132,8 @@ class LlamaCppTest {
             }
         }
         List<long[]> texts = tokens(base);
-        // a text of more than 16 tokens: of fewer, llama.cpp takes other factors of positions than transformers (longrope)
+        // a text of more than 16 tokens: of fewer, llama.cpp takes other factors of positions than transformers
+        // (longrope)
         List<long[]> rows = List.of(random(vocabulary, 24), random(vocabulary, 17), texts.getFirst());
         LlamaCpp client = new LlamaCpp();
         client.tokenize(home.resolve("base.gguf"), TEXTS);
@@ -285,12 +286,14 @@ class LlamaCppTest {
         double gap = logits.values()[last + own.get(at).intValue()]
                 - logits.values()[last + found.get(at).intValue()];
         System.out.printf("    token %d of the greedy text: a tie but for %.1e%n", at, gap);
-        assertTrue(Math.abs(gap) <= 2 * difference, "the texts part at token " + at + ", of which one is better by " + gap);
+        assertTrue(
+                Math.abs(gap) <= 2 * difference,
+                "the texts part at token " + at + ", of which one is better by " + gap);
     }
 
     private static List<Long> greedy(Path model, long[] row) {
-        String prompt = String.join(
-                ",", Arrays.stream(row).mapToObj(Long::toString).toList());
+        String prompt =
+                String.join(",", Arrays.stream(row).mapToObj(Long::toString).toList());
         Cli run = Cli.succeeds(
                 "generate", "--base", model, "--prompt-ids", prompt, "--max-new-tokens", GREEDY, "--eos=-1");
         List<Long> ids = Arrays.stream(run.output().strip().split(","))
@@ -345,8 +348,8 @@ class LlamaCppTest {
     @SuppressWarnings("unchecked")
     private static Ops<DoubleTensor> tabledGelu() {
         ReferenceOps exact = new ReferenceOps();
-        return (Ops<DoubleTensor>)
-                Proxy.newProxyInstance(Ops.class.getClassLoader(), new Class<?>[] {Ops.class}, (proxy, method, args) -> {
+        return (Ops<DoubleTensor>) Proxy.newProxyInstance(
+                Ops.class.getClassLoader(), new Class<?>[] {Ops.class}, (proxy, method, args) -> {
                     boolean gelu = method.getName().equals("activation")
                             && (args[1] == Activation.GELU || args[1] == Activation.GELU_TANH);
                     if (gelu) {
@@ -391,7 +394,8 @@ class LlamaCppTest {
         Path from = source(name);
         Files.createDirectories(home);
         Files.copy(from.resolve(Checkpoint.SINGLE), home.resolve(Checkpoint.SINGLE));
-        ObjectNode config = (ObjectNode) JSON.readTree(from.resolve("config.json").toFile());
+        ObjectNode config =
+                (ObjectNode) JSON.readTree(from.resolve("config.json").toFile());
         config.setAll((ObjectNode) JSON.readTree(CHANGED.getOrDefault(name, "{}")));
         Files.writeString(home.resolve("config.json"), config.toString());
         return home;
@@ -415,8 +419,17 @@ class LlamaCppTest {
         TinyModel.valueOf(name).write(other, 4, ROOM);
         Path adapter = home.resolve("adapter");
         Cli.succeeds(
-                "extract", "--base", base, "--from", other, "--target", "q_proj,k_proj,v_proj,down_proj", "--rank", "3",
-                "--out", adapter);
+                "extract",
+                "--base",
+                base,
+                "--from",
+                other,
+                "--target",
+                "q_proj,k_proj,v_proj,down_proj",
+                "--rank",
+                "3",
+                "--out",
+                adapter);
         return Optional.of(adapter);
     }
 }

@@ -93,7 +93,8 @@ class LlamaCppTokenizerTest {
                     Optional<String> cause = cause(kind, texts.get(i));
                     String line = JSON.writeValueAsString(texts.get(i)) + ": expected " + shown(tokenizer, expected)
                             + ", found " + shown(tokenizer, ids);
-                    (cause.isPresent() ? known : wrong).add(line + cause.map(each -> ": " + each).orElse(""));
+                    (cause.isPresent() ? known : wrong)
+                            .add(line + cause.map(each -> ": " + each).orElse(""));
                 }
             }
         }

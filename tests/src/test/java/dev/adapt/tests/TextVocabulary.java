@@ -47,9 +47,7 @@ enum TextVocabulary {
 
     /** Special tokens by role: those of BERT for WordPiece. */
     private List<String> special() {
-        return this == WORDPIECE
-                ? List.of("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-                : List.of("<unk>", "<s>", "</s>");
+        return this == WORDPIECE ? List.of("[PAD]", "[UNK]", "[CLS]", "[SEP]") : List.of("<unk>", "<s>", "</s>");
     }
 
     /**
@@ -172,8 +170,8 @@ enum TextVocabulary {
 
     private static List<String> characters(Map<String, Integer> words, int most) {
         Map<String, Integer> counts = new TreeMap<>();
-        words.forEach((word, count) -> word.codePoints()
-                .forEach(each -> counts.merge(Character.toString(each), count, Integer::sum)));
+        words.forEach((word, count) ->
+                word.codePoints().forEach(each -> counts.merge(Character.toString(each), count, Integer::sum)));
         return counts.entrySet().stream()
                 .sorted(Map.Entry.comparingByValue(Comparator.reverseOrder()))
                 .limit(most)
@@ -250,7 +248,8 @@ enum TextVocabulary {
             steps.addObject().put("type", "WhitespaceSplit");
             metaspace = steps.addObject();
         } else {
-            ObjectNode replace = json.putObject("normalizer").put("type", "Replace").put("content", " ");
+            ObjectNode replace =
+                    json.putObject("normalizer").put("type", "Replace").put("content", " ");
             replace.putObject("pattern").put("Regex", " {2,}");
             metaspace = json.putObject("pre_tokenizer");
         }
