@@ -8,7 +8,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Activation;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.model.Model;
@@ -16,8 +15,6 @@ import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
-import java.lang.reflect.InvocationTargetException;
-import java.lang.reflect.Proxy;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -178,7 +175,7 @@ class LlamaCppTest {
                 double[] embedding = LlamaCpp.doubles(found.path(text));
                 DoubleTensor states = logits(model, new ReferenceOps(), framed(rows.get(text)));
                 exact = Math.max(exact, distance(pooled(states, mean), embedding));
-                DoubleTensor rounded = logits(model, tabledGelu(), framed(rows.get(text)));
+                DoubleTensor rounded = logits(model, GgmlGelu.ops(), framed(rows.get(text)));
                 tabled = Math.max(tabled, distance(pooled(rounded, mean), embedding));
             }
         }
@@ -256,7 +253,7 @@ class LlamaCppTest {
             for (int row = 0; row < rows.size(); row++) {
                 JsonNode found = result.path("probabilities").path(row);
                 exact = Math.max(exact, difference(logits(model, new ReferenceOps(), rows.get(row)), found));
-                rounded = Math.max(rounded, difference(logits(model, tabledGelu(), rows.get(row)), found));
+                rounded = Math.max(rounded, difference(logits(model, GgmlGelu.ops(), rows.get(row)), found));
                 List<Long> tokens = LlamaCpp.longs(result.path("greedy").path(row));
                 List<Long> own = greedy(form.getValue(), rows.get(row));
                 if (own.equals(tokens)) {
@@ -342,38 +339,6 @@ class LlamaCppTest {
             inputs.put(input.name(), DoubleTensor.of(new LongTensor(Shape.of(1, row.length), values)));
         });
         return model.forward(ops, leaf -> DoubleTensor.of(model.leaf(leaf)), inputs);
-    }
-
-    /** Float64, but for GELU: ggml looks it up, the tanh form, by float16 inputs in a table of float16 values. */
-    @SuppressWarnings("unchecked")
-    private static Ops<DoubleTensor> tabledGelu() {
-        ReferenceOps exact = new ReferenceOps();
-        return (Ops<DoubleTensor>) Proxy.newProxyInstance(
-                Ops.class.getClassLoader(), new Class<?>[] {Ops.class}, (proxy, method, args) -> {
-                    boolean gelu = method.getName().equals("activation")
-                            && (args[1] == Activation.GELU || args[1] == Activation.GELU_TANH);
-                    if (gelu) {
-                        DoubleTensor x = (DoubleTensor) args[0];
-                        double[] values = Arrays.stream(x.values())
-                                .map(LlamaCppTest::tabled)
-                                .toArray();
-                        return new DoubleTensor(x.shape(), values);
-                    }
-                    try {
-                        return method.invoke(exact, args);
-                    } catch (InvocationTargetException e) {
-                        throw e.getCause();
-                    }
-                });
-    }
-
-    private static double tabled(double wide) {
-        if (wide <= -10 || wide >= 10) {
-            return Math.max(wide, 0);
-        }
-        double x = Float.float16ToFloat(Float.floatToFloat16((float) wide));
-        double gelu = 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)));
-        return Float.float16ToFloat(Float.floatToFloat16((float) gelu));
     }
 
     private static long[] random(int vocabulary, int length) {
