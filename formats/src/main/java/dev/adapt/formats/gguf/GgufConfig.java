@@ -193,6 +193,9 @@ final class GgufConfig {
         if (architecture.encoder()) {
             window = config.integer("local_attention", 0, 0, Integer.MAX_VALUE);
         }
+        if (architecture.recordsWindow()) {
+            values.put(WINDOW, GgufValue.u32(window));
+        }
         if (architecture.sliding() == 0) {
             boolean used = config.flag("use_sliding_window", true);
             if (used && window > 0 && window < whole("context_length")) {

@@ -37,6 +37,7 @@ record GgufMetadata(GgufFile file, GgufHeader header, GgufArchitecture architect
                 .ifPresent(field -> number("expert_feed_forward_length").ifPresent(value -> put(json, field, value)));
         number("attention.key_length").ifPresent(value -> put(json, "head_dim", value));
         number("attention.sliding_window")
+                .filter(window -> window.longValue() > 0)
                 .ifPresent(value -> put(json, architecture.encoder() ? "local_attention" : "sliding_window", value));
         if (architecture.queryScale().isPresent()) {
             json.put(GgufConfig.QUERY_SCALAR, assumedScalar());
