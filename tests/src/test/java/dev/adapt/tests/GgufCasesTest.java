@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.io.TempDir;
@@ -107,7 +108,7 @@ class GgufCasesTest {
                         .findFirst()
                         .orElse("");
                 boolean same = !actual.isEmpty()
-                        && isSame(expected.tensors().get(actual), tensor, rounds(name, tensor.name()));
+                        && isSame(Objects.requireNonNull(expected.tensors().get(actual)), tensor, rounds(name, tensor.name()));
                 if (!same) {
                     other.add(tensor.name());
                 }

@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 
 /**
@@ -55,7 +56,7 @@ final class LlamaCpp {
 
     /** The results of all jobs, in their order. */
     List<JsonNode> run(Path scratch) throws IOException {
-        Path home = Path.of(System.getenv(FOLDER));
+        Path home = Path.of(Objects.requireNonNull(System.getenv(FOLDER), FOLDER));
         Path input = scratch.resolve("jobs.json");
         Path output = scratch.resolve("results.json");
         Path log = scratch.resolve("client.log");

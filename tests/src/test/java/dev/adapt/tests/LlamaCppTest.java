@@ -21,6 +21,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
 import java.util.stream.IntStream;
@@ -48,9 +49,11 @@ class LlamaCppTest {
 
     private static final int GREEDY = 32;
 
+    private static final int VOCABULARY = 512;
+
     /** Sizes of our models: room for a tokenizer and for the tokens that are added, and no window. */
     private static final Map<String, Integer> ROOM =
-            Map.of("vocab_size", 512, "max_position_embeddings", 128, "sliding_window", 128);
+            Map.of("vocab_size", VOCABULARY, "max_position_embeddings", 128, "sliding_window", 128);
 
     private static final JsonMapper JSON = new JsonMapper();
     private static final List<String> TEXTS = List.of(
@@ -156,7 +159,7 @@ class LlamaCppTest {
     void embeds(String pooling) throws IOException {
         Path home = Files.createDirectories(folder.resolve(pooling));
         Path base = TinyModel.BERT.write(home.resolve("base"), 3, ROOM);
-        TextVocabulary.WORDPIECE.write(base, ROOM.get("vocab_size"), TEXTS, List.of());
+        TextVocabulary.WORDPIECE.write(base, VOCABULARY, TEXTS, List.of());
         boolean mean = pooling.equals("mean");
         Files.writeString(
                 Files.createDirectory(base.resolve("1_Pooling")).resolve("config.json"),
@@ -368,7 +371,7 @@ class LlamaCppTest {
 
     private Path source(String name) throws IOException {
         return name.startsWith("models/")
-                ? Path.of(System.getenv("ADAPT_CASES"), "..", name)
+                ? Path.of(Objects.requireNonNull(System.getenv("ADAPT_CASES"), "ADAPT_CASES"), "..", name)
                 : StoredCases.at(name, folder.resolve("cases")).resolve("base");
     }
 

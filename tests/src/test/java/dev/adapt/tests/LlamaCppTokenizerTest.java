@@ -13,6 +13,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -147,7 +148,7 @@ class LlamaCppTokenizerTest {
 
     private static List<String> lines() throws IOException {
         List<String> lines = new ArrayList<>();
-        Path data = Path.of(System.getenv("ADAPT_CASES"), "..", "data");
+        Path data = Path.of(Objects.requireNonNull(System.getenv("ADAPT_CASES"), "ADAPT_CASES"), "..", "data");
         try (Stream<Path> files = Files.walk(data)) {
             for (Path file : files.filter(Files::isRegularFile).sorted().toList()) {
                 try (Stream<String> all = new String(Files.readAllBytes(file), StandardCharsets.UTF_8).lines()) {

@@ -15,6 +15,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SequencedMap;
 import java.util.SequencedSet;
 import java.util.Set;
@@ -62,7 +63,7 @@ enum TextVocabulary {
         ArrayNode addedTokens = json.putArray("added_tokens");
         int learned = size - added.size();
         SequencedMap<String, Integer> tokens = model(json, learned, texts);
-        special().forEach(token -> added(addedTokens, token, tokens.get(token), true));
+        special().forEach(token -> added(addedTokens, token, Objects.requireNonNull(tokens.get(token)), true));
         for (String token : added) {
             int id = tokens.size() + added.indexOf(token);
             added(addedTokens, token, id, token.startsWith("<|"));
