@@ -22,9 +22,8 @@ final class GgmlGelu {
                             && (args[1] == Activation.GELU || args[1] == Activation.GELU_TANH);
                     if (gelu) {
                         DoubleTensor x = (DoubleTensor) args[0];
-                        double[] values = Arrays.stream(x.values())
-                                .map(GgmlGelu::tabled)
-                                .toArray();
+                        double[] values =
+                                Arrays.stream(x.values()).map(GgmlGelu::tabled).toArray();
                         return new DoubleTensor(x.shape(), values);
                     }
                     try {

@@ -108,7 +108,10 @@ class GgufCasesTest {
                         .findFirst()
                         .orElse("");
                 boolean same = !actual.isEmpty()
-                        && isSame(Objects.requireNonNull(expected.tensors().get(actual)), tensor, rounds(name, tensor.name()));
+                        && isSame(
+                                Objects.requireNonNull(expected.tensors().get(actual)),
+                                tensor,
+                                rounds(name, tensor.name()));
                 if (!same) {
                     other.add(tensor.name());
                 }

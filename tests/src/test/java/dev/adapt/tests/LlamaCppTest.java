@@ -61,7 +61,7 @@ class LlamaCppTest {
             "ten men sat",
             "a cat");
 
-    /** Values of config.json that llama.cpp's architecture has without being told; the case has others, and is refused. */
+    /** What llama.cpp takes for granted: the case has other values, and is refused. */
     private static final Map<String, String> CHANGED = Map.of(
             "arch/qwen3_moe", "{\"norm_topk_prob\": true}",
             "arch/smollm3", "{\"no_rope_layers\": [1, 1]}",

@@ -240,7 +240,7 @@ record GgufArchitecture(
         return normsPlusOne && canonical.endsWith("norm.weight");
     }
 
-    /** Whether the sliding window is written, 0 for none: llama.cpp's builds of early 2025 do not load Phi 3 without. */
+    /** Whether the sliding window is written, 0 for none: llama.cpp of early 2025 does not load Phi 3 without. */
     boolean recordsWindow() {
         return name.equals("phi3");
     }
