@@ -2,6 +2,7 @@ package dev.adapt.cli;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.gguf.GgmlType;
@@ -124,9 +125,11 @@ final class ExportGgufCommand implements Callable<Integer> {
             throw new UsageException("--dtype: expected f32, f16 or bf16 for an adapter, found q8_0");
         }
         try (Checkpoint checkpoint = Checkpoints.open(folder)) {
-            BoundAdapter bound = new Binding(checkpoint).bind(Adapters.read(path), force);
+            Adapter adapter = Adapters.read(path);
+            Binding binding = new Binding(checkpoint);
+            BoundAdapter bound = binding.bind(adapter, force);
             requireLora(bound);
-            AdapterLayers source = AdapterLayers.read(path, Optional.of(checkpoint), force);
+            AdapterLayers source = AdapterLayers.of(adapter, bound, binding::weight);
             Conversion conversion = new Conversion(
                     Conversion.Form.LORA, cut.cut(), Optional.empty(), SharedMatrices.AS_THEY_ARE, Optional.empty());
             Conversion.Products products = conversion.products(source);

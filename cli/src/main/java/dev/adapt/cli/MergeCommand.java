@@ -16,6 +16,8 @@ import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.safetensors.TensorRange;
+import dev.adapt.formats.safetensors.TensorTarget;
 import dev.adapt.merge.Estimate;
 import dev.adapt.merge.LorsMerge;
 import dev.adapt.merge.MergePlan;
@@ -155,7 +157,6 @@ final class MergeCommand implements Callable<Integer> {
         return out.filter(GgufFile::isNamed).isPresent() && !dryRun ? mergeToGguf(out.get()) : mergeAll();
     }
 
-    /** Merges into a folder beside the file, which is removed again, and exports that. */
     private int mergeToGguf(Path file) throws IOException {
         new GivenOptions(spec)
                 .refuse(
@@ -167,25 +168,64 @@ final class MergeCommand implements Callable<Integer> {
                         "--max-shard-size");
         new GivenOptions(spec).refuse("a GGUF file is always flushed to the disk", "--no-fsync");
         long start = System.nanoTime();
-        Outputs outputs = output.apartFrom(folders, List.of(into));
+        Optional<Path> whole = whole();
+        check();
+        Outputs outputs = outputs();
         outputs.requireFile(file);
+        if (whole.isPresent()) {
+            return exportMerged(file, outputs, start, this::mergeAll);
+        }
+        Merger.Settings settings = settings().outputs(outputs);
+        try (Checkpoint base = Checkpoints.open(into.orElseThrow());
+                OpenAdapters opened = OpenAdapters.open(folders)) {
+            outputs.madeFrom(base.snapshots());
+            outputs.madeFrom(opened.snapshots());
+            List<MergePlan.Weighted> adapters = adapters(base, opened);
+            Merger merger = new Merger(base, adapters, settings);
+            if (!merger.changesWeightsOnly()) {
+                return exportMerged(file, outputs, start, () -> merge(base, adapters, settings, start));
+            }
+            GgufExport export = GgufExport.run(base, named(file), file, outputs, new GgufExport.Changes() {
+                @Override
+                public List<TensorRange> changed() {
+                    return merger.changed();
+                }
+
+                @Override
+                public void write(TensorTarget target) throws IOException {
+                    merger.writeChanged(target);
+                }
+            });
+            warnOfLoss(merger);
+            export.notes().forEach(Terminal::note);
+            ExportGgufCommand.print(file, export.header(), start);
+            return report(settings);
+        }
+    }
+
+    /** A merge to {@link #out}. */
+    private interface Merge {
+        int run() throws IOException;
+    }
+
+    /** Merges into a folder beside the file, which is removed again, and exports that: what config.json will say is known then. */
+    private int exportMerged(Path file, Outputs outputs, long start, Merge merge) throws IOException {
         try (OutputFolder beside = outputs.folder(file.resolveSibling(file.getFileName() + ".merged"))) {
             Path merged = beside.path().resolve("merged");
             out = Optional.of(merged);
             shown = Optional.of(file);
-            int code = mergeAll();
+            int code = merge.run();
             try (Checkpoint checkpoint = Checkpoints.open(merged)) {
-                GgufExport export = GgufExport.run(
-                        checkpoint,
-                        new GgufExport.Options(
-                                Optional.empty(), Optional.empty(), name(String.valueOf(file.getFileName()))),
-                        file,
-                        outputs);
+                GgufExport export = GgufExport.run(checkpoint, named(file), file, outputs);
                 export.notes().forEach(Terminal::note);
                 ExportGgufCommand.print(file, export.header(), start);
             }
             return code;
         }
+    }
+
+    private static GgufExport.Options named(Path file) {
+        return new GgufExport.Options(Optional.empty(), Optional.empty(), name(String.valueOf(file.getFileName())));
     }
 
     private static Optional<String> name(String file) {

@@ -21,6 +21,8 @@ import dev.adapt.formats.names.ChangedConfig;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
+import dev.adapt.formats.safetensors.TensorRange;
+import dev.adapt.formats.safetensors.TensorTarget;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -33,6 +35,7 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.stream.Stream;
 
 /**
  * Streams a base with adapters merged into it to a new checkpoint: untouched bytes through the kernel, touched weights
@@ -201,6 +204,44 @@ public final class Merger {
         }
         try {
             Patch.of(base, plan, change).run(journal, settings, sinks(Optional.empty()), lost);
+        } catch (InternalError e) {
+            throw settings.outputs().explain(e);
+        }
+    }
+
+    /** Whether all that it does is to change weights of the base: nothing is added or replaced, and config.json stays. */
+    public boolean changesWeightsOnly() {
+        return change.isEmpty() && plan.added().isEmpty() && plan.replaced() == 0;
+    }
+
+    /** The matrices that it changes. */
+    public List<TensorRange> changed() {
+        return plan.outputs().stream()
+                .flatMap(output -> output.tasks().stream())
+                .flatMap(task -> task instanceof MergePlan.Task.Adapt adapt
+                        ? Stream.of(new TensorRange(
+                                adapt.place().name(),
+                                adapt.target().offset(),
+                                adapt.target().storedShape().elements()))
+                        : Stream.empty())
+                .toList();
+    }
+
+    /**
+     * Computes the matrices that it {@linkplain #changed changes}, and nothing else.
+     *
+     * @throws IllegalStateException if it does more than {@linkplain #changesWeightsOnly that}
+     */
+    public void writeChanged(TensorTarget target) throws IOException {
+        if (!changesWeightsOnly()) {
+            throw new IllegalStateException("more than weights of the base is changed");
+        }
+        try {
+            for (MergePlan.Output output : plan.outputs()) {
+                Pass.Destination destination =
+                        new Pass.Destination(Patch.touched(output), target, sinks(Optional.empty()), lost);
+                new Pass(settings.kernels(), settings.written()).run(List.of(destination), settings.threads());
+            }
         } catch (InternalError e) {
             throw settings.outputs().explain(e);
         }

@@ -1,8 +1,8 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.io.InputFile;
-import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
+import dev.adapt.formats.safetensors.TensorTarget;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
@@ -54,7 +54,7 @@ final class Pass {
      * @param sinks see each adapted tile before it is written
      * @param lost counts what its dtypes are too coarse for
      */
-    record Destination(MergePlan.Output output, SafetensorsWriter writer, List<TileSink> sinks, LostChanges lost) {}
+    record Destination(MergePlan.Output output, TensorTarget writer, List<TileSink> sinks, LostChanges lost) {}
 
     /** Who wants to see tiles. */
     interface TileSink {

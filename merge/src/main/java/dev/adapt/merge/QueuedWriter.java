@@ -1,7 +1,7 @@
 package dev.adapt.merge;
 
-import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
+import dev.adapt.formats.safetensors.TensorTarget;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
@@ -15,7 +15,7 @@ import java.util.concurrent.locks.ReentrantLock;
  * done: here a thread that would have to leaves what it has to the one that writes, and goes on with the next.
  */
 final class QueuedWriter {
-    private final SafetensorsWriter writer;
+    private final TensorTarget writer;
     private final TileBuffers buffers;
     private final LongAdder written;
     private final Deque<Job> waiting = new ConcurrentLinkedDeque<>();
@@ -39,7 +39,7 @@ final class QueuedWriter {
      * @param buffers where a tile's buffer goes when it is written
      * @param written counts the bytes that are written
      */
-    QueuedWriter(SafetensorsWriter writer, TileBuffers buffers, LongAdder written) {
+    QueuedWriter(TensorTarget writer, TileBuffers buffers, LongAdder written) {
         this.writer = writer;
         this.buffers = buffers;
         this.written = written;

@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.io.Sha256;
@@ -78,7 +78,7 @@ class KilledCommandsTest {
         Path config = Files.writeString(base.resolve(ModelConfig.FILE), CONFIG);
         Map<String, FloatTensor> tensors = new TreeMap<>();
         Random random = new Random(seed);
-        Architecture.of(ModelConfig.read(config))
+        Architectures.of(ModelConfig.read(config))
                 .requiredTensors()
                 .forEach((tensor, shape) -> tensors.put(tensor, values(shape, random)));
         SafetensorsWriter.write(base.resolve("model.safetensors"), tensors, Map.of("format", "pt"));

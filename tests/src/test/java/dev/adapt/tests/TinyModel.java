@@ -1,5 +1,7 @@
 package dev.adapt.tests;
 
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
@@ -94,8 +96,19 @@ public enum TinyModel {
 
     /** Writes the checkpoint folder, in canonical names; the seed decides its weights. */
     public Path write(Path folder, long seed) throws IOException {
+        return write(folder, seed, Map.of());
+    }
+
+    /**
+     * Writes it with other sizes.
+     *
+     * @param sizes what fields of config.json are set to
+     */
+    Path write(Path folder, long seed, Map<String, Integer> sizes) throws IOException {
         Files.createDirectories(folder);
-        Path file = Files.writeString(folder.resolve(ModelConfig.FILE), config);
+        ObjectNode changed = (ObjectNode) new JsonMapper().readTree(config);
+        sizes.forEach(changed::put);
+        Path file = Files.writeString(folder.resolve(ModelConfig.FILE), changed.toString());
         Random random = new Random(seed);
         Map<String, FloatTensor> tensors = new LinkedHashMap<>();
         Architectures.of(ModelConfig.read(file))

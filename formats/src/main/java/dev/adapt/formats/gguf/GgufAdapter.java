@@ -108,8 +108,7 @@ public final class GgufAdapter {
                         "is adapted, but llama.cpp's " + architecture.name()
                                 + " has no tensor of its own for it; merge the adapter, and export what comes out");
             }
-            boolean head = !architecture.encoder() && !tensors.planned().containsKey("output.weight");
-            if (update.target().embedding() && head) {
+            if (update.target().embedding() && tensors.isTableHead()) {
                 throw new FormatException(
                         adapter,
                         update.target().module(),

@@ -240,6 +240,11 @@ record GgufArchitecture(
         return normsPlusOne && canonical.endsWith("norm.weight");
     }
 
+    /** Whether the sliding window is written, 0 for none: llama.cpp of early 2025 does not load Phi 3 without. */
+    boolean recordsWindow() {
+        return name.equals("phi3");
+    }
+
     /** Whether a tensor of the checkpoint is left out. */
     boolean skips(String canonical) {
         String pattern = pattern(canonical);

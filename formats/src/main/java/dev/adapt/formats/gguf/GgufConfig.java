@@ -19,6 +19,9 @@ import java.util.stream.IntStream;
  * windows and rotary positions.
  */
 final class GgufConfig {
+    /** The field that attention scores are divided by the square root of; transformers takes 256 where it is absent. */
+    static final String QUERY_SCALAR = "query_pre_attn_scalar";
+
     private static final String WINDOW = "attention.sliding_window";
     private static final List<String> TEXT_PARTS = List.of("text_config", "llm_config", "language_config");
 
@@ -175,13 +178,7 @@ final class GgufConfig {
         }
         values.put("attention.key_length", GgufValue.u32(headSize));
         values.put("attention.value_length", GgufValue.u32(headSize));
-        int rotated = (int) (headSize
-                * config.number(
-                        "partial_rotary_factor",
-                        GgufRope.parameters(config)
-                                .path("partial_rotary_factor")
-                                .asDouble(1)));
-        values.put("rope.dimension_count", GgufValue.u32(rotated));
+        values.put("rope.dimension_count", GgufValue.u32(GgufRope.rotated(config, headSize)));
     }
 
     private void addExperts() {
@@ -195,6 +192,9 @@ final class GgufConfig {
         int window = config.integer("sliding_window", 0, 0, Integer.MAX_VALUE);
         if (architecture.encoder()) {
             window = config.integer("local_attention", 0, 0, Integer.MAX_VALUE);
+        }
+        if (architecture.recordsWindow()) {
+            values.put(WINDOW, GgufValue.u32(window));
         }
         if (architecture.sliding() == 0) {
             boolean used = config.flag("use_sliding_window", true);
@@ -263,8 +263,17 @@ final class GgufConfig {
 
     /** What the queries are to be multiplied by, so that llama.cpp's attention scale becomes the model's. */
     double queryGain() {
-        double scalar = config.number("query_pre_attn_scalar", 256);
-        double assumed = layers == architecture.large() ? (double) whole("embedding_length") / heads : headSize;
-        return architecture.queryScale().isPresent() ? Math.sqrt(assumed / scalar) : 1;
+        return queryGain(
+                architecture, config, assumedScalar(architecture, layers, whole("embedding_length"), heads, headSize));
+    }
+
+    /** The same, by what llama.cpp takes the scale from. */
+    static double queryGain(GgufArchitecture architecture, JsonDocument config, double assumed) {
+        return architecture.queryScale().isPresent() ? Math.sqrt(assumed / config.number(QUERY_SCALAR, 256)) : 1;
+    }
+
+    /** What llama.cpp takes the scale of attention from, where config.json has {@link #QUERY_SCALAR}. */
+    static double assumedScalar(GgufArchitecture architecture, long layers, long width, long heads, long headSize) {
+        return layers == architecture.large() ? (double) width / heads : headSize;
     }
 }

@@ -6,6 +6,8 @@ import dev.adapt.formats.io.OutputFile;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.safetensors.TensorRange;
+import dev.adapt.formats.safetensors.TensorTarget;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
@@ -25,6 +27,8 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.function.Predicate;
+import java.util.stream.Collectors;
 
 /**
  * A checkpoint as one GGUF file, as llama.cpp and programs that read its files load it.
@@ -59,6 +63,26 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
         };
     }
 
+    /** Matrices of a checkpoint that are computed while it is written. */
+    public interface Changes {
+        /** The elements that change. */
+        List<TensorRange> changed();
+
+        /** Computes them, in whole rows of the stored matrices. */
+        void write(TensorTarget target) throws IOException;
+    }
+
+    /** No changes. */
+    private static final Changes NONE = new Changes() {
+        @Override
+        public List<TensorRange> changed() {
+            return List.of();
+        }
+
+        @Override
+        public void write(TensorTarget target) {}
+    };
+
     /**
      * Writes a checkpoint. Memory does not depend on its size.
      *
@@ -67,6 +91,19 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
      * @throws dev.adapt.formats.FormatException if llama.cpp cannot compute what the checkpoint holds
      */
     public static GgufExport run(Checkpoint checkpoint, Options options, Path out, Outputs outputs) throws IOException {
+        return run(checkpoint, options, out, outputs, NONE);
+    }
+
+    /**
+     * Writes a checkpoint with changed weights. What changes is not read from the checkpoint here.
+     *
+     * @param out the file to write
+     * @param outputs what may be written
+     * @param changes which weights change, and to what
+     * @throws dev.adapt.formats.FormatException if llama.cpp cannot compute what the checkpoint holds
+     */
+    public static GgufExport run(Checkpoint checkpoint, Options options, Path out, Outputs outputs, Changes changes)
+            throws IOException {
         JsonDocument config = checkpoint.requireConfig();
         TensorNames names = TensorNames.of(checkpoint);
         GgufArchitecture architecture = GgufArchitecture.of(config);
@@ -115,9 +152,10 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
         List<GgufHeader.Spec> specs = new ArrayList<>();
         planned.forEach((name, each) -> specs.add(new GgufHeader.Spec(name, typeOf(name, each, type), each.shape())));
         GgufHeader header = GgufHeader.of(metadata, specs);
-        write(header, planned, out, outputs);
+        write(header, planned, out, outputs, changes);
         checkpoint.requireUnchanged();
         List<String> notes = new ArrayList<>(hyperparameters.notes());
+        notes.addAll(rope.notes());
         notes.addAll(vocabulary.notes());
         if (!tensors.skipped().isEmpty()) {
             notes.add("left out, since llama.cpp computes " + architecture.name() + " without them: "
@@ -131,17 +169,38 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
 
     static void write(GgufHeader header, Map<String, GgufTensors.Planned> planned, Path out, Outputs outputs)
             throws IOException {
+        write(header, planned, out, outputs, NONE);
+    }
+
+    private static void write(
+            GgufHeader header, Map<String, GgufTensors.Planned> planned, Path out, Outputs outputs, Changes changes)
+            throws IOException {
+        Map<String, List<TensorRange>> changed =
+                changes.changed().stream().collect(Collectors.groupingBy(TensorRange::tensor));
         try (OutputFile pending = outputs.file(out)) {
             try (GgufWriter writer = GgufWriter.create(pending.path(), header)) {
-                writeAll(writer, out, header, planned);
+                writeAll(writer, out, header, planned, source -> isWithin(source, changed));
+                // after the rest: of a source that changes in part, the rest has been written with it
+                changes.write(new GgufScatter(writer, header, planned));
             }
             pending.commit();
         }
     }
 
+    /** Whether all of a source changes. */
+    private static boolean isWithin(GgufSource source, Map<String, List<TensorRange>> changed) {
+        return source instanceof GgufSource.Stored stored
+                && changed.getOrDefault(stored.tensor().name(), List.of()).stream()
+                        .anyMatch(range -> range.contains(stored.start(), stored.last()));
+    }
+
     /** One tensor a thread, so that memory is that of some blocks. */
     private static void writeAll(
-            GgufWriter writer, Path out, GgufHeader header, Map<String, GgufTensors.Planned> planned)
+            GgufWriter writer,
+            Path out,
+            GgufHeader header,
+            Map<String, GgufTensors.Planned> planned,
+            Predicate<GgufSource> changed)
             throws IOException {
         ExecutorService threads =
                 Executors.newFixedThreadPool(Runtime.getRuntime().availableProcessors());
@@ -151,7 +210,7 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
                 List<GgufSource> sources =
                         Objects.requireNonNull(planned.get(tensor.name())).sources();
                 Callable<Void> task = () -> {
-                    GgufTransfer.write(writer, out, tensor, sources);
+                    GgufTransfer.write(writer, out, tensor, sources, changed);
                     return null;
                 };
                 tasks.add(threads.submit(task));

@@ -1,7 +1,5 @@
 package dev.adapt.formats.gguf;
 
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.DeclaredSizes;
@@ -36,10 +34,33 @@ import java.util.Set;
  * @param bytes of their file
  */
 public record GgufImport(String modelType, int tensors, long bytes) {
-    /** Where the values of a checkpoint's tensor come from: a whole tensor of the file, or one expert of a stack. */
-    private record Origin(GgufTensor tensor, long start, Shape shape, Dtype dtype, String canonical) {}
+    /** Where the values of a checkpoint's tensor come from. */
+    private sealed interface Origin {
+        GgufTensor tensor();
 
-    private static final List<String> NO_WEIGHTS =
+        Shape shape();
+
+        Dtype dtype();
+    }
+
+    /** A whole tensor of the file, or one expert of a stack. */
+    private record Matrix(GgufTensor tensor, long start, Shape shape, Dtype dtype, String canonical)
+            implements Origin {}
+
+    /** All experts of a layer. */
+    private record Experts(InterleavedStack stack, Dtype dtype) implements Origin {
+        @Override
+        public GgufTensor tensor() {
+            return stack.parts().getFirst();
+        }
+
+        @Override
+        public Shape shape() {
+            return stack.shape();
+        }
+    }
+
+    static final List<String> NO_WEIGHTS =
             List.of("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight");
 
     /**
@@ -70,6 +91,7 @@ public record GgufImport(String modelType, int tensors, long bytes) {
         private final GgufFile file;
         private final GgufHeader header;
         private final GgufArchitecture architecture;
+        private final GgufMetadata metadata;
         private final JsonDocument config;
         private final Dtype narrow;
 
@@ -77,7 +99,8 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             this.file = file;
             this.header = file.header();
             this.architecture = architecture();
-            this.config = header.text(GgufExport.CONFIG_KEY).isPresent() ? recorded() : told();
+            this.metadata = new GgufMetadata(file, header, architecture);
+            this.config = header.text(GgufExport.CONFIG_KEY).isPresent() ? recorded() : metadata.config();
             this.narrow = narrow();
         }
 
@@ -94,7 +117,6 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             boolean experts = header.metadata().containsKey(name + ".expert_count");
             return GgufArchitecture.named(name).stream()
                     .filter(each -> (each.experts() != GgufArchitecture.Experts.ABSENT) == experts)
-                    .filter(each -> each.experts() != GgufArchitecture.Experts.INTERLEAVED)
                     .findFirst()
                     .orElseThrow(() -> new FormatException(
                             file.path(), "general.architecture", "is " + name + ", which cannot be read back"));
@@ -110,91 +132,9 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             return document;
         }
 
-        /** A config.json made of the metadata. */
-        private JsonDocument told() {
-            for (String name : NO_WEIGHTS) {
-                if (file.find(name).isPresent()) {
-                    throw new FormatException(
-                            file.path(),
-                            name,
-                            "scales rotary positions in a way that the metadata do not tell a config.json;"
-                                    + " take the checkpoint it was made of");
-                }
-            }
-            ObjectNode json = JsonNodeFactory.instance.objectNode();
-            json.putArray("architectures").add(architecture.className());
-            json.put("model_type", architecture.types().getFirst());
-            architecture.requires().properties().forEach(rule -> {
-                if (!rule.getValue().isEmpty()) {
-                    json.set(rule.getKey().replace("!", ""), rule.getValue().path(0));
-                }
-            });
-            architecture
-                    .keys()
-                    .forEach((key, rule) -> number(key)
-                            .ifPresent(value -> put(json, rule.split(" ", -1)[1].replaceFirst("\\|.*", ""), value)));
-            architecture
-                    .expertLength()
-                    .ifPresent(
-                            field -> number("expert_feed_forward_length").ifPresent(value -> put(json, field, value)));
-            number("attention.key_length").ifPresent(value -> put(json, "head_dim", value));
-            number("attention.sliding_window")
-                    .ifPresent(
-                            value -> put(json, architecture.encoder() ? "local_attention" : "sliding_window", value));
-            json.put("vocab_size", table().shape().dim(0));
-            json.put("tie_word_embeddings", file.find("output.weight").isEmpty());
-            rope(json);
-            for (String token : List.of("bos", "eos")) {
-                if (header.metadata().get("tokenizer.ggml." + token + "_token_id") instanceof GgufValue.Whole id) {
-                    json.put(token + "_token_id", id.value());
-                }
-            }
-            return new JsonDocument(file.path(), json);
-        }
-
-        private void rope(ObjectNode json) {
-            number("rope.freq_base").ifPresent(base -> json.put("rope_theta", base.doubleValue()));
-            number("rope.freq_base_swa").ifPresent(base -> json.put("rope_local_base_freq", base.doubleValue()));
-            Optional<String> type = header.text(architecture.name() + ".rope.scaling.type");
-            if (type.isPresent() && !type.get().equals("none")) {
-                ObjectNode scaling = json.putObject("rope_scaling");
-                scaling.put("rope_type", type.get());
-                number("rope.scaling.factor").ifPresent(factor -> scaling.put("factor", factor.doubleValue()));
-                number("rope.scaling.original_context_length")
-                        .ifPresent(length -> scaling.put("original_max_position_embeddings", length.longValue()));
-            }
-        }
-
-        private static void put(ObjectNode json, String field, Number value) {
-            if (field.startsWith("@")) {
-                return;
-            }
-            if (value instanceof Long whole) {
-                json.put(field, whole);
-            } else {
-                json.put(field, value.doubleValue());
-            }
-        }
-
-        private Optional<Number> number(String key) {
-            return switch (header.metadata().get(architecture.name() + "." + key)) {
-                case GgufValue.Whole whole -> Optional.of(whole.value());
-                // a float32 as people write it: 1.0E-5 and not 9.999999747378752E-6
-                case GgufValue.Real real -> Optional.of(Double.parseDouble(real.shown()));
-                case null, default -> Optional.empty();
-            };
-        }
-
-        private GgufTensor table() {
-            return file.find("token_embd.weight")
-                    .filter(table -> table.shape().rank() == 2)
-                    .orElseThrow(() ->
-                            new FormatException(file.path(), "token_embd.weight", "is missing: expected a matrix"));
-        }
-
         /** The type that vectors had where they were widened for llama.cpp: that of the matrices. */
         private Dtype narrow() {
-            return switch (table().type()) {
+            return switch (metadata.table().type()) {
                 case F16 -> Dtype.F16;
                 case BF16 -> Dtype.BF16;
                 default -> Dtype.F32;
@@ -224,7 +164,10 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             Files.writeString(folder.resolve(Checkpoint.CONFIG), config.text());
             try (SafetensorsWriter writer = SafetensorsWriter.create(folder.resolve(Checkpoint.SINGLE), written)) {
                 for (TensorInfo info : written.tensors()) {
-                    copy(Optional.ofNullable(origins.get(info.name())).orElseThrow(), info, writer);
+                    switch (Optional.ofNullable(origins.get(info.name())).orElseThrow()) {
+                        case Matrix matrix -> copy(matrix, info, writer);
+                        case Experts experts -> experts.stack().copy(file, info, writer);
+                    }
                 }
             }
             return new GgufImport(config.string("model_type").orElse(""), origins.size(), written.fileBytes());
@@ -232,6 +175,10 @@ public record GgufImport(String modelType, int tensors, long bytes) {
 
         private void add(GgufTensor tensor, Map<String, Origin> origins) throws IOException {
             String name = tensor.name();
+            if (architecture.experts() == GgufArchitecture.Experts.INTERLEAVED && name.contains("_exps.")) {
+                addStack(tensor, origins);
+                return;
+            }
             int experts = name.indexOf("_exps.weight");
             if (experts >= 0 && tensor.shape().rank() == 3) {
                 String layer = name.substring("blk.".length(), name.indexOf('.', "blk.".length()));
@@ -242,7 +189,7 @@ public record GgufImport(String modelType, int tensors, long bytes) {
                     put(
                             origins,
                             canonical,
-                            new Origin(tensor, expert * shape.elements(), shape, dtype(tensor, canonical), canonical));
+                            new Matrix(tensor, expert * shape.elements(), shape, dtype(tensor, canonical), canonical));
                 }
                 return;
             }
@@ -253,7 +200,23 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             boolean turned = isTransposed(canonical, tensor);
             Shape shape =
                     turned ? Shape.of(tensor.shape().dim(1), tensor.shape().dim(0)) : tensor.shape();
-            put(origins, canonical, new Origin(tensor, 0, shape, dtype(tensor, canonical), canonical));
+            put(origins, canonical, new Matrix(tensor, 0, shape, dtype(tensor, canonical), canonical));
+        }
+
+        private void addStack(GgufTensor tensor, Map<String, Origin> origins) throws IOException {
+            String[] parts = tensor.name().split("\\.", -1);
+            boolean known = parts.length == 4
+                    && parts[2].matches("ffn_(gate|up|down)_exps")
+                    && tensor.shape().rank() == (parts[3].equals("bias") ? 2 : 3);
+            if (!known) {
+                throw new FormatException(file.path(), tensor.name(), "is no stack of experts that is known");
+            }
+            if (parts[2].equals("ffn_up_exps")) {
+                return; // gate's columns are between its own
+            }
+            String module = "layers." + parts[1] + ".mlp.experts." + (parts[2].contains("gate") ? "gate_up" : "down")
+                    + "_proj" + (parts[3].equals("bias") ? "_bias" : "");
+            put(origins, module, new Experts(InterleavedStack.of(file, tensor), dtype(tensor, module)));
         }
 
         private void put(Map<String, Origin> origins, String canonical, Origin origin) {
@@ -316,7 +279,7 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             return values;
         }
 
-        private void copy(Origin origin, TensorInfo info, SafetensorsWriter writer) throws IOException {
+        private void copy(Matrix origin, TensorInfo info, SafetensorsWriter writer) throws IOException {
             int count = elements(origin.shape());
             float[] values = values(origin.tensor(), origin.start(), count, origin.canonical());
             double gain = queryGain(origin.canonical());
@@ -338,19 +301,13 @@ public record GgufImport(String modelType, int tensors, long bytes) {
             if (!architecture.scalesQuery(canonical)) {
                 return 1;
             }
-            JsonDocument text = GgufConfig.text(config);
-            long heads = number("attention.head_count").orElse(1).longValue();
-            long layers = number("block_count").orElse(1).longValue();
-            double assumed = layers == architecture.large()
-                    ? number("embedding_length").orElse(1).doubleValue() / heads
-                    : number("attention.key_length").orElse(256).doubleValue();
-            return Math.sqrt(assumed / text.number("query_pre_attn_scalar", assumed));
+            return GgufConfig.queryGain(architecture, GgufConfig.text(config), metadata.assumedScalar());
         }
 
-        private float[] unpermuted(float[] values, Origin origin) {
+        private float[] unpermuted(float[] values, Matrix origin) {
             String key = origin.canonical().contains(".q_proj") ? "attention.head_count" : "attention.head_count_kv";
-            long heads = number(key)
-                    .or(() -> number("attention.head_count"))
+            long heads = metadata.number(key)
+                    .or(() -> metadata.number("attention.head_count"))
                     .orElse(1)
                     .longValue();
             long rows = origin.shape().dim(0);

@@ -5,7 +5,9 @@ import com.fasterxml.jackson.databind.node.MissingNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.gguf.GgufSource.Given;
 import dev.adapt.formats.io.JsonDocument;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Optional;
 import java.util.SequencedMap;
 
@@ -18,6 +20,7 @@ final class GgufRope {
     private final JsonDocument config;
     private final SequencedMap<String, GgufValue> values = new LinkedHashMap<>();
     private final SequencedMap<String, Given> tensors = new LinkedHashMap<>();
+    private final List<String> notes = new ArrayList<>();
     private final int size;
 
     private GgufRope(GgufArchitecture architecture, JsonDocument config, int size) {
@@ -32,7 +35,8 @@ final class GgufRope {
      * @throws FormatException if llama.cpp cannot compute it
      */
     static GgufRope of(GgufArchitecture architecture, GgufConfig hyperparameters) {
-        GgufRope rope = new GgufRope(architecture, hyperparameters.document(), hyperparameters.headLength());
+        JsonDocument config = hyperparameters.document();
+        GgufRope rope = new GgufRope(architecture, config, rotated(config, hyperparameters.headLength()));
         if (architecture.rotary()) {
             rope.addBases();
             rope.addScaling(parameters(rope.config));
@@ -50,10 +54,22 @@ final class GgufRope {
         return tensors;
     }
 
+    /** What a user should know, in sentences. */
+    List<String> notes() {
+        return notes;
+    }
+
     /** The fields that describe rotary positions, of layers with full attention where they differ. */
     static JsonNode parameters(JsonDocument config) {
         JsonNode all = all(config);
         return all.has("full_attention") ? all.path("full_attention") : all;
+    }
+
+    /** How many elements of a head are rotated; the share stands in config.json itself or beside the rotary fields. */
+    static int rotated(JsonDocument config, int headSize) {
+        String field = "partial_rotary_factor";
+        return (int) (headSize
+                * config.number(field, number(parameters(config), field).orElse(1.0)));
     }
 
     private static JsonNode all(JsonDocument config) {
@@ -120,6 +136,11 @@ final class GgufRope {
         values.put(
                 SCALING + "yarn_beta_slow",
                 GgufValue.f32(number(rope, "beta_slow").orElse(1.0)));
+        if (!rope.path("truncate").asBoolean(true)) {
+            notes.add(
+                    "llama.cpp rounds to whole dimensions where YaRN's ramp begins and ends, and config.json says that"
+                            + " truncate is false: logits differ a little");
+        }
         // llama.cpp multiplies this one by 0.1·ln(factor) + 1
         double usual = factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1;
         number(rope, "attention_factor")
@@ -128,6 +149,9 @@ final class GgufRope {
 
     private void addLong(JsonNode rope) {
         int original = original(rope).orElse(config.positive("max_position_embeddings"));
+        notes.add("llama.cpp takes the short factors of rotary positions in contexts of up to " + original
+                + " tokens and the long ones in larger contexts, whatever the length of the text: for short texts, give the"
+                + " context that size");
         double most = config.positive("max_position_embeddings");
         double factor = number(rope, "factor").orElse(most / original);
         double usual = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original));
@@ -167,10 +191,9 @@ final class GgufRope {
         for (int i = 0; i < factors.length; i++) {
             factors[i] = (float) list.path(i).asDouble();
         }
-        int rotated = (int) (size * number(rope, "partial_rotary_factor").orElse(1.0));
-        if (factors.length != rotated / 2) {
+        if (factors.length != size / 2) {
             throw new FormatException(
-                    config.path(), field, "expected " + rotated / 2 + " numbers, found " + factors.length);
+                    config.path(), field, "expected " + size / 2 + " numbers, found " + factors.length);
         }
         return factors;
     }

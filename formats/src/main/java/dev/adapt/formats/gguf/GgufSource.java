@@ -57,6 +57,18 @@ sealed interface GgufSource {
             return plus == 0 && gain == 1;
         }
 
+        /** Makes checkpoint values those of the file, in place. */
+        void arrange(float[] values, int count) {
+            for (int i = 0; i < count && !plain(); i++) {
+                values[i] = (values[i] + plus) * gain;
+            }
+        }
+
+        /** The last of its elements, in the tensor; {@code start} is the first. */
+        long last() {
+            return start + (rows - 1) * rowStride + (columns - 1) * columnStride;
+        }
+
         /** Whether the rows lie one after the other. */
         boolean contiguous() {
             return heads == 0 && columnStride == 1 && rowStride == columns;

@@ -78,6 +78,12 @@ final class GgufTensors {
         return skipped;
     }
 
+    /** Whether the embedding table is the output head too, written once or twice. */
+    boolean isTableHead() {
+        Planned table = planned.get("token_embd.weight");
+        return !architecture.encoder() && (table == null || table.equals(planned.getOrDefault("output.weight", table)));
+    }
+
     private void add(String canonical) {
         String actual = names.find(canonical).orElseThrow();
         if (used.contains(actual)) {

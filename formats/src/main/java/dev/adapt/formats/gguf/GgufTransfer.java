@@ -9,20 +9,22 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Predicate;
 
 /** Writes tensors, block by block of rows: memory does not depend on their size. */
 final class GgufTransfer {
     /** Elements converted at a time, where a row or a head has no more. */
-    private static final int BLOCK = 1 << 18;
+    private static final int BLOCK = 1 << 16;
 
     private final GgufWriter writer;
     private final GgufTensor tensor;
     private long written;
-    private byte[] encoded = {};
+    private final GgufEncoder encoder;
 
     private GgufTransfer(GgufWriter writer, GgufTensor tensor) {
         this.writer = writer;
         this.tensor = tensor;
+        this.encoder = new GgufEncoder(tensor.type());
     }
 
     /**
@@ -30,12 +32,18 @@ final class GgufTransfer {
      *
      * @param out the file's final name
      * @param sources whose rows are its rows, one after the other
+     * @param left sources that others write
      * @throws FormatException if a value becomes infinite in its type, or a value to be quantized is not finite
      */
-    static void write(GgufWriter writer, Path out, GgufTensor tensor, List<GgufSource> sources)
+    static void write(
+            GgufWriter writer, Path out, GgufTensor tensor, List<GgufSource> sources, Predicate<GgufSource> left)
             throws IOException {
         GgufTransfer transfer = new GgufTransfer(writer, tensor);
         for (GgufSource source : sources) {
+            if (left.test(source)) {
+                transfer.written += tensor.type().bytes(source.rows() * source.columns());
+                continue;
+            }
             switch (source) {
                 case Given given ->
                     transfer.encode(given.values(), given.values().length, out, tensor.name());
@@ -65,55 +73,15 @@ final class GgufTransfer {
             int count = (int) Math.min(step, source.rows() - row);
             float[] values = rows.read(row, count);
             int elements = Math.toIntExact(count * source.columns());
-            for (int i = 0; i < elements && !source.plain(); i++) {
-                values[i] = (values[i] + source.plus()) * source.gain();
-            }
-            encode(values, elements, from.file(), from.name());
+            source.arrange(values, elements);
+            encode(values, elements, source.tensor().file(), source.tensor().name());
         }
     }
 
     private void encode(float[] values, int count, Path file, String name) throws IOException {
-        int size = Math.toIntExact(tensor.type().bytes(count));
-        if (encoded.length < size) {
-            encoded = new byte[size];
-        }
-        MemorySegment bytes = MemorySegment.ofArray(encoded).asSlice(0, size);
-        if (tensor.type() == GgmlType.Q8_0) {
-            if (!Q8Blocks.encode(values, 0, count, bytes)) {
-                throw new FormatException(
-                        file,
-                        name,
-                        "holds values that are infinite, NaN or too large, which Q8_0 cannot hold; take f32");
-            }
-        } else {
-            FloatFormat format = tensor.type().floatFormat().orElseThrow();
-            format.encode(values, 0, count, bytes);
-            requireFinite(values, count, bytes, format, file, name);
-        }
+        MemorySegment bytes = encoder.encode(values, count, file, name);
         writer.write(tensor, written, bytes);
         written += bytes.byteSize();
-    }
-
-    private static void requireFinite(
-            float[] values, int count, MemorySegment bytes, FloatFormat format, Path file, String name) {
-        if (format == FloatFormat.F32) {
-            return;
-        }
-        float limit = format == FloatFormat.F16 ? 65_504 : Float.MAX_VALUE;
-        boolean large = false;
-        for (int i = 0; i < count; i++) {
-            large |= Math.abs(values[i]) > limit;
-        }
-        float[] stored = new float[large ? count : 0];
-        format.decode(bytes, 0, stored, stored.length);
-        for (int i = 0; i < stored.length; i++) {
-            if (Float.isInfinite(stored[i]) && !Float.isInfinite(values[i])) {
-                throw new FormatException(
-                        file,
-                        name,
-                        "holds " + values[i] + ", larger than " + format + " can hold; take bf16 or f32");
-            }
-        }
     }
 
     /** Reads rows of a matrix as float32. */

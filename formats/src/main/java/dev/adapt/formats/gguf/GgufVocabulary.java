@@ -15,9 +15,11 @@ import java.util.Base64;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.stream.IntStream;
 
 /**
  * A tokenizer.json as llama.cpp's vocabulary: tokens with scores and types, merges, the name of the pre-tokenizer, special
@@ -76,6 +78,12 @@ final class GgufVocabulary {
         if (kind.equals("WordLevel")) {
             return none(config, size, "tokenizer.json maps whole words, which llama.cpp has no tokenizer for");
         }
+        if (kind.equals("BPE") && vocabulary.isSentencePiece() && !vocabulary.hasBytes()) {
+            return none(
+                    config,
+                    size,
+                    "tokenizer.json holds BPE of SentencePiece without tokens for all bytes, at which llama.cpp ends");
+        }
         vocabulary.read(kind, preTokenizer);
         vocabulary.addSpecial(folder, config, kind);
         return vocabulary;
@@ -106,11 +114,8 @@ final class GgufVocabulary {
     private void read(String kind, Optional<String> preTokenizer) {
         switch (kind) {
             case "BPE" -> {
-                boolean bytes = model.path("byte_fallback").asBoolean();
-                boolean spaces = tokenizer.json().path("normalizer").toString().contains(SPACE)
-                        || tokenizer.json().path("pre_tokenizer").toString().contains("Metaspace");
                 readMap();
-                if (bytes || spaces) {
+                if (isSentencePiece()) {
                     sentencePiece();
                 } else {
                     byteLevel(preTokenizer);
@@ -122,6 +127,17 @@ final class GgufVocabulary {
                 throw new FormatException(
                         tokenizer.path(), "model", "is " + kind + ", expected BPE, Unigram or WordPiece for GGUF");
         }
+    }
+
+    private boolean isSentencePiece() {
+        return model.path("byte_fallback").asBoolean()
+                || tokenizer.json().path("normalizer").toString().contains(SPACE)
+                || tokenizer.json().path("pre_tokenizer").toString().contains("Metaspace");
+    }
+
+    private boolean hasBytes() {
+        return IntStream.range(0, 256)
+                .allMatch(value -> model.path("vocab").has(String.format(Locale.ROOT, "<0x%02X>", value)));
     }
 
     private void token(String text, int id) {
@@ -220,7 +236,7 @@ final class GgufVocabulary {
         values.put(
                 KEY + "remove_extra_whitespaces",
                 GgufValue.flag(tokenizer.json().path("normalizer").toString().contains(" {2,}")
-                        || charsmap().isPresent()));
+                        || tokenizer.json().path("pre_tokenizer").toString().contains("WhitespaceSplit")));
         charsmap().ifPresent(map -> values.put(KEY + "precompiled_charsmap", GgufValue.u8s(map)));
     }
 

@@ -21,7 +21,7 @@ import java.util.function.Function;
  * Writes a safetensors file whose header is known beforehand; tensors may come in any order and in pieces. Use it inside
  * an {@link OutputFile}, or through {@link #write}, so that a broken write leaves nothing behind.
  */
-public final class SafetensorsWriter implements AutoCloseable {
+public final class SafetensorsWriter implements TensorTarget, AutoCloseable {
     /** Values converted at a time. */
     private static final int CHUNK = 1 << 18;
 
@@ -156,11 +156,7 @@ public final class SafetensorsWriter implements AutoCloseable {
         }
     }
 
-    /**
-     * Writes bytes of one tensor.
-     *
-     * @param offset where they belong, in bytes from the tensor's start
-     */
+    @Override
     public void write(TensorInfo tensor, long offset, MemorySegment bytes) throws IOException {
         if (offset < 0 || offset + bytes.byteSize() > tensor.bytes()) {
             throw new IllegalArgumentException(tensor.name() + ": bytes " + offset + " to "
@@ -176,12 +172,11 @@ public final class SafetensorsWriter implements AutoCloseable {
     }
 
     /**
-     * Copies bytes from another file's channel straight through the kernel.
+     * {@inheritDoc}
      *
-     * <p>Threads may call it at once, also with {@link #write}; it uses the channel's position and so lets one in at a time.
-     *
-     * @param offset where they belong, in bytes from the start of the data section
+     * <p>They go straight through the kernel. It uses the channel's position and so lets one thread in at a time.
      */
+    @Override
     public synchronized void transfer(FileChannel source, long position, long count, long offset) throws IOException {
         channel.position(header.dataOffset() + offset);
         for (long done = 0; done < count; ) {

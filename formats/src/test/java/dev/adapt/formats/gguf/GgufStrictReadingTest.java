@@ -9,6 +9,7 @@ import dev.adapt.formats.gguf.GgufValue.Kind;
 import dev.adapt.formats.tensor.Shape;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -93,7 +94,8 @@ final class GgufStrictReadingTest {
             case VERSION -> bytes.head(0x03000000, 0, 0);
             case COUNT -> bytes.head(3, -1, 0);
             case TRUNCATED -> bytes.head(3, 0, 1).text("key").u32(8).u64(1000).u64(0);
-            case HEADER_TOO_LARGE -> throw new IllegalArgumentException("would need a large file");
+            // two strings of zeros, which the file has not on the disk
+            case HEADER_TOO_LARGE -> bytes.head(3, 0, 2).text("a").u32(8).u64(GgufHeader.MAX_BYTES - 64);
             case KEY -> bytes.head(3, 0, 1).text("").u32(4).u32(1);
             case DUPLICATE_KEY ->
                 bytes.head(3, 0, 2).text("k").u32(4).u32(1).text("k").u32(4).u32(1);
@@ -131,11 +133,26 @@ final class GgufStrictReadingTest {
     }
 
     @ParameterizedTest
-    @EnumSource(mode = EnumSource.Mode.EXCLUDE, names = "HEADER_TOO_LARGE")
-    void eachRuleHasItsError(GgufRule rule) {
+    @EnumSource
+    void eachRuleHasItsError(GgufRule rule) throws IOException {
+        Path file = folder.resolve("hostile.gguf");
+        Files.write(file, broken(rule).out.toByteArray());
+        if (rule == GgufRule.HEADER_TOO_LARGE) {
+            fill(file);
+        }
         FormatException broken =
-                assertThrows(FormatException.class, () -> open(broken(rule).out.toByteArray()));
+                assertThrows(FormatException.class, () -> GgufFile.open(file).close());
         assertEquals(rule, broken.rule().orElseThrow(), broken.getMessage());
+    }
+
+    /** Zeros up to the largest header, another entry, and more of it; the zeros take no place on the disk. */
+    private static void fill(Path file) throws IOException {
+        Bytes rest = new Bytes().text("b").u32(8).u64(1 << 17);
+        try (RandomAccessFile sparse = new RandomAccessFile(file.toFile(), "rw")) {
+            sparse.seek(Files.size(file) + GgufHeader.MAX_BYTES - 64);
+            sparse.write(rest.out.toByteArray());
+            sparse.setLength(sparse.getFilePointer() + (1 << 18));
+        }
     }
 
     @Test

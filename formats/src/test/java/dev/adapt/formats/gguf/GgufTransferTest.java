@@ -194,7 +194,7 @@ final class GgufTransferTest {
                 values[i] = trial % 50 == 0 ? 0 : size * (float) random.nextGaussian();
             }
             MemorySegment bytes = MemorySegment.ofArray(new byte[68]);
-            assertTrue(Q8Blocks.encode(values, 0, 64, bytes));
+            assertTrue(new Q8Blocks().encode(values, 64, bytes));
             float[] back = new float[64];
             Q8Blocks.decode(bytes, back, 64);
             for (int block = 0; block < 2; block++) {
@@ -241,7 +241,7 @@ final class GgufTransferTest {
                     .get("model.layers.0.mlp.up_proj.weight")
                     .toFloats();
             MemorySegment bytes = MemorySegment.ofArray(new byte[(int) tensor.bytes()]);
-            Q8Blocks.encode(values, 0, values.length, bytes);
+            new Q8Blocks().encode(values, values.length, bytes);
             float[] expected = new float[values.length];
             Q8Blocks.decode(bytes, expected, expected.length);
             float[] found = new float[values.length];
@@ -254,8 +254,8 @@ final class GgufTransferTest {
     void infinityIsNotQuantized() {
         float[] values = new float[32];
         values[3] = Float.POSITIVE_INFINITY;
-        assertFalse(Q8Blocks.encode(values, 0, 32, MemorySegment.ofArray(new byte[34])));
+        assertFalse(new Q8Blocks().encode(values, 32, MemorySegment.ofArray(new byte[34])));
         values[3] = Float.NaN;
-        assertFalse(Q8Blocks.encode(values, 0, 32, MemorySegment.ofArray(new byte[34])));
+        assertFalse(new Q8Blocks().encode(values, 32, MemorySegment.ofArray(new byte[34])));
     }
 }

@@ -14,7 +14,7 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.MethodSamples;
 import dev.adapt.formats.adapter.Methods;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.method.AdapterConfig;
@@ -274,7 +274,7 @@ class CraftedAdaptersTest {
     private List<Target> write(AdapterMethod method, Checkpoint checkpoint) throws IOException {
         Binding binding = new Binding(checkpoint);
         List<Target> targets = binding.targets(
-                NAMES, Architecture.of(new ModelConfig(checkpoint.config().orElseThrow())));
+                NAMES, Architectures.of(new ModelConfig(checkpoint.config().orElseThrow())));
         Random random = new Random(5);
         BoundAdapter fresh = BoundAdapter.fresh(
                 method, targets, binding::weight, Map.of(), Optional.empty(), Map.of(), random);

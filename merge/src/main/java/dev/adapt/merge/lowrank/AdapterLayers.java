@@ -111,6 +111,7 @@ public record AdapterLayers(
     /** An adapter by its own folder alone. */
     static AdapterLayers of(Adapter adapter) throws IOException {
         BoundAdapter bound = BoundAdapter.alone(adapter);
+        requireMatrices(adapter, bound);
         return of(adapter, bound, weight -> {
             throw new FormatException(
                     adapter.file(), "its updates come from the weights of its base; give it with --base");
@@ -124,12 +125,18 @@ public record AdapterLayers(
      */
     public static AdapterLayers of(Adapter adapter, Checkpoint base, boolean force) throws IOException {
         Binding binding = new Binding(base);
-        return of(adapter, binding.bind(adapter, force), binding::weight);
+        BoundAdapter bound = binding.bind(adapter, force);
+        requireMatrices(adapter, bound);
+        return of(adapter, bound, binding::weight);
     }
 
-    private static AdapterLayers of(Adapter adapter, BoundAdapter bound, Function<Target, ? extends Tensor> weight)
+    /**
+     * An adapter that is bound already, whose targets may be matrices of a stack.
+     *
+     * @param weight the base's weight of a target, as it is stored
+     */
+    public static AdapterLayers of(Adapter adapter, BoundAdapter bound, Function<Target, ? extends Tensor> weight)
             throws IOException {
-        requireMatrices(adapter, bound);
         Map<String, DoubleTensor> shared = new HashMap<>();
         return new AdapterLayers(
                 adapter.file(),

@@ -2,6 +2,7 @@ package dev.adapt.tests.fuzz;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.model.Binding;
@@ -17,7 +18,7 @@ public final class ArchitectureHarness {
     public static void fuzzerTestOneInput(byte[] input) {
         try {
             ModelConfig config = new ModelConfig(JsonDocument.parse(FILE, input));
-            Architecture architecture = Architecture.of(config);
+            Architecture architecture = Architectures.of(config);
             if (Binding.targets(config, architecture.usualTargets()).isEmpty()) {
                 throw new AssertionError("no module is adapted as usual");
             }
