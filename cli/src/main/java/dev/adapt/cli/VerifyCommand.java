@@ -3,8 +3,13 @@ package dev.adapt.cli;
 import dev.adapt.formats.UsageException;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
+import dev.adapt.verify.Device;
 import dev.adapt.verify.Report;
 import dev.adapt.verify.Tolerance;
+import dev.adapt.verify.form.Engine;
+import dev.adapt.verify.form.Forms;
+import dev.adapt.verify.form.Settings;
+import dev.adapt.verify.form.Verification;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -35,14 +40,14 @@ final class VerifyCommand implements Callable<Integer> {
             description = "the adapter that runs beside the base; or a model in stacks (LORS), without --base")
     private Optional<Path> adapter = Optional.empty();
 
-    @Option(names = "--merged", paramLabel = "DIR", description = "the merged checkpoint")
-    private Optional<Path> merged = Optional.empty();
+    @Option(names = "--merged", paramLabel = "DIR", description = "a merged checkpoint; may be given several times")
+    private List<Path> merged = new ArrayList<>();
 
-    @Option(names = "--gguf", paramLabel = "FILE", description = "the GGUF file, read back as a checkpoint")
-    private Optional<Path> gguf = Optional.empty();
+    @Option(names = "--gguf", paramLabel = "FILE", description = "a GGUF file, read back as a checkpoint; the same")
+    private List<Path> gguf = new ArrayList<>();
 
-    @Option(names = "--onnx", paramLabel = "FILE", description = "the exported model")
-    private Optional<Path> onnx = Optional.empty();
+    @Option(names = "--onnx", paramLabel = "FILE", description = "an ONNX model, whoever exported it; the same")
+    private List<Path> onnx = new ArrayList<>();
 
     @Option(
             names = "--onnx-adapter",
@@ -72,6 +77,17 @@ final class VerifyCommand implements Callable<Integer> {
             defaultValue = "16",
             description = "sequences to compare on (${DEFAULT-VALUE})")
     private int inputs;
+
+    @Option(
+            names = "--input-tensors",
+            paramLabel = "FILE",
+            description = "compare on the tensors of this safetensors file, by the names of the inputs")
+    private Optional<Path> tensors = Optional.empty();
+
+    @Option(
+            names = "--thorough",
+            description = "run every length up to 64 and every token of the vocabulary, four times the sequences, larger batches")
+    private boolean thorough;
 
     @Option(names = "--seed", paramLabel = "N", defaultValue = "0", description = "of random tokens (${DEFAULT-VALUE})")
     private long seed;
@@ -120,16 +136,22 @@ final class VerifyCommand implements Callable<Integer> {
         }
         require("--tolerance", tolerance);
         require("--tolerance-fp16", halfTolerance);
-        Verification.Settings settings = new Verification.Settings(
+        Optional<Engine.Texts> texts = data.isEmpty()
+                ? Optional.empty()
+                : Optional.of(new DatasetTexts(Dataset.readTexts(
+                        data.get(), new Dataset.Columns(textColumns, labelColumn, Optional.empty()))));
+        Settings settings = new Settings(
                 inputs,
                 seed,
-                data.map(file ->
-                        new Verification.Texts(file, new Dataset.Columns(textColumns, labelColumn, Optional.empty()))),
+                thorough,
+                texts,
+                tensors,
                 new Tolerance(tolerance, halfTolerance),
-                device,
-                !noReference);
-        Verification.Forms forms = new Verification.Forms(base, adapter, merged, gguf, onnx, onnxAdapter);
-        Report report = Verification.of(forms, settings, Terminal::progress);
+                Device.valueOf(device.name()),
+                !noReference,
+                Optional.of(new DjlEngine(device)));
+        Forms forms = new Forms(base, adapter, merged, gguf, onnx, onnxAdapter);
+        Report report = Verification.of(forms, settings, new Engine.Listener(Terminal::progress, Terminal::note));
         if (json) {
             Terminal.json(report.json());
         } else {

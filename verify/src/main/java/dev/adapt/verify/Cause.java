@@ -48,8 +48,12 @@ public enum Cause {
     MASK_IGNORED,
     /** Padding on one side is taken for padding on the other, or positions are counted over it. */
     PADDING,
+    /** Positions are off by some, or not looked at. */
+    POSITIONS,
     TOKEN_IDS_SHIFTED,
     ROPE_BASE,
+    /** Another option of the graph than config.json has, such as an epsilon or a window. */
+    OPTION,
     LAYER_MISSING,
     POOLING,
     ACTIVATION,

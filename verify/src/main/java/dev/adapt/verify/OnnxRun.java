@@ -60,6 +60,13 @@ final class OnnxRun {
         return inSteps(inputs, wanted);
     }
 
+    /** The wanted outputs of one run, without keys and values of earlier tokens. */
+    Map<String, DoubleTensor> whole(Map<String, Tensor> given, Set<String> wanted) throws OrtException {
+        try (OrtSession.Result result = run(complete(given), Map.of(), files(wanted))) {
+            return read(result, wanted);
+        }
+    }
+
     /** All tokens but the last of each sequence, and then the last with the keys and values of the others. */
     private Map<String, DoubleTensor> inSteps(Map<String, Tensor> inputs, Set<String> wanted) throws OrtException {
         Set<String> fetched = files(wanted);

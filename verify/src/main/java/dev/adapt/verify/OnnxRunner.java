@@ -13,6 +13,7 @@ import ai.onnxruntime.providers.OrtCUDAProviderOptions;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.generate.Decoder;
+import dev.adapt.formats.graph.CacheSpec;
 import dev.adapt.formats.onnx.OnnxAdapter;
 import dev.adapt.formats.onnx.OnnxContents;
 import dev.adapt.formats.onnx.OnnxPrecision;
@@ -62,7 +63,6 @@ public final class OnnxRunner implements AutoCloseable {
             Map<String, String> otherNames)
             throws OrtException {
         this.path = path;
-        this.output = output;
         this.precision = precision;
         this.provider = provider;
         this.options = options;
@@ -82,6 +82,7 @@ public final class OnnxRunner implements AutoCloseable {
                 incomparable.put(name, tensor.type + " values");
             }
         });
+        this.output = output.isEmpty() && !outputs.isEmpty() ? outputs.firstEntry().getKey() : output;
     }
 
     private static boolean isFloat(OnnxJavaType type) {
@@ -101,6 +102,11 @@ public final class OnnxRunner implements AutoCloseable {
      */
     public static OnnxRunner open(Path path, String output, Device device) throws IOException {
         return open(path, new MainOutput(output, List.of()), device);
+    }
+
+    /** Loads a model of which nothing is known: {@link #run} returns the first output that holds floating-point numbers. */
+    public static OnnxRunner open(Path path, Device device) throws IOException {
+        return open(path, Optional.empty(), device);
     }
 
     /**
@@ -138,10 +144,14 @@ public final class OnnxRunner implements AutoCloseable {
      * @throws UsageException if CUDA is asked for and does not work here
      */
     public static OnnxRunner open(Path path, MainOutput main, Device device) throws IOException {
+        return open(path, Optional.of(main), device);
+    }
+
+    private static OnnxRunner open(Path path, Optional<MainOutput> main, Device device) throws IOException {
         // before native code reads the file
         Precision precision = Precision.of(OnnxPrecision.of(path))
                 .or(OnnxContents.computesIntegers(path) ? Precision.INT8 : Precision.FLOAT32);
-        Model model = new Model(path, Optional.empty(), Optional.of(main), precision);
+        Model model = new Model(path, Optional.empty(), main, precision);
         boolean offered = OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA);
         if (device == Device.CUDA && !offered) {
             throw new UsageException(
@@ -187,7 +197,7 @@ public final class OnnxRunner implements AutoCloseable {
      *
      * @return empty if it is too large for that, or ONNX Runtime cannot load it so
      */
-    static Optional<OnnxRunner> probing(Path path, OnnxProbe probe) {
+    public static Optional<OnnxRunner> probing(Path path, OnnxProbe probe) {
         try {
             return Optional.of(load(
                     new Model(path, Optional.of(probe.bytes()), Optional.empty(), Precision.FLOAT32),
@@ -318,6 +328,20 @@ public final class OnnxRunner implements AutoCloseable {
         }
     }
 
+    /** The outputs of one run, also of a model that takes keys and values of earlier tokens: it gets none. */
+    public Map<String, DoubleTensor> whole(Map<String, Tensor> given, Set<String> wanted) {
+        try (OrtSession.RunOptions plain = new OrtSession.RunOptions()) {
+            return new OnnxRun(this, plain).whole(given, wanted);
+        } catch (OrtException e) {
+            throw new FormatException(path, "ONNX Runtime cannot run it: " + reason(e), e);
+        }
+    }
+
+    /** Whether it takes keys and values of earlier tokens. */
+    public boolean isCached() {
+        return inputs.keySet().stream().anyMatch(name -> name.startsWith(CacheSpec.PAST));
+    }
+
     /**
      * The model with an adapter active, in the same session: others, and the model without one, can run between its runs.
      * The session keeps the adapter until it is closed.
@@ -390,7 +414,8 @@ public final class OnnxRunner implements AutoCloseable {
         return new OnnxDecoder(this, Optional.of(load(adapter)), cached);
     }
 
-    Path path() {
+    /** Its file. */
+    public Path path() {
         return path;
     }
 

@@ -34,6 +34,7 @@ public final class AdaptedWeights {
     private final TensorNames names;
     private final Map<String, List<Target>> targets = new LinkedHashMap<>();
     private final Map<String, Target> biases = new LinkedHashMap<>();
+    private final Map<String, String> tied = new LinkedHashMap<>();
 
     public AdaptedWeights(Checkpoint base, BoundAdapter adapter) {
         this.base = base;
@@ -52,12 +53,20 @@ public final class AdaptedWeights {
             if (!adapter.saved().containsKey(head)) {
                 targets.putIfAbsent(head, targets.getOrDefault(table, List.of()));
             }
+        } else if (names.isTied()) {
+            tied.put(names.head().orElseThrow() + ".weight", names.table().orElseThrow() + ".weight");
         }
     }
 
-    /** The names of all tensors of the result. */
+    /** The head that is the embedding table, if it is. */
+    public Optional<String> tiedHead() {
+        return tied.keySet().stream().findFirst();
+    }
+
+    /** The names of all tensors of the result; a head that is the embedding table has its own. */
     public SequencedSet<String> names() {
         SequencedSet<String> all = new LinkedHashSet<>(names.tensors());
+        all.addAll(tied.keySet());
         all.addAll(adapter.saved().keySet());
         biases.forEach((name, target) -> {
             if (changedBias(target, name).isPresent()) {
@@ -69,13 +78,16 @@ public final class AdaptedWeights {
 
     /** Whether the adapter changes or replaces a tensor. */
     public boolean changes(String name) {
+        if (tied.containsKey(name)) {
+            return changes(tied.getOrDefault(name, name));
+        }
         return targets.containsKey(name) || biases.containsKey(name)
                 || adapter.saved().containsKey(name);
     }
 
     /** A tensor of the base, if it has it. */
     public Optional<FloatTensor> before(String name) {
-        return names.find(name)
+        return names.find(tied.getOrDefault(name, name))
                 .map(stored -> Objects.requireNonNull(base.tensors().get(stored)))
                 .filter(tensor -> tensor.dtype().floatFormat().isPresent())
                 .map(FloatTensor::of);
@@ -83,6 +95,9 @@ public final class AdaptedWeights {
 
     /** A tensor as the adapter leaves it, in float32; empty for one that neither the base nor the adapter has. */
     public Optional<FloatTensor> after(String name) {
+        if (tied.containsKey(name)) {
+            return after(tied.getOrDefault(name, name));
+        }
         Tensor saved = adapter.saved().get(name);
         if (saved != null) {
             return Optional.of(FloatTensor.of(saved));

@@ -20,6 +20,7 @@ import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * The weights of an ONNX model, whoever exported it, under the names of the parameters that they were, as far as the graph
@@ -49,9 +50,11 @@ public final class OnnxContents implements AutoCloseable {
      * @param parameter the parameter that it was, where that is known
      * @param shape as it is stored
      * @param turned whether a matrix is stored [in, out], as far as the graph tells
+     * @param dtype of its elements
      * @param step the largest distance of two neighbouring quantized values; 0 where it is not quantized
      */
-    public record Weight(String name, Optional<String> parameter, Shape shape, boolean turned, double step) {}
+    public record Weight(
+            String name, Optional<String> parameter, Shape shape, boolean turned, Dtype dtype, double step) {}
 
     private final OnnxFile file;
     private final OnnxNodes nodes;
@@ -84,6 +87,12 @@ public final class OnnxContents implements AutoCloseable {
         }
     }
 
+    /** Whether it holds an adapter's matrices beside the base's weights. */
+    public boolean holdsAdapter() {
+        return nodes.constants().keySet().stream()
+                .anyMatch(name -> name.contains(".lora_") || name.startsWith("base_model.model."));
+    }
+
     /** The weights, in the file's order: tensors of floating-point or quantized numbers that the graph reads. */
     public List<Weight> weights() {
         List<Weight> weights = new ArrayList<>();
@@ -103,6 +112,7 @@ public final class OnnxContents implements AutoCloseable {
                         parameter(tensor),
                         tensor.shape(),
                         isTurned(tensor),
+                        tensor.dtype(),
                         quantized ? step(tensor) : 0));
             }
         }
@@ -148,7 +158,7 @@ public final class OnnxContents implements AutoCloseable {
         return nodes.readers(input).stream()
                 .flatMap(node -> node.getOpType().equals("Cast")
                         ? nodes.readers(OnnxNodes.output(node)).stream()
-                        : java.util.stream.Stream.of(node))
+                        : Stream.of(node))
                 .filter(node -> node.getOpType().equals("Gather"))
                 .flatMap(node -> nodes.constant(OnnxNodes.input(node, 0)).stream())
                 .filter(table -> table.shape().rank() == 2)
