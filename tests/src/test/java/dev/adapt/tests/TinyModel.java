@@ -94,6 +94,11 @@ public enum TinyModel {
 
     /** Writes the checkpoint folder, in canonical names; the seed decides its weights. */
     public Path write(Path folder, long seed) throws IOException {
+        return write(folder, config, seed);
+    }
+
+    /** Writes a checkpoint folder of another config. */
+    static Path write(Path folder, String config, long seed) throws IOException {
         Files.createDirectories(folder);
         Path file = Files.writeString(folder.resolve(ModelConfig.FILE), config);
         Random random = new Random(seed);

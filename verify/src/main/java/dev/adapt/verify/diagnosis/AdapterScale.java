@@ -4,7 +4,6 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.method.AdapterMethod;
 import java.util.LinkedHashMap;
-import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -32,7 +31,7 @@ public record AdapterScale(double alpha, double rank, boolean rootOfRank) {
 
     /** What a change is that is {@code factor} times what it should be, in words. */
     String named(double factor) {
-        String times = String.format(Locale.ROOT, "%.4g times", factor);
+        String times = Summaries.number(factor) + " times";
         if (!(alpha > 0 && rank > 0)) {
             return "the adapter's change is " + times + " what it should be";
         }
@@ -40,27 +39,20 @@ public record AdapterScale(double alpha, double rank, boolean rootOfRank) {
         String own = rootOfRank ? "α/√r" : "α/r";
         Map<String, Double> mistakes = new LinkedHashMap<>();
         mistakes.put(rootOfRank ? "α/r" : "α/√r", rootOfRank ? alpha / rank : alpha / Math.sqrt(rank));
-        mistakes.put("1, without " + own, 1.0);
+        mistakes.put("left out", 1.0);
         mistakes.put("α, not divided by the rank", alpha);
         mistakes.put("1/r, without α", 1 / rank);
         mistakes.put("its square", scale * scale);
         mistakes.put("r/α", rank / alpha);
         for (Map.Entry<String, Double> mistake : mistakes.entrySet()) {
             if (Math.abs(factor * scale - mistake.getValue()) <= NEAR * mistake.getValue()) {
-                return String.format(
-                        Locale.ROOT,
-                        "the adapter's scale is %s = %.4g where its config says %s = %.4g (α %.4g, r %.4g): the change is"
-                                + " %s what it should be",
-                        mistake.getKey(),
-                        mistake.getValue(),
-                        own,
-                        scale,
-                        alpha,
-                        rank,
-                        times);
+                return "the adapter's scale is " + mistake.getKey() + ": " + Summaries.number(mistake.getValue())
+                        + " where its config says " + own + " = " + Summaries.number(scale) + " (α "
+                        + Summaries.number(alpha) + ", r " + Summaries.number(rank) + "): the change is " + times
+                        + " what it should be";
             }
         }
-        return String.format(
-                Locale.ROOT, "the adapter's change is %s what it should be (%s = %.4g)", times, own, scale);
+        return "the adapter's change is " + times + " what it should be (" + own + " = " + Summaries.number(scale)
+                + ")";
     }
 }

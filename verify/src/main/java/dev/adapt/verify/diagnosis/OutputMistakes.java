@@ -102,7 +102,7 @@ final class OutputMistakes {
         if (match.differing().size() < 2) {
             return Optional.empty();
         }
-        Optional<Integer> shift = match.shift();
+        Optional<Integer> shift = labels ? Optional.empty() : match.shift();
         if (shift.isPresent()) {
             return Optional.of(new Mistake(
                     Cause.SHIFTED,

@@ -111,11 +111,14 @@ record States(
         if (overflow.isPresent()) {
             return overflow.get();
         }
-        String so = last < 0 ? "no layer gives what it should" : "what comes before agrees";
+        String before = first == 0 ? "" : modules.get(first - 1);
         return new Parting(
                 Cause.COMPUTATION,
-                "the first layer that gives something else is " + modules.get(first) + "; " + so
-                        + ", and the weights are the same");
+                (last < 0 || first == 0
+                                ? "from the first layer on, " + modules.get(first) + ", it gives something else"
+                                : "they part between " + before + ", which agrees, and " + modules.get(first)
+                                        + ", which does not")
+                        + "; the weights are the same");
     }
 
     /** A value that is not finite, and the layer that it is in. */

@@ -1,6 +1,7 @@
 package dev.adapt.verify.diagnosis;
 
 import java.util.List;
+import java.util.Locale;
 import java.util.SequencedSet;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
@@ -17,7 +18,7 @@ final class Summaries {
     /** One tensor by its name, more by the first and their number. */
     static String of(List<String> names) {
         if (names.size() <= SHOWN) {
-            return String.join(", ", names);
+            return String.join(", ", names) + (names.size() > 1 ? layers(names) : "");
         }
         return names.getFirst() + " and " + (names.size() - 1) + " more tensors" + layers(names);
     }
@@ -38,6 +39,13 @@ final class Summaries {
         return layers.size() > 6
                 ? ""
                 : ", in layers " + layers.stream().map(Object::toString).collect(Collectors.joining(", "));
+    }
+
+    /** A number in few digits: {@code 2}, {@code 0.5}, {@code 1.414}. */
+    static String number(double value) {
+        return value == Math.rint(value) && Math.abs(value) < 1e6
+                ? String.format(Locale.ROOT, "%.0f", value)
+                : String.format(Locale.ROOT, "%.4g", value).replaceFirst("(\\.\\d*?)0+$", "$1").replaceFirst("\\.$", "");
     }
 
     /** The number of the layer that a tensor or module belongs to, −1 for none. */

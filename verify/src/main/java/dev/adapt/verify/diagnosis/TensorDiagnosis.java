@@ -15,6 +15,10 @@ import java.util.Optional;
  * @param adapted the base with its adapter, where there is one
  */
 record TensorDiagnosis(Optional<AdaptedWeights> adapted) {
+    /** Heads of tasks, whose rows stand for labels. */
+    private static final List<String> HEADS =
+            List.of("classifier", "score", "classifier.out_proj", "qa_outputs", "classification_head.out_proj");
+
     /** A mistake explains a tensor if it leaves this share of the difference at most. */
     private static final double LEFT = 0.02;
 
@@ -148,7 +152,7 @@ record TensorDiagnosis(Optional<AdaptedWeights> adapted) {
         RowMatch match = new RowMatch(found, expected, tolerance);
         List<Integer> differing = match.differing();
         if (differing.size() > 1) {
-            Optional<Integer> shift = match.shift();
+            Optional<Integer> shift = isOfLabels(name) ? Optional.empty() : match.shift();
             if (shift.isPresent()) {
                 return Optional.of(verdict(
                         Cause.SHIFTED,
@@ -187,6 +191,11 @@ record TensorDiagnosis(Optional<AdaptedWeights> adapted) {
                     name, found, expected));
         }
         return Optional.empty();
+    }
+
+    /** Whether the rows of a tensor stand for labels, by its name. */
+    static boolean isOfLabels(String name) {
+        return HEADS.contains(name.replaceFirst("\\.(weight|bias)$", ""));
     }
 
     private Optional<TensorVerdict> ofColumns(

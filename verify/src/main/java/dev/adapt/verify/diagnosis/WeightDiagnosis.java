@@ -37,10 +37,6 @@ public record WeightDiagnosis(
     private static final int PREFIX = 64;
     private static final double MOST = 0.6;
 
-    /** Heads of tasks, whose rows stand for labels. */
-    private static final List<String> HEADS =
-            List.of("classifier", "score", "classifier.out_proj", "qa_outputs", "classification_head.out_proj");
-
     /** What is wrong; empty where all weights are right, or none could be found. */
     public List<Finding> of(String form, NamedWeights found) {
         TensorDiagnosis diagnosis = new TensorDiagnosis(adapted);
@@ -313,8 +309,8 @@ public record WeightDiagnosis(
         }
 
         private void labelOrder() {
-            List<TensorVerdict> own = taken(verdict -> verdict.cause() == Cause.PERMUTED
-                    && HEADS.contains(verdict.name().replaceFirst("\\.(weight|bias)$", "")));
+            List<TensorVerdict> own = taken(verdict ->
+                    verdict.cause() == Cause.PERMUTED && TensorDiagnosis.isOfLabels(verdict.name()));
             if (!own.isEmpty()) {
                 add(
                         Cause.LABEL_ORDER,
@@ -347,9 +343,9 @@ public record WeightDiagnosis(
                         ? "vocabulary off by one: " + names + detail
                         : names + detail;
                 case VOCABULARY_SIZE -> names + ": it has another number of rows" + detail;
-                case VALUES -> source.equals(form)
-                        ? names + " differs" + detail
-                        : "not " + source + ": " + names + (all.size() == 1 ? " differs" : " differ") + detail;
+                case VALUES -> adapted.isPresent()
+                        ? "not " + source + ": " + names + (all.size() == 1 ? " differs" : " differ") + detail
+                        : names + " not as in " + source + detail;
                 default -> names + detail;
             };
         }
