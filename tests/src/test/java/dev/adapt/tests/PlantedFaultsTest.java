@@ -442,7 +442,9 @@ class PlantedFaultsTest {
         Files.writeString(
                 config,
                 Files.readString(config)
-                        .replaceFirst("\"modules_to_save\"\\s*:\\s*null", "\"modules_to_save\": [\"embed_tokens\"], \"ensure_weight_tying\": true"));
+                        .replaceFirst("\"modules_to_save\"\\s*:\\s*null", "\"modules_to_save\": [\"embed_tokens\"]")
+                        .replaceFirst(
+                                "\"ensure_weight_tying\"\\s*:\\s*false", "\"ensure_weight_tying\": true"));
     }
 
     private static Path copied(PlantedFiles files) throws IOException {

@@ -45,6 +45,12 @@ public record Settings(
                 count, seed, thorough, texts, tensors, tolerance, device, reference, Optional.of(other));
     }
 
+    /** The same on texts. */
+    public Settings comparedOn(Engine.Texts other) {
+        return new Settings(
+                count, seed, thorough, Optional.of(other), tensors, tolerance, device, reference, engine);
+    }
+
     /** The same without the float64 reference. */
     public Settings withoutReference() {
         return new Settings(count, seed, thorough, texts, tensors, tolerance, device, false, engine);
