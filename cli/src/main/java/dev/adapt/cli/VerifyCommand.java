@@ -1,6 +1,7 @@
 package dev.adapt.cli;
 
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.io.Outputs;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
 import dev.adapt.verify.Device;
@@ -10,14 +11,21 @@ import dev.adapt.verify.form.Engine;
 import dev.adapt.verify.form.Forms;
 import dev.adapt.verify.form.Settings;
 import dev.adapt.verify.form.Verification;
+import dev.adapt.verify.suite.Environment;
+import dev.adapt.verify.suite.Suite;
+import dev.adapt.verify.suite.SuiteJson;
+import dev.adapt.verify.suite.SuiteResult;
+import dev.adapt.verify.suite.SuiteRun;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
@@ -28,7 +36,8 @@ import picocli.CommandLine.Spec;
         description =
                 "Runs the forms of one model on the same inputs and compares each with each: the base with its adapter"
                         + " unmerged and the merged checkpoint on DJL, the exported model on ONNX Runtime, and a float64 reference"
-                        + " in plain Java. Give at least two of --base, --merged, --gguf and --onnx. Exit code 4 if any two differ.",
+                        + " in plain Java. Give at least two of --base, --merged, --gguf and --onnx, or a --suite of models. Where"
+                        + " they differ, their weights are compared and it says what is wrong. Exit code 4 if any two differ.",
         footer = {"", "Example: adapt verify --base base --adapter my-lora --merged merged --onnx merged/model.onnx"})
 final class VerifyCommand implements Callable<Integer> {
     @Option(names = "--base", paramLabel = "DIR", description = "the base checkpoint")
@@ -116,8 +125,31 @@ final class VerifyCommand implements Callable<Integer> {
     @Option(names = "--no-reference", description = "leave the float64 reference out")
     private boolean noReference;
 
-    @Option(names = "--json", description = "print JSON")
-    private boolean json;
+    @Option(
+            names = "--json",
+            arity = "0..1",
+            paramLabel = "FILE",
+            fallbackValue = PRINT,
+            description = "print JSON; with FILE, write it there, with versions, digests and times")
+    private Optional<Path> json = Optional.empty();
+
+    @Option(
+            names = "--suite",
+            paramLabel = "FILE",
+            description = "verify the models that this YAML file lists, each with its inputs, tolerances and gates")
+    private Optional<Path> suite = Optional.empty();
+
+    @Mixin
+    private VerifyReports reports = new VerifyReports();
+
+    private static final String PRINT = "-";
+
+    /** What the file of a suite says. */
+    private static final String[] OF_ONE_MODEL = {
+        "--base", "--adapter", "--merged", "--gguf", "--onnx", "--onnx-adapter", "--data", "--text-column",
+        "--label-column", "--inputs", "--input-tensors", "--thorough", "--seed", "--tolerance", "--tolerance-fp16",
+        "--device", "--no-reference"
+    };
 
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
@@ -129,6 +161,10 @@ final class VerifyCommand implements Callable<Integer> {
             throw new UsageException("--inputs: expected at least 1, found " + inputs);
         }
         GivenOptions given = new GivenOptions(spec);
+        if (suite.isPresent()) {
+            given.refuse("a suite's file says it of each model", OF_ONE_MODEL);
+            return suite(suite.get());
+        }
         if (data.isEmpty()) {
             given.refuse("columns are those of --data, which is not given", "--text-column", "--label-column");
         } else {
@@ -151,13 +187,74 @@ final class VerifyCommand implements Callable<Integer> {
                 !noReference,
                 Optional.of(new DjlEngine(device)));
         Forms forms = new Forms(base, adapter, merged, gguf, onnx, onnxAdapter);
+        Outputs outputs = reports.outputs(paths());
+        boolean prints = json.filter(path -> path.toString().equals(PRINT)).isPresent();
+        Optional<Path> file = prints ? Optional.empty() : json;
+        long start = System.nanoTime();
         Report report = Verification.of(forms, settings, new Engine.Listener(Terminal::progress, Terminal::note));
-        if (json) {
+        double seconds = (System.nanoTime() - start) / 1e9;
+        if (prints) {
             Terminal.json(report.json());
         } else {
             Terminal.report(report);
         }
+        if (reports.any() || file.isPresent()) {
+            reports.write(
+                    new SuiteResult(
+                            "verify",
+                            List.of(SuiteResult.ModelResult.of(name(), report, forms, seconds)),
+                            Environment.here(),
+                            seconds),
+                    file,
+                    outputs);
+        }
         return report.passed() ? 0 : Failure.NOT_EQUAL;
+    }
+
+    private String name() {
+        return Stream.of(merged.stream(), onnx.stream(), gguf.stream(), base.stream(), adapter.stream())
+                .flatMap(paths -> paths)
+                .findFirst()
+                .map(path -> String.valueOf(path.toAbsolutePath().normalize().getFileName()))
+                .orElse("model");
+    }
+
+    private List<Path> paths() {
+        return Stream.of(
+                        merged.stream(),
+                        onnx.stream(),
+                        gguf.stream(),
+                        base.stream(),
+                        adapter.stream(),
+                        onnxAdapter.stream(),
+                        data.stream(),
+                        tensors.stream())
+                .flatMap(paths -> paths)
+                .toList();
+    }
+
+    /** Verifies a suite: its file says what, and how. */
+    private int suite(Path file) throws IOException {
+        boolean prints = json.filter(path -> path.toString().equals(PRINT)).isPresent();
+        Suite read = Suite.read(file);
+        Outputs outputs = reports.outputs(List.of(file));
+        SuiteRun run = new SuiteRun(
+                model -> new DjlEngine(Devices.valueOf(model.name())),
+                path -> new DatasetTexts(Dataset.readTexts(path, Dataset.Columns.UNKNOWN)),
+                DatasetTexts::labelled,
+                name -> new Engine.Listener(
+                        line -> Terminal.progress(name + ": " + line), note -> Terminal.note(name + ": " + note)));
+        SuiteResult result = run.of(read);
+        if (prints) {
+            Terminal.json(SuiteJson.of(result, Adapt.VERSION, VerifyReports::sentence));
+        } else {
+            reports.print(result);
+        }
+        reports.write(result, prints ? Optional.empty() : json, outputs);
+        if (result.models().stream().anyMatch(model -> model.error().isEmpty() && !model.passed())) {
+            return Failure.NOT_EQUAL;
+        }
+        return result.firstError().map(error -> Failure.of(error).exitCode()).orElse(0);
     }
 
     private static void require(String option, double tolerance) {

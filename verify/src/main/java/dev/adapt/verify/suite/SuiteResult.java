@@ -1,6 +1,8 @@
 package dev.adapt.verify.suite;
 
 import dev.adapt.verify.Report;
+import dev.adapt.verify.form.Forms;
+import java.io.IOException;
 import java.util.List;
 import java.util.Optional;
 
@@ -27,6 +29,12 @@ public record SuiteResult(String name, List<ModelResult> models, Environment env
         public ModelResult {
             gates = List.copyOf(gates);
             files = List.copyOf(files);
+        }
+
+        /** That of a verification without gates. */
+        public static ModelResult of(String name, Report report, Forms forms, double seconds) throws IOException {
+            return new ModelResult(
+                    name, Optional.of(report), Optional.empty(), List.of(), Environment.of(forms), seconds);
         }
 
         /** Whether its forms agree and all its gates hold. */

@@ -1,7 +1,9 @@
 package dev.adapt.verify.suite;
 
+import dev.adapt.verify.Device;
 import dev.adapt.verify.Report;
 import dev.adapt.verify.form.Engine;
+import dev.adapt.verify.form.Settings;
 import dev.adapt.verify.form.Verification;
 import dev.adapt.verify.suite.SuiteResult.GateResult;
 import dev.adapt.verify.suite.SuiteResult.ModelResult;
@@ -22,18 +24,25 @@ import java.util.function.Function;
  * Runs a suite: as many models at a time as there are processors and memory for. What goes wrong with one model is its
  * result and does not reach the others.
  *
+ * @param engine that runs checkpoints on a device
  * @param texts reads a file of texts
  * @param labels reads a file of labelled texts
  * @param listener of each model, by its name
  */
 public record SuiteRun(
-        Function<Path, Engine.Texts> texts, GateRun.Labels labels, Function<String, Engine.Listener> listener) {
+        Function<Device, Engine> engine, Texts texts, GateRun.Labels labels, Function<String, Engine.Listener> listener) {
     /**
      * Bytes of memory for a byte of weights: they are mapped, held by two engines as float32, and as float64 by the reference.
      */
     private static final long FACTOR = 6;
 
     private static final int MEGABYTE = 1 << 20;
+
+    /** Reads a file of texts. */
+    @FunctionalInterface
+    public interface Texts {
+        Engine.Texts read(Path file) throws IOException;
+    }
 
     /** Runs all models. */
     public SuiteResult of(Suite suite) {
@@ -91,7 +100,7 @@ public record SuiteRun(
         List<Environment.Digest> files = List.of();
         Optional<Throwable> error = Optional.empty();
         try {
-            Suite.Model with = withTexts(model);
+            Suite.Model with = prepared(model);
             files = Environment.of(with.forms());
             report = Optional.of(Verification.of(
                     with.forms(), with.settings(), listener.apply(model.name())));
@@ -112,14 +121,12 @@ public record SuiteRun(
                 (System.nanoTime() - start) / 1e9);
     }
 
-    private Suite.Model withTexts(Suite.Model model) {
-        return model.texts().isEmpty()
-                ? model
-                : new Suite.Model(
-                        model.name(),
-                        model.forms(),
-                        model.settings().comparedOn(texts.apply(model.texts().get())),
-                        model.texts(),
-                        model.gates());
+    /** The model with its engine and its texts. */
+    private Suite.Model prepared(Suite.Model model) throws IOException {
+        Settings settings = model.settings().on(engine.apply(model.settings().device()));
+        if (model.texts().isPresent()) {
+            settings = settings.comparedOn(texts.read(model.texts().get()));
+        }
+        return new Suite.Model(model.name(), model.forms(), settings, model.texts(), model.gates());
     }
 }
