@@ -8,8 +8,8 @@ import java.util.Locale;
  * <p>Two forms in float32 differ in the order of their sums only: their absolute error is limited, where outputs are large
  * by as much more as float32 resolves less there. A form in float16 or bfloat16 rounds each product to 11 or 8 bits, and
  * errs with the size of what it adds up: the error over the row's root mean square is limited, or over 1 where that is less.
- * Integers of 8 bits err in all elements alike: the distance of two rows over the length of the longer is limited, by what
- * the roundings of one product, one after the other in all layers, add up to.
+ * Integers of 8 bits err in all elements alike: the distance of all rows together over their length is limited, by what the
+ * roundings of one product, one after the other in all layers, add up to.
  *
  * @param fp32 of the absolute error
  * @param fp16 of the error over the root mean square of the row, or over 1
@@ -71,7 +71,7 @@ public record Tolerance(double fp32, double fp16) {
                         "the largest error is %.2e of the row's root mean square (or of 1), more than the tolerance %.2e"
                                 + " for bfloat16";
                     case INT8 ->
-                        "two rows are %.2e of their length apart, more than the tolerance %.2e for int8 and this depth";
+                        "the rows are %.2e of their length apart, more than the tolerance %.2e for int8 and this depth";
                 },
                 error,
                 limit);

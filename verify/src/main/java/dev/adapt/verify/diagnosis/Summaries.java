@@ -23,7 +23,7 @@ final class Summaries {
         return names.getFirst() + " and " + (names.size() - 1) + " more tensors" + layers(names);
     }
 
-    /** The layers they lie in, where these are one or a few: {@code , all in layer 3}. */
+    /** The layers they lie in, where these are one or a few: {@code (layer 3)}. */
     static String layers(List<String> names) {
         SequencedSet<Integer> layers = new TreeSet<>();
         for (String name : names) {
@@ -34,11 +34,11 @@ final class Summaries {
             layers.add(layer);
         }
         if (layers.size() == 1) {
-            return ", all in layer " + layers.getFirst();
+            return " (layer " + layers.getFirst() + ")";
         }
         return layers.size() > 6
                 ? ""
-                : ", in layers " + layers.stream().map(Object::toString).collect(Collectors.joining(", "));
+                : " (layers " + layers.stream().map(Object::toString).collect(Collectors.joining(", ")) + ")";
     }
 
     /** A number in few digits: {@code 2}, {@code 0.5}, {@code 1.414}. */

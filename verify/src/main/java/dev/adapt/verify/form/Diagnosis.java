@@ -11,6 +11,7 @@ import dev.adapt.formats.tensor.Shape;
 import dev.adapt.verify.Finding;
 import dev.adapt.verify.Inputs;
 import dev.adapt.verify.OnnxRunner;
+import dev.adapt.verify.Precision;
 import dev.adapt.verify.Report;
 import dev.adapt.verify.Runner;
 import dev.adapt.verify.diagnosis.AdapterScale;
@@ -114,8 +115,14 @@ record Diagnosis(OpenForms forms, Settings settings, List<Runner> onnx, Inputs i
             found.addAll(rows.of(form.name(), own, expected, looked));
         }
         for (Exported own : forms.exported()) {
-            withWeights(own, expected, (contents, weights) ->
-                    found.addAll(rows.of(own.name(), weights, expected, looked)));
+            boolean integers = own.onnx().runner().precision() == Precision.INT8;
+            withWeights(own, expected, (contents, weights) -> {
+                found.addAll(rows.of(own.name(), weights, expected, looked));
+                // outputs of integers agree so roughly that only the weights show a wrong scale
+                for (Finding wrong : integers ? diagnosis.of(own.name(), weights) : List.<Finding>of()) {
+                    found.add(new Finding(wrong.form(), wrong.cause(), wrong.sentence(), wrong.tensors(), true));
+                }
+            });
         }
         return together(found);
     }
