@@ -209,7 +209,7 @@ public final class OnnxRunner implements AutoCloseable {
 
     @SuppressWarnings("MustBeClosedChecker") // the runner closes them
     private static OnnxRunner load(Model model, OrtProvider provider) throws OrtException {
-        OrtEnvironment environment = OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL);
+        OrtEnvironment environment = environment();
         OrtSession.SessionOptions options = new OrtSession.SessionOptions();
         try {
             // what goes wrong reaches us as an exception: nothing more belongs on the terminal
@@ -268,6 +268,21 @@ public final class OnnxRunner implements AutoCloseable {
                 path,
                 "has the outputs " + String.join(", ", found) + ", expected one called " + main.name()
                         + "; give the file exported from the model it is compared with");
+    }
+
+    private static OrtEnvironment environment() {
+        return DeepStack.call(() -> OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL));
+    }
+
+    /** The version of ONNX Runtime. */
+    public static String version() {
+        return environment().getVersion();
+    }
+
+    /** Where it can run: {@code CPU}, {@code CUDA}. */
+    public static List<String> providers() {
+        environment();
+        return OrtEnvironment.getAvailableProviders().stream().map(Enum::name).toList();
     }
 
     private static String offered() {

@@ -227,7 +227,7 @@ record GraphMistakes(Model model, OptionalDouble ropeBase) {
     private void layers(List<Hypothesis> all) {
         for (String field : LAYERS) {
             int count = config().path(field).asInt(0);
-            if (count < 2 || count > MOST_LAYERS || model.adapter().isPresent()) {
+            if (count < 2 || count > MOST_LAYERS || model.isUnmerged()) {
                 continue;
             }
             for (int layer = 0; layer < count; layer++) {

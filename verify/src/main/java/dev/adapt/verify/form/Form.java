@@ -16,14 +16,17 @@ import java.util.Set;
  * A checkpoint, with its adapter if it has one.
  *
  * @param name what the report calls it
- * @param checkpoint where its weights are; empty for a model in stacks
+ * @param checkpoint where its weights are; empty for a model whose layers share weights (LORS)
+ * @param adapter beside the checkpoint's weights, unmerged
  * @param stored what its weights were rounded to
  */
-record Form(String name, Path path, Model model, Optional<Checkpoint> checkpoint, Precision stored) {
-    Optional<BoundAdapter> adapter() {
-        return model.adapter();
-    }
-
+record Form(
+        String name,
+        Path path,
+        Model model,
+        Optional<Checkpoint> checkpoint,
+        Optional<BoundAdapter> adapter,
+        Precision stored) {
     MainOutput output() {
         return new MainOutput(
                 model.architecture().outputName(), model.architecture().outputAxes());

@@ -9,7 +9,7 @@ import java.util.Optional;
  * The forms to compare.
  *
  * @param base a checkpoint folder
- * @param adapter beside the base, unmerged; a model in stacks (LORS) is its own base
+ * @param adapter beside the base, unmerged; a model whose layers share weights (LORS) is its own base
  * @param merged checkpoint folders
  * @param gguf GGUF files, read back as checkpoints
  * @param onnx ONNX models

@@ -2,14 +2,15 @@ package dev.adapt.verify.form;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.gguf.GgmlType;
 import dev.adapt.formats.gguf.GgufFile;
 import dev.adapt.formats.gguf.GgufImport;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
-import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.verify.OnnxRunner;
 import dev.adapt.verify.Precision;
@@ -67,10 +68,16 @@ final class OpenForms implements AutoCloseable {
     void open(Forms forms, Settings settings) throws IOException {
         if (forms.adapter().isPresent() && requireOneModel(forms)) {
             Path path = forms.adapter().get();
-            WholeModel.Opened opened = WholeModel.open(path);
+            StackedModel.Opened opened = StackedModel.open(path);
             closeLater(opened::close);
             models.add(
-                    new Form("in stacks", path, opened.whole().model(), Optional.empty(), Precision.FLOAT32));
+                    new Form(
+                    "sharing weights",
+                    path,
+                    opened.whole().model(),
+                    Optional.empty(),
+                    Optional.empty(),
+                    Precision.FLOAT32));
         }
         if (forms.base().isPresent()) {
             openBase(forms.base().get(), forms);
@@ -82,7 +89,7 @@ final class OpenForms implements AutoCloseable {
             listener.progress().accept("reading " + path);
             Checkpoint back = checkpoint(readBack(path));
             models.add(new Form(
-                    name("GGUF", path, forms.gguf()), path, Model.of(back), Optional.of(back), stored(path)));
+                    name("GGUF", path, forms.gguf()), path, Model.of(back), Optional.of(back), Optional.empty(), stored(path)));
         }
         for (Path path : forms.onnx()) {
             OnnxRunner runner = models.isEmpty()
@@ -116,14 +123,20 @@ final class OpenForms implements AutoCloseable {
         }
         Adapter adapter = Adapter.read(forms.adapter().get());
         adapter.notes().forEach(listener.note());
-        Model model = Model.of(base, new Binding(base).bind(adapter, false));
-        models.add(new Form("base + adapter", path, model, Optional.of(base), Precision.FLOAT32));
+        BoundAdapter bound = new Binding(base).bind(adapter, false);
+        models.add(new Form(
+                "base + adapter",
+                path,
+                Model.of(base, bound),
+                Optional.of(base),
+                Optional.of(bound),
+                Precision.FLOAT32));
     }
 
     private void add(String name, Path path, Checkpoint checkpoint, Forms forms) throws IOException {
         // beside a base with its adapter unmerged, a merged checkpoint was rounded to its type
         Precision stored = forms.adapter().isPresent() ? stored(checkpoint) : Precision.FLOAT32;
-        models.add(new Form(name, path, Model.of(checkpoint), Optional.of(checkpoint), stored));
+        models.add(new Form(name, path, Model.of(checkpoint), Optional.of(checkpoint), Optional.empty(), stored));
     }
 
     private static Precision stored(Checkpoint checkpoint) {
@@ -151,12 +164,12 @@ final class OpenForms implements AutoCloseable {
     /** Whether the adapter is a whole model; one that is not needs its base. */
     private static boolean requireOneModel(Forms forms) throws IOException {
         Path adapter = forms.adapter().orElseThrow();
-        boolean whole = WholeModel.isIn(adapter);
+        boolean whole = StackedModel.isIn(adapter);
         if (whole == forms.base().isPresent()) {
             throw new UsageException(
                     "adapter",
                     whole
-                            ? adapter + " is a whole model, in stacks (LORS); leave out its base"
+                            ? adapter + " is a whole model, whose layers share weights (LORS); leave out its base"
                             : adapter + " needs its base, the checkpoint it was trained on");
         }
         return whole;

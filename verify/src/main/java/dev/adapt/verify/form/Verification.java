@@ -125,7 +125,7 @@ public final class Verification {
         listener.progress().accept("loading " + form.name());
         Engine.Loaded loaded = settings.engine().orElseThrow().load(form.model());
         forms.closeLater(loaded.close());
-        String name = form.adapter().isPresent() ? form.name() + ", unmerged" : form.name();
+        String name = form.model().isUnmerged() ? form.name() + ", unmerged" : form.name();
         return new Runner(name + " (" + loaded.name() + ")", outputs, loaded.run()).storedIn(form.stored());
     }
 

@@ -1,6 +1,6 @@
 package dev.adapt.verify.suite;
 
-import ai.onnxruntime.OrtEnvironment;
+import dev.adapt.verify.OnnxRunner;
 import dev.adapt.verify.form.Forms;
 import java.io.IOException;
 import java.io.InputStream;
@@ -28,8 +28,8 @@ public record Environment(String java, String system, int processors, String onn
                 System.getProperty("os.name") + " " + System.getProperty("os.version") + ", "
                         + System.getProperty("os.arch"),
                 Runtime.getRuntime().availableProcessors(),
-                OrtEnvironment.getEnvironment().getVersion(),
-                OrtEnvironment.getAvailableProviders().stream().map(Enum::name).toList());
+                OnnxRunner.version(),
+                OnnxRunner.providers());
     }
 
     /** The files of forms: configs and weights. */
