@@ -26,7 +26,7 @@ import picocli.CommandLine.Spec;
         version = {"adapt " + Adapt.VERSION, "Java ${java.version} (${java.vendor})", "${java.home}"},
         mixinStandardHelpOptions = true,
         synopsisSubcommandLabel = "COMMAND",
-        header = "Adapters of neural networks on the JVM: train, merge, export to ONNX and GGUF, prove equal.",
+        header = "Adapters of neural networks on the JVM: train, merge, export to ONNX and GGUF, verify.",
         description = {
             "",
             "From a frozen checkpoint and a data file to a verified, merged model:",
