@@ -21,6 +21,8 @@ import dev.adapt.formats.onnx.OnnxProbe;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -48,6 +50,10 @@ public final class OnnxRunner implements AutoCloseable {
     private final OrtProvider provider;
     private final OrtSession.SessionOptions options;
     private final OrtSession session;
+
+    /** Whether the first run must still tell where its operators ran. */
+    private boolean profiled;
+
     private final SequencedMap<String, TensorInfo> inputs;
     private final SequencedMap<String, String> outputs = new LinkedHashMap<>();
     private final Map<String, String> incomparable = new LinkedHashMap<>();
@@ -60,13 +66,15 @@ public final class OnnxRunner implements AutoCloseable {
             OrtProvider provider,
             OrtSession.SessionOptions options,
             OrtSession session,
-            Map<String, String> otherNames)
+            Map<String, String> otherNames,
+            boolean profiled)
             throws OrtException {
         this.path = path;
         this.precision = precision;
         this.provider = provider;
         this.options = options;
         this.session = session;
+        this.profiled = profiled;
         this.inputs = new LinkedHashMap<>();
         session.getInputInfo().forEach((name, info) -> {
             if (info.getInfo() instanceof TensorInfo tensor) {
@@ -151,7 +159,6 @@ public final class OnnxRunner implements AutoCloseable {
         // before native code reads the file
         Precision precision = Precision.of(OnnxPrecision.of(path))
                 .or(OnnxContents.computesIntegers(path) ? Precision.INT8 : Precision.FLOAT32);
-        Model model = new Model(path, Optional.empty(), main, precision);
         boolean offered = OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA);
         if (device == Device.CUDA && !offered) {
             throw new UsageException(
@@ -159,6 +166,11 @@ public final class OnnxRunner implements AutoCloseable {
                     "this ONNX Runtime offers only " + offered()
                             + "; build with -Pgpu on a machine with an NVIDIA GPU, or take --device cpu");
         }
+        // CUDA that was asked for must not be the CPU in part
+        Optional<Path> profile = device == Device.CUDA && offered
+                ? Optional.of(Files.createTempDirectory("adapt-onnx").resolve("profile"))
+                : Optional.empty();
+        Model model = new Model(path, Optional.empty(), main, precision, profile);
         if (device != Device.CPU && offered) {
             try {
                 return load(model, OrtProvider.CUDA);
@@ -189,8 +201,10 @@ public final class OnnxRunner implements AutoCloseable {
      *
      * @param changed the model's bytes, where they are not the file's
      * @param main the output that must be there, if one must
+     * @param profile where the profiler writes, if it is to tell where operators run
      */
-    private record Model(Path path, Optional<byte[]> changed, Optional<MainOutput> main, Precision precision) {}
+    private record Model(
+            Path path, Optional<byte[]> changed, Optional<MainOutput> main, Precision precision, Optional<Path> profile) {}
 
     /**
      * Loads a model with its intermediate values as outputs too.
@@ -200,7 +214,8 @@ public final class OnnxRunner implements AutoCloseable {
     public static Optional<OnnxRunner> probing(Path path, OnnxProbe probe) {
         try {
             return Optional.of(load(
-                    new Model(path, Optional.of(probe.bytes()), Optional.empty(), Precision.FLOAT32),
+                    new Model(
+                            path, Optional.of(probe.bytes()), Optional.empty(), Precision.FLOAT32, Optional.empty()),
                     OrtProvider.CPU));
         } catch (OrtException e) {
             return Optional.empty();
@@ -214,6 +229,9 @@ public final class OnnxRunner implements AutoCloseable {
         try {
             // what goes wrong reaches us as an exception: nothing more belongs on the terminal
             options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL);
+            if (model.profile().isPresent()) {
+                options.enableProfiling(model.profile().get().toString());
+            }
             if (provider == OrtProvider.CUDA) {
                 try (OrtCUDAProviderOptions cuda = new OrtCUDAProviderOptions(0)) {
                     // TF32 keeps 10 bits of each factor, too few to compare with float32
@@ -239,7 +257,14 @@ public final class OnnxRunner implements AutoCloseable {
                 }
                 String main = model.main().map(MainOutput::name).orElse("");
                 return new OnnxRunner(
-                        model.path(), main, model.precision(), provider, options, session, otherNames);
+                        model.path(),
+                        main,
+                        model.precision(),
+                        provider,
+                        options,
+                        session,
+                        otherNames,
+                        model.profile().isPresent());
             } catch (OrtException | RuntimeException e) {
                 session.close();
                 throw e;
@@ -337,9 +362,42 @@ public final class OnnxRunner implements AutoCloseable {
      */
     public Map<String, DoubleTensor> outputs(Map<String, Tensor> given, Set<String> wanted) {
         try (OrtSession.RunOptions plain = new OrtSession.RunOptions()) {
-            return new OnnxRun(this, plain).outputs(given, wanted);
+            Map<String, DoubleTensor> outputs = new OnnxRun(this, plain).outputs(given, wanted);
+            requirePlacement();
+            return outputs;
         } catch (OrtException e) {
             throw new FormatException(path, "ONNX Runtime cannot run it: " + reason(e), e);
+        }
+    }
+
+    /** After the first run on a device that was asked for: refuses a graph of which operators ran on the CPU. */
+    private void requirePlacement() throws OrtException {
+        if (!profiled) {
+            return;
+        }
+        profiled = false;
+        Path profile = Path.of(session.endProfiling());
+        try {
+            Optional<String> elsewhere = Placement.read(profile).onCpu();
+            if (elsewhere.isPresent()) {
+                throw new UsageException(
+                        "device cuda",
+                        "ONNX Runtime has no CUDA kernel for all of " + path + " and ran on the CPU: " + elsewhere.get()
+                                + "; take device auto, or another opset");
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        } finally {
+            delete(profile);
+        }
+    }
+
+    private static void delete(Path profile) {
+        try {
+            Files.deleteIfExists(profile);
+            Files.deleteIfExists(profile.toAbsolutePath().getParent());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 
