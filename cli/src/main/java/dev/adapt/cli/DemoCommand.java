@@ -21,6 +21,10 @@ import dev.adapt.train.TrainConfig;
 import dev.adapt.train.TrainResult;
 import dev.adapt.train.Trainer;
 import dev.adapt.verify.Report;
+import dev.adapt.verify.form.Engine;
+import dev.adapt.verify.form.Forms;
+import dev.adapt.verify.form.Settings;
+import dev.adapt.verify.form.Verification;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -186,15 +190,9 @@ final class DemoCommand implements Callable<Integer> {
             OnnxExport.run(Model.of(checkpoint), onnx, OnnxExport.Weights.LINKED);
         }
         Report report = Verification.of(
-                new Verification.Forms(
-                        Optional.of(base),
-                        Optional.of(adapter),
-                        Optional.of(merged),
-                        Optional.empty(),
-                        Optional.of(onnx),
-                        Optional.empty()),
-                Verification.Settings.DEFAULT,
-                line -> {});
+                Forms.of(base, adapter, merged, onnx),
+                Settings.DEFAULT.on(new DjlEngine(Devices.AUTO)),
+                Engine.Listener.NONE);
         Terminal.report(report);
         return new DemoResult(
                 show.label(),

@@ -96,7 +96,7 @@ public enum TinyModel {
 
     /** Writes the checkpoint folder, in canonical names; the seed decides its weights. */
     public Path write(Path folder, long seed) throws IOException {
-        return write(folder, seed, Map.of());
+        return write(folder, config, seed);
     }
 
     /**
@@ -105,10 +105,15 @@ public enum TinyModel {
      * @param sizes what fields of config.json are set to
      */
     Path write(Path folder, long seed, Map<String, Integer> sizes) throws IOException {
-        Files.createDirectories(folder);
         ObjectNode changed = (ObjectNode) new JsonMapper().readTree(config);
         sizes.forEach(changed::put);
-        Path file = Files.writeString(folder.resolve(ModelConfig.FILE), changed.toString());
+        return write(folder, changed.toString(), seed);
+    }
+
+    /** Writes a checkpoint folder of another config. */
+    static Path write(Path folder, String config, long seed) throws IOException {
+        Files.createDirectories(folder);
+        Path file = Files.writeString(folder.resolve(ModelConfig.FILE), config);
         Random random = new Random(seed);
         Map<String, FloatTensor> tensors = new LinkedHashMap<>();
         Architectures.of(ModelConfig.read(file))

@@ -64,10 +64,17 @@ class VerifyOutputsTest {
                             graph.addOutput(output("mask", TensorProto.DataType.INT64, "batch", "sequence"));
                         }),
                 new Row(
-                        "only other outputs",
-                        3,
-                        "expected one called last_hidden_state",
-                        graph -> rename(graph, "last_hidden_state", "y")));
+                        "only another name",
+                        0,
+                        "its y as last_hidden_state",
+                        graph -> rename(graph, "last_hidden_state", "y")),
+                new Row("only another shape", 3, "expected one called last_hidden_state", graph -> {
+                    graph.clearOutput();
+                    graph.addOutput(output("y", TensorProto.DataType.FLOAT, "batch", "width"));
+                    addPooler(graph, 0);
+                    rename(graph, "pooler_output", "y");
+                    graph.removeOutput(1);
+                }));
     }
 
     static List<Row> llamas() {

@@ -1,5 +1,6 @@
 package dev.adapt.train;
 
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.tensor.Tensor;
@@ -31,5 +32,51 @@ public final class TextInputs {
         return encoded.byLength(batchSize).stream()
                 .map(indices -> encoded.batch(indices).inputs())
                 .toList();
+    }
+
+    /**
+     * A batch of labelled texts.
+     *
+     * @param classes the index of each row's label
+     */
+    @SuppressWarnings("ArrayRecordComponent")
+    public record Labelled(Map<String, Tensor> inputs, int[] classes) {}
+
+    /**
+     * Tokenizes all labelled texts of a data set in the same way.
+     *
+     * @param config of a classifier; its labels are those of the data, by name or by number
+     * @throws FormatException if the data have a label that the classifier has not
+     */
+    public static List<Labelled> labelled(Dataset data, Path base, ModelConfig config, int batchSize, int maxLength)
+            throws IOException {
+        List<String> labels = Architectures.of(config).head()
+                .orElseThrow(() -> new FormatException(base, "is no classifier, so that no labels can be compared"))
+                .labels();
+        List<Integer> classes =
+                data.examples().stream().map(own -> index(data, labels, own)).toList();
+        Source source = new Source(base, config, Architectures.of(config), maxLength);
+        Encoded encoded = Encoded.of(data, Encoded.classes(classes), source);
+        return encoded.byLength(batchSize).stream()
+                .map(indices -> new Labelled(
+                        encoded.batch(indices).inputs(),
+                        indices.stream().mapToInt(classes::get).toArray()))
+                .toList();
+    }
+
+    private static int index(Dataset data, List<String> labels, Example example) {
+        int named = labels.indexOf(example.label());
+        if (named >= 0) {
+            return named;
+        }
+        for (int i = 0; i < labels.size(); i++) {
+            if (example.label().equals(Integer.toString(i))) {
+                return i;
+            }
+        }
+        throw new FormatException(
+                data.file(),
+                "line " + example.line(),
+                "has the label \"" + example.label() + "\", the model has " + String.join(", ", labels));
     }
 }

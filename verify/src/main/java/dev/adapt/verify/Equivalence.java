@@ -2,7 +2,6 @@ package dev.adapt.verify;
 
 import dev.adapt.formats.graph.CacheSpec;
 import dev.adapt.formats.graph.InputSpec;
-import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Tensor;
@@ -24,9 +23,13 @@ public final class Equivalence {
 
     private final List<Runner> runners;
     private final List<Pair> pairs = new ArrayList<>();
+    private final int products;
+    private final Tolerance tolerance;
 
-    private Equivalence(List<Runner> runners) {
+    private Equivalence(List<Runner> runners, int products, Tolerance tolerance) {
         this.runners = runners;
+        this.products = products;
+        this.tolerance = tolerance;
         for (int left = 0; left < runners.size(); left++) {
             for (int right = left + 1; right < runners.size(); right++) {
                 pairs.add(new Pair(left, right, new LinkedHashMap<>()));
@@ -44,13 +47,23 @@ public final class Equivalence {
      */
     public static List<Comparison> compare(
             List<Runner> runners, List<Map<String, Tensor>> batches, Tolerance tolerance) {
-        Equivalence equivalence = new Equivalence(runners);
+        return compare(runners, batches, 1, tolerance);
+    }
+
+    /**
+     * The same, for models of a known depth.
+     *
+     * @param products linear layers between an input and the outputs, one after the other
+     */
+    public static List<Comparison> compare(
+            List<Runner> runners, List<Map<String, Tensor>> batches, int products, Tolerance tolerance) {
+        Equivalence equivalence = new Equivalence(runners, products, tolerance);
         // batch by batch: outputs of long sequences are large, and only one batch's are held
         for (int batch = 0; batch < batches.size(); batch++) {
             equivalence.add(batch + 1, batches.get(batch));
         }
         return equivalence.pairs.stream()
-                .flatMap(pair -> equivalence.comparisons(pair, tolerance))
+                .flatMap(equivalence::comparisons)
                 .toList();
     }
 
@@ -120,8 +133,7 @@ public final class Equivalence {
         return pair.tallies().computeIfAbsent(group(output), group -> {
             Runner left = runners.get(pair.left());
             Runner right = runners.get(pair.right());
-            boolean half = left.precision() == OnnxPrecision.FP16 || right.precision() == OnnxPrecision.FP16;
-            return new Tally(left, right, group, half);
+            return new Tally(left, right, group, products, tolerance);
         });
     }
 
@@ -129,7 +141,7 @@ public final class Equivalence {
         return output.startsWith(CacheSpec.PRESENT) ? KEYS_AND_VALUES : output;
     }
 
-    private Stream<Comparison> comparisons(Pair pair, Tolerance tolerance) {
+    private Stream<Comparison> comparisons(Pair pair) {
         if (common(pair).isEmpty()) {
             Runner left = runners.get(pair.left());
             Runner right = runners.get(pair.right());
@@ -142,6 +154,6 @@ public final class Equivalence {
             // there were no batches
             tally(pair, common(pair).getFirst());
         }
-        return pair.tallies().values().stream().map(tally -> tally.comparison(tolerance));
+        return pair.tallies().values().stream().map(Tally::comparison);
     }
 }

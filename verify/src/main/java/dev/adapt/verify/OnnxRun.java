@@ -22,6 +22,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
@@ -57,6 +58,13 @@ final class OnnxRun {
             }
         }
         return inSteps(inputs, wanted);
+    }
+
+    /** The wanted outputs of one run, without keys and values of earlier tokens. */
+    Map<String, DoubleTensor> whole(Map<String, Tensor> given, Set<String> wanted) throws OrtException {
+        try (OrtSession.Result result = run(complete(given), Map.of(), files(wanted))) {
+            return read(result, wanted);
+        }
     }
 
     /** All tokens but the last of each sequence, and then the last with the keys and values of the others. */
@@ -171,6 +179,25 @@ final class OnnxRun {
                 : OnnxTensor.createTensor(environment, ByteBuffer.allocateDirect(0), shape, info.type);
     }
 
+    /** Inputs that are called otherwise, but tell by their name what they are. */
+    private void addByOtherNames(Map<String, Tensor> complete) {
+        for (String name : runner.inputNames()) {
+            if (complete.containsKey(name) || name.startsWith(CacheSpec.PAST)) {
+                continue;
+            }
+            String lower = name.toLowerCase(Locale.ROOT);
+            String known = lower.contains("mask")
+                    ? MASK
+                    : lower.contains("type") || lower.contains("segment")
+                            ? TOKEN_TYPES
+                            : lower.contains("position") ? POSITIONS : lower.matches(".*(ids?|tokens?)$") ? IDS : "";
+            Tensor same = complete.get(known);
+            if (same != null && !runner.inputNames().contains(known)) {
+                complete.put(name, same);
+            }
+        }
+    }
+
     private Map<String, Tensor> complete(Map<String, Tensor> given) {
         Map<String, Tensor> complete = new LinkedHashMap<>(given);
         if (given.get(IDS) instanceof LongTensor ids) {
@@ -179,6 +206,7 @@ final class OnnxRun {
         if (given.get(MASK) instanceof LongTensor mask) {
             complete.putIfAbsent(POSITIONS, positions(mask));
         }
+        addByOtherNames(complete);
         Set<String> missing = new TreeSet<>(runner.inputNames());
         missing.removeAll(complete.keySet());
         keys.forEach(missing::remove);

@@ -10,6 +10,8 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.SequencedMap;
 import java.util.Set;
+import java.util.function.BiConsumer;
+import java.util.function.Function;
 
 /**
  * A model in float64, as exact as its stored weights allow. It holds every tensor the graph has asked for, widened, so it
@@ -17,12 +19,19 @@ import java.util.Set;
  */
 public final class ReferenceRunner {
     private final Model model;
+    private final Function<String, Tensor> leaf;
     private final ReferenceOps ops = new ReferenceOps();
     private final Map<String, DoubleTensor> leaves = new HashMap<>();
 
     /** The model must stay open as long as this is used. */
     public ReferenceRunner(Model model) {
+        this(model, model::leaf);
+    }
+
+    /** A model of other leaves than its own. */
+    public ReferenceRunner(Model model, Function<String, Tensor> leaf) {
         this.model = model;
+        this.leaf = leaf;
     }
 
     /** The architecture's own output for inputs by name. */
@@ -37,9 +46,19 @@ public final class ReferenceRunner {
      * @param wanted of {@link Model#outputNames}
      */
     public SequencedMap<String, DoubleTensor> outputs(Map<String, Tensor> inputs, Set<String> wanted) {
+        return outputs(inputs, wanted, (module, output) -> {});
+    }
+
+    /** The same, watched as {@link Model#outputs} says. */
+    public SequencedMap<String, DoubleTensor> outputs(
+            Map<String, Tensor> inputs, Set<String> wanted, BiConsumer<String, DoubleTensor> seen) {
         Map<String, DoubleTensor> wide = new LinkedHashMap<>();
         inputs.forEach((name, input) -> wide.put(name, DoubleTensor.of(input)));
         return model.outputs(
-                ops, name -> leaves.computeIfAbsent(name, leaf -> DoubleTensor.of(model.leaf(leaf))), wide, wanted);
+                ops,
+                name -> leaves.computeIfAbsent(name, own -> DoubleTensor.of(leaf.apply(own))),
+                wide,
+                wanted,
+                seen);
     }
 }

@@ -34,6 +34,38 @@ record Sequences(Random random, int vocabulary, int types) {
         return inputs(Shape.of(batch, length), ids, mask, segments);
     }
 
+    /** Three sequences that fill the length, are one token, and are any number of tokens, padded on one side. */
+    Map<String, Tensor> edges(int length, boolean left) {
+        int[] kept = {length, 1, 1 + random.nextInt(length)};
+        long[] ids = random.longs((long) kept.length * length, 0, vocabulary).toArray();
+        long[] mask = new long[ids.length];
+        long[] segments = new long[ids.length];
+        for (int row = 0; row < kept.length; row++) {
+            int start = row * length + (left ? length - kept[row] : 0);
+            Arrays.fill(mask, start, start + kept[row], 1);
+            if (types > 1) {
+                Arrays.fill(segments, start + kept[row] / 2, start + kept[row], 1);
+            }
+        }
+        for (int i = 0; i < ids.length; i++) {
+            ids[i] *= mask[i];
+        }
+        return inputs(Shape.of(kept.length, length), ids, mask, segments);
+    }
+
+    /** One sequence of the ids {@code from} to {@code to}, in a random order. */
+    Map<String, Tensor> run(int from, int to) {
+        long[] ids = new long[to - from];
+        for (int i = 0; i < ids.length; i++) {
+            int other = random.nextInt(i + 1);
+            ids[i] = ids[other];
+            ids[other] = (long) from + i;
+        }
+        long[] mask = new long[ids.length];
+        Arrays.fill(mask, 1);
+        return inputs(Shape.of(1, ids.length), ids, mask, new long[ids.length]);
+    }
+
     /** One sequence without padding; its first two ids are the smallest and the largest. */
     Map<String, Tensor> whole(int length) {
         long[] ids = random.longs(length, 0, vocabulary).toArray();

@@ -5,7 +5,6 @@ import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 
 /** The errors of one output of two runners, or of a group of outputs, over the batches so far. */
@@ -14,8 +13,9 @@ final class Tally {
     private final Runner right;
     private final String group;
 
-    /** Whether errors are measured over the row's root mean square, as float16 asks for. */
-    private final boolean scaled;
+    private final Precision precision;
+    private final int products;
+    private final Tolerance tolerance;
 
     private Optional<String> obstacle = Optional.empty();
     private Optional<Place> worst = Optional.empty();
@@ -23,16 +23,25 @@ final class Tally {
     private long rows;
     private long agreeing;
     private double maxAbsolute;
-    private double maxScaled;
+    private double maxError = -1;
     private double sumAbsolute;
     private double maxRelative;
     private double sumRelative;
+    private double sumDistance;
+    private double sumSquares;
+    private double leastCosine = 1;
+    private double maxDivergence;
+    private double sumTop;
+    private Optional<Place> parting = Optional.empty();
 
-    Tally(Runner left, Runner right, String group, boolean scaled) {
+    /** @param products linear layers between an input and the output, one after the other */
+    Tally(Runner left, Runner right, String group, int products, Tolerance tolerance) {
         this.left = left;
         this.right = right;
         this.group = group;
-        this.scaled = scaled;
+        this.precision = left.precisionBeside(right);
+        this.products = products;
+        this.tolerance = tolerance;
     }
 
     /**
@@ -89,23 +98,40 @@ final class Tally {
             argmaxB = b[i] > b[argmaxB] ? i : argmaxB;
         }
         double rms = Math.sqrt(squares / (2.0 * (to - from)));
+        RowMeasures row = new RowMeasures(a, b, from, to);
+        int farthest = from;
         for (int i = from; i < to; i++) {
             double absolute = Math.abs(a[i] - b[i]);
             // rms is 0 only where the whole row is
             double relative = rms == 0 ? 0 : absolute / rms;
-            double perRow = absolute / Math.max(rms, 1);
-            if (scaled ? perRow > maxScaled : absolute > maxAbsolute) {
-                worst = Optional.of(new Place(batch, output, index(one.shape(), i), a[i], b[i]));
-            }
+            farthest = absolute > Math.abs(a[farthest] - b[farthest]) ? i : farthest;
             maxAbsolute = Math.max(maxAbsolute, absolute);
-            maxScaled = Math.max(maxScaled, perRow);
             sumAbsolute += absolute;
             maxRelative = Math.max(maxRelative, relative);
             sumRelative += relative;
         }
+        double error = tolerance.error(precision, Math.abs(a[farthest] - b[farthest]), rms, row.distance());
+        sumDistance += row.distance() * row.distance();
+        sumSquares += rms * rms;
+        if (error > maxError) {
+            maxError = error;
+            worst = Optional.of(new Place(batch, output, index(one.shape(), farthest), a[farthest], b[farthest]));
+        }
+        leastCosine = Math.min(leastCosine, row.cosine());
+        if (isLogits()) {
+            maxDivergence = Math.max(maxDivergence, row.divergence());
+            sumTop += row.top();
+            if (argmaxA != argmaxB && parting.isEmpty()) {
+                parting = Optional.of(new Place(batch, output, index(one.shape(), argmaxA), a[argmaxA], b[argmaxA]));
+            }
+        }
         elements += to - from;
         rows++;
         agreeing += argmaxA == argmaxB ? 1 : 0;
+    }
+
+    private boolean isLogits() {
+        return group.equals("logits");
     }
 
     private static List<Long> index(Shape shape, long flat) {
@@ -118,27 +144,31 @@ final class Tally {
         return index;
     }
 
-    Comparison comparison(Tolerance tolerance) {
+    Comparison comparison() {
         if (obstacle.isPresent()) {
             return without(obstacle.get());
         }
         if (elements == 0) {
             return without("there was nothing to compare");
         }
-        double error = scaled ? maxScaled : maxAbsolute;
-        double most = scaled ? tolerance.fp16() : tolerance.fp32();
+        double limit = tolerance.limit(precision, products);
         Errors errors = new Errors(
-                maxAbsolute, sumAbsolute / elements, maxRelative, sumRelative / elements, (double) agreeing / rows);
-        Optional<String> failure = error <= most
-                ? Optional.empty()
-                : Optional.of(String.format(
-                        Locale.ROOT,
-                        scaled
-                                ? "the largest error is %.2e of the row's root mean square (or of 1), more than"
-                                        + " the tolerance %.2e for float16"
-                                : "the largest absolute error is %.2e, more than the tolerance %.2e",
-                        error,
-                        most));
+                maxAbsolute,
+                sumAbsolute / elements,
+                maxRelative,
+                sumRelative / elements,
+                (double) agreeing / rows,
+                new Errors.Likeness(
+                        leastCosine,
+                        isLogits() ? Optional.of(maxDivergence) : Optional.empty(),
+                        isLogits() ? Optional.of(sumTop / rows) : Optional.empty(),
+                        parting));
+        // integers err in all rows: one row of random tokens says little, all of them together say much
+        double error = precision == Precision.INT8
+                ? sumSquares == 0 ? 0 : Math.sqrt(sumDistance / sumSquares)
+                : maxError;
+        Optional<String> failure =
+                error <= limit ? Optional.empty() : Optional.of(tolerance.exceeded(precision, error, limit));
         return new Comparison(left.name(), right.name(), group, Optional.of(errors), worst, failure);
     }
 

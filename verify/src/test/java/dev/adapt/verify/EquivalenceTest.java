@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -26,7 +25,18 @@ class EquivalenceTest {
     @Test
     void identicalRunnersHaveNoError() {
         Comparison comparison = compare(changed(value -> value), changed(value -> value));
-        assertEquals(new Errors(0, 0, 0, 0, 1), comparison.errors().orElseThrow());
+        Errors.Likeness alike = new Errors.Likeness(1, Optional.empty(), Optional.empty(), Optional.empty());
+        Errors errors = comparison.errors().orElseThrow();
+        assertEquals(1, errors.likeness().cosine(), 1e-12);
+        assertEquals(
+                new Errors(0, 0, 0, 0, 1, alike),
+                new Errors(
+                        errors.maxAbsolute(),
+                        errors.meanAbsolute(),
+                        errors.maxRelative(),
+                        errors.meanRelative(),
+                        errors.argmaxAgreement(),
+                        alike));
         assertTrue(comparison.passed());
     }
 
@@ -67,7 +77,7 @@ class EquivalenceTest {
     void whereFloat16ComputesTheErrorMayGrowWithTheRow(double relative, boolean passes) {
         Runner exact = changed(value -> value);
         Runner near = changed(value -> value * (1 + relative));
-        Runner half = new Runner("half", OnnxPrecision.FP16, near.outputs(), Map.of(), near.run());
+        Runner half = new Runner("half", Precision.FLOAT16, near.outputs(), Map.of(), near.run());
         for (Comparison comparison : List.of(
                 compareAll(List.of(exact, half), BATCHES).getFirst(),
                 compareAll(List.of(half, exact), BATCHES).getFirst())) {
@@ -114,10 +124,11 @@ class EquivalenceTest {
         assertFalse(compare(empty, empty).passed());
         assertFalse(compareAll(List.of(empty, empty), List.of()).getFirst().passed());
         assertFalse(new Report(
-                        new Report.Summary("nothing", OptionalLong.empty(), Optional.empty()),
+                        new Report.Summary(0, "nothing", OptionalLong.empty(), Optional.empty()),
                         new Tolerance(TOLERANCE, 1),
                         false,
                         List.of("one"),
+                        List.of(),
                         List.of(),
                         List.of())
                 .passed());

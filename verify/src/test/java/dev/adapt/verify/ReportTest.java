@@ -19,7 +19,13 @@ class ReportTest {
             UNMERGED,
             ONNX,
             "logits",
-            Optional.of(new Errors(1.25e-6, 3e-7, 4e-6, 1e-6, 0.9996)),
+            Optional.of(new Errors(
+                    1.25e-6,
+                    3e-7,
+                    4e-6,
+                    1e-6,
+                    0.9996,
+                    new Errors.Likeness(0.999, Optional.of(2e-9), Optional.of(0.98), Optional.empty()))),
             Optional.of(new Place(2, "logits", List.of(0L, 17L, 5L), 0.5, 0.500001)),
             Optional.empty());
     private static final Comparison BROKEN = new Comparison(
@@ -32,12 +38,13 @@ class ReportTest {
 
     private static Report report(Comparison... comparisons) {
         return new Report(
-                new Report.Summary("7 sequences", OptionalLong.of(5), Optional.of(new Inputs.Lengths(128, 512))),
+                new Report.Summary(7, "7 sequences", OptionalLong.of(5), Optional.of(new Inputs.Lengths(128, 512))),
                 new Tolerance(1e-4, 1e-2),
                 false,
                 List.of(UNMERGED, ONNX, REFERENCE),
                 List.of(comparisons),
-                List.of("mask of " + ONNX + ": it holds BOOL values"));
+                List.of("mask of " + ONNX + ": it holds BOOL values"),
+                List.of());
     }
 
     @Test
@@ -54,9 +61,9 @@ class ReportTest {
         // rounded down: 100 % would hide the one row in 2500 that differs
         assertTrue(text.contains("1.3e-06") && text.contains("99.9 %"), text);
         String uncompared = "\n\nnot compared: mask of " + ONNX + ": it holds BOOL values\n";
-        assertTrue(text.endsWith("FAIL\n    batch 3: 1 of 3 values are NaN" + uncompared + "FAIL\n"), text);
+        assertTrue(text.endsWith("FAIL\n    batch 3: 1 of 3 values are NaN" + uncompared + "FAIL: 1 of 2 comparisons differ by more than the tolerance\n"), text);
         assertTrue(
-                report(EQUAL).text().endsWith("PASS" + uncompared + "PASS\n"),
+                report(EQUAL).text().endsWith("PASS" + uncompared + "PASS: outputs agree within 1.0e-04 on 7 inputs\n"),
                 report(EQUAL).text());
     }
 
@@ -82,6 +89,9 @@ class ReportTest {
         assertEquals(4e-6, equal.get("max_relative").doubleValue());
         assertEquals(1e-6, equal.get("mean_relative").doubleValue());
         assertEquals(0.9996, equal.get("argmax_agreement").doubleValue());
+        assertEquals(0.999, equal.get("min_cosine").doubleValue());
+        assertEquals(2e-9, equal.get("max_kl_divergence").doubleValue());
+        assertEquals(0.98, equal.get("top5_agreement").doubleValue());
         assertEquals(17, equal.get("worst").get("index").get(1).intValue());
         JsonNode broken = json.get("comparisons").get(1);
         assertFalse(broken.has("max_absolute"));

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.BiConsumer;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
@@ -19,6 +20,7 @@ public final class Layers<T> {
     private final Map<String, Adapted<T>> changes;
     private final double adapterDropout;
     private final Optional<KeyValueCache<T>> cache;
+    private final BiConsumer<String, T> seen;
 
     /** A layer's change, and the size of its weight [out, in]. */
     public record Adapted<T>(WeightChange<T> change, int out, int in) {
@@ -42,12 +44,29 @@ public final class Layers<T> {
             Map<String, Adapted<T>> changes,
             double adapterDropout,
             Optional<KeyValueCache<T>> cache) {
+        this(ops, weights, present, changes, adapterDropout, cache, (module, output) -> {});
+    }
+
+    /**
+     * The same, watched.
+     *
+     * @param seen takes what each linear layer gives, by the layer's canonical name, in the order they are computed
+     */
+    public Layers(
+            Ops<T> ops,
+            Function<String, T> weights,
+            Predicate<String> present,
+            Map<String, Adapted<T>> changes,
+            double adapterDropout,
+            Optional<KeyValueCache<T>> cache,
+            BiConsumer<String, T> seen) {
         this.ops = ops;
         this.weights = weights;
         this.present = present;
         this.changes = Map.copyOf(changes);
         this.adapterDropout = adapterDropout;
         this.cache = cache;
+        this.seen = seen;
     }
 
     /** The interpreter the layers run on. */
@@ -122,6 +141,12 @@ public final class Layers<T> {
      * @param weight [out, in]
      */
     T adapted(Beside<T> beside, String module, Supplier<T> weight, Frozen<T> layer) {
+        T output = changed(beside, module, weight, layer);
+        seen.accept(module, output);
+        return output;
+    }
+
+    private T changed(Beside<T> beside, String module, Supplier<T> weight, Frozen<T> layer) {
         T x = beside.x();
         Optional<T> bias = present.test(module + ".bias") ? Optional.of(weight(module + ".bias")) : Optional.empty();
         Adapted<T> own = changes.get(module);

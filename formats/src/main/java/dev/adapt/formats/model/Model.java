@@ -32,6 +32,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.SequencedSet;
 import java.util.Set;
+import java.util.function.BiConsumer;
 import java.util.function.Function;
 
 /**
@@ -186,6 +187,23 @@ public final class Model {
         });
     }
 
+    /**
+     * The same tensors under another config.
+     *
+     * @throws FormatException if that calls for tensors that are not there, or of another shape
+     */
+    public Model with(ModelConfig other) {
+        Model changed = new Model(other, Architectures.of(other), changes);
+        changed.weights.putAll(weights);
+        changed.requireTensors(other.document().path());
+        return changed;
+    }
+
+    /** The canonical names of the checkpoint's tensors, and of those that the adapter holds whole. */
+    public Set<String> weightNames() {
+        return Set.copyOf(weights.keySet());
+    }
+
     /** Its config, the adapter's head included. */
     public ModelConfig config() {
         return config;
@@ -255,9 +273,23 @@ public final class Model {
      */
     public <T> SequencedMap<String, T> outputs(
             Ops<T> ops, Function<String, T> leaf, Map<String, T> inputs, Set<String> wanted) {
+        return outputs(ops, leaf, inputs, wanted, (module, output) -> {});
+    }
+
+    /**
+     * The same, watched.
+     *
+     * @param seen takes what each linear layer gives, by the layer's canonical name, in the order they are computed
+     */
+    public <T> SequencedMap<String, T> outputs(
+            Ops<T> ops,
+            Function<String, T> leaf,
+            Map<String, T> inputs,
+            Set<String> wanted,
+            BiConsumer<String, T> seen) {
         boolean keys = wanted.stream().anyMatch(name -> name.startsWith(CacheSpec.PRESENT));
         Optional<KeyValueCache<T>> cache = keys ? Optional.of(new KeyValueCache<>(Map.of())) : Optional.empty();
-        Layers<T> layers = layers(ops, leaf, cache);
+        Layers<T> layers = layers(ops, leaf, cache, seen);
         T main = architecture.forward(layers, inputs);
         SequencedMap<String, T> outputs = new LinkedHashMap<>();
         outputs.put(architecture.outputName(), main);
@@ -276,14 +308,18 @@ public final class Model {
      */
     public <T> T forward(
             Ops<T> ops, Function<String, T> leaf, Map<String, T> inputs, Optional<KeyValueCache<T>> cache) {
-        return architecture.forward(layers(ops, leaf, cache), inputs);
+        return architecture.forward(layers(ops, leaf, cache, (module, output) -> {}), inputs);
     }
 
-    private <T> Layers<T> layers(Ops<T> ops, Function<String, T> leaf, Optional<KeyValueCache<T>> cache) {
+    private <T> Layers<T> layers(
+            Ops<T> ops,
+            Function<String, T> leaf,
+            Optional<KeyValueCache<T>> cache,
+            BiConsumer<String, T> seen) {
         Map<String, Layers.Adapted<T>> adapted =
                 changes.changes().map(own -> own.changes(ops, leaf)).orElse(Map.of());
         // layers that share a weight ask for one leaf: a gradient is then the sum of theirs, and a graph holds it once
         Function<String, T> weight = name -> leaf.apply(changes.sharedKeys().getOrDefault(name, name));
-        return new Layers<>(ops, weight, weights::containsKey, adapted, changes.dropout(), cache);
+        return new Layers<>(ops, weight, weights::containsKey, adapted, changes.dropout(), cache, seen);
     }
 }

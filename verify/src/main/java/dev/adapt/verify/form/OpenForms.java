@@ -1,0 +1,207 @@
+package dev.adapt.verify.form;
+
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.gguf.GgmlType;
+import dev.adapt.formats.gguf.GgufFile;
+import dev.adapt.formats.gguf.GgufImport;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.lors.StackedModel;
+import dev.adapt.formats.model.Binding;
+import dev.adapt.formats.model.Model;
+import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.verify.OnnxRunner;
+import dev.adapt.verify.Precision;
+import dev.adapt.verify.Runner;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.Optional;
+
+/** The forms of a verification, open, and all that must be closed after it. */
+final class OpenForms implements AutoCloseable {
+    /**
+     * An ONNX model.
+     *
+     * @param adapter active in it
+     */
+    record Exported(String name, OnnxRunner onnx, Optional<Path> adapter) {
+        Runner runner() throws IOException {
+            return adapter.isPresent() ? onnx.adapted(adapter.get()) : onnx.runner();
+        }
+    }
+
+    private final Deque<Runnable> closers = new ArrayDeque<>();
+    private final Engine.Listener listener;
+    private final List<Form> models = new ArrayList<>();
+    private final List<Exported> exported = new ArrayList<>();
+
+    OpenForms(Engine.Listener listener) {
+        this.listener = listener;
+    }
+
+    Engine.Listener listener() {
+        return listener;
+    }
+
+    List<Form> models() {
+        return models;
+    }
+
+    List<Exported> exported() {
+        return exported;
+    }
+
+    /** Closes something at the end, last opened first. */
+    void closeLater(Runnable closer) {
+        closers.push(closer);
+    }
+
+    /** Opens the checkpoints, and the ONNX models after them: what is wrong with files is said before an engine starts. */
+    void open(Forms forms, Settings settings) throws IOException {
+        if (forms.adapter().isPresent() && requireOneModel(forms)) {
+            Path path = forms.adapter().get();
+            StackedModel.Opened opened = StackedModel.open(path);
+            closeLater(opened::close);
+            models.add(
+                    new Form(
+                    "sharing weights",
+                    path,
+                    opened.whole().model(),
+                    Optional.empty(),
+                    Optional.empty(),
+                    Precision.FLOAT32));
+        }
+        if (forms.base().isPresent()) {
+            openBase(forms.base().get(), forms);
+        }
+        for (Path path : forms.merged()) {
+            add(name("merged", path, forms.merged()), path, checkpoint(path), forms);
+        }
+        for (Path path : forms.gguf()) {
+            listener.progress().accept("reading " + path);
+            Checkpoint back = checkpoint(readBack(path));
+            models.add(new Form(
+                    name("GGUF", path, forms.gguf()), path, Model.of(back), Optional.of(back), Optional.empty(), stored(path)));
+        }
+        for (Path path : forms.onnx()) {
+            OnnxRunner runner = models.isEmpty()
+                    ? OnnxRunner.open(path, settings.device())
+                    : OnnxRunner.open(path, models.getFirst().output(), settings.device());
+            closeLater(runner::close);
+            boolean first = exported.isEmpty();
+            exported.add(new Exported(
+                    name("ONNX", path, forms.onnx()), runner, first ? forms.onnxAdapter() : Optional.empty()));
+        }
+        models.forEach(form -> models.getFirst().requireLike(form));
+    }
+
+    private static String name(String kind, Path path, List<Path> all) {
+        if (all.size() == 1) {
+            return kind;
+        }
+        Path last = path.toAbsolutePath().normalize();
+        boolean same = all.stream()
+                        .filter(other -> String.valueOf(other.getFileName()).equals(String.valueOf(path.getFileName())))
+                        .count()
+                > 1;
+        return kind + " " + (same ? last.getParent().getFileName() + "/" : "") + last.getFileName();
+    }
+
+    private void openBase(Path path, Forms forms) throws IOException {
+        Checkpoint base = checkpoint(path);
+        if (forms.adapter().isEmpty()) {
+            add("base", path, base, forms);
+            return;
+        }
+        Adapter adapter = Adapter.read(forms.adapter().get());
+        adapter.notes().forEach(listener.note());
+        BoundAdapter bound = new Binding(base).bind(adapter, false);
+        models.add(new Form(
+                "base + adapter",
+                path,
+                Model.of(base, bound),
+                Optional.of(base),
+                Optional.of(bound),
+                Precision.FLOAT32));
+    }
+
+    private void add(String name, Path path, Checkpoint checkpoint, Forms forms) throws IOException {
+        // beside a base with its adapter unmerged, a merged checkpoint was rounded to its type
+        Precision stored = forms.adapter().isPresent() ? stored(checkpoint) : Precision.FLOAT32;
+        models.add(new Form(name, path, Model.of(checkpoint), Optional.of(checkpoint), Optional.empty(), stored));
+    }
+
+    private static Precision stored(Checkpoint checkpoint) {
+        return checkpoint.tensors().values().stream()
+                .filter(tensor -> tensor.shape().rank() == 2
+                        && tensor.dtype().floatFormat().isPresent())
+                .map(TensorView::dtype)
+                .map(Precision::of)
+                .reduce(Precision.FLOAT32, Precision::or);
+    }
+
+    private static Precision stored(Path gguf) throws IOException {
+        try (GgufFile file = GgufFile.open(gguf)) {
+            return file.header().tensors().stream()
+                    .map(tensor -> switch (tensor.type()) {
+                        case GgmlType.F32 -> Precision.FLOAT32;
+                        case GgmlType.F16 -> Precision.FLOAT16;
+                        case GgmlType.BF16 -> Precision.BFLOAT16;
+                        default -> Precision.INT8;
+                    })
+                    .reduce(Precision.FLOAT32, Precision::or);
+        }
+    }
+
+    /** Whether the adapter is a whole model; one that is not needs its base. */
+    private static boolean requireOneModel(Forms forms) throws IOException {
+        Path adapter = forms.adapter().orElseThrow();
+        boolean whole = StackedModel.isIn(adapter);
+        if (whole == forms.base().isPresent()) {
+            throw new UsageException(
+                    "adapter",
+                    whole
+                            ? adapter + " is a whole model, whose layers share weights (LORS); leave out its base"
+                            : adapter + " needs its base, the checkpoint it was trained on");
+        }
+        return whole;
+    }
+
+    private Checkpoint checkpoint(Path path) throws IOException {
+        Checkpoint checkpoint = Checkpoint.open(path);
+        closeLater(checkpoint::close);
+        checkpoint.notes().forEach(listener.note());
+        return checkpoint;
+    }
+
+    /** A folder with what a GGUF file holds, removed when the verification ends. */
+    private Path readBack(Path gguf) throws IOException {
+        Path folder = Files.createTempDirectory("adapt-gguf");
+        closeLater(() -> {
+            for (String name : List.of(ModelConfig.FILE, Checkpoint.SINGLE, "")) {
+                try {
+                    Files.deleteIfExists(folder.resolve(name));
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            }
+        });
+        GgufImport.into(gguf, folder);
+        return folder;
+    }
+
+    @Override
+    public void close() {
+        while (!closers.isEmpty()) {
+            closers.pop().run();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+package dev.adapt.verify.suite;
+
+import dev.adapt.verify.OnnxRunner;
+import dev.adapt.verify.form.Forms;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.DigestInputStream;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.stream.Stream;
+
+/** What a verification ran on, so that its result can be told from that of another machine. */
+public record Environment(String java, String system, int processors, String onnxRuntime, List<String> providers) {
+    private static final int BLOCK = 1 << 16;
+
+    /** A file of a form and its SHA-256 digest. */
+    public record Digest(Path file, long bytes, String sha256) {}
+
+    /** That of this process. */
+    public static Environment here() {
+        return new Environment(
+                Runtime.version().toString(),
+                System.getProperty("os.name") + " " + System.getProperty("os.version") + ", "
+                        + System.getProperty("os.arch"),
+                Runtime.getRuntime().availableProcessors(),
+                OnnxRunner.version(),
+                OnnxRunner.providers());
+    }
+
+    /** The files of forms: configs and weights. */
+    static List<Digest> of(Forms forms) throws IOException {
+        List<Digest> digests = new ArrayList<>();
+        for (Path path : paths(forms)) {
+            for (Path file : Files.isDirectory(path) ? within(path) : List.of(path)) {
+                digests.add(new Digest(file, Files.size(file), sha256(file)));
+            }
+        }
+        return digests;
+    }
+
+    static List<Path> paths(Forms forms) {
+        List<Path> paths = new ArrayList<>();
+        forms.base().ifPresent(paths::add);
+        forms.adapter().ifPresent(paths::add);
+        paths.addAll(forms.merged());
+        paths.addAll(forms.gguf());
+        paths.addAll(forms.onnx());
+        forms.onnxAdapter().ifPresent(paths::add);
+        return paths;
+    }
+
+    static List<Path> within(Path folder) throws IOException {
+        try (Stream<Path> all = Files.list(folder)) {
+            return all.filter(Files::isRegularFile)
+                    .filter(file -> {
+                        String name = String.valueOf(file.getFileName());
+                        return name.endsWith(".safetensors") || name.endsWith("config.json");
+                    })
+                    .sorted()
+                    .toList();
+        }
+    }
+
+    private static String sha256(Path file) throws IOException {
+        try (InputStream in = Files.newInputStream(file);
+                DigestInputStream digest = new DigestInputStream(in, MessageDigest.getInstance("SHA-256"))) {
+            byte[] block = new byte[BLOCK];
+            while (digest.read(block) >= 0) {
+                continue;
+            }
+            return HexFormat.of().formatHex(digest.getMessageDigest().digest());
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}

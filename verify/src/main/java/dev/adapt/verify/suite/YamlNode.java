@@ -1,0 +1,156 @@
+package dev.adapt.verify.suite;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Limit;
+import java.io.IOException;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
+import org.yaml.snakeyaml.LoaderOptions;
+import org.yaml.snakeyaml.Yaml;
+import org.yaml.snakeyaml.constructor.SafeConstructor;
+import org.yaml.snakeyaml.error.YAMLException;
+
+/**
+ * A mapping of a YAML file, with the place that errors name.
+ *
+ * @param place of the mapping in the file: {@code models[2]}
+ */
+record YamlNode(Path file, String place, Map<String, Object> fields) {
+    /** Reads a file: plain data only, no tags, no more aliases than a file written by hand has. */
+    static YamlNode read(Path file) throws IOException {
+        LoaderOptions options = new LoaderOptions();
+        options.setAllowDuplicateKeys(false);
+        options.setMaxAliasesForCollections(20);
+        options.setNestingDepthLimit(20);
+        String text = InputFile.named(file).text(Limit.CONFIG);
+        try {
+            Object root = new Yaml(new SafeConstructor(options)).load(text);
+            return of(file, "the file", root);
+        } catch (YAMLException e) {
+            String reason = String.valueOf(e.getMessage()).strip().replaceAll("\\s+", " ");
+            throw new FormatException(file, "is not valid YAML: " + reason);
+        }
+    }
+
+    private static YamlNode of(Path file, String place, Object value) {
+        if (!(value instanceof Map<?, ?> map)) {
+            throw new FormatException(file, place, "expected a mapping, found " + kind(value));
+        }
+        Map<String, Object> fields = new LinkedHashMap<>();
+        map.forEach((key, own) -> {
+            if (own != null) {
+                fields.put(String.valueOf(key), own);
+            }
+        });
+        return new YamlNode(file, place, fields);
+    }
+
+    private static String kind(Object value) {
+        return value instanceof List<?> ? "a list" : value == null ? "nothing" : "\"" + value + "\"";
+    }
+
+    /** Refuses fields that are not known: a misspelt gate would never fail. */
+    void requireOnly(Set<String> known) {
+        Set<String> unknown = new TreeSet<>(fields.keySet());
+        unknown.removeAll(known);
+        if (!unknown.isEmpty()) {
+            throw new FormatException(
+                    file,
+                    place,
+                    "has the unknown " + (unknown.size() == 1 ? "field " : "fields ") + String.join(", ", unknown)
+                            + "; known are " + String.join(", ", new TreeSet<>(known)));
+        }
+    }
+
+    FormatException wrong(String field, String expected) {
+        Object value = fields.get(field);
+        return new FormatException(file, place + ": " + field, "expected " + expected + ", found " + kind(value));
+    }
+
+    Optional<String> text(String field) {
+        Object value = fields.get(field);
+        if (value instanceof Map || value instanceof List) {
+            throw wrong(field, "a text");
+        }
+        return Optional.ofNullable(value).map(String::valueOf);
+    }
+
+    String requireText(String field) {
+        return text(field).orElseThrow(() -> wrong(field, "a text"));
+    }
+
+    /** A path, relative to the file's folder. */
+    Optional<Path> path(String field) {
+        return text(field).map(this::resolved);
+    }
+
+    private Path resolved(String name) {
+        try {
+            return file.toAbsolutePath().resolveSibling(name).normalize();
+        } catch (InvalidPathException e) {
+            throw new FormatException(file, place, "\"" + name + "\" cannot be a file's name");
+        }
+    }
+
+    /** One path or a list of them. */
+    List<Path> paths(String field) {
+        Object value = fields.get(field);
+        if (value instanceof List<?> list) {
+            return list.stream().map(String::valueOf).map(this::resolved).toList();
+        }
+        return path(field).stream().toList();
+    }
+
+    Optional<Double> number(String field) {
+        Object value = fields.get(field);
+        if (value == null) {
+            return Optional.empty();
+        }
+        try {
+            // YAML 1.1 reads 1e-4 as a text
+            double number = Double.parseDouble(String.valueOf(value));
+            if (number >= 0) {
+                return Optional.of(number);
+            }
+        } catch (NumberFormatException e) {
+            throw wrong(field, "a number of 0 or more");
+        }
+        throw wrong(field, "a number of 0 or more");
+    }
+
+    Optional<Boolean> flag(String field) {
+        Object value = fields.get(field);
+        if (value != null && !(value instanceof Boolean)) {
+            throw wrong(field, "true or false");
+        }
+        return Optional.ofNullable((Boolean) value);
+    }
+
+    Optional<YamlNode> node(String field) {
+        return Optional.ofNullable(fields.get(field)).map(value -> of(file, place + ": " + field, value));
+    }
+
+    /** A list of mappings. */
+    List<YamlNode> nodes(String field) {
+        Object value = fields.get(field);
+        if (value == null) {
+            return List.of();
+        }
+        if (!(value instanceof List<?> list)) {
+            throw wrong(field, "a list");
+        }
+        List<YamlNode> nodes = new ArrayList<>();
+        for (Object own : list) {
+            nodes.add(of(file, field + "[" + (nodes.size() + 1) + "]", own));
+        }
+        return nodes;
+    }
+}
