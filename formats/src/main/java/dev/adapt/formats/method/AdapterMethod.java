@@ -177,12 +177,8 @@ public interface AdapterMethod {
         return Optional.empty();
     }
 
-    /**
-     * The same method, with what the stored tensors tell where PEFT's config may say something else.
-     *
-     * @param part the stored tensor of a part's name, of any of the modules
-     */
-    default AdapterMethod asStored(Function<String, @Nullable Tensor> part) {
+    /** The same method, with what only the stored tensors tell, or where PEFT's config may say something else. */
+    default AdapterMethod asStored(StoredParts stored) {
         return this;
     }
 

@@ -131,6 +131,7 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
                 BaseChange.of(Optional.empty()),
                 Map.of(),
                 Optional.empty(),
+                Optional.empty(),
                 true);
         WholeModel whole = new WholeModel(config, bound, names);
         whole.model();
