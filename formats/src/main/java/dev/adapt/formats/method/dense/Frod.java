@@ -24,9 +24,9 @@ import java.util.function.Function;
 import java.util.function.Supplier;
 
 /**
- * FRoD: {@code ΔW = U·(S + diag(λ))ᵀ·Vᵀ} (arXiv 2512.23485). V [in, in] is shared by the layers of one kind, U [out, in] holds
+ * FRoD: {@code W' = U·(S + diag(λ))·Vᵀ} (arXiv 2512.23485). V [in, in] is shared by the layers of one kind, U [out, in] holds
  * the columns of {@code W·V⁻ᵀ} divided by their lengths, S is a sparse matrix [in, in] at places that those layers share.
- * Trained are λ [in] and the values of S, which start at 0.
+ * Trained are λ [in], which starts at those lengths, and the values of S, which start at 0.
  *
  * <p>V must be stored: PEFT computes it from eigenvectors of the base's weights, whose signs are those that the machine's
  * LAPACK chose, and S depends on them.
@@ -174,8 +174,8 @@ public record Frod(double sparseRate, long seed, double regularization, double d
             T v = part.apply(V);
             T u = ops.computed(ops.concat(0, List.of(weight.get(), v)), both -> directions(both, target.out(), in));
             T s = ops.scatter(part.apply(VALUES), part.apply(PLACES), Region.of(in, in));
-            T turned = ops.add(ops.mul(u, part.apply(LAMBDA)), ops.matMul(u, ops.transpose(s, 1, 0)));
-            return ops.matMul(turned, ops.transpose(v, 1, 0));
+            T turned = ops.add(ops.mul(u, part.apply(LAMBDA)), ops.matMul(u, s));
+            return ops.subtract(ops.matMul(turned, ops.transpose(v, 1, 0)), weight.get());
         }));
     }
 
