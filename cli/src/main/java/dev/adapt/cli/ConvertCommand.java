@@ -76,10 +76,13 @@ final class ConvertCommand implements Callable<Integer> {
             description = "of all tensors: f32, f16 or bf16 (as it was, float32 for what is computed)")
     private Optional<StoredAs> dtype = Optional.empty();
 
-    @Option(names = "--save-projection", description = "store VeRA's shared matrices too")
+    @Option(names = "--save-projection", description = "store what a seed draws too, such as VeRA's shared matrices")
     private boolean saveProjection;
 
-    @Option(names = "--no-projection", description = "leave them out, if the seed draws them again bit for bit")
+    @Option(
+            names = "--no-projection",
+            description = "leave it out, if the seed draws it again bit for bit; of VB-LoRA, which has no seed, the logits"
+                    + " of vectors that are not used")
     private boolean noProjection;
 
     @Option(names = "--prefix", paramLabel = "TEXT", description = "of kohya's names (lora_unet_)")

@@ -224,6 +224,16 @@ public interface AdapterMethod {
         return Optional.empty();
     }
 
+    /** Whether its file holds nothing that could be left out, such as where a seed draws what PEFT never stores. */
+    default boolean isSmallest() {
+        return false;
+    }
+
+    /** A smaller form that makes the same changes, if it has one. */
+    default Optional<Compaction> compaction() {
+        return Optional.empty();
+    }
+
     /**
      * Layers for which {@link #regenerate} gives what these stored tensors are, if the tensors that all layers share tell it.
      *

@@ -25,7 +25,7 @@ import java.util.Optional;
  * @param cut where its rank is reduced
  * @param dtype of its tensors; where it is not given, that of the source for tensors that stay as they are, float32 for
  *     computed ones
- * @param projection what becomes of VeRA's shared matrices
+ * @param projection what becomes of what a seed draws
  * @param prefix of kohya's names
  */
 public record Conversion(
@@ -101,7 +101,7 @@ public record Conversion(
         }
         if (projection != SharedMatrices.AS_THEY_ARE) {
             throw new UsageException(
-                    "only a VeRA adapter has a projection to save or to leave out, and this is to be a LoRA adapter");
+                    "a LoRA adapter, which this is to be, has no projection to save or to leave out");
         }
         AdapterLayers layers = AdapterLayers.read(source, base, force);
         if (form == Form.SAME
