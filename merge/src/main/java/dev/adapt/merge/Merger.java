@@ -365,7 +365,7 @@ public final class Merger {
         Map<String, String> texts = new LinkedHashMap<>();
         if (Files.isDirectory(base.path())) {
             List<Path> changed = new ArrayList<>(
-                    List.of(base.path().resolve(Checkpoint.CONFIG), base.path().resolve(Checkpoint.INDEX)));
+                    List.of(base.path().resolve(Checkpoint.CONFIG), base.path().resolve(base.names().index())));
             if (change.flatMap(BaseChange::tokenizer).isPresent()) {
                 changed.addAll(base.companions().tokenizer());
             }
@@ -384,7 +384,7 @@ public final class Merger {
     /** The files of a folder that it makes. */
     private Set<String> names() throws IOException {
         Set<String> names = new HashSet<>(base.companionNames());
-        names.addAll(List.of(Checkpoint.CONFIG, Checkpoint.INDEX));
+        names.addAll(List.of(Checkpoint.CONFIG, base.names().index()));
         plan.outputs().forEach(output -> names.add(output.name()));
         return names;
     }
@@ -410,7 +410,7 @@ public final class Merger {
         }
         boolean sharded = settings.maxShardBytes().isEmpty() && base.index().isPresent();
         if (sharded || plan.outputs().size() > 1) {
-            folder.text(Checkpoint.INDEX, index().text());
+            folder.text(base.names().index(), index().text());
         }
     }
 
