@@ -6,11 +6,13 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.single.ModelPart;
 import dev.adapt.merge.lowrank.Conversion;
 import dev.adapt.merge.lowrank.Conversion.Form;
 import dev.adapt.merge.lowrank.Rounding;
 import dev.adapt.merge.lowrank.SharedMatrices;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -45,7 +47,7 @@ final class ConvertCommand implements Callable<Integer> {
         KOHYA
     }
 
-    @Parameters(paramLabel = "ADAPTER", description = "adapter folder, or a .safetensors file with kohya's keys")
+    @Parameters(paramLabel = "ADAPTER", description = "adapter folder, or a .safetensors file of kohya, LyCORIS, diffusers or ComfyUI")
     private Path adapter = Path.of("");
 
     @Option(
@@ -85,6 +87,12 @@ final class ConvertCommand implements Callable<Integer> {
                     + " of vectors that are not used")
     private boolean noProjection;
 
+    @Option(
+            names = "--only",
+            paramLabel = "MODEL",
+            description = "of a file with adapters of several models, those of one: unet, te1, te2 or te3")
+    private Optional<ModelPart> only = Optional.empty();
+
     @Option(names = "--prefix", paramLabel = "TEXT", description = "of kohya's names (lora_unet_)")
     private Optional<String> prefix = Optional.empty();
 
@@ -103,10 +111,13 @@ final class ConvertCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        if (only.isPresent() && !Files.isRegularFile(adapter)) {
+            throw new UsageException("--only is for a file with adapters of several models, and " + adapter + " is none");
+        }
         if (base.isEmpty()) {
             new GivenOptions(spec).refuse("accepts another base than the adapter's, and no --base is given", "--force");
         }
-        Conversion conversion = new Conversion(form(), cut.cut(), dtype.map(StoredAs::dtype), projection(), prefix);
+        Conversion conversion = new Conversion(form(), cut.cut(), dtype.map(StoredAs::dtype), projection(), prefix, only);
         Outputs outputs = output.apartFrom(List.of(adapter), List.of(base));
         Conversion.Result result;
         if (base.isPresent()) {

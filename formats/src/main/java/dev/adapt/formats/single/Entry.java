@@ -38,6 +38,7 @@ record Entry(Path file, String name, Map<TensorRole, TensorView> tensors) {
      * @throws FormatException if its tensors make up none of these
      */
     Kind kind() {
+        requireFactors();
         boolean magnitude = has(TensorRole.MAGNITUDE);
         if (has(TensorRole.DOWN) || has(TensorRole.UP) || has(TensorRole.MID)) {
             require(TensorRole.DOWN, TensorRole.UP);
@@ -65,6 +66,16 @@ record Entry(Path file, String name, Map<TensorRole, TensorView> tensors) {
             return Kind.LOKR;
         }
         throw new FormatException(file, name, "has " + tensors.keySet() + " and no factors of an update");
+    }
+
+    private void requireFactors() {
+        tensors.forEach((role, view) -> {
+            boolean factor = role != TensorRole.ALPHA && role != TensorRole.MAGNITUDE;
+            if (factor && (view.shape().rank() < 2 || view.shape().elements() == 0)) {
+                throw new FormatException(
+                        file, view.name(), "has shape " + view.shape() + ", expected two axes or more, none of them empty");
+            }
+        });
     }
 
     private boolean startsWith(String part) {
@@ -174,7 +185,7 @@ record Entry(Path file, String name, Map<TensorRole, TensorView> tensors) {
         return Math.toIntExact(shape(TensorRole.DOWN).dim(0));
     }
 
-    /** Whether it says nothing but what a module's prefix says. */
+    /** The model that its name says it is of. */
     Optional<ModelPart> part() {
         return ModelPart.of(name).map(ModelPart.Named::part);
     }

@@ -57,6 +57,11 @@ final class ModuleNames {
      * @throws FormatException if it means several
      */
     Optional<String> find(Path file, String name) {
+        // a name with its dots may be spelled as another version of the model's library spells it
+        Optional<String> spelled = names.find(names.canonical(name + WEIGHT)).map(ModuleNames::withoutWeight);
+        if (spelled.isPresent()) {
+            return spelled;
+        }
         for (String own : candidates(name)) {
             NavigableSet<String> found = modules.getOrDefault(own, new TreeSet<>());
             if (found.size() > 1) {

@@ -7,7 +7,9 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -18,6 +20,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
 
@@ -55,6 +58,28 @@ public record SingleFile(SafetensorsFile file, List<Adapter> adapters) implement
             file.close();
             throw e;
         }
+    }
+
+    /** The same, all of it in memory. */
+    public static List<Adapter> read(Path path, Optional<Checkpoint> base, Optional<ModelPart> only)
+            throws IOException {
+        try (SingleFile opened = open(path, base, only)) {
+            return opened.adapters.stream().map(SingleFile::inMemory).toList();
+        }
+    }
+
+    private static Adapter inMemory(Adapter adapter) {
+        Map<String, Tensor> parts = new TreeMap<>();
+        adapter.parts().forEach((key, tensor) -> parts.put(key, FloatTensor.of(tensor)));
+        return new Adapter(
+                adapter.file(),
+                adapter.config(),
+                adapter.method(),
+                adapter.modules(),
+                parts,
+                adapter.saved(),
+                adapter.metadata(),
+                adapter.notes());
     }
 
     private static List<Adapter> adapters(
@@ -95,7 +120,7 @@ public record SingleFile(SafetensorsFile file, List<Adapter> adapters) implement
                 throw new FormatException(
                         file.path(),
                         tensor.name(),
-                        "is PEFT's key, and the scale of its updates is in adapter_config.json: give the folder of both");
+                        "is PEFT's key; a PEFT adapter is given as its folder, where adapter_config.json tells the scale");
             }
             TensorRole.Named named = TensorRole.of(tensor.name())
                     .orElseThrow(() -> new FormatException(

@@ -27,6 +27,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.single.ModelPart;
+import dev.adapt.formats.single.SingleFile;
+import java.util.LinkedHashMap;
+import java.util.TreeMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -80,18 +85,65 @@ public record AdapterLayers(
     }
 
     /**
-     * Reads an adapter folder, or a single file with kohya's keys.
+     * Reads an adapter folder, or a single file.
      *
+     * @param only the model of which adapters are read from a file that holds those of several
      * @param base open as long as the layers are used; without it, the adapter must tell its layers' names and widths
      * @param force whether to take another base than the adapter was trained on
      * @throws FormatException if the file is broken, does not fit the base, or does not tell enough without one
      */
-    public static AdapterLayers read(Path path, Optional<Checkpoint> base, boolean force) throws IOException {
+    public static AdapterLayers read(
+            Path path, Optional<ModelPart> only, Optional<Checkpoint> base, boolean force) throws IOException {
         if (Files.isRegularFile(path)) {
-            return Kohya.read(path, base);
+            return ofFile(path, SingleFile.read(path, base, only), base, force);
         }
         Adapter adapter = Adapter.read(path);
         return base.isPresent() ? of(adapter, base.get(), force) : of(adapter);
+    }
+
+    /** The same of a folder, or of a file of one model. */
+    public static AdapterLayers read(Path path, Optional<Checkpoint> base, boolean force) throws IOException {
+        return read(path, Optional.empty(), base, force);
+    }
+
+    /** The layers of all adapters in a file. */
+    static AdapterLayers ofFile(Path path, List<Adapter> adapters, Optional<Checkpoint> base, boolean force)
+            throws IOException {
+        Map<Target, Function<Target, Layer>> layers = new LinkedHashMap<>();
+        Map<String, String> metadata = new TreeMap<>();
+        Dtype dtype = Dtype.F32;
+        for (Adapter adapter : adapters) {
+            BoundAdapter bound =
+                    base.isPresent() ? new Binding(base.get()).bind(adapter, force) : BoundAdapter.alone(adapter);
+            Function<Target, ? extends Tensor> weight = base.<Function<Target, ? extends Tensor>>map(
+                            own -> new Binding(own)::weight)
+                    .orElse(target -> withoutBase(adapter));
+            AdapterLayers own = of(adapter, bound, weight, config(adapter), Dtype.F32);
+            own.targets().forEach(target -> layers.put(target, own.layer()));
+            metadata.putAll(own.metadata());
+        }
+        try (SafetensorsFile file = SafetensorsFile.open(InputFile.named(path))) {
+            dtype = file.tensors().stream()
+                    .filter(tensor -> tensor.shape().rank() > 1)
+                    .findFirst()
+                    .map(TensorView::dtype)
+                    .orElse(dtype);
+        }
+        List<Target> targets = List.copyOf(layers.keySet());
+        AdapterOutput output = AdapterOutput.on(
+                base.map(own -> own.path().toString()).orElse(""),
+                targets,
+                targets.stream().map(Target::module).toList(),
+                List.of());
+        output.metadata().forEach(metadata::putIfAbsent);
+        return new AdapterLayers(path, output.config(), metadata, dtype, targets, Optional.empty(), target -> Objects
+                .requireNonNull(layers.get(target))
+                .apply(target));
+    }
+
+    private static Tensor withoutBase(Adapter adapter) {
+        throw new FormatException(
+                adapter.file(), "its updates come from the weights of its base; give it with --base");
     }
 
     /** The states of the files that {@link #read} reads of a path. */
@@ -111,10 +163,7 @@ public record AdapterLayers(
     /** An adapter by its own folder alone. */
     static AdapterLayers of(Adapter adapter) throws IOException {
         BoundAdapter bound = BoundAdapter.alone(adapter);
-        return of(adapter, bound, weight -> {
-            throw new FormatException(
-                    adapter.file(), "its updates come from the weights of its base; give it with --base");
-        });
+        return of(adapter, bound, weight -> withoutBase(adapter), config(adapter), dtype(adapter));
     }
 
     /**
@@ -124,18 +173,22 @@ public record AdapterLayers(
      */
     public static AdapterLayers of(Adapter adapter, Checkpoint base, boolean force) throws IOException {
         Binding binding = new Binding(base);
-        return of(adapter, binding.bind(adapter, force), binding::weight);
+        return of(adapter, binding.bind(adapter, force), binding::weight, config(adapter), dtype(adapter));
     }
 
-    private static AdapterLayers of(Adapter adapter, BoundAdapter bound, Function<Target, ? extends Tensor> weight)
-            throws IOException {
+    private static AdapterLayers of(
+            Adapter adapter,
+            BoundAdapter bound,
+            Function<Target, ? extends Tensor> weight,
+            ObjectNode config,
+            Dtype dtype) {
         requireMatrices(adapter, bound);
         Map<String, DoubleTensor> shared = new HashMap<>();
         return new AdapterLayers(
                 adapter.file(),
-                config(adapter),
+                config,
                 bound.baseByLayer(adapter.metadata()),
-                dtype(adapter),
+                dtype,
                 bound.targets(),
                 Optional.of(adapter),
                 target -> layer(
