@@ -30,6 +30,7 @@ import dev.adapt.formats.method.lowrank.PVera;
 import dev.adapt.formats.method.lowrank.Peanut;
 import dev.adapt.formats.method.lowrank.RandLora;
 import dev.adapt.formats.method.lowrank.TinyLora;
+import dev.adapt.formats.method.lowrank.UniLora;
 import dev.adapt.formats.method.lowrank.VbLora;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.transform.Boft;
@@ -59,6 +60,7 @@ public final class Methods {
             PVera.TYPE,
             RandLora.TYPE,
             TinyLora.TYPE,
+            UniLora.TYPE,
             VbLora.TYPE,
             Lokr.TYPE,
             C3a.TYPE,
@@ -107,6 +109,12 @@ public final class Methods {
             "XLORA",
             "how much each of its adapters counts depends on the inputs, so that no merged weight is the same");
 
+    /** What is laid out like an adapter and is none, by its {@code peft_type}, and what to do with it. */
+    private static final Map<String, String> OTHERS = Map.of(
+            "LORS",
+            "is a whole model, of LORS, and no change of another: merge its folder alone, and it becomes a plain"
+                    + " checkpoint");
+
     private Methods() {}
 
     /**
@@ -117,6 +125,10 @@ public final class Methods {
      */
     public static AdapterMethod of(AdapterConfig config, Map<String, String> metadata) {
         String peftType = RENAMED.getOrDefault(config.peftType(), config.peftType());
+        String other = OTHERS.get(peftType);
+        if (other != null) {
+            throw new FormatException(config.path(), other);
+        }
         String unmergeable = UNMERGEABLE.get(peftType);
         if (unmergeable != null) {
             throw new FormatException(

@@ -35,7 +35,6 @@ public final class MethodSamples {
                 new Vera(rank, 0.25, (1L << 32) + 7, 0, true, Rounding.FMA),
                 new Vera(rank, 0.1, 49, 0, false, Rounding.UNFUSED),
                 new CondLora(rank, 3, 0.125),
-                new Lors(List.of(rank, rank + 1), List.of(2, 1)),
                 sample("loha", Map.of("r", rank, "alpha", 3)),
                 sample("loha", Map.of("r", rank, "r2", rank + 1, "use_khatri_rao", true)),
                 sample("ia3", Map.of("feedforward_modules", "[\"value\"]")),
@@ -89,6 +88,7 @@ public final class MethodSamples {
                 sample("randlora", Map.of("r", rank, "save_projection", false, "projection_prng_key", 7)),
                 sample("randlora", Map.of("r", rank, "sparse", true)),
                 sample("tinylora", Map.of("r", 2, "u", 5, "weight_tying", 0.5, "save_projection", false)),
+                sample("unilora", Map.of("r", 2, "theta_d_length", 11, "proj_seed", 5)),
                 sample("vblora", Map.of("r", 3, "num_vectors", 7, "vector_length", 4, "topk", 3)));
     }
 
