@@ -73,6 +73,12 @@ final class ConvertCommand implements Callable<Integer> {
     private CutOptions cut = new CutOptions();
 
     @Option(
+            names = "--pad-rank",
+            paramLabel = "N",
+            description = "with --to lora: fill all layers' factors with zeros up to rank N, as a server allocates them")
+    private Optional<Integer> padRank = Optional.empty();
+
+    @Option(
             names = "--dtype",
             paramLabel = "DTYPE",
             description = "of all tensors: f32, f16 or bf16 (as it was, float32 for what is computed)")
@@ -117,7 +123,7 @@ final class ConvertCommand implements Callable<Integer> {
         if (base.isEmpty()) {
             new GivenOptions(spec).refuse("accepts another base than the adapter's, and no --base is given", "--force");
         }
-        Conversion conversion = new Conversion(form(), cut.cut(), dtype.map(StoredAs::dtype), projection(), prefix, only);
+        Conversion conversion = new Conversion(form(), cut.cut(), dtype.map(StoredAs::dtype), projection(), prefix, only, padRank);
         Outputs outputs = output.apartFrom(List.of(adapter), List.of(base));
         Conversion.Result result;
         if (base.isPresent()) {
@@ -136,6 +142,9 @@ final class ConvertCommand implements Callable<Integer> {
     }
 
     private Form form() {
+        if (padRank.isPresent() && to.filter(To.LORA::equals).isEmpty()) {
+            throw new UsageException("--pad-rank is for --to lora");
+        }
         if (prefix.isPresent() && to.filter(To.KOHYA::equals).isEmpty()) {
             throw new UsageException("--prefix is for --to kohya");
         }

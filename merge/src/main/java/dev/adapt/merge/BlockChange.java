@@ -1,6 +1,5 @@
 package dev.adapt.merge;
 
-import dev.adapt.formats.graph.Delta;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
@@ -47,7 +46,7 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
      * @param nonFinite counts elements that come out NaN or infinite
      */
     void apply(int row, int rows, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
-        int columns = target.transposed() ? target.out() : target.in();
+        int columns = columns();
         int some = isWhole() ? rows : Math.clamp(BLOCK / Math.max(1, columns), 1, rows);
         long width = (long) columns * dtype.bytes();
         for (int done = 0; done < rows; done += some) {
@@ -63,9 +62,11 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
 
     /** Whether rows as they are stored cannot be changed one by one. */
     private boolean isWhole() {
-        return changes.stream()
-                .map(each -> each.change().scope())
-                .anyMatch(scope -> scope == Delta.Scope.MATRIX || (scope == Delta.Scope.ROW && target.transposed()));
+        return changes.stream().anyMatch(each -> each.change().scope().isWhole(target.transposed()));
+    }
+
+    private int columns() {
+        return Math.toIntExact(target.storedShape().dim(1));
     }
 
     private void applyBlock(int row, int rows, MemorySegment weight, MemorySegment out, NonFinite nonFinite) {
@@ -130,8 +131,7 @@ record BlockChange(MatrixOps<Tensor> ops, Target target, Floats dtype, List<Weig
     private Tensor stored(int row, int rows, MemorySegment weight) {
         boolean turned = target.transposed();
         Region region = turned ? new Region(0, target.out(), row, rows) : new Region(row, rows, 0, target.in());
-        int columns = turned ? target.out() : target.in();
-        Tensor block = decoded(weight, rows, columns);
+        Tensor block = decoded(weight, rows, columns());
         Tensor upright = turned ? ops.transpose(block, 1, 0) : block;
         Tensor changed = changed(upright, region);
         return turned ? ops.transpose(changed, 1, 0) : changed;

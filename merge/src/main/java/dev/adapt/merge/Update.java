@@ -1,7 +1,6 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.graph.Delta;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.OutGain;
 import dev.adapt.formats.graph.WeightChange;
@@ -95,11 +94,11 @@ final class Update {
     }
 
     private static int rows(Target target) {
-        return target.transposed() ? target.in() : target.out();
+        return Math.toIntExact(target.storedShape().dim(0));
     }
 
     private static int columns(Target target) {
-        return target.transposed() ? target.out() : target.in();
+        return Math.toIntExact(target.storedShape().dim(1));
     }
 
     private static boolean isProduct(MergePlan.Task.Adapt task) {
@@ -113,7 +112,7 @@ final class Update {
                 .filter(task -> !isProduct(task))
                 .flatMap(task -> task.parts().stream())
                 .map(part -> part.adapter().scope(part.target()))
-                .anyMatch(scope -> scope == Delta.Scope.MATRIX || (scope == Delta.Scope.ROW && target.transposed()));
+                .anyMatch(scope -> scope.isWhole(target.transposed()));
         int rows = rows(target);
         return whole ? rows : Panels.padded(Math.clamp(TILE / Math.max(1, columns(target)), 1, rows));
     }

@@ -13,6 +13,7 @@ import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.merge.Merger;
 import dev.adapt.merge.lowrank.Conversion;
+import dev.adapt.merge.lowrank.Cut;
 import dev.adapt.merge.lowrank.SharedMatrices;
 import java.io.IOException;
 import java.io.InputStream;
@@ -246,6 +247,36 @@ class MethodCasesTest {
         merge(first.adapter(), first.base(), merged);
         merge(second.adapter(), second.base(), again);
         return Files.mismatch(merged.resolve(Checkpoint.SINGLE), again.resolve(Checkpoint.SINGLE));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @ValueSource(
+            strings = {
+                "adalora", "adamss", "boft", "c3a", "deft", "delora", "fourierft", "frod", "glora", "gralora", "hira", "hra",
+                "ia3", "loha", "lokr", "lora_bdlora", "lora_kasa", "miss", "oft", "osf", "peanut", "pvera", "randlora", "road",
+                "shira", "tinylora", "unilora", "vblora", "waveft"
+            })
+    @DisplayName("every method on linear layers is some LoRA: at full rank the merge is the same, padded to a server's rank too")
+    void asLora(String name) throws IOException {
+        Seeded own = seeded(name);
+        Path lora = folder.resolve(name + "-lora");
+        Conversion whole = new Conversion(
+                Conversion.Form.LORA,
+                Optional.of(new Cut.Energy(1)),
+                Optional.empty(),
+                SharedMatrices.AS_THEY_ARE,
+                Optional.empty(),
+                Optional.empty(),
+                Optional.of(64));
+        try (Checkpoint base = Checkpoint.open(own.base())) {
+            Conversion.Result result = whole.convert(own.adapter(), Optional.of(base), false, lora);
+            assertTrue(result.relativeError() <= 1e-6, () -> "error " + result.relativeError());
+        }
+        assertEquals(64, Adapter.read(lora).config().rank());
+        Path out = folder.resolve(name + "-lora-merged");
+        merge(lora, own.base(), out);
+        Difference difference = difference(out, StoredCases.at("methods/" + name, folder.resolve("cases")), true);
+        assertTrue(difference.largest() <= 2e-5, difference::toString);
     }
 
     private static Conversion projection(SharedMatrices projection) {

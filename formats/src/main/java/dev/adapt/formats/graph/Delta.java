@@ -31,7 +31,16 @@ public sealed interface Delta<T> permits LowRank, Delta.None, Delta.Dense, Delta
         /** The row it is in. */
         ROW,
         /** All of W. */
-        MATRIX
+        MATRIX;
+
+        /**
+         * Whether rows of the weight as it is stored can only be changed all together.
+         *
+         * @param transposed whether it is stored [in, out]
+         */
+        public boolean isWhole(boolean transposed) {
+            return this == MATRIX || (this == ROW && transposed);
+        }
     }
 
     /** Part of ΔW. */

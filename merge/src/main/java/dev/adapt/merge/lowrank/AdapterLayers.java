@@ -62,11 +62,27 @@ public record AdapterLayers(
      *
      * @param product left and right, where the change has a product of low rank
      * @param whole the difference to the base's weight [out, in], where the change is more than that product
+     * @param changesBias whether the layer's bias changes too
      */
-    public record Layer(Target target, Optional<Factors> product, double scale, Optional<Rows> whole) {
+    public record Layer(
+            Target target, Optional<Factors> product, double scale, Optional<Rows> whole, boolean changesBias) {
         /** A change of low rank. */
         public Layer(Target target, Factors factors, double scale) {
-            this(target, Optional.of(factors), scale, Optional.empty());
+            this(target, Optional.of(factors), scale, Optional.empty(), false);
+        }
+
+        /**
+         * Makes sure that a LoRA adapter can hold the change, or come near it.
+         *
+         * @throws FormatException if it changes the bias, which would be lost
+         */
+        void requireWeightOnly(Path file) {
+            if (changesBias) {
+                throw new FormatException(
+                        file,
+                        target.module(),
+                        "has its bias changed too, which the factors of LoRA do not hold: merge the adapter as it is");
+            }
         }
 
         /**
@@ -249,17 +265,20 @@ public record AdapterLayers(
                 target,
                 key -> wide(file, bound, key, shared),
                 () -> DoubleTensor.of(target.upright(weight.get())));
+        boolean changesBias = change.bias()
+                .filter(bias -> bias.adds() || target.biased())
+                .isPresent();
         Optional<Rows> whole = change.lowRank().isPresent()
                 ? Optional.empty()
                 : Optional.of(new Difference(target, new Delta.Once<>(() -> difference(change, target, weight))));
         if (!(change.delta() instanceof LowRank<DoubleTensor> update)) {
-            return new Layer(target, Optional.empty(), 1, whole);
+            return new Layer(target, Optional.empty(), 1, whole, changesBias);
         }
         boolean plain = update.rows().isEmpty() && update.inner().isEmpty();
         Factors factors = plain
                 ? new Factors(update.left(), update.right())
                 : new Factors(update.foldedLeft(ops), update.foldedRight(ops));
-        return new Layer(target, Optional.of(factors), plain ? update.scale() : 1, whole);
+        return new Layer(target, Optional.of(factors), plain ? update.scale() : 1, whole, changesBias);
     }
 
     /** What a change that is no product of low rank adds to the weight: {@code W' - W}, in memory once it is read. */

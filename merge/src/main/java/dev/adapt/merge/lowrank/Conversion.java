@@ -32,6 +32,7 @@ import java.util.stream.Collectors;
  * @param projection what becomes of what a seed draws
  * @param prefix of kohya's names
  * @param only the model of which adapters are read from a file that holds those of several
+ * @param padRank the one rank of a LoRA adapter, where it is to be larger than its layers need
  */
 public record Conversion(
         Form form,
@@ -39,11 +40,12 @@ public record Conversion(
         Optional<Dtype> dtype,
         SharedMatrices projection,
         Optional<String> prefix,
-        Optional<ModelPart> only) {
+        Optional<ModelPart> only,
+        Optional<Integer> padRank) {
     /** A conversion of an adapter of one model. */
     public Conversion(
             Form form, Optional<Cut> cut, Optional<Dtype> dtype, SharedMatrices projection, Optional<String> prefix) {
-        this(form, cut, dtype, projection, prefix, Optional.empty());
+        this(form, cut, dtype, projection, prefix, Optional.empty(), Optional.empty());
     }
 
     /** What an adapter becomes. */
@@ -180,7 +182,8 @@ public record Conversion(
         List<Change> changes = products.changes();
         LoraAdapter lora = new LoraAdapter(layers);
         // cut by energy, each layer keeps the rank it needs
-        boolean uniform = form == Form.LORA && !(cut.isPresent() && cut.get() instanceof Cut.Energy);
+        boolean uniform =
+                form == Form.LORA && (padRank.isPresent() || !(cut.isPresent() && cut.get() instanceof Cut.Energy));
         boolean own = cut.isEmpty()
                 && source.adapter()
                         .map(adapter -> adapter.method() instanceof Lora)
@@ -199,7 +202,7 @@ public record Conversion(
             output.writeFile(out, outputs);
         } else {
             dtype.ifPresent(narrow -> output.retype(source.file(), narrow));
-            (uniform ? lora.uniform() : lora).into(output, source.file(), stored);
+            (uniform ? lora.uniform(padRank) : lora).into(output, source.file(), stored);
             output.writeFolder(out, outputs);
         }
         return new Result(changes, output.rounding(), output.bytes());
@@ -207,6 +210,7 @@ public record Conversion(
 
     private AdapterLayers.Layer made(AdapterLayers source, AdapterLayers.Layer layer, List<Change> changes) {
         String module = layer.target().module();
+        layer.requireWeightOnly(source.file());
         if (cut.isEmpty()) {
             if (layer.whole().isPresent()) {
                 String title = source.adapter()
