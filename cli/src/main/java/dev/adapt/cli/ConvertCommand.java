@@ -47,7 +47,9 @@ final class ConvertCommand implements Callable<Integer> {
         KOHYA
     }
 
-    @Parameters(paramLabel = "ADAPTER", description = "adapter folder, or a .safetensors file of kohya, LyCORIS, diffusers or ComfyUI")
+    @Parameters(
+            paramLabel = "ADAPTER",
+            description = "adapter folder, or a .safetensors file of kohya, LyCORIS, diffusers or ComfyUI")
     private Path adapter = Path.of("");
 
     @Option(
@@ -75,7 +77,8 @@ final class ConvertCommand implements Callable<Integer> {
     @Option(
             names = "--pad-rank",
             paramLabel = "N",
-            description = "with --to lora: fill all layers' factors with zeros up to rank N, as a server allocates them")
+            description =
+                    "with --to lora: fill all layers' factors with zeros up to rank N, as a server allocates them")
     private Optional<Integer> padRank = Optional.empty();
 
     @Option(
@@ -89,8 +92,9 @@ final class ConvertCommand implements Callable<Integer> {
 
     @Option(
             names = "--no-projection",
-            description = "leave it out, if the seed draws it again bit for bit; of VB-LoRA, which has no seed, the logits"
-                    + " of vectors that are not used")
+            description =
+                    "leave it out, if the seed draws it again bit for bit; of VB-LoRA, which has no seed, the logits"
+                            + " of vectors that are not used")
     private boolean noProjection;
 
     @Option(
@@ -118,12 +122,14 @@ final class ConvertCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         if (only.isPresent() && !Files.isRegularFile(adapter)) {
-            throw new UsageException("--only is for a file with adapters of several models, and " + adapter + " is none");
+            throw new UsageException(
+                    "--only is for a file with adapters of several models, and " + adapter + " is none");
         }
         if (base.isEmpty()) {
             new GivenOptions(spec).refuse("accepts another base than the adapter's, and no --base is given", "--force");
         }
-        Conversion conversion = new Conversion(form(), cut.cut(), dtype.map(StoredAs::dtype), projection(), prefix, only, padRank);
+        Conversion conversion =
+                new Conversion(form(), cut.cut(), dtype.map(StoredAs::dtype), projection(), prefix, only, padRank);
         Outputs outputs = output.apartFrom(List.of(adapter), List.of(base));
         Conversion.Result result;
         if (base.isPresent()) {

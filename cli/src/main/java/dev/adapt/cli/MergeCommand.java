@@ -65,7 +65,8 @@ final class MergeCommand implements Callable<Integer> {
     @Parameters(
             paramLabel = "ADAPTER",
             arity = "1..*",
-            description = "adapter folder, ours or PEFT's, or a .safetensors file of kohya, LyCORIS, diffusers or ComfyUI")
+            description =
+                    "adapter folder, ours or PEFT's, or a .safetensors file of kohya, LyCORIS, diffusers or ComfyUI")
     private List<Path> folders = List.of();
 
     @Option(

@@ -364,8 +364,9 @@ public final class Merger {
     private UndoSize finish(UndoWriter undo) throws IOException {
         Map<String, String> texts = new LinkedHashMap<>();
         if (Files.isDirectory(base.path())) {
-            List<Path> changed = new ArrayList<>(
-                    List.of(base.path().resolve(Checkpoint.CONFIG), base.path().resolve(base.names().index())));
+            List<Path> changed = new ArrayList<>(List.of(
+                    base.path().resolve(Checkpoint.CONFIG),
+                    base.path().resolve(base.names().index())));
             if (change.flatMap(BaseChange::tokenizer).isPresent()) {
                 changed.addAll(base.companions().tokenizer());
             }

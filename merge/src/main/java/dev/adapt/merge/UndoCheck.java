@@ -26,8 +26,7 @@ import java.util.stream.Stream;
  * can write nothing but config.json, the index and safetensors files of that checkpoint, of the sizes that it declares.
  */
 final class UndoCheck {
-    private static final Set<String> TEXTS = Stream.concat(
-                    Stream.of(Checkpoint.CONFIG), WeightFiles.indices().stream())
+    private static final Set<String> TEXTS = Stream.concat(Stream.of(Checkpoint.CONFIG), WeightFiles.indices().stream())
             .collect(Collectors.toUnmodifiableSet());
     private static final Pattern DIGEST = Pattern.compile("[0-9a-f]{64}");
     private static final String ENDING = ".safetensors";

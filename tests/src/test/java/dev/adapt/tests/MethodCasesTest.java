@@ -252,11 +252,14 @@ class MethodCasesTest {
     @ParameterizedTest(name = "{0}")
     @ValueSource(
             strings = {
-                "adalora", "adamss", "boft", "c3a", "deft", "delora", "fourierft", "frod", "glora", "gralora", "hira", "hra",
-                "ia3", "loha", "lokr", "lora_bdlora", "lora_kasa", "miss", "oft", "osf", "peanut", "pvera", "randlora", "road",
+                "adalora", "adamss", "boft", "c3a", "deft", "delora", "fourierft", "frod", "glora", "gralora", "hira",
+                        "hra",
+                "ia3", "loha", "lokr", "lora_bdlora", "lora_kasa", "miss", "oft", "osf", "peanut", "pvera", "randlora",
+                        "road",
                 "shira", "tinylora", "unilora", "vblora", "waveft"
             })
-    @DisplayName("every method on linear layers is some LoRA: at full rank the merge is the same, padded to a server's rank too")
+    @DisplayName(
+            "every method on linear layers is some LoRA: at full rank the merge is the same, padded to a server's rank too")
     void asLora(String name) throws IOException {
         Seeded own = seeded(name);
         Path lora = folder.resolve(name + "-lora");

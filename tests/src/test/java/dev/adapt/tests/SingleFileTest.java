@@ -109,8 +109,7 @@ class SingleFileTest {
     private void assertMerges(Path adapter, Object... options) throws IOException {
         Path out = folder.resolve("merged-" + adapter.getFileName());
         Object[] words = {"merge", adapter, "--into", folder.resolve("unet"), "--out", out, "--no-fsync"};
-        Cli.succeeds(Stream.concat(Stream.of(words), Stream.of(options))
-                .toArray());
+        Cli.succeeds(Stream.concat(Stream.of(words), Stream.of(options)).toArray());
         assertTrue(Files.exists(out.resolve(WEIGHTS)));
         try (Checkpoint merged = Checkpoint.open(out)) {
             for (TensorView tensor : merged.tensors().values()) {
@@ -211,8 +210,15 @@ class SingleFileTest {
         assertMerges(again);
 
         file.put(kohya(QUERY) + ".dora_scale", drawn(1, 6));
-        fails(3, "the norm of each output's weights", "merge", written("inputs"), "--into", folder.resolve("unet"),
-                "--out", folder.resolve("never"));
+        fails(
+                3,
+                "the norm of each output's weights",
+                "merge",
+                written("inputs"),
+                "--into",
+                folder.resolve("unet"),
+                "--out",
+                folder.resolve("never"));
     }
 
     /** {@code Σ a[o, k]·b[k, i]} at an element. */
@@ -366,7 +372,17 @@ class SingleFileTest {
         Path path = written("both");
         Path unet = folder.resolve("unet");
         fails(3, "they are 1 modules of te1", "merge", path, "--into", unet, "--out", folder.resolve("never"));
-        fails(2, "holds nothing of te2", "merge", path, "--into", unet, "--out", folder.resolve("never"), "--only", "te2");
+        fails(
+                2,
+                "holds nothing of te2",
+                "merge",
+                path,
+                "--into",
+                unet,
+                "--out",
+                folder.resolve("never"),
+                "--only",
+                "te2");
         assertMerges(path, "--only", "unet");
     }
 
@@ -428,7 +444,8 @@ class SingleFileTest {
             for (TensorView tensor : one.tensors().values()) {
                 assertArrayEquals(
                         tensor.toFloats(),
-                        Objects.requireNonNull(other.tensors().get(tensor.name())).toFloats(),
+                        Objects.requireNonNull(other.tensors().get(tensor.name()))
+                                .toFloats(),
                         1e-7f,
                         tensor.name());
             }

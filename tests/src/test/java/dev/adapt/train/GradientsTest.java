@@ -149,7 +149,9 @@ class GradientsTest {
         for (MethodType type : Methods.ALL) {
             if (!sampled.contains(type.peftType())) {
                 assertThrows(
-                        FormatException.class, () -> type.fresh(Path.of("settings"), Map.of()), type.peftType() + " is trained");
+                        FormatException.class,
+                        () -> type.fresh(Path.of("settings"), Map.of()),
+                        type.peftType() + " is trained");
             }
         }
     }

@@ -269,7 +269,15 @@ public record BoundAdapter(
         }
         BaseChange change = BaseChange.of(Optional.empty());
         return of(
-                adapter, targets, adapter.saved(), Map.of(), change, Map.of(), Optional.empty(), Optional.empty(), true);
+                adapter,
+                targets,
+                adapter.saved(),
+                Map.of(),
+                change,
+                Map.of(),
+                Optional.empty(),
+                Optional.empty(),
+                true);
     }
 
     private static FloatTensor ofBase(

@@ -136,8 +136,8 @@ public final class Checkpoint implements AutoCloseable {
                 : readIndex(path, names).files();
     }
 
-    private static List<InputFile> sources(
-            Path path, WeightFiles names, boolean folder, Optional<ShardIndex> index) throws IOException {
+    private static List<InputFile> sources(Path path, WeightFiles names, boolean folder, Optional<ShardIndex> index)
+            throws IOException {
         if (index.isEmpty()) {
             return List.of(folder ? InputFile.found(path.resolve(names.single())) : InputFile.named(path));
         }

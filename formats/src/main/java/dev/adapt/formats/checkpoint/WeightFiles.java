@@ -23,7 +23,8 @@ public record WeightFiles(String stem) {
     /** The names in a folder; where it has several sets of weights, those of transformers; where it has none, those too. */
     static WeightFiles in(Path folder) {
         return ALL.stream()
-                .filter(names -> Files.exists(folder.resolve(names.single())) || Files.exists(folder.resolve(names.index())))
+                .filter(names ->
+                        Files.exists(folder.resolve(names.single())) || Files.exists(folder.resolve(names.index())))
                 .findFirst()
                 .orElse(TRANSFORMERS);
     }

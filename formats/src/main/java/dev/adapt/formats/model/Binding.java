@@ -95,8 +95,7 @@ public final class Binding {
 
     private BoundAdapter.BaseLayer baseLayer(Target target) {
         return new BoundAdapter.BaseLayer(
-                target.upright(weight(target)),
-                find(target.canonical() + BIAS).map(FloatTensor::of));
+                target.upright(weight(target)), find(target.canonical() + BIAS).map(FloatTensor::of));
     }
 
     /** The layers in the model's order, where the method numbers them. */

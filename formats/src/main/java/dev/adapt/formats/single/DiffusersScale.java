@@ -17,7 +17,8 @@ record DiffusersScale(SafetensorsFile file, Optional<JsonNode> fields) {
     static DiffusersScale of(SafetensorsFile file) {
         Optional<String> text = Optional.ofNullable(file.metadata().get(METADATA));
         return new DiffusersScale(
-                file, text.map(json -> JsonDocument.parse(file.path(), json.getBytes(StandardCharsets.UTF_8))
+                file,
+                text.map(json -> JsonDocument.parse(file.path(), json.getBytes(StandardCharsets.UTF_8))
                         .json()));
     }
 

@@ -47,7 +47,9 @@ record Entry(Path file, String name, Map<TensorRole, TensorView> tensors) {
         }
         if (magnitude && tensors.size() > 1) {
             throw new FormatException(
-                    file, name, "has a dora_scale with another method than LoRA, which adapt does not merge; merge it"
+                    file,
+                    name,
+                    "has a dora_scale with another method than LoRA, which adapt does not merge; merge it"
                             + " with LyCORIS");
         }
         if (startsWith("hada")) {
@@ -73,7 +75,9 @@ record Entry(Path file, String name, Map<TensorRole, TensorView> tensors) {
             boolean factor = role != TensorRole.ALPHA && role != TensorRole.MAGNITUDE;
             if (factor && (view.shape().rank() < 2 || view.shape().elements() == 0)) {
                 throw new FormatException(
-                        file, view.name(), "has shape " + view.shape() + ", expected two axes or more, none of them empty");
+                        file,
+                        view.name(),
+                        "has shape " + view.shape() + ", expected two axes or more, none of them empty");
             }
         });
     }
@@ -108,7 +112,8 @@ record Entry(Path file, String name, Map<TensorRole, TensorView> tensors) {
         Set<String> allowed = Set.of(methods);
         tensors.keySet().stream()
                 .filter(role -> role != TensorRole.ALPHA)
-                .filter(role -> allowed.stream().noneMatch(method -> role.ending().startsWith("." + method)))
+                .filter(role ->
+                        allowed.stream().noneMatch(method -> role.ending().startsWith("." + method)))
                 .findFirst()
                 .ifPresent(other -> {
                     throw new FormatException(
@@ -155,12 +160,15 @@ record Entry(Path file, String name, Map<TensorRole, TensorView> tensors) {
         Shape core = shape(TensorRole.MID);
         int rank = Math.toIntExact(down.shape().dim(0));
         long in = down.shape().elements() / rank;
-        if (core.rank() < 3 || core.dim(0) != rank || core.dim(1) != rank || in != down.shape().dim(1)) {
+        if (core.rank() < 3
+                || core.dim(0) != rank
+                || core.dim(1) != rank
+                || in != down.shape().dim(1)) {
             throw new FormatException(
                     file,
                     name + TensorRole.MID.ending(),
-                    "has shape " + core + ", expected [" + rank + ", " + rank + ", …], a kernel between the "
-                            + rank + " directions of lora_down " + down.shape());
+                    "has shape " + core + ", expected [" + rank + ", " + rank + ", …], a kernel between the " + rank
+                            + " directions of lora_down " + down.shape());
         }
         int size = Math.toIntExact(core.elements() / rank / rank);
         double[] mid = DoubleTensor.of(tensor(TensorRole.MID)).values();

@@ -37,8 +37,7 @@ record KindOfAdapter(SafetensorsFile file, Entry.Kind kind, SingleFile.Weights w
         entries.forEach((module, entry) -> {
             Optional<Shape> weight = weights.of(module);
             parts(entry, weight)
-                    .forEach((role, tensor) ->
-                            parts.put(Adapter.MODULE_PREFIX + module + "." + role.part(), tensor));
+                    .forEach((role, tensor) -> parts.put(Adapter.MODULE_PREFIX + module + "." + role.part(), tensor));
             if (kind == Entry.Kind.LOKR) {
                 forms.put(module, form(entry));
             }
@@ -83,7 +82,8 @@ record KindOfAdapter(SafetensorsFile file, Entry.Kind kind, SingleFile.Weights w
     }
 
     /** One number where all modules have it, else a pattern for each; longer names go first, as PEFT takes the first match. */
-    private static void pattern(ObjectNode config, String field, String patternField, SequencedMap<String, Double> all) {
+    private static void pattern(
+            ObjectNode config, String field, String patternField, SequencedMap<String, Double> all) {
         ModuleNumbers.put(config, field, all.firstEntry().getValue());
         ObjectNode pattern = config.putObject(patternField);
         if (all.values().stream().distinct().count() > 1) {
@@ -105,7 +105,9 @@ record KindOfAdapter(SafetensorsFile file, Entry.Kind kind, SingleFile.Weights w
         long rank = entry.shape(TensorRole.HADA_W1_B).dim(0);
         if (entry.shape(TensorRole.HADA_W2_B).dim(0) != rank) {
             throw new FormatException(
-                    file.path(), entry.name(), "has two products of different ranks, which no LoHa has; get the file again");
+                    file.path(),
+                    entry.name(),
+                    "has two products of different ranks, which no LoHa has; get the file again");
         }
         return Math.toIntExact(rank);
     }
@@ -133,14 +135,17 @@ record KindOfAdapter(SafetensorsFile file, Entry.Kind kind, SingleFile.Weights w
         Tensor tensor = entry.tensor(role);
         boolean factor = role == TensorRole.LOKR_W2_B || role == TensorRole.HADA_W1_B || role == TensorRole.HADA_W2_B;
         Shape shape = tensor.shape();
-        return factor && shape.rank() > 2 ? reshaped(tensor, Shape.of(shape.dim(0), shape.elements() / shape.dim(0))) : tensor;
+        return factor && shape.rank() > 2
+                ? reshaped(tensor, Shape.of(shape.dim(0), shape.elements() / shape.dim(0)))
+                : tensor;
     }
 
     /** Factors in the layout of the base's weight: matrices for a linear layer, kernels for a convolution. */
     private Map<TensorRole, Tensor> lora(Entry entry, Optional<Shape> weight) {
         Tensor down = entry.has(TensorRole.MID) ? entry.down() : entry.tensor(TensorRole.DOWN);
         Tensor up = entry.tensor(TensorRole.UP);
-        int axes = weight.map(Shape::rank).orElse(isPoint(down.shape()) ? 2 : down.shape().rank());
+        int axes = weight.map(Shape::rank)
+                .orElse(isPoint(down.shape()) ? 2 : down.shape().rank());
         Map<TensorRole, Tensor> parts = new LinkedHashMap<>();
         parts.put(TensorRole.DOWN, inAxes(down, axes));
         parts.put(TensorRole.UP, inAxes(up, axes));
@@ -164,7 +169,8 @@ record KindOfAdapter(SafetensorsFile file, Entry.Kind kind, SingleFile.Weights w
             return tensor;
         }
         long[] dims = LongStream.concat(
-                        LongStream.of(shape.dim(0), shape.dim(1)), LongStream.generate(() -> 1).limit(axes - 2L))
+                        LongStream.of(shape.dim(0), shape.dim(1)),
+                        LongStream.generate(() -> 1).limit(axes - 2L))
                 .toArray();
         return reshaped(tensor, Shape.of(dims));
     }
@@ -186,11 +192,13 @@ record KindOfAdapter(SafetensorsFile file, Entry.Kind kind, SingleFile.Weights w
             throw new FormatException(
                     file.path(),
                     entry.name() + TensorRole.MAGNITUDE.ending(),
-                    "has shape " + shape + ", expected [" + out + ", 1]: the norm of each output's weights; norms of the"
+                    "has shape " + shape + ", expected [" + out
+                            + ", 1]: the norm of each output's weights; norms of the"
                             + " inputs' weights, as LyCORIS had them once, are not merged");
         }
         int axes = weight.map(Shape::rank).orElse(2);
-        Shape kernel = Shape.of(Stream.concat(Stream.of(1L, out), Stream.generate(() -> 1L).limit(Math.max(0, axes - 2)))
+        Shape kernel = Shape.of(Stream.concat(
+                        Stream.of(1L, out), Stream.generate(() -> 1L).limit(Math.max(0, axes - 2)))
                 .mapToLong(Long::longValue)
                 .toArray());
         return reshaped(stored, axes > 2 ? kernel : Shape.of(out));
@@ -200,7 +208,8 @@ record KindOfAdapter(SafetensorsFile file, Entry.Kind kind, SingleFile.Weights w
         boolean wholeC = entry.has(TensorRole.LOKR_W1);
         boolean wholeD = entry.has(TensorRole.LOKR_W2);
         Shape c = wholeC ? matrix(entry, TensorRole.LOKR_W1) : matrix(entry, TensorRole.LOKR_W1_A);
-        int columns = Math.toIntExact(wholeC ? c.dim(1) : matrix(entry, TensorRole.LOKR_W1_B).dim(1));
+        int columns = Math.toIntExact(
+                wholeC ? c.dim(1) : matrix(entry, TensorRole.LOKR_W1_B).dim(1));
         return new Lokr.Form(
                 Math.toIntExact(c.dim(0)),
                 columns,

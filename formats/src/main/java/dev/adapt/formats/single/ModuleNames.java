@@ -28,7 +28,8 @@ final class ModuleNames {
     ModuleNames(Checkpoint base) {
         this.names = TensorNames.of(base);
         for (String canonical : names.tensors()) {
-            if (canonical.endsWith(WEIGHT) && names.shape(canonical).orElseThrow().rank() >= 2) {
+            if (canonical.endsWith(WEIGHT)
+                    && names.shape(canonical).orElseThrow().rank() >= 2) {
                 String module = withoutWeight(names.find(canonical).orElseThrow());
                 add(module, module);
                 add(withoutWeight(canonical), module);

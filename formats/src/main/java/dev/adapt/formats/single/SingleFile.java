@@ -82,17 +82,15 @@ public record SingleFile(SafetensorsFile file, List<Adapter> adapters) implement
                 adapter.notes());
     }
 
-    private static List<Adapter> adapters(
-            SafetensorsFile file, Optional<Checkpoint> base, Optional<ModelPart> only) {
+    private static List<Adapter> adapters(SafetensorsFile file, Optional<Checkpoint> base, Optional<ModelPart> only) {
         List<Entry> entries = of(only, entries(file), file.path());
         Optional<ModuleNames> names = base.map(ModuleNames::new);
         SequencedMap<String, Entry> modules = new LinkedHashMap<>();
         List<Entry> unknown = new ArrayList<>();
         for (Entry entry : entries) {
             Optional<String> recorded = Optional.ofNullable(file.metadata().get(MODULE + entry.name()));
-            Optional<String> module = names.isEmpty()
-                    ? recorded
-                    : names.get().find(file.path(), recorded.orElse(entry.name()));
+            Optional<String> module =
+                    names.isEmpty() ? recorded : names.get().find(file.path(), recorded.orElse(entry.name()));
             if (module.isEmpty()) {
                 unknown.add(entry);
             } else if (modules.put(module.get(), entry) != null) {
@@ -107,9 +105,8 @@ public record SingleFile(SafetensorsFile file, List<Adapter> adapters) implement
         modules.forEach((module, entry) -> kinds.computeIfAbsent(entry.kind(), absent -> new LinkedHashMap<>())
                 .put(module, entry));
         List<Adapter> adapters = new ArrayList<>();
-        kinds.forEach((kind, own) -> adapters.add(new KindOfAdapter(
-                        file, kind, module -> names.map(each -> each.weight(module)))
-                .of(own)));
+        kinds.forEach((kind, own) ->
+                adapters.add(new KindOfAdapter(file, kind, module -> names.map(each -> each.weight(module))).of(own)));
         return adapters;
     }
 
@@ -143,11 +140,11 @@ public record SingleFile(SafetensorsFile file, List<Adapter> adapters) implement
         if (only.isEmpty()) {
             return entries;
         }
-        List<Entry> own = entries.stream()
-                .filter(entry -> entry.part().equals(only))
-                .toList();
+        List<Entry> own =
+                entries.stream().filter(entry -> entry.part().equals(only)).toList();
         if (own.isEmpty()) {
-            throw new UsageException("only", path + " holds nothing of " + only.get().title() + ", but " + parts(entries));
+            throw new UsageException(
+                    "only", path + " holds nothing of " + only.get().title() + ", but " + parts(entries));
         }
         return own;
     }
@@ -176,7 +173,8 @@ public record SingleFile(SafetensorsFile file, List<Adapter> adapters) implement
         }
         String advice = unknown.size() < all
                 ? "; they are " + parts(unknown) + ": choose the model that this base is"
-                : "; give the base it adapts, which has modules such as " + names.orElseThrow().some();
+                : "; give the base it adapts, which has modules such as "
+                        + names.orElseThrow().some();
         return new FormatException(
                 path,
                 unknown.size() + " of its " + all + " modules are not in "

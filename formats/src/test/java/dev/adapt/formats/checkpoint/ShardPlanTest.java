@@ -36,7 +36,9 @@ class ShardPlanTest {
     void tooLarge() {
         assertEquals(
                 List.of(List.of("t1"), List.of("t0", "t2")),
-                List.copyOf(ShardPlan.split(sizes(3, 11, 4), 10, WeightFiles.TRANSFORMERS).shards().values()));
+                List.copyOf(ShardPlan.split(sizes(3, 11, 4), 10, WeightFiles.TRANSFORMERS)
+                        .shards()
+                        .values()));
     }
 
     @Test

@@ -10,6 +10,7 @@ import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.io.Snapshot;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Storage;
@@ -19,6 +20,8 @@ import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.single.ModelPart;
+import dev.adapt.formats.single.SingleFile;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.ValueCount;
@@ -27,15 +30,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
-import dev.adapt.formats.io.InputFile;
-import dev.adapt.formats.single.ModelPart;
-import dev.adapt.formats.single.SingleFile;
 import java.util.LinkedHashMap;
-import java.util.TreeMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.function.Supplier;
 
@@ -108,8 +108,8 @@ public record AdapterLayers(
      * @param force whether to take another base than the adapter was trained on
      * @throws FormatException if the file is broken, does not fit the base, or does not tell enough without one
      */
-    public static AdapterLayers read(
-            Path path, Optional<ModelPart> only, Optional<Checkpoint> base, boolean force) throws IOException {
+    public static AdapterLayers read(Path path, Optional<ModelPart> only, Optional<Checkpoint> base, boolean force)
+            throws IOException {
         if (Files.isRegularFile(path)) {
             return ofFile(path, SingleFile.read(path, base, only), base, force);
         }
@@ -152,14 +152,18 @@ public record AdapterLayers(
                 targets.stream().map(Target::module).toList(),
                 List.of());
         output.metadata().forEach(metadata::putIfAbsent);
-        return new AdapterLayers(path, output.config(), metadata, dtype, targets, Optional.empty(), target -> Objects
-                .requireNonNull(layers.get(target))
-                .apply(target));
+        return new AdapterLayers(
+                path,
+                output.config(),
+                metadata,
+                dtype,
+                targets,
+                Optional.empty(),
+                target -> Objects.requireNonNull(layers.get(target)).apply(target));
     }
 
     private static Tensor withoutBase(Adapter adapter) {
-        throw new FormatException(
-                adapter.file(), "its updates come from the weights of its base; give it with --base");
+        throw new FormatException(adapter.file(), "its updates come from the weights of its base; give it with --base");
     }
 
     /** The states of the files that {@link #read} reads of a path. */
@@ -265,9 +269,8 @@ public record AdapterLayers(
                 target,
                 key -> wide(file, bound, key, shared),
                 () -> DoubleTensor.of(target.upright(weight.get())));
-        boolean changesBias = change.bias()
-                .filter(bias -> bias.adds() || target.biased())
-                .isPresent();
+        boolean changesBias =
+                change.bias().filter(bias -> bias.adds() || target.biased()).isPresent();
         Optional<Rows> whole = change.lowRank().isPresent()
                 ? Optional.empty()
                 : Optional.of(new Difference(target, new Delta.Once<>(() -> difference(change, target, weight))));

@@ -118,8 +118,7 @@ public record Conversion(
             return restore(Adapter.read(source), base, force, out, outputs);
         }
         if (projection != SharedMatrices.AS_THEY_ARE) {
-            throw new UsageException(
-                    "a LoRA adapter, which this is to be, has no projection to save or to leave out");
+            throw new UsageException("a LoRA adapter, which this is to be, has no projection to save or to leave out");
         }
         if (file && form == Form.SAME && cut.isEmpty()) {
             List<Adapter> adapters = SingleFile.read(source, base, only);
@@ -315,16 +314,19 @@ public record Conversion(
         return adapters.stream()
                 .allMatch(adapter -> adapter.method() instanceof Lora lora
                         && !lora.dora()
-                        && adapter.parts().values().stream().allMatch(part -> part.shape().rank() == 2));
+                        && adapter.parts().values().stream()
+                                .allMatch(part -> part.shape().rank() == 2));
     }
 
     /** A file of one method as PEFT's folder, its tensors as they are. */
     private Result asFolder(Path source, List<Adapter> adapters, Path out, Outputs outputs) throws IOException {
-        String titles = adapters.stream().map(adapter -> adapter.method().title()).collect(Collectors.joining(", "));
+        String titles =
+                adapters.stream().map(adapter -> adapter.method().title()).collect(Collectors.joining(", "));
         if (adapters.size() > 1) {
             throw new FormatException(
                     source,
-                    "holds modules of " + titles + ", and a PEFT adapter has one method: merge the file, or convert it to"
+                    "holds modules of " + titles
+                            + ", and a PEFT adapter has one method: merge the file, or convert it to"
                             + " lora at a rank");
         }
         Adapter adapter = adapters.getFirst();
@@ -337,9 +339,7 @@ public record Conversion(
         AdapterOutput output =
                 new AdapterOutput(adapter.config().document().json().deepCopy());
         output.metadata().putAll(adapter.metadata());
-        adapter.parts()
-                .forEach((key, part) ->
-                        output.put(source, key, DoubleTensor.of(part), dtype.orElse(Dtype.F32)));
+        adapter.parts().forEach((key, part) -> output.put(source, key, DoubleTensor.of(part), dtype.orElse(Dtype.F32)));
         output.writeFolder(out, outputs);
         return new Result(List.of(), output.rounding(), output.bytes());
     }
@@ -350,9 +350,8 @@ public record Conversion(
         if (!Kohya.names(adapter.method()) || areMatrices(List.of(adapter))) {
             return Optional.empty();
         }
-        BoundAdapter bound = base.isPresent()
-                ? new Binding(base.get()).bind(adapter, force)
-                : BoundAdapter.alone(adapter);
+        BoundAdapter bound =
+                base.isPresent() ? new Binding(base.get()).bind(adapter, force) : BoundAdapter.alone(adapter);
         AdapterOutput output = AdapterOutput.copyOf(adapter);
         Kohya.rename(output, adapter.file(), bound, prefix.orElse(Kohya.PREFIX));
         AdapterOutput rest = keptFrom(adapter);

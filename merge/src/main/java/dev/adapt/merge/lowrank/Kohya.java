@@ -104,7 +104,11 @@ final class Kohya {
             if (whole && bound.method() instanceof Lokr lokr) {
                 // alpha counts for nothing where neither factor is a product
                 double scale = alpha / lokr.rank(target);
-                output.put(source, name + "." + W1, scaled(output.get(name + "." + W1), scale), output.dtype(name + "." + W1));
+                output.put(
+                        source,
+                        name + "." + W1,
+                        scaled(output.get(name + "." + W1), scale),
+                        output.dtype(name + "." + W1));
             }
             putAlpha(output, source, name, alpha);
         }
@@ -135,8 +139,7 @@ final class Kohya {
         }
         if (part.equals(W2 + "_b") && !tucker && target.storage() instanceof Storage.Kernel own) {
             long channels = tensor.shape().dim(1) / own.size();
-            return new DoubleTensor(
-                    own.shape().with(0, tensor.shape().dim(0)).with(1, channels), tensor.values());
+            return new DoubleTensor(own.shape().with(0, tensor.shape().dim(0)).with(1, channels), tensor.values());
         }
         return tensor;
     }

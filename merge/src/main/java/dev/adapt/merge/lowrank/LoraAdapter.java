@@ -54,7 +54,8 @@ record LoraAdapter(List<AdapterLayers.Layer> layers) {
         if (rank < most || rank > AdapterConfig.MOST_RANK) {
             throw new UsageException(
                     "pad-rank",
-                    "expected " + most + ", the largest rank of a layer, to " + AdapterConfig.MOST_RANK + ", found " + rank);
+                    "expected " + most + ", the largest rank of a layer, to " + AdapterConfig.MOST_RANK + ", found "
+                            + rank);
         }
         boolean oneScale = layers.stream()
                         .mapToDouble(AdapterLayers.Layer::scale)

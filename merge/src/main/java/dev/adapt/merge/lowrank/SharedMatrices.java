@@ -65,8 +65,8 @@ public enum SharedMatrices {
             bound.method().parts(target, bound.targets()).stream()
                     .filter(part -> part.scope() == Part.Scope.LAYER)
                     .forEach(part -> keys.put(part.name(), BoundAdapter.key(part, target)));
-            Map<String, FloatTensor> parts =
-                    smaller.parts().apply(name -> Objects.requireNonNull(bound.tensors().get(keys.get(name))));
+            Map<String, FloatTensor> parts = smaller.parts()
+                    .apply(name -> Objects.requireNonNull(bound.tensors().get(keys.get(name))));
             Dtype dtype = output.dtype(keys.values().iterator().next());
             keys.values().forEach(output::remove);
             for (Part part : smaller.method().parts(target, bound.targets())) {

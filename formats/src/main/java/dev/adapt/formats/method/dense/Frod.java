@@ -63,7 +63,8 @@ public record Frod(double sparseRate, long seed, double regularization, double d
                     config.path(),
                     SAVE,
                     "is false, and V is made of eigenvectors of the base's weights, whose signs are those that the"
-                            + " machine's LAPACK chose: it cannot be computed again; save the adapter with " + SAVE + " true");
+                            + " machine's LAPACK chose: it cannot be computed again; save the adapter with " + SAVE
+                            + " true");
         }
         double rate = config.document().number(RATE, 0.01);
         if (!(rate >= 0 && rate <= 1)) {
@@ -116,8 +117,9 @@ public record Frod(double sparseRate, long seed, double regularization, double d
 
     @Override
     public Optional<String> untrainable() {
-        return Optional.of("its V is computed from the weights of all layers of a kind, which adapt does not do; train it"
-                + " with PEFT and merge it here");
+        return Optional.of(
+                "its V is computed from the weights of all layers of a kind, which adapt does not do; train it"
+                        + " with PEFT and merge it here");
     }
 
     @Override
@@ -133,7 +135,9 @@ public record Frod(double sparseRate, long seed, double regularization, double d
             return words[last];
         }
         String kind = words[last - 1] + "_" + words[last];
-        return kind.equals("output_dense") && last > 1 && words[last - 2].equals("attention") ? "attention_output" : kind;
+        return kind.equals("output_dense") && last > 1 && words[last - 2].equals("attention")
+                ? "attention_output"
+                : kind;
     }
 
     /** How many elements of S are not 0: none on its diagonal. */
@@ -158,13 +162,7 @@ public record Frod(double sparseRate, long seed, double regularization, double d
 
     private static Part ofKind(String name, Target target, Shape shape) {
         return new Part(
-                name,
-                Optional.of(kind(target.module())),
-                shape,
-                new Initial.Constant(0),
-                Part.Scope.ALL,
-                false,
-                true);
+                name, Optional.of(kind(target.module())), shape, new Initial.Constant(0), Part.Scope.ALL, false, true);
     }
 
     @Override

@@ -197,8 +197,8 @@ public record Lokr(
         List<Part> parts = new ArrayList<>();
         if (form.rankOfC() > 0) {
             parts.add(Part.trained(C_LEFT, Shape.of(sizes.a(), form.rankOfC()), new Initial.Constant(0)));
-            parts.add(Part.trained(
-                    C_RIGHT, Shape.of(form.rankOfC(), sizes.c()), new Initial.KaimingUniform(sizes.c())));
+            parts.add(
+                    Part.trained(C_RIGHT, Shape.of(form.rankOfC(), sizes.c()), new Initial.KaimingUniform(sizes.c())));
         } else {
             parts.add(Part.trained(C, Shape.of(sizes.a(), sizes.c()), new Initial.Constant(0)));
         }

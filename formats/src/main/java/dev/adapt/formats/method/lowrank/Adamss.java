@@ -75,14 +75,22 @@ public record Adamss(
 
     /** The settings of the pruning of segments while PEFT trains, as PEFT has them by default. */
     private static final Map<String, Number> PRUNING = Map.of(
-            "asa_importance_beta", 0.85,
-            "asa_schedule_exponent", 3.0,
-            "asa_target_subspaces", 50,
-            "asa_uncertainty_beta", 0.85,
-            "final_warmup", 1000,
-            "init_warmup", 50,
-            "mask_interval", 100,
-            "svd_threshold", 0.1);
+            "asa_importance_beta",
+            0.85,
+            "asa_schedule_exponent",
+            3.0,
+            "asa_target_subspaces",
+            50,
+            "asa_uncertainty_beta",
+            0.85,
+            "final_warmup",
+            1000,
+            "init_warmup",
+            50,
+            "mask_interval",
+            100,
+            "svd_threshold",
+            0.1);
 
     /**
      * Outputs that share a product.
@@ -119,8 +127,7 @@ public record Adamss(
 
     @Override
     public List<String> partNames() {
-        return Stream.concat(
-                        IntStream.range(0, subspaces).boxed().flatMap(i -> Stream.of(A + i, B + i)), Stream.of(V))
+        return Stream.concat(IntStream.range(0, subspaces).boxed().flatMap(i -> Stream.of(A + i, B + i)), Stream.of(V))
                 .toList();
     }
 
@@ -141,7 +148,8 @@ public record Adamss(
                 Tensor b = stored.of(module, B + i);
                 if (b != null && b.shape().rank() == 2) {
                     own.add(new Segment(
-                            Math.toIntExact(b.shape().dim(0)), Math.toIntExact(b.shape().dim(1))));
+                            Math.toIntExact(b.shape().dim(0)),
+                            Math.toIntExact(b.shape().dim(1))));
                 }
             }
             found.put(module, List.copyOf(own));
@@ -160,8 +168,9 @@ public record Adamss(
 
     @Override
     public Optional<String> untrainable() {
-        return Optional.of("its segments are clusters of the base's singular vectors, and their number is for its paper's"
-                + " pruning to choose; train it with PEFT and merge it here");
+        return Optional.of(
+                "its segments are clusters of the base's singular vectors, and their number is for its paper's"
+                        + " pruning to choose; train it with PEFT and merge it here");
     }
 
     /** The bias changes with the weight. */
@@ -178,12 +187,13 @@ public record Adamss(
     @Override
     public Optional<String> undefined(Target target) {
         int outputs = segments(target).stream().mapToInt(Segment::outputs).sum();
-        return target.unlessLinear(title()).or(() -> outputs == target.out()
-                        && segments(target).size() == Math.min(subspaces, target.out())
-                ? Optional.empty()
-                : Optional.of("has " + segments(target).size() + " segments of " + outputs + " outputs in all, expected "
-                        + Math.min(subspaces, target.out()) + " of " + target.out() + ", as " + SUBSPACES
-                        + " and the layer say"));
+        return target.unlessLinear(title())
+                .or(() -> outputs == target.out() && segments(target).size() == Math.min(subspaces, target.out())
+                        ? Optional.empty()
+                        : Optional.of("has " + segments(target).size() + " segments of " + outputs
+                                + " outputs in all, expected "
+                                + Math.min(subspaces, target.out()) + " of " + target.out() + ", as " + SUBSPACES
+                                + " and the layer say"));
     }
 
     private static int width(Target target) {
@@ -276,8 +286,7 @@ public record Adamss(
                 .toList();
         T left = ops.scatter(ops.concat(0, b), part.apply(PLACES), Region.of(target.out(), rank(target)));
         T right = ops.matMul(ops.concat(0, a), part.apply(V));
-        WeightChange<T> change =
-                WeightChange.of(new LowRank<>(left, ops.slice(right, 1, 0, target.in()), 1));
+        WeightChange<T> change = WeightChange.of(new LowRank<>(left, ops.slice(right, 1, 0, target.in()), 1));
         if (!target.biased()) {
             return change;
         }

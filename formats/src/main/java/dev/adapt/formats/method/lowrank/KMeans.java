@@ -53,7 +53,10 @@ final class KMeans {
         int width = points[0].length;
         for (int j = 0; j < width; j++) {
             int column = j;
-            double mean = Arrays.stream(points).mapToDouble(point -> point[column]).average().orElseThrow();
+            double mean = Arrays.stream(points)
+                    .mapToDouble(point -> point[column])
+                    .average()
+                    .orElseThrow();
             for (double[] point : points) {
                 point[j] -= mean;
                 variances += point[j] * point[j];
@@ -113,9 +116,8 @@ final class KMeans {
 
     /** A cluster without points gets the one that is farthest from its centre. */
     private void fillEmpty(double[][] sums, int[] counts) {
-        int[] empty = IntStream.range(0, counts.length)
-                .filter(c -> counts[c] == 0)
-                .toArray();
+        int[] empty =
+                IntStream.range(0, counts.length).filter(c -> counts[c] == 0).toArray();
         if (empty.length == 0) {
             return;
         }

@@ -63,7 +63,9 @@ final class Subspace {
      */
     Optional<DoubleTensor> left(DoubleTensor right) {
         DoubleTensor vectors = ops.transpose(right, 1, 0);
-        return (tall ? Inverse.of(ops.matMul(turned, matrix)).map(inverse -> ops.matMul(inverse, vectors)) : Optional.of(vectors))
+        return (tall
+                        ? Inverse.of(ops.matMul(turned, matrix)).map(inverse -> ops.matMul(inverse, vectors))
+                        : Optional.of(vectors))
                 .map(own -> orthonormal(ops.matMul(matrix, own)));
     }
 

@@ -244,8 +244,7 @@ public record VbLora(
         return onlyTop
                 ? Optional.empty()
                 : Optional.of(new Compaction(
-                        new VbLora(
-                                ownRank, bankSize, vectorLength, top, true, bankBound, logitsDeviation, dropout),
+                        new VbLora(ownRank, bankSize, vectorLength, top, true, bankBound, logitsDeviation, dropout),
                         part -> {
                             Map<String, FloatTensor> parts = new LinkedHashMap<>();
                             putTop(DoubleTensor.of(part.apply(A)), A, parts);

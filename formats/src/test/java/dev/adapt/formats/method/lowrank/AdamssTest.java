@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.Part;
@@ -87,13 +87,16 @@ class AdamssTest {
         Adamss method = new Adamss(3, 2, 2, Optional.empty(), Map.of("q", segments));
         Part last = method.parts(target, List.of(target)).getLast();
         Initial.OfBase places = (Initial.OfBase) last.initial();
-        tensors.put(last.name(), places.derivation().of(tensors::get, weight, Optional.of(bias)).orElseThrow());
+        tensors.put(
+                last.name(),
+                places.derivation().of(tensors::get, weight, Optional.of(bias)).orElseThrow());
 
         ReferenceOps ops = new ReferenceOps();
-        WeightChange<DoubleTensor> change = method.change(
-                ops, target, name -> DoubleTensor.of(tensors.get(name)), () -> DoubleTensor.of(weight));
+        WeightChange<DoubleTensor> change =
+                method.change(ops, target, name -> DoubleTensor.of(tensors.get(name)), () -> DoubleTensor.of(weight));
         DoubleTensor changed = change.changed(ops, DoubleTensor.of(weight), Region.of(OUT, IN));
-        DoubleTensor changedBias = change.biasOf(Optional.of(DoubleTensor.of(bias))).orElseThrow();
+        DoubleTensor changedBias =
+                change.biasOf(Optional.of(DoubleTensor.of(bias))).orElseThrow();
         int[] next = new int[2];
         for (int row = 0; row < OUT; row++) {
             int segment = labels[row];
@@ -107,14 +110,21 @@ class AdamssTest {
                                 * v.values()[vector * (IN + 1) + column];
                     }
                 }
-                double found = column < IN ? changed.values()[row * IN + column] : changedBias.values()[row];
+                double found = column < IN
+                        ? changed.values()[row * IN + column]
+                        : changedBias.values()[row];
                 assertEquals(sum, found, 1e-12);
             }
         }
 
         Adamss other = new Adamss(
-                3, 2, 2, Optional.empty(), Map.of("q", List.of(new Segment(first - 1, 2), new Segment(OUT - first + 1, 1))));
-        Initial.OfBase none = (Initial.OfBase) other.parts(target, List.of(target)).getLast().initial();
+                3,
+                2,
+                2,
+                Optional.empty(),
+                Map.of("q", List.of(new Segment(first - 1, 2), new Segment(OUT - first + 1, 1))));
+        Initial.OfBase none =
+                (Initial.OfBase) other.parts(target, List.of(target)).getLast().initial();
         assertTrue(none.derivation().of(tensors::get, weight, Optional.of(bias)).isEmpty());
     }
 
