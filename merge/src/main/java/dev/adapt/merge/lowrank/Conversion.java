@@ -365,6 +365,7 @@ public record Conversion(
     private static AdapterOutput keptFrom(Adapter adapter) throws IOException {
         AdapterOutput output = AdapterOutput.copyOf(adapter);
         adapter.parts().keySet().forEach(output::remove);
+        SharedMatrices.removeCopies(adapter.method(), output);
         return output;
     }
 

@@ -123,13 +123,18 @@ public enum SharedMatrices {
                         String.join(", ", List.copyOf(stored.keySet()).subList(0, Math.min(2, stored.size()))),
                         "is not what the config's seed draws, bit for bit: without it the adapter would be another"));
         drawn.keySet().forEach(output::remove);
-        method.copies()
-                .forEach(name -> List.copyOf(output.keys()).stream()
-                        .filter(key -> key.endsWith("." + name))
-                        .forEach(output::remove));
+        removeCopies(method, output);
         output.metadata().putAll(same.metadata());
         stored.forEach(
                 (id, tensor) -> output.metadata().put(BoundAdapter.PART_SHA256 + id, TensorDigest.ofFloats(tensor)));
+    }
+
+    /** Removes the layers' copies of what all layers share. */
+    static void removeCopies(AdapterMethod method, AdapterOutput output) {
+        method.copies()
+                .forEach(name -> output.keys().stream()
+                        .filter(key -> key.endsWith("." + name))
+                        .forEach(output::remove));
     }
 
     private static boolean draws(AdapterMethod method, List<Target> targets, Map<String, FloatTensor> stored) {

@@ -63,6 +63,9 @@ public record Adamss(
     private static final String SUBSPACES = "num_subspaces";
     private static final int MOST_SUBSPACES = 1024;
 
+    /** Of one segment's B. */
+    private static final int MOST_ELEMENTS = 1 << 30;
+
     /** PEFT's numbers for k-means. */
     private static final long KMEANS_SEED = 123456789;
 
@@ -146,7 +149,10 @@ public record Adamss(
             List<Segment> own = new ArrayList<>();
             for (int i = 0; i < subspaces; i++) {
                 Tensor b = stored.of(module, B + i);
-                if (b != null && b.shape().rank() == 2) {
+                if (b != null
+                        && b.shape().rank() == 2
+                        && b.shape().elements() > 0
+                        && b.shape().elements() < MOST_ELEMENTS) {
                     own.add(new Segment(
                             Math.toIntExact(b.shape().dim(0)),
                             Math.toIntExact(b.shape().dim(1))));
