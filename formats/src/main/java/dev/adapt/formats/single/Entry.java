@@ -10,6 +10,7 @@ import dev.adapt.formats.tensor.ValueCount;
 import java.nio.file.Path;
 import java.util.EnumMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 
@@ -129,7 +130,7 @@ record Entry(Path file, String name, Map<TensorRole, TensorView> tensors) {
 
     TensorView view(TensorRole role) {
         require(role);
-        return tensors.get(role);
+        return Objects.requireNonNull(tensors.get(role));
     }
 
     Shape shape(TensorRole role) {

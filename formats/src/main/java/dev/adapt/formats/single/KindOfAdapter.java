@@ -41,7 +41,7 @@ record KindOfAdapter(SafetensorsFile file, Entry.Kind kind, SingleFile.Weights w
             if (kind == Entry.Kind.LOKR) {
                 forms.put(module, form(entry));
             }
-            int rank = rank(entry, forms.get(module));
+            int rank = rank(entry);
             ranks.put(module, rank);
             alphas.put(module, entry.alpha(scale.alpha(entry.name(), rank)));
         });
@@ -93,15 +93,15 @@ record KindOfAdapter(SafetensorsFile file, Entry.Kind kind, SingleFile.Weights w
         }
     }
 
-    private int rank(Entry entry, Lokr.Form form) {
+    private int rank(Entry entry) {
         return switch (kind) {
             case LORA, DORA -> entry.rank();
-            case LOHA, TUCKER_LOHA -> rank(entry);
-            case LOKR -> Math.max(1, form.rank());
+            case LOHA, TUCKER_LOHA -> rankOfProducts(entry);
+            case LOKR -> Math.max(1, form(entry).rank());
         };
     }
 
-    private int rank(Entry entry) {
+    private int rankOfProducts(Entry entry) {
         long rank = entry.shape(TensorRole.HADA_W1_B).dim(0);
         if (entry.shape(TensorRole.HADA_W2_B).dim(0) != rank) {
             throw new FormatException(

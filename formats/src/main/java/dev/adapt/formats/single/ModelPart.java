@@ -18,7 +18,10 @@ public enum ModelPart {
     /** The third text encoder. */
     TE3(List.of("lora_te3_"), List.of("text_encoder_3."));
 
+    @SuppressWarnings("ImmutableEnumChecker") // List.of makes immutable lists
     private final List<String> flat;
+
+    @SuppressWarnings("ImmutableEnumChecker") // the same
     private final List<String> dotted;
 
     ModelPart(List<String> flat, List<String> dotted) {

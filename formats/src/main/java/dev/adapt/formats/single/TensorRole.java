@@ -39,6 +39,7 @@ enum TensorRole {
     /** Before a layer in the names of diffusers' old attention processors. */
     private static final String PROCESSOR = ".processor.";
 
+    @SuppressWarnings("ImmutableEnumChecker") // List.of makes an immutable list
     private final List<String> endings;
 
     TensorRole(String... endings) {

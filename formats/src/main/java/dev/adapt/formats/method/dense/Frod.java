@@ -129,7 +129,7 @@ public record Frod(double sparseRate, long seed, double regularization, double d
 
     /** The kind of a layer, as PEFT names it: the last two words of a module's name, or the last after a number. */
     static String kind(String module) {
-        String[] words = module.split("\\.");
+        String[] words = module.split("\\.", -1);
         int last = words.length - 1;
         if (last == 0 || words[last - 1].chars().allMatch(Character::isDigit)) {
             return words[last];

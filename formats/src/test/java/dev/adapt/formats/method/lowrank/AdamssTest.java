@@ -20,6 +20,7 @@ import dev.adapt.formats.tensor.Tensor;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Random;
 import java.util.stream.IntStream;
@@ -89,11 +90,11 @@ class AdamssTest {
         Initial.OfBase places = (Initial.OfBase) last.initial();
         tensors.put(
                 last.name(),
-                places.derivation().of(tensors::get, weight, Optional.of(bias)).orElseThrow());
+                places.derivation().of(name -> part(tensors, name), weight, Optional.of(bias)).orElseThrow());
 
         ReferenceOps ops = new ReferenceOps();
         WeightChange<DoubleTensor> change =
-                method.change(ops, target, name -> DoubleTensor.of(tensors.get(name)), () -> DoubleTensor.of(weight));
+                method.change(ops, target, name -> DoubleTensor.of(part(tensors, name)), () -> DoubleTensor.of(weight));
         DoubleTensor changed = change.changed(ops, DoubleTensor.of(weight), Region.of(OUT, IN));
         DoubleTensor changedBias =
                 change.biasOf(Optional.of(DoubleTensor.of(bias))).orElseThrow();
@@ -125,11 +126,15 @@ class AdamssTest {
                 Map.of("q", List.of(new Segment(first - 1, 2), new Segment(OUT - first + 1, 1))));
         Initial.OfBase none =
                 (Initial.OfBase) other.parts(target, List.of(target)).getLast().initial();
-        assertTrue(none.derivation().of(tensors::get, weight, Optional.of(bias)).isEmpty());
+        assertTrue(none.derivation().of(name -> part(tensors, name), weight, Optional.of(bias)).isEmpty());
+    }
+
+    private static Tensor part(Map<String, Tensor> tensors, String name) {
+        return Objects.requireNonNull(tensors.get(name));
     }
 
     private static double at(Map<String, Tensor> tensors, String name, int row, int column) {
-        Tensor matrix = tensors.get(name);
+        Tensor matrix = part(tensors, name);
         return matrix.toFloats()[row * (int) matrix.shape().dim(1) + column];
     }
 
