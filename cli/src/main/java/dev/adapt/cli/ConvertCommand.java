@@ -6,11 +6,13 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.single.ModelPart;
 import dev.adapt.merge.lowrank.Conversion;
 import dev.adapt.merge.lowrank.Conversion.Form;
 import dev.adapt.merge.lowrank.Rounding;
 import dev.adapt.merge.lowrank.SharedMatrices;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -45,7 +47,9 @@ final class ConvertCommand implements Callable<Integer> {
         KOHYA
     }
 
-    @Parameters(paramLabel = "ADAPTER", description = "adapter folder, or a .safetensors file with kohya's keys")
+    @Parameters(
+            paramLabel = "ADAPTER",
+            description = "adapter folder, or a .safetensors file of kohya, LyCORIS, diffusers or ComfyUI")
     private Path adapter = Path.of("");
 
     @Option(
@@ -71,16 +75,33 @@ final class ConvertCommand implements Callable<Integer> {
     private CutOptions cut = new CutOptions();
 
     @Option(
+            names = "--pad-rank",
+            paramLabel = "N",
+            description =
+                    "with --to lora: fill all layers' factors with zeros up to rank N, as a server allocates them")
+    private Optional<Integer> padRank = Optional.empty();
+
+    @Option(
             names = "--dtype",
             paramLabel = "DTYPE",
             description = "of all tensors: f32, f16 or bf16 (as it was, float32 for what is computed)")
     private Optional<StoredAs> dtype = Optional.empty();
 
-    @Option(names = "--save-projection", description = "store VeRA's shared matrices too")
+    @Option(names = "--save-projection", description = "store what a seed draws too, such as VeRA's shared matrices")
     private boolean saveProjection;
 
-    @Option(names = "--no-projection", description = "leave them out, if the seed draws them again bit for bit")
+    @Option(
+            names = "--no-projection",
+            description =
+                    "leave it out, if the seed draws it again bit for bit; of VB-LoRA, which has no seed, the logits"
+                            + " of vectors that are not used")
     private boolean noProjection;
+
+    @Option(
+            names = "--only",
+            paramLabel = "MODEL",
+            description = "of a file with adapters of several models, those of one: unet, te1, te2 or te3")
+    private Optional<ModelPart> only = Optional.empty();
 
     @Option(names = "--prefix", paramLabel = "TEXT", description = "of kohya's names (lora_unet_)")
     private Optional<String> prefix = Optional.empty();
@@ -100,10 +121,15 @@ final class ConvertCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        if (only.isPresent() && !Files.isRegularFile(adapter)) {
+            throw new UsageException(
+                    "--only is for a file with adapters of several models, and " + adapter + " is none");
+        }
         if (base.isEmpty()) {
             new GivenOptions(spec).refuse("accepts another base than the adapter's, and no --base is given", "--force");
         }
-        Conversion conversion = new Conversion(form(), cut.cut(), dtype.map(StoredAs::dtype), projection(), prefix);
+        Conversion conversion =
+                new Conversion(form(), cut.cut(), dtype.map(StoredAs::dtype), projection(), prefix, only, padRank);
         Outputs outputs = output.apartFrom(List.of(adapter), List.of(base));
         Conversion.Result result;
         if (base.isPresent()) {
@@ -122,6 +148,9 @@ final class ConvertCommand implements Callable<Integer> {
     }
 
     private Form form() {
+        if (padRank.isPresent() && to.filter(To.LORA::equals).isEmpty()) {
+            throw new UsageException("--pad-rank is for --to lora");
+        }
         if (prefix.isPresent() && to.filter(To.KOHYA::equals).isEmpty()) {
             throw new UsageException("--prefix is for --to kohya");
         }

@@ -18,6 +18,7 @@ import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.TensorRange;
 import dev.adapt.formats.safetensors.TensorTarget;
+import dev.adapt.formats.single.ModelPart;
 import dev.adapt.merge.Estimate;
 import dev.adapt.merge.LorsMerge;
 import dev.adapt.merge.MergePlan;
@@ -64,7 +65,11 @@ final class MergeCommand implements Callable<Integer> {
     /** Below this a model becomes a file for each tensor. */
     private static final Bytes SMALLEST_SHARD = new Bytes(1_000_000);
 
-    @Parameters(paramLabel = "ADAPTER", arity = "1..*", description = "adapter folder, ours or PEFT's")
+    @Parameters(
+            paramLabel = "ADAPTER",
+            arity = "1..*",
+            description =
+                    "adapter folder, ours or PEFT's, or a .safetensors file of kohya, LyCORIS, diffusers or ComfyUI")
     private List<Path> folders = List.of();
 
     @Option(
@@ -78,6 +83,12 @@ final class MergeCommand implements Callable<Integer> {
             paramLabel = "DIR|FILE",
             description = "folder to write, a .safetensors file where BASE is one, or a .gguf file for llama.cpp")
     private Optional<Path> out = Optional.empty();
+
+    @Option(
+            names = "--only",
+            paramLabel = "MODEL",
+            description = "of a file with adapters of several models, those of one: unet, te1, te2 or te3")
+    private Optional<ModelPart> only = Optional.empty();
 
     @Option(
             names = "--weights",
@@ -177,7 +188,7 @@ final class MergeCommand implements Callable<Integer> {
         }
         Merger.Settings settings = settings().outputs(outputs);
         try (Checkpoint base = Checkpoints.open(into.orElseThrow());
-                OpenAdapters opened = OpenAdapters.open(folders)) {
+                OpenAdapters opened = OpenAdapters.open(folders, base, only)) {
             outputs.madeFrom(base.snapshots());
             outputs.madeFrom(opened.snapshots());
             List<MergePlan.Weighted> adapters = adapters(base, opened);
@@ -263,14 +274,14 @@ final class MergeCommand implements Callable<Integer> {
             // locked before anything of it is read: what is checked is what is changed
             try (PatchJournal journal = PatchJournal.begin(folder);
                     Checkpoint base = Checkpoints.open(journal);
-                    OpenAdapters opened = OpenAdapters.open(folders)) {
+                    OpenAdapters opened = OpenAdapters.open(folders, base, only)) {
                 settings.outputs().madeFrom(opened.snapshots());
                 mergeInPlace(journal, new Merger(base, adapters(base, opened), settings), settings, start);
                 return report(settings);
             }
         }
         try (Checkpoint base = Checkpoints.open(folder);
-                OpenAdapters opened = OpenAdapters.open(folders)) {
+                OpenAdapters opened = OpenAdapters.open(folders, base, only)) {
             settings.outputs().madeFrom(opened.snapshots());
             return merge(base, adapters(base, opened), settings, start);
         }
@@ -400,6 +411,12 @@ final class MergeCommand implements Callable<Integer> {
             throw new UsageException(
                     "--weights: expected " + folders.size() + ", one for each adapter, found " + weights.size());
         }
+        if (only.isPresent() && folders.stream().noneMatch(Files::isRegularFile)) {
+            throw new UsageException("--only is for a file with adapters of several models, and all are folders");
+        }
+        if (each && folders.stream().anyMatch(Files::isRegularFile)) {
+            throw new UsageException("--each takes adapter folders: a file may hold several adapters; merge it alone");
+        }
         Set<Path> names = new HashSet<>();
         for (Path folder : each ? folders : List.<Path>of()) {
             if (!names.add(name(folder))) {
@@ -452,19 +469,21 @@ final class MergeCommand implements Callable<Integer> {
         List<MergePlan.Weighted> adapters = new ArrayList<>();
         Binding binding = new Binding(base);
         for (int i = 0; i < folders.size(); i++) {
-            Adapter adapter = rounded(opened.get(i));
-            if (!force && !adapter.recordsBase()) {
+            OpenAdapters.Source source = opened.sources().get(i);
+            if (!force && !source.adapters().getFirst().recordsBase()) {
                 Terminal.note(folders.get(i) + " does not record its base; cannot check that " + base.path()
                         + " is the right one");
             }
             double weight = weights.isEmpty() ? 1 : weights.get(i);
-            BoundAdapter bound = binding.bind(adapter, force);
-            if (Untrained.is(bound)) {
+            List<BoundAdapter> bound = source.adapters().stream()
+                    .map(adapter -> binding.bind(rounded(adapter), force))
+                    .toList();
+            if (bound.stream().allMatch(Untrained::is)) {
                 untrained = true;
                 Terminal.note("the update of " + folders.get(i)
                         + " is zero everywhere, as before training: the adapted weights stay the base's");
             }
-            adapters.add(new MergePlan.Weighted(bound, weight));
+            bound.forEach(each -> adapters.add(new MergePlan.Weighted(each, weight)));
         }
         return adapters;
     }

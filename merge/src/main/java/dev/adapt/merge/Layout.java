@@ -2,6 +2,7 @@ package dev.adapt.merge;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.ShardPlan;
+import dev.adapt.formats.checkpoint.WeightFiles;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorInfo;
@@ -77,8 +78,9 @@ record Layout(String file, List<TensorSpec> tensors, Map<String, String> metadat
      * aligned to their element size.
      *
      * @param maxBytes the most that the tensors of a file have together, unless it holds only one
+     * @param files what they are called
      */
-    static List<Layout> inShards(List<Layout> layouts, long maxBytes) {
+    static List<Layout> inShards(List<Layout> layouts, long maxBytes, WeightFiles files) {
         SequencedMap<String, TensorSpec> specs = new LinkedHashMap<>();
         SequencedMap<String, Long> bytes = new LinkedHashMap<>();
         Map<String, String> metadata = new LinkedHashMap<>();
@@ -90,7 +92,7 @@ record Layout(String file, List<TensorSpec> tensors, Map<String, String> metadat
             }
         }
         List<Layout> shards = new ArrayList<>();
-        ShardPlan.split(bytes, maxBytes).shards().forEach((file, names) -> {
+        ShardPlan.split(bytes, maxBytes, files).shards().forEach((file, names) -> {
             Set<String> inside = Set.copyOf(names);
             List<TensorSpec> tensors = specs.values().stream()
                     .filter(tensor -> inside.contains(tensor.name()))

@@ -186,7 +186,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
         added.removeAll(copies.keySet());
         List<Layout> layouts = Layout.ofBase(base, saved, added, copies);
         if (maxShardBytes.isPresent()) {
-            layouts = Layout.inShards(layouts, maxShardBytes.getAsLong());
+            layouts = Layout.inShards(layouts, maxShardBytes.getAsLong(), base.names());
         }
         List<Output> outputs = new ArrayList<>();
         for (Layout layout : layouts) {

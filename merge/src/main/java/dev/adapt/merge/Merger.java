@@ -402,7 +402,7 @@ public final class Merger {
     private UndoSize finish(UndoWriter undo) throws IOException {
         Map<String, String> texts = new LinkedHashMap<>();
         if (Files.isDirectory(base.path())) {
-            for (String name : List.of(Checkpoint.CONFIG, Checkpoint.INDEX)) {
+            for (String name : List.of(Checkpoint.CONFIG, base.names().index())) {
                 Path file = base.path().resolve(name);
                 if (Files.exists(file)) {
                     texts.put(name, InputFile.found(file).text(Limit.INDEX));
@@ -433,7 +433,7 @@ public final class Merger {
     /** The files of a folder that it makes. */
     private Set<String> names() throws IOException {
         Set<String> names = new HashSet<>(base.companionNames());
-        names.addAll(List.of(Checkpoint.CONFIG, Checkpoint.INDEX));
+        names.addAll(List.of(Checkpoint.CONFIG, base.names().index()));
         tokenizer().forEach(file -> names.add(String.valueOf(file.getFileName())));
         plan.outputs().forEach(output -> names.add(output.name()));
         return names;
@@ -460,7 +460,7 @@ public final class Merger {
         }
         boolean sharded = settings.maxShardBytes().isEmpty() && base.index().isPresent();
         if (sharded || plan.outputs().size() > 1) {
-            folder.text(Checkpoint.INDEX, index().text());
+            folder.text(base.names().index(), index().text());
         }
     }
 

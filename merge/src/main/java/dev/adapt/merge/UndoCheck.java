@@ -4,6 +4,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Companions;
 import dev.adapt.formats.checkpoint.ShardIndex;
+import dev.adapt.formats.checkpoint.WeightFiles;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.TensorInfo;
@@ -14,9 +15,12 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Whether an undo file that may come from a stranger describes one checkpoint, and its frames lie in the file. What passes
@@ -24,7 +28,8 @@ import java.util.regex.Pattern;
  * sizes that it declares.
  */
 final class UndoCheck {
-    private static final Set<String> TEXTS = Set.of(Checkpoint.CONFIG, Checkpoint.INDEX);
+    private static final Set<String> TEXTS = Stream.concat(Stream.of(Checkpoint.CONFIG), WeightFiles.indices().stream())
+            .collect(Collectors.toUnmodifiableSet());
     private static final Pattern DIGEST = Pattern.compile("[0-9a-f]{64}");
     private static final String ENDING = ".safetensors";
 
@@ -86,10 +91,14 @@ final class UndoCheck {
 
     private void names(Undo undo, Map<String, String> places) {
         List<String> names = undo.files().stream().map(Undo.BaseFile::name).toList();
-        if (names.equals(List.of(Checkpoint.SINGLE))) {
+        if (names.size() == 1 && WeightFiles.isSingle(names.getFirst())) {
             return;
         }
-        String text = undo.texts().get(Checkpoint.INDEX);
+        String text = WeightFiles.indices().stream()
+                .map(undo.texts()::get)
+                .filter(Objects::nonNull)
+                .findFirst()
+                .orElse(null);
         if (text == null) {
             throw wrong(
                     "files",

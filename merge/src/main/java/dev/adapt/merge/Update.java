@@ -1,7 +1,7 @@
 package dev.adapt.merge;
 
-import dev.adapt.formats.FormatException;
 import dev.adapt.formats.graph.Delta;
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.OutGain;
 import dev.adapt.formats.graph.WeightChange;
@@ -95,11 +95,11 @@ final class Update {
     }
 
     private static int rows(Target target) {
-        return target.transposed() ? target.in() : target.out();
+        return Math.toIntExact(target.storedShape().dim(0));
     }
 
     private static int columns(Target target) {
-        return target.transposed() ? target.out() : target.in();
+        return Math.toIntExact(target.storedShape().dim(1));
     }
 
     /** Whether rows of a change are computed in float32 before they are rounded. */

@@ -13,6 +13,7 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.ShardIndex;
 import dev.adapt.formats.checkpoint.ShardPlan;
+import dev.adapt.formats.checkpoint.WeightFiles;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
@@ -192,7 +193,7 @@ class ShardedMergeTest {
             bytes.put(spec.name(), spec.bytes());
         }
         long all = bytes.values().stream().mapToLong(Long::longValue).sum();
-        ShardPlan plan = ShardPlan.split(bytes, random.nextLong(all / 2, 2 * all));
+        ShardPlan plan = ShardPlan.split(bytes, random.nextLong(all / 2, 2 * all), WeightFiles.TRANSFORMERS);
         Path base = Files.createDirectories(folder.resolve("base"));
         plan.shards().forEach((file, tensors) -> {
             List<TensorSpec> own = tensors.stream().map(specs::get).toList();

@@ -136,7 +136,7 @@ class AdapterFormsTest {
         fails(3, "combines LoRA's A and B", "combine", lora, vera, "--type", "linear", "--out", out);
         Path kohya = folder.resolve("k.safetensors");
         Cli.succeeds("convert", lora, "--to", "kohya", "--out", kohya);
-        fails(3, "is neither lora_down", "convert", file(lora), "--out", out);
+        fails(3, "a PEFT adapter is given as its folder", "convert", file(lora), "--out", out);
     }
 
     @ParameterizedTest

@@ -13,6 +13,7 @@ import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.merge.Merger;
 import dev.adapt.merge.lowrank.Conversion;
+import dev.adapt.merge.lowrank.Cut;
 import dev.adapt.merge.lowrank.SharedMatrices;
 import java.io.IOException;
 import java.io.InputStream;
@@ -34,6 +35,7 @@ import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * What PEFT's {@code merge_and_unload} made of a small adapter of each method, among the reference cases.
@@ -162,34 +164,122 @@ class MethodCasesTest {
     }
 
     static List<String> methodsWithSeeds() {
-        return List.of("pvera", "randlora", "tinylora");
+        return List.of("vera", "pvera", "randlora", "tinylora");
+    }
+
+    /** An adapter and its base. */
+    private record Seeded(Path adapter, Path base) {}
+
+    private Seeded seeded(String name) throws IOException {
+        if (name.equals("vera")) {
+            Path own = StoredCases.at("fixtures/bert", folder.resolve("cases"));
+            return new Seeded(own.resolve("vera_saved"), own.resolve("base"));
+        }
+        Path own = StoredCases.at("methods/" + name, folder.resolve("cases"));
+        return new Seeded(own.resolve("adapter"), own.resolve("base"));
     }
 
     @ParameterizedTest(name = "{0}")
     @MethodSource("methodsWithSeeds")
     @DisplayName("what the seed draws is what PEFT stored, bit for bit")
     void regenerated(String name) throws IOException {
-        Path own = StoredCases.at("methods/" + name, folder.resolve("cases"));
-        Path adapter = own.resolve("adapter");
+        Seeded own = seeded(name);
         Path small = folder.resolve(name + "-small");
         Path whole = folder.resolve(name + "-whole");
-        try (Checkpoint base = Checkpoint.open(own.resolve("base"))) {
-            projection(SharedMatrices.LEFT_OUT).convert(adapter, Optional.of(base), false, small);
-            projection(SharedMatrices.SAVED).convert(small, Optional.of(base), false, whole);
-        }
-        System.out.printf("%-40s %12d  bytes, without what the seed draws %d%n", name, size(adapter), size(small));
-        assertTrue(size(small) < size(adapter));
-        try (SafetensorsFile stored = SafetensorsFile.open(adapter.resolve(Adapter.FILE));
+        convert(own, SharedMatrices.LEFT_OUT, small);
+        convert(new Seeded(small, own.base()), SharedMatrices.SAVED, whole);
+        printBytes(name, own.adapter(), small);
+        assertTrue(size(small) < size(own.adapter()));
+        try (SafetensorsFile stored = SafetensorsFile.open(own.adapter().resolve(Adapter.FILE));
                 SafetensorsFile drawn = SafetensorsFile.open(whole.resolve(Adapter.FILE))) {
             for (TensorView tensor : drawn.tensors()) {
                 assertEquals(stored.tensor(tensor.name()).sha256(), tensor.sha256(), tensor.name());
             }
+            assertTrue(drawn.metadata().keySet().stream().anyMatch(key -> key.startsWith(BoundAdapter.PART_SHA256)));
         }
+        assertEquals(-1, mismatch(name, own, new Seeded(small, own.base())));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @ValueSource(strings = {"fourierft", "waveft"})
+    @DisplayName("PEFT stores nothing of these that a seed draws")
+    void smallest(String name) throws IOException {
+        Seeded own = seeded(name);
+        Path small = folder.resolve(name + "-small");
+        convert(own, SharedMatrices.LEFT_OUT, small);
+        printBytes(name, own.adapter(), small);
+        assertEquals(-1, mismatch(name, own, new Seeded(small, own.base())));
+    }
+
+    @Test
+    @DisplayName("VB-LoRA without the logits of vectors that are not used merges to the same, but for rounding")
+    void topOfLogits() throws IOException {
+        Seeded own = seeded("vblora");
+        Path small = folder.resolve("vblora-small");
+        convert(own, SharedMatrices.LEFT_OUT, small);
+        printBytes("vblora", own.adapter(), small);
+        assertTrue(size(small) < size(own.adapter()));
+        Path out = folder.resolve("vblora-top");
+        merge(small, own.base(), out);
+        Path stored = StoredCases.at("methods/vblora", folder.resolve("cases"));
+        Difference difference = difference(out, stored, false);
+        assertTrue(difference.largest() <= 1e-6, difference::toString);
+        // once more there is nothing left to leave out
+        Path again = folder.resolve("vblora-again");
+        convert(new Seeded(small, own.base()), SharedMatrices.LEFT_OUT, again);
+        assertEquals(-1, Files.mismatch(small.resolve(Adapter.FILE), again.resolve(Adapter.FILE)));
+    }
+
+    private static void printBytes(String name, Path adapter, Path small) throws IOException {
+        System.out.printf("%-40s %12d  bytes, without what a seed draws %d%n", name, size(adapter), size(small));
+    }
+
+    private static void convert(Seeded adapter, SharedMatrices form, Path out) throws IOException {
+        try (Checkpoint base = Checkpoint.open(adapter.base())) {
+            projection(form).convert(adapter.adapter(), Optional.of(base), false, out);
+        }
+    }
+
+    /** Where the merges of two adapters differ; -1 where they do not. */
+    private long mismatch(String name, Seeded first, Seeded second) throws IOException {
         Path merged = folder.resolve(name + "-merged");
         Path again = folder.resolve(name + "-again");
-        merge(adapter, own.resolve("base"), merged);
-        merge(small, own.resolve("base"), again);
-        assertEquals(-1, Files.mismatch(merged.resolve(Checkpoint.SINGLE), again.resolve(Checkpoint.SINGLE)));
+        merge(first.adapter(), first.base(), merged);
+        merge(second.adapter(), second.base(), again);
+        return Files.mismatch(merged.resolve(Checkpoint.SINGLE), again.resolve(Checkpoint.SINGLE));
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @ValueSource(
+            strings = {
+                "adalora", "adamss", "boft", "c3a", "deft", "delora", "fourierft", "frod", "glora", "gralora", "hira",
+                        "hra",
+                "ia3", "loha", "lokr", "lora_bdlora", "lora_kasa", "miss", "oft", "osf", "peanut", "pvera", "randlora",
+                        "road",
+                "shira", "tinylora", "unilora", "vblora", "waveft"
+            })
+    @DisplayName(
+            "every method on linear layers is some LoRA: at full rank the merge is the same, padded to a server's rank too")
+    void asLora(String name) throws IOException {
+        Seeded own = seeded(name);
+        Path lora = folder.resolve(name + "-lora");
+        Conversion whole = new Conversion(
+                Conversion.Form.LORA,
+                Optional.of(new Cut.Energy(1)),
+                Optional.empty(),
+                SharedMatrices.AS_THEY_ARE,
+                Optional.empty(),
+                Optional.empty(),
+                Optional.of(64));
+        try (Checkpoint base = Checkpoint.open(own.base())) {
+            Conversion.Result result = whole.convert(own.adapter(), Optional.of(base), false, lora);
+            assertTrue(result.relativeError() <= 1e-6, () -> "error " + result.relativeError());
+        }
+        assertEquals(64, Adapter.read(lora).config().rank());
+        Path out = folder.resolve(name + "-lora-merged");
+        merge(lora, own.base(), out);
+        Difference difference = difference(out, StoredCases.at("methods/" + name, folder.resolve("cases")), true);
+        assertTrue(difference.largest() <= 2e-5, difference::toString);
     }
 
     private static Conversion projection(SharedMatrices projection) {

@@ -4,6 +4,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Stack;
+import dev.adapt.formats.method.StoredParts;
 import dev.adapt.formats.method.TargetModules;
 import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.safetensors.SafetensorsFile;
@@ -156,16 +157,16 @@ public record Adapter(
                     + ": holds no bias, though its config says bias \"lora_only\": PEFT does not save"
                     + " those of the layers it wraps, and the base's are used");
         }
-        AdapterMethod stored = method.asStored(name -> modules.stream()
-                .map(module -> parts.get(MODULE_PREFIX + module + "." + name))
-                .filter(Objects::nonNull)
-                .findFirst()
-                .orElse(null));
+        AdapterMethod stored = method.asStored(
+                new StoredParts(modules, (module, part) -> parts.get(MODULE_PREFIX + module + "." + part)));
         return new Adapter(tensors.path(), config, stored, modules, parts, saved, tensors.metadata(), notes);
     }
 
     private static boolean isInteger(AdapterMethod method, String key) {
-        return method.partNames().stream().anyMatch(part -> method.isInteger(part) && key.endsWith("." + part));
+        boolean shared = key.startsWith(SHARED_PREFIX) && !key.startsWith(MODULE_PREFIX);
+        return shared
+                ? method.isInteger(key.substring(SHARED_PREFIX.length()).replaceFirst("\\..*", ""))
+                : method.partNames().stream().anyMatch(part -> method.isInteger(part) && key.endsWith("." + part));
     }
 
     /**

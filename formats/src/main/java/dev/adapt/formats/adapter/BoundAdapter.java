@@ -129,6 +129,14 @@ public record BoundAdapter(
                 method, targets, tensors, new LinkedHashMap<>(saved), Map.of(), BaseChange.of(head), baseDigests);
     }
 
+    /**
+     * A layer of the base.
+     *
+     * @param weight [out, in]
+     * @param bias [out], where it has one
+     */
+    public record BaseLayer(FloatTensor weight, Optional<FloatTensor> bias) {}
+
     /** ΔW of one layer, left [out, k] times right [k, in]. */
     public record Factors(FloatTensor left, FloatTensor right) {}
 
@@ -169,6 +177,7 @@ public record BoundAdapter(
      * @param saved its saved tensors by canonical name
      * @param savedNames what its keys call those
      * @param baseDigests of the base at hand
+     * @param base the layer of a target as the base has it, where there is a base
      * @param baseDtype of the base's targets, where there is a base
      * @param force whether to go on with another base than the adapter was trained on
      * @throws FormatException if a tensor is missing, has another shape than its layer needs, or the base or a regenerated
@@ -181,6 +190,7 @@ public record BoundAdapter(
             Map<String, String> savedNames,
             BaseChange change,
             Map<String, String> baseDigests,
+            Optional<Function<Target, BaseLayer>> base,
             Optional<Dtype> baseDtype,
             boolean force) {
         requireDefined(adapter, targets);
@@ -208,6 +218,13 @@ public record BoundAdapter(
                         regenerated.putAll(regenerate(adapter, targets, baseDtype));
                     }
                     found = require(regenerated, part.id(target));
+                } else if (part.initial() instanceof Initial.OfBase initial) {
+                    found = ofBase(
+                            adapter,
+                            target,
+                            initial,
+                            base,
+                            name -> require(tensors, key(adapter.method(), target, targets, name)));
                 }
                 Tensor sound = checked(adapter, key, found, part.shape());
                 requireIntegers(adapter, key, sound, adapter.method().integerLimits(part.name(), target));
@@ -257,7 +274,32 @@ public record BoundAdapter(
                     embedding ? new Storage.Embedding() : new Storage.Linear(transposed))));
         }
         BaseChange change = BaseChange.of(Optional.empty());
-        return of(adapter, targets, adapter.saved(), Map.of(), change, Map.of(), Optional.empty(), true);
+        return of(
+                adapter,
+                targets,
+                adapter.saved(),
+                Map.of(),
+                change,
+                Map.of(),
+                Optional.empty(),
+                Optional.empty(),
+                true);
+    }
+
+    private static FloatTensor ofBase(
+            Adapter adapter,
+            Target target,
+            Initial.OfBase initial,
+            Optional<Function<Target, BaseLayer>> base,
+            Function<String, Tensor> part) {
+        BaseLayer layer = base.orElseThrow(() -> new FormatException(
+                        adapter.file(),
+                        "holds a " + adapter.method().title() + " adapter, whose updates follow from the base too;"
+                                + " give its base"))
+                .apply(target);
+        return initial.derivation()
+                .of(part, layer.weight(), layer.bias())
+                .orElseThrow(() -> new FormatException(adapter.file(), target.module(), initial.otherwise()));
     }
 
     /**

@@ -6,6 +6,7 @@ import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.dense.C3a;
 import dev.adapt.formats.method.dense.FourierFt;
+import dev.adapt.formats.method.dense.Frod;
 import dev.adapt.formats.method.dense.Loha;
 import dev.adapt.formats.method.dense.Lokr;
 import dev.adapt.formats.method.dense.Shira;
@@ -18,6 +19,7 @@ import dev.adapt.formats.method.gain.LnTuning;
 import dev.adapt.formats.method.gain.TrainableTokens;
 import dev.adapt.formats.method.gain.WithTokens;
 import dev.adapt.formats.method.lowrank.AdaLora;
+import dev.adapt.formats.method.lowrank.Adamss;
 import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Deft;
 import dev.adapt.formats.method.lowrank.Delora;
@@ -77,7 +79,9 @@ public final class Methods {
             Hra.TYPE,
             Miss.TYPE,
             Road.TYPE,
-            Osf.TYPE);
+            Osf.TYPE,
+            Frod.TYPE,
+            Adamss.TYPE);
 
     /** What PEFT calls a method now, by what it called it before. */
     private static final Map<String, String> RENAMED = Map.of("BONE", "MISS");

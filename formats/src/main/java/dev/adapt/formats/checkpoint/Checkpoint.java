@@ -22,8 +22,8 @@ import java.util.TreeSet;
 import java.util.stream.Stream;
 
 /**
- * An open checkpoint: a Hugging Face folder with one {@code model.safetensors} or shards and their index, or a single
- * safetensors file. Where a folder has both, the single file counts and the shards do not, as for transformers.
+ * An open checkpoint: a Hugging Face folder with one {@code model.safetensors} or shards and their index, under
+ * these names or those that diffusers gives them, or a single safetensors file. Where a folder has both, the single file counts and the shards do not, as for transformers.
  */
 public final class Checkpoint implements AutoCloseable {
     /** The weights' file in a folder that is not sharded. */
@@ -36,6 +36,7 @@ public final class Checkpoint implements AutoCloseable {
     public static final String INDEX = ShardIndex.FILE;
 
     private final Path path;
+    private final WeightFiles names;
     private final List<SafetensorsFile> files;
     private final Optional<ShardIndex> index;
     private final Optional<JsonDocument> config;
@@ -44,11 +45,13 @@ public final class Checkpoint implements AutoCloseable {
 
     private Checkpoint(
             Path path,
+            WeightFiles names,
             List<SafetensorsFile> files,
             SequencedMap<String, TensorView> tensors,
             Optional<ShardIndex> index,
             Optional<JsonDocument> config) {
         this.path = path;
+        this.names = names;
         this.files = List.copyOf(files);
         this.tensors = tensors;
         this.index = index;
@@ -79,17 +82,18 @@ public final class Checkpoint implements AutoCloseable {
     private static Checkpoint open(Path path, boolean locked) throws IOException {
         boolean folder = Files.isDirectory(path);
         requireExists(path);
+        WeightFiles names = folder ? WeightFiles.in(path) : WeightFiles.TRANSFORMERS;
         if (!locked) {
-            PatchJournal.requireNone(path, folder ? path.resolve(SINGLE) : path);
+            PatchJournal.requireNone(path, folder ? path.resolve(names.single()) : path);
         }
         Path home = folder ? path : path.resolveSibling(".").normalize();
         Path configFile = home.resolve(CONFIG);
         Optional<JsonDocument> config =
                 Files.exists(configFile) ? Optional.of(JsonDocument.read(configFile)) : Optional.empty();
-        boolean sharded = folder && !Files.exists(path.resolve(SINGLE));
-        Optional<ShardIndex> index = sharded ? Optional.of(readIndex(path)) : Optional.empty();
+        boolean sharded = folder && !Files.exists(path.resolve(names.single()));
+        Optional<ShardIndex> index = sharded ? Optional.of(readIndex(path, names)) : Optional.empty();
         // their snapshots are taken before it is known that no change is at work: one that works then shows later
-        List<InputFile> sources = sources(path, folder, index);
+        List<InputFile> sources = sources(path, names, folder, index);
         if (!locked) {
             requireNoChange(path, sources.stream().map(InputFile::path).toList());
         }
@@ -98,14 +102,14 @@ public final class Checkpoint implements AutoCloseable {
             for (InputFile source : sources) {
                 files.add(SafetensorsFile.open(source));
             }
-            Checkpoint checkpoint = new Checkpoint(path, files, tensors(files), index, config);
+            Checkpoint checkpoint = new Checkpoint(path, names, files, tensors(files), index, config);
             if (folder) {
                 // a file alone may be one shard of many
                 config.ifPresent(checkpoint::requireSizes);
             }
-            if (folder && !sharded && Files.exists(path.resolve(INDEX))) {
-                checkpoint.notes.add(path + " holds both " + SINGLE + " and " + INDEX + ": the single file is read, as "
-                        + "transformers does, and the shards are not");
+            if (folder && !sharded && Files.exists(path.resolve(names.index()))) {
+                checkpoint.notes.add(path + " holds both " + names.single() + " and " + names.index()
+                        + ": the single file is read, as transformers does, and the shards are not");
             }
             return checkpoint;
         } catch (IOException | RuntimeException e) {
@@ -126,18 +130,20 @@ public final class Checkpoint implements AutoCloseable {
         if (!Files.isDirectory(path)) {
             return new TreeSet<>(Set.of(String.valueOf(path.getFileName())));
         }
-        return Files.exists(path.resolve(SINGLE))
-                ? new TreeSet<>(Set.of(SINGLE))
-                : readIndex(path).files();
+        WeightFiles names = WeightFiles.in(path);
+        return Files.exists(path.resolve(names.single()))
+                ? new TreeSet<>(Set.of(names.single()))
+                : readIndex(path, names).files();
     }
 
-    private static List<InputFile> sources(Path path, boolean folder, Optional<ShardIndex> index) throws IOException {
+    private static List<InputFile> sources(Path path, WeightFiles names, boolean folder, Optional<ShardIndex> index)
+            throws IOException {
         if (index.isEmpty()) {
-            return List.of(folder ? InputFile.found(path.resolve(SINGLE)) : InputFile.named(path));
+            return List.of(folder ? InputFile.found(path.resolve(names.single())) : InputFile.named(path));
         }
         List<InputFile> sources = new ArrayList<>();
         for (String name : index.get().files()) {
-            sources.add(shard(path, name));
+            sources.add(shard(path, names, name));
         }
         return sources;
     }
@@ -177,7 +183,8 @@ public final class Checkpoint implements AutoCloseable {
                 tensors.put(name, tensor.named(name));
             }
         }
-        return new Checkpoint(folder, List.of(file), tensors, Optional.empty(), Optional.of(config));
+        return new Checkpoint(
+                folder, WeightFiles.TRANSFORMERS, List.of(file), tensors, Optional.empty(), Optional.of(config));
     }
 
     private static SequencedMap<String, TensorView> tensors(List<SafetensorsFile> files) {
@@ -201,8 +208,8 @@ public final class Checkpoint implements AutoCloseable {
                         .sum());
     }
 
-    private static ShardIndex readIndex(Path folder) throws IOException {
-        Path index = folder.resolve(INDEX);
+    private static ShardIndex readIndex(Path folder, WeightFiles names) throws IOException {
+        Path index = folder.resolve(names.index());
         if (Files.exists(index)) {
             return ShardIndex.read(index);
         }
@@ -225,8 +232,8 @@ public final class Checkpoint implements AutoCloseable {
         }
     }
 
-    private static InputFile shard(Path folder, String name) throws IOException {
-        Path index = folder.resolve(INDEX);
+    private static InputFile shard(Path folder, WeightFiles names, String name) throws IOException {
+        Path index = folder.resolve(names.index());
         Path shard = folder.resolve(name);
         if (!Files.exists(shard)) {
             throw new NoSuchFileException(shard.toString(), null, "is named in " + index + " but does not exist");
@@ -236,7 +243,7 @@ public final class Checkpoint implements AutoCloseable {
 
     /** Each tensor lies where the index says, and the index says where each lies. */
     private void requireMatch(ShardIndex index) {
-        Path indexFile = path.resolve(INDEX);
+        Path indexFile = path.resolve(names.index());
         index.weightMap().forEach((name, file) -> {
             TensorView tensor = tensors.get(name);
             if (tensor == null) {
@@ -258,7 +265,7 @@ public final class Checkpoint implements AutoCloseable {
                 throw new FormatException(
                         tensor.file(),
                         tensor.name(),
-                        "lies in this shard, but is missing in the weight_map of " + INDEX);
+                        "lies in this shard, but is missing in the weight_map of " + names.index());
             }
         }
         long held = tensors.values().stream()
@@ -282,6 +289,11 @@ public final class Checkpoint implements AutoCloseable {
         return files.stream().map(SafetensorsFile::snapshot).toList();
     }
 
+    /** What its weights' files are called. */
+    public WeightFiles names() {
+        return names;
+    }
+
     /** Its safetensors files. */
     public List<SafetensorsFile> files() {
         return files;
@@ -290,7 +302,7 @@ public final class Checkpoint implements AutoCloseable {
     /** What a file is called in a checkpoint folder. */
     public String nameOf(SafetensorsFile file) {
         String name = String.valueOf(file.path().getFileName());
-        return index.isPresent() ? name : SINGLE;
+        return index.isPresent() ? name : names.single();
     }
 
     /** What the shards' index says; empty where there is one file. */

@@ -3,7 +3,6 @@ package dev.adapt.formats.checkpoint;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.SequencedMap;
 
@@ -19,9 +18,10 @@ public record ShardPlan(SequencedMap<String, List<String>> shards) {
      *
      * @param bytes each tensor's size, in the order in which they are taken
      * @param maxBytes the most that a shard's tensors have together, unless it holds only one
+     * @param names what the files are called
      * @throws IllegalArgumentException if the limit is not positive
      */
-    public static ShardPlan split(SequencedMap<String, Long> bytes, long maxBytes) {
+    public static ShardPlan split(SequencedMap<String, Long> bytes, long maxBytes, WeightFiles names) {
         if (maxBytes <= 0) {
             throw new IllegalArgumentException("a shard of at most " + maxBytes + " bytes");
         }
@@ -47,15 +47,9 @@ public record ShardPlan(SequencedMap<String, List<String>> shards) {
         }
         SequencedMap<String, List<String>> shards = new LinkedHashMap<>();
         for (int i = 0; i < closed.size(); i++) {
-            shards.put(fileName(i, closed.size()), List.copyOf(closed.get(i)));
+            shards.put(names.shard(i, closed.size()), List.copyOf(closed.get(i)));
         }
         return new ShardPlan(shards);
-    }
-
-    private static String fileName(int shard, int of) {
-        return of == 1
-                ? Checkpoint.SINGLE
-                : String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", shard + 1, of);
     }
 
     /** Whether there is more than one file, so that an index is needed. */

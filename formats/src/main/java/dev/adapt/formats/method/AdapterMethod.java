@@ -177,12 +177,8 @@ public interface AdapterMethod {
         return Optional.empty();
     }
 
-    /**
-     * The same method, with what the stored tensors tell where PEFT's config may say something else.
-     *
-     * @param part the stored tensor of a part's name, of any of the modules
-     */
-    default AdapterMethod asStored(Function<String, @Nullable Tensor> part) {
+    /** The same method, with what only the stored tensors tell, or where PEFT's config may say something else. */
+    default AdapterMethod asStored(StoredParts stored) {
         return this;
     }
 
@@ -230,6 +226,16 @@ public interface AdapterMethod {
 
     /** The field of its config that says whether the file holds what {@link #regenerate} gives; empty where it gives nothing. */
     default Optional<String> storingField() {
+        return Optional.empty();
+    }
+
+    /** Whether its file holds nothing that could be left out, such as where a seed draws what PEFT never stores. */
+    default boolean isSmallest() {
+        return false;
+    }
+
+    /** A smaller form that makes the same changes, if it has one. */
+    default Optional<Compaction> compaction() {
         return Optional.empty();
     }
 

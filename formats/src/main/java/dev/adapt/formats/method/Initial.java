@@ -4,7 +4,9 @@ import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Svd;
+import dev.adapt.formats.tensor.Tensor;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.random.RandomGenerator;
@@ -52,6 +54,25 @@ public sealed interface Initial {
         FloatTensor of(Function<String, FloatTensor> part, FloatTensor weight);
     }
 
+    /**
+     * What follows from the base and the parts before it: computed whenever an adapter meets its base, and never stored.
+     *
+     * @param otherwise why there may be no such tensor, in words that follow the module's name
+     */
+    record OfBase(BaseDerivation derivation, String otherwise) implements Initial {}
+
+    /** Computes a part from the base. */
+    interface BaseDerivation {
+        /**
+         * The tensor, if the base and the parts agree on one.
+         *
+         * @param part the tensor of a part that comes before it, by name
+         * @param weight the layer's weight [out, in]
+         * @param bias the layer's bias [out], where it has one
+         */
+        Optional<FloatTensor> of(Function<String, Tensor> part, FloatTensor weight, Optional<FloatTensor> bias);
+    }
+
     /** What {@link AdapterMethod#regenerate} computes. */
     record Regenerated() implements Initial {}
 
@@ -91,6 +112,7 @@ public sealed interface Initial {
             case RowNorms() -> rowNorms(weight.get(), values);
             case ColumnNorms() -> rowNorms(weight.get().transposed(), values);
             case Derived _ -> throw new IllegalArgumentException("this part follows from others");
+            case OfBase _ -> throw new IllegalArgumentException("this part follows from the base");
             case Singular(boolean left, double power) ->
                 singular(shape, Svd.of(DoubleTensor.of(weight.get())), left, power, values);
             case Regenerated() -> throw new IllegalArgumentException("the method regenerates this part");

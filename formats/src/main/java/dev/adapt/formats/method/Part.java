@@ -60,6 +60,11 @@ public record Part(
         return new Part(name, shape, initial, Scope.LAYER, false, true);
     }
 
+    /** A part that belongs to one layer and follows from the base. */
+    public static Part ofBase(String name, Shape shape, Initial.OfBase initial) {
+        return new Part(name, shape, initial, Scope.LAYER, false, false);
+    }
+
     /** A part that all layers share and the method regenerates. */
     public static Part regenerated(String name, Shape shape, boolean stored) {
         return new Part(name, shape, new Initial.Regenerated(), Scope.ALL, false, stored);

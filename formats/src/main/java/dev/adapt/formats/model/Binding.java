@@ -21,6 +21,7 @@ import dev.adapt.formats.names.Spelling;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -82,7 +83,21 @@ public final class Binding {
         Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
         Optional<Dtype> dtype =
                 targets.stream().findFirst().map(target -> weight(target).dtype());
-        return BoundAdapter.of(adapter, targets, saved.tensors(), saved.names(), saved.change(), digests, dtype, force);
+        return BoundAdapter.of(
+                adapter,
+                targets,
+                saved.tensors(),
+                saved.names(),
+                saved.change(),
+                digests,
+                Optional.of(this::baseLayer),
+                dtype,
+                force);
+    }
+
+    private BoundAdapter.BaseLayer baseLayer(Target target) {
+        return new BoundAdapter.BaseLayer(
+                target.upright(weight(target)), find(target.canonical() + BIAS).map(FloatTensor::of));
     }
 
     /** The layers in the model's order, where the method numbers them. */

@@ -8,13 +8,13 @@ import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.function.Function;
 
 /**
@@ -22,6 +22,8 @@ import java.util.function.Function;
  * an {@link OutputFile}, or through {@link #write}, so that a broken write leaves nothing behind.
  */
 public final class SafetensorsWriter implements TensorTarget, AutoCloseable {
+    private static final Set<Dtype> INTEGERS = Set.of(Dtype.U8, Dtype.I8, Dtype.I16, Dtype.I32, Dtype.I64);
+
     /** Values converted at a time. */
     private static final int CHUNK = 1 << 18;
 
@@ -82,9 +84,9 @@ public final class SafetensorsWriter implements TensorTarget, AutoCloseable {
     }
 
     /**
-     * The same, with a dtype for each tensor, which may also be I32.
+     * The same, with a dtype for each tensor, which may also be one of integers.
      *
-     * @throws IllegalArgumentException if one is none of F64, F32, F16, BF16 and I32
+     * @throws IllegalArgumentException if one is none that {@link #write(TensorInfo, float[])} writes
      */
     public static void write(
             Path path, Map<String, FloatTensor> tensors, Function<String, Dtype> dtype, Map<String, String> metadata)
@@ -99,26 +101,13 @@ public final class SafetensorsWriter implements TensorTarget, AutoCloseable {
         try (OutputFile pending = Outputs.replacing().file(path)) {
             try (SafetensorsWriter writer = create(pending.path(), header)) {
                 for (TensorInfo info : header.tensors()) {
-                    float[] values =
-                            Objects.requireNonNull(tensors.get(info.name())).values();
-                    if (info.dtype() == Dtype.I32) {
-                        writer.write(info, 0, integers(values));
-                    } else {
-                        writer.write(info, values);
-                    }
+                    writer.write(
+                            info,
+                            Objects.requireNonNull(tensors.get(info.name())).values());
                 }
             }
             pending.commit();
         }
-    }
-
-    private static MemorySegment integers(float[] values) {
-        ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(values.length, Integer.BYTES))
-                .order(ByteOrder.LITTLE_ENDIAN);
-        for (float value : values) {
-            bytes.putInt((int) value);
-        }
-        return MemorySegment.ofArray(bytes.array());
     }
 
     /** Writes a whole file atomically, asking for each tensor's little-endian bytes in the order of the data. */
@@ -135,11 +124,16 @@ public final class SafetensorsWriter implements TensorTarget, AutoCloseable {
     }
 
     /**
-     * Writes a whole tensor from float32 values, each rounded once to its dtype.
+     * Writes a whole tensor from float32 values, each rounded once to its dtype; whole numbers, where that is one of integers.
      *
-     * @throws IllegalArgumentException if the dtype is none of F64, F32, F16 and BF16, or the shape holds another number
+     * @throws IllegalArgumentException if the dtype is none of F64, F32, F16, BF16, U8, I8, I16, I32 and I64, or the shape
+     *     holds another number
      */
     public void write(TensorInfo tensor, float[] values) throws IOException {
+        if (INTEGERS.contains(tensor.dtype())) {
+            write(tensor, 0, integers(tensor, values));
+            return;
+        }
         FloatFormat format = tensor.dtype()
                 .floatFormat()
                 .filter(FloatFormat::writable)
@@ -154,6 +148,21 @@ public final class SafetensorsWriter implements TensorTarget, AutoCloseable {
             format.encode(values, from, count, chunk);
             write(tensor, (long) from * format.bytes(), chunk.asSlice(0, (long) count * format.bytes()));
         }
+    }
+
+    private static MemorySegment integers(TensorInfo tensor, float[] values) {
+        int width = tensor.dtype().bits() / 8;
+        if (tensor.bytes() != (long) values.length * width) {
+            throw new IllegalArgumentException(tensor.name() + ": " + values.length + " values for " + tensor.shape());
+        }
+        byte[] bytes = new byte[Math.multiplyExact(values.length, width)];
+        for (int i = 0; i < values.length; i++) {
+            long whole = (long) values[i];
+            for (int at = 0; at < width; at++) {
+                bytes[i * width + at] = (byte) (whole >> 8 * at);
+            }
+        }
+        return MemorySegment.ofArray(bytes);
     }
 
     @Override

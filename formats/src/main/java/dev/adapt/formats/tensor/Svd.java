@@ -105,7 +105,7 @@ public record Svd(double[][] left, double[] values, double[][] right) {
     /**
      * Some left vectors as columns, each times a power of its singular value, [m, count].
      *
-     * @param power 0, 0.5 or 1
+     * @param power such as 0, 0.5 or -1
      */
     public DoubleTensor leftColumns(int from, int count, double power) {
         int rows = left[0].length;

@@ -20,7 +20,7 @@ class ShardPlanTest {
     @Test
     @DisplayName("as huggingface_hub's documentation shows: in order, closed when the next does not fit")
     void documented() {
-        ShardPlan plan = ShardPlan.split(sizes(6, 6, 2, 6, 2, 2), 10);
+        ShardPlan plan = ShardPlan.split(sizes(6, 6, 2, 6, 2, 2), 10, WeightFiles.TRANSFORMERS);
         assertEquals(
                 Map.of(
                         "model-00001-of-00003.safetensors", List.of("t0"),
@@ -36,7 +36,9 @@ class ShardPlanTest {
     void tooLarge() {
         assertEquals(
                 List.of(List.of("t1"), List.of("t0", "t2")),
-                List.copyOf(ShardPlan.split(sizes(3, 11, 4), 10).shards().values()));
+                List.copyOf(ShardPlan.split(sizes(3, 11, 4), 10, WeightFiles.TRANSFORMERS)
+                        .shards()
+                        .values()));
     }
 
     @Test
@@ -44,9 +46,9 @@ class ShardPlanTest {
     void single() {
         assertEquals(
                 Map.of("model.safetensors", List.of("t0", "t1")),
-                ShardPlan.split(sizes(5, 5), 10).shards());
-        assertFalse(ShardPlan.split(sizes(), 10).sharded());
-        assertThrows(IllegalArgumentException.class, () -> ShardPlan.split(sizes(1), 0));
+                ShardPlan.split(sizes(5, 5), 10, WeightFiles.TRANSFORMERS).shards());
+        assertFalse(ShardPlan.split(sizes(), 10, WeightFiles.TRANSFORMERS).sharded());
+        assertThrows(IllegalArgumentException.class, () -> ShardPlan.split(sizes(1), 0, WeightFiles.TRANSFORMERS));
     }
 
     @ParameterizedTest
@@ -55,7 +57,7 @@ class ShardPlanTest {
     void properties(long seed) {
         Random random = new Random(seed);
         SequencedMap<String, Long> sizes = sizes(random.longs(200, 0, 60).toArray());
-        ShardPlan plan = ShardPlan.split(sizes, 50);
+        ShardPlan plan = ShardPlan.split(sizes, 50, WeightFiles.TRANSFORMERS);
         assertEquals(sizes.keySet(), plan.weightMap().keySet());
         assertEquals(
                 sizes.size(),

@@ -99,6 +99,7 @@ public record AdapterCombination(Combination how, List<Double> weights) {
         List<Combination.Term> terms = new ArrayList<>();
         for (Place place : places) {
             AdapterLayers.Layer layer = place.of().layer().apply(place.target());
+            layer.requireWeightOnly(place.of().file());
             if (layer.whole().isPresent()) {
                 throw new FormatException(
                         place.of().file(),

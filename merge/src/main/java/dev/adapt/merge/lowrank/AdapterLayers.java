@@ -10,6 +10,7 @@ import dev.adapt.formats.graph.LowRank;
 import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.io.Snapshot;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Storage;
@@ -19,6 +20,8 @@ import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.single.ModelPart;
+import dev.adapt.formats.single.SingleFile;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.ValueCount;
@@ -27,10 +30,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.function.Supplier;
 
@@ -57,11 +62,27 @@ public record AdapterLayers(
      *
      * @param product left and right, where the change has a product of low rank
      * @param whole the difference to the base's weight [out, in], where the change is more than that product
+     * @param changesBias whether the layer's bias changes too
      */
-    public record Layer(Target target, Optional<Factors> product, double scale, Optional<Rows> whole) {
+    public record Layer(
+            Target target, Optional<Factors> product, double scale, Optional<Rows> whole, boolean changesBias) {
         /** A change of low rank. */
         public Layer(Target target, Factors factors, double scale) {
-            this(target, Optional.of(factors), scale, Optional.empty());
+            this(target, Optional.of(factors), scale, Optional.empty(), false);
+        }
+
+        /**
+         * Makes sure that a LoRA adapter can hold the change, or come near it.
+         *
+         * @throws FormatException if it changes the bias, which would be lost
+         */
+        void requireWeightOnly(Path file) {
+            if (changesBias) {
+                throw new FormatException(
+                        file,
+                        target.module(),
+                        "has its bias changed too, which the factors of LoRA do not hold: merge the adapter as it is");
+            }
         }
 
         /**
@@ -80,18 +101,69 @@ public record AdapterLayers(
     }
 
     /**
-     * Reads an adapter folder, or a single file with kohya's keys.
+     * Reads an adapter folder, or a single file.
      *
+     * @param only the model of which adapters are read from a file that holds those of several
      * @param base open as long as the layers are used; without it, the adapter must tell its layers' names and widths
      * @param force whether to take another base than the adapter was trained on
      * @throws FormatException if the file is broken, does not fit the base, or does not tell enough without one
      */
-    public static AdapterLayers read(Path path, Optional<Checkpoint> base, boolean force) throws IOException {
+    public static AdapterLayers read(Path path, Optional<ModelPart> only, Optional<Checkpoint> base, boolean force)
+            throws IOException {
         if (Files.isRegularFile(path)) {
-            return Kohya.read(path, base);
+            return ofFile(path, SingleFile.read(path, base, only), base, force);
         }
         Adapter adapter = Adapter.read(path);
         return base.isPresent() ? of(adapter, base.get(), force) : of(adapter);
+    }
+
+    /** The same of a folder, or of a file of one model. */
+    public static AdapterLayers read(Path path, Optional<Checkpoint> base, boolean force) throws IOException {
+        return read(path, Optional.empty(), base, force);
+    }
+
+    /** The layers of all adapters in a file. */
+    static AdapterLayers ofFile(Path path, List<Adapter> adapters, Optional<Checkpoint> base, boolean force)
+            throws IOException {
+        Map<Target, Function<Target, Layer>> layers = new LinkedHashMap<>();
+        Map<String, String> metadata = new TreeMap<>();
+        Dtype dtype = Dtype.F32;
+        for (Adapter adapter : adapters) {
+            BoundAdapter bound =
+                    base.isPresent() ? new Binding(base.get()).bind(adapter, force) : BoundAdapter.alone(adapter);
+            Function<Target, ? extends Tensor> weight = base.<Function<Target, ? extends Tensor>>map(
+                            own -> new Binding(own)::weight)
+                    .orElse(target -> withoutBase(adapter));
+            AdapterLayers own = of(adapter, bound, weight, config(adapter), Dtype.F32);
+            own.targets().forEach(target -> layers.put(target, own.layer()));
+            metadata.putAll(own.metadata());
+        }
+        try (SafetensorsFile file = SafetensorsFile.open(InputFile.named(path))) {
+            dtype = file.tensors().stream()
+                    .filter(tensor -> tensor.shape().rank() > 1)
+                    .findFirst()
+                    .map(TensorView::dtype)
+                    .orElse(dtype);
+        }
+        List<Target> targets = List.copyOf(layers.keySet());
+        AdapterOutput output = AdapterOutput.on(
+                base.map(own -> own.path().toString()).orElse(""),
+                targets,
+                targets.stream().map(Target::module).toList(),
+                List.of());
+        output.metadata().forEach(metadata::putIfAbsent);
+        return new AdapterLayers(
+                path,
+                output.config(),
+                metadata,
+                dtype,
+                targets,
+                Optional.empty(),
+                target -> Objects.requireNonNull(layers.get(target)).apply(target));
+    }
+
+    private static Tensor withoutBase(Adapter adapter) {
+        throw new FormatException(adapter.file(), "its updates come from the weights of its base; give it with --base");
     }
 
     /** The states of the files that {@link #read} reads of a path. */
@@ -112,10 +184,7 @@ public record AdapterLayers(
     static AdapterLayers of(Adapter adapter) throws IOException {
         BoundAdapter bound = BoundAdapter.alone(adapter);
         requireMatrices(adapter, bound);
-        return of(adapter, bound, weight -> {
-            throw new FormatException(
-                    adapter.file(), "its updates come from the weights of its base; give it with --base");
-        });
+        return of(adapter, bound, weight -> withoutBase(adapter), config(adapter), dtype(adapter));
     }
 
     /**
@@ -137,12 +206,21 @@ public record AdapterLayers(
      */
     public static AdapterLayers of(Adapter adapter, BoundAdapter bound, Function<Target, ? extends Tensor> weight)
             throws IOException {
+        return of(adapter, bound, weight, config(adapter), dtype(adapter));
+    }
+
+    private static AdapterLayers of(
+            Adapter adapter,
+            BoundAdapter bound,
+            Function<Target, ? extends Tensor> weight,
+            ObjectNode config,
+            Dtype dtype) {
         Map<String, DoubleTensor> shared = new HashMap<>();
         return new AdapterLayers(
                 adapter.file(),
-                config(adapter),
+                config,
                 bound.baseByLayer(adapter.metadata()),
-                dtype(adapter),
+                dtype,
                 bound.targets(),
                 Optional.of(adapter),
                 target -> layer(
@@ -203,17 +281,19 @@ public record AdapterLayers(
                 target,
                 key -> wide(file, bound, key, shared),
                 () -> DoubleTensor.of(target.upright(weight.get())));
+        boolean changesBias =
+                change.bias().filter(bias -> bias.adds() || target.biased()).isPresent();
         Optional<Rows> whole = change.lowRank().isPresent()
                 ? Optional.empty()
                 : Optional.of(new Difference(target, new Delta.Once<>(() -> difference(change, target, weight))));
         if (!(change.delta() instanceof LowRank<DoubleTensor> update)) {
-            return new Layer(target, Optional.empty(), 1, whole);
+            return new Layer(target, Optional.empty(), 1, whole, changesBias);
         }
         boolean plain = update.rows().isEmpty() && update.inner().isEmpty();
         Factors factors = plain
                 ? new Factors(update.left(), update.right())
                 : new Factors(update.foldedLeft(ops), update.foldedRight(ops));
-        return new Layer(target, Optional.of(factors), plain ? update.scale() : 1, whole);
+        return new Layer(target, Optional.of(factors), plain ? update.scale() : 1, whole, changesBias);
     }
 
     /** What a change that is no product of low rank adds to the weight: {@code W' - W}, in memory once it is read. */

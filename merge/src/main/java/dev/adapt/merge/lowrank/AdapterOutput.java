@@ -22,6 +22,7 @@ import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.formats.tensor.ValueCount;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -59,9 +60,12 @@ final class AdapterOutput {
         copy.metadata.putAll(adapter.metadata());
         try (SafetensorsFile file = SafetensorsFile.open(adapter.file())) {
             for (TensorView tensor : adapter.stored(file)) {
-                ValueCount.requireFinite(file.path(), tensor.name(), tensor.requireFloats());
-                copy.tensors.put(
-                        tensor.name(), new Stored(new FloatTensor(tensor.shape(), tensor.toFloats()), tensor.dtype()));
+                Tensor part = adapter.parts().get(tensor.name());
+                // integers, such as places, were checked when the adapter was read
+                FloatTensor values = part != null && !isFloat(tensor.dtype())
+                        ? FloatTensor.of(part)
+                        : FloatTensor.of(ValueCount.requireFinite(file.path(), tensor.name(), tensor.requireFloats()));
+                copy.tensors.put(tensor.name(), new Stored(values, tensor.dtype()));
             }
         }
         return copy;
@@ -169,8 +173,24 @@ final class AdapterOutput {
     /** The same tensors, all floating-point ones in one dtype. */
     void retype(Path source, Dtype dtype) {
         for (String key : keys()) {
-            put(source, key, DoubleTensor.of(get(key)), dtype);
+            if (isFloat(dtype(key))) {
+                put(source, key, DoubleTensor.of(get(key)), dtype);
+            }
         }
+    }
+
+    private static boolean isFloat(Dtype dtype) {
+        return dtype.floatFormat().isPresent();
+    }
+
+    /** Adds a tensor of whole numbers that are not negative, in the narrowest dtype that PEFT would give them. */
+    void putIntegers(String key, FloatTensor values) {
+        float largest = 0;
+        for (float value : values.values()) {
+            largest = Math.max(largest, value);
+        }
+        Dtype narrow = largest < 1 << 15 ? Dtype.I16 : Dtype.I32;
+        tensors.put(key, new Stored(values, largest < 1 << 8 ? Dtype.U8 : narrow));
     }
 
     private static FloatTensor rounded(FloatTensor tensor, Dtype dtype) {

@@ -7,9 +7,12 @@ import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.dense.Lokr;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.single.ModelPart;
+import dev.adapt.formats.single.SingleFile;
 import dev.adapt.formats.tensor.DoubleTensor;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -17,6 +20,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /**
  * An adapter in another form that makes the same update, or, where it is cut to a lower rank, nearly the same.
@@ -25,11 +29,25 @@ import java.util.Optional;
  * @param cut where its rank is reduced
  * @param dtype of its tensors; where it is not given, that of the source for tensors that stay as they are, float32 for
  *     computed ones
- * @param projection what becomes of VeRA's shared matrices
+ * @param projection what becomes of what a seed draws
  * @param prefix of kohya's names
+ * @param only the model of which adapters are read from a file that holds those of several
+ * @param padRank the one rank of a LoRA adapter, where it is to be larger than its layers need
  */
 public record Conversion(
-        Form form, Optional<Cut> cut, Optional<Dtype> dtype, SharedMatrices projection, Optional<String> prefix) {
+        Form form,
+        Optional<Cut> cut,
+        Optional<Dtype> dtype,
+        SharedMatrices projection,
+        Optional<String> prefix,
+        Optional<ModelPart> only,
+        Optional<Integer> padRank) {
+    /** A conversion of an adapter of one model. */
+    public Conversion(
+            Form form, Optional<Cut> cut, Optional<Dtype> dtype, SharedMatrices projection, Optional<String> prefix) {
+        this(form, cut, dtype, projection, prefix, Optional.empty(), Optional.empty());
+    }
+
     /** What an adapter becomes. */
     public enum Form {
         /** What it is; of a file with kohya's keys, a PEFT folder. */
@@ -100,10 +118,21 @@ public record Conversion(
             return restore(Adapter.read(source), base, force, out, outputs);
         }
         if (projection != SharedMatrices.AS_THEY_ARE) {
-            throw new UsageException(
-                    "only a VeRA adapter has a projection to save or to leave out, and this is to be a LoRA adapter");
+            throw new UsageException("a LoRA adapter, which this is to be, has no projection to save or to leave out");
         }
-        AdapterLayers layers = AdapterLayers.read(source, base, force);
+        if (file && form == Form.SAME && cut.isEmpty()) {
+            List<Adapter> adapters = SingleFile.read(source, base, only);
+            if (!areMatrices(adapters)) {
+                return asFolder(source, adapters, out, outputs);
+            }
+        }
+        if (form == Form.KOHYA && cut.isEmpty() && !file) {
+            Optional<Result> renamed = renamed(Adapter.read(source), base, force, out, outputs);
+            if (renamed.isPresent()) {
+                return renamed.get();
+            }
+        }
+        AdapterLayers layers = AdapterLayers.read(source, only, base, force);
         if (form == Form.SAME
                 && layers.adapter().isPresent()
                 && !(layers.adapter().get().method() instanceof Lora)) {
@@ -152,7 +181,8 @@ public record Conversion(
         List<Change> changes = products.changes();
         LoraAdapter lora = new LoraAdapter(layers);
         // cut by energy, each layer keeps the rank it needs
-        boolean uniform = form == Form.LORA && !(cut.isPresent() && cut.get() instanceof Cut.Energy);
+        boolean uniform =
+                form == Form.LORA && (padRank.isPresent() || !(cut.isPresent() && cut.get() instanceof Cut.Energy));
         boolean own = cut.isEmpty()
                 && source.adapter()
                         .map(adapter -> adapter.method() instanceof Lora)
@@ -166,12 +196,12 @@ public record Conversion(
         Dtype stored = dtype.orElse(own ? source.dtype() : Dtype.F32);
         AdapterOutput output = keptFrom(source);
         if (form == Form.KOHYA) {
-            requireNothingElse(source, output);
+            requireNothingElse(source.file(), output);
             Kohya.into(output, source.file(), layers, prefix.orElse(Kohya.PREFIX), stored);
             output.writeFile(out, outputs);
         } else {
             dtype.ifPresent(narrow -> output.retype(source.file(), narrow));
-            (uniform ? lora.uniform() : lora).into(output, source.file(), stored);
+            (uniform ? lora.uniform(padRank) : lora).into(output, source.file(), stored);
             output.writeFolder(out, outputs);
         }
         return new Result(changes, output.rounding(), output.bytes());
@@ -179,6 +209,7 @@ public record Conversion(
 
     private AdapterLayers.Layer made(AdapterLayers source, AdapterLayers.Layer layer, List<Change> changes) {
         String module = layer.target().module();
+        layer.requireWeightOnly(source.file());
         if (cut.isEmpty()) {
             if (layer.whole().isPresent()) {
                 String title = source.adapter()
@@ -260,8 +291,7 @@ public record Conversion(
             return output;
         }
         Adapter adapter = source.adapter().get();
-        AdapterOutput output = AdapterOutput.copyOf(adapter);
-        adapter.parts().keySet().forEach(output::remove);
+        AdapterOutput output = keptFrom(adapter);
         output.config().removeAll().setAll(source.config().deepCopy());
         output.metadata().clear();
         output.metadata().putAll(source.metadata());
@@ -270,13 +300,73 @@ public record Conversion(
         return output;
     }
 
-    private static void requireNothingElse(AdapterLayers source, AdapterOutput output) {
+    private static void requireNothingElse(Path source, AdapterOutput output) {
         if (!output.keys().isEmpty()) {
             throw new FormatException(
-                    source.file(),
+                    source,
                     "holds " + output.keys().size() + " tensors of whole modules, such as "
                             + output.keys().getFirst() + ", which kohya's layout has no place for");
         }
+    }
+
+    /** Whether all that a file holds is LoRA on linear layers, of which the ranks and scales may differ. */
+    private static boolean areMatrices(List<Adapter> adapters) {
+        return adapters.stream()
+                .allMatch(adapter -> adapter.method() instanceof Lora lora
+                        && !lora.dora()
+                        && adapter.parts().values().stream()
+                                .allMatch(part -> part.shape().rank() == 2));
+    }
+
+    /** A file of one method as PEFT's folder, its tensors as they are. */
+    private Result asFolder(Path source, List<Adapter> adapters, Path out, Outputs outputs) throws IOException {
+        String titles =
+                adapters.stream().map(adapter -> adapter.method().title()).collect(Collectors.joining(", "));
+        if (adapters.size() > 1) {
+            throw new FormatException(
+                    source,
+                    "holds modules of " + titles
+                            + ", and a PEFT adapter has one method: merge the file, or convert it to"
+                            + " lora at a rank");
+        }
+        Adapter adapter = adapters.getFirst();
+        if (adapter.method() instanceof Lokr) {
+            throw new FormatException(
+                    source,
+                    "is LoKr as LyCORIS factorises layers, which PEFT's config cannot describe: merge the file, or convert it"
+                            + " to lora at a rank");
+        }
+        AdapterOutput output =
+                new AdapterOutput(adapter.config().document().json().deepCopy());
+        output.metadata().putAll(adapter.metadata());
+        adapter.parts().forEach((key, part) -> output.put(source, key, DoubleTensor.of(part), dtype.orElse(Dtype.F32)));
+        output.writeFolder(out, outputs);
+        return new Result(List.of(), output.rounding(), output.bytes());
+    }
+
+    /** A folder's own tensors under the names of kohya and LyCORIS, where they have names there that layers have not. */
+    private Optional<Result> renamed(
+            Adapter adapter, Optional<Checkpoint> base, boolean force, Path out, Outputs outputs) throws IOException {
+        if (!Kohya.names(adapter.method()) || areMatrices(List.of(adapter))) {
+            return Optional.empty();
+        }
+        BoundAdapter bound =
+                base.isPresent() ? new Binding(base.get()).bind(adapter, force) : BoundAdapter.alone(adapter);
+        AdapterOutput output = AdapterOutput.copyOf(adapter);
+        Kohya.rename(output, adapter.file(), bound, prefix.orElse(Kohya.PREFIX));
+        AdapterOutput rest = keptFrom(adapter);
+        requireNothingElse(adapter.file(), rest);
+        dtype.ifPresent(narrow -> output.retype(adapter.file(), narrow));
+        output.writeFile(out, outputs);
+        return Optional.of(new Result(List.of(), output.rounding(), output.bytes()));
+    }
+
+    /** All that an adapter holds beside its method's tensors. */
+    private static AdapterOutput keptFrom(Adapter adapter) throws IOException {
+        AdapterOutput output = AdapterOutput.copyOf(adapter);
+        adapter.parts().keySet().forEach(output::remove);
+        SharedMatrices.removeCopies(adapter.method(), output);
+        return output;
     }
 
     /** The same adapter with its tensors in another dtype, or its projection stored or not. */

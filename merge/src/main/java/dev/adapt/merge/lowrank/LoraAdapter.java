@@ -1,7 +1,9 @@
 package dev.adapt.merge.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
@@ -38,7 +40,23 @@ record LoraAdapter(List<AdapterLayers.Layer> layers) {
      * filled with zeros; where scales differ they go into the left factors, and alpha is the rank.
      */
     LoraAdapter uniform() {
-        int rank = layers.stream().mapToInt(LoraAdapter::rank).max().orElseThrow();
+        return uniform(Optional.empty());
+    }
+
+    /**
+     * The same, padded to a rank that a server allocates.
+     *
+     * @throws UsageException if that is smaller than a layer's rank
+     */
+    LoraAdapter uniform(Optional<Integer> wanted) {
+        int most = layers.stream().mapToInt(LoraAdapter::rank).max().orElseThrow();
+        int rank = wanted.orElse(most);
+        if (rank < most || rank > AdapterConfig.MOST_RANK) {
+            throw new UsageException(
+                    "pad-rank",
+                    "expected " + most + ", the largest rank of a layer, to " + AdapterConfig.MOST_RANK + ", found "
+                            + rank);
+        }
         boolean oneScale = layers.stream()
                         .mapToDouble(AdapterLayers.Layer::scale)
                         .distinct()
@@ -49,7 +67,8 @@ record LoraAdapter(List<AdapterLayers.Layer> layers) {
                         layer.target(),
                         Optional.of(padded(layer.factors(), oneScale ? 1 : layer.scale(), rank)),
                         oneScale ? layer.scale() : 1,
-                        layer.whole()))
+                        layer.whole(),
+                        layer.changesBias()))
                 .toList());
     }
 

@@ -5,6 +5,7 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Compaction;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;
@@ -38,13 +39,17 @@ public enum SharedMatrices {
      * @throws FormatException if tensors would be left out and the seed does not draw them bit for bit
      */
     void apply(Adapter adapter, Supplier<BoundAdapter> bound, AdapterOutput output) {
-        if (this == AS_THEY_ARE) {
+        if (this == AS_THEY_ARE || (this == LEFT_OUT && adapter.method().isSmallest())) {
+            return;
+        }
+        if (this == LEFT_OUT && adapter.method().compaction().isPresent()) {
+            compact(adapter, bound.get(), adapter.method().compaction().get(), output);
             return;
         }
         String field = adapter.method()
                 .storingField()
-                .orElseThrow(() -> new UsageException("only methods that draw frozen tensors from a seed can"
-                        + " store them or leave them out: this adapter is "
+                .orElseThrow(() -> new UsageException("only methods that draw frozen tensors from a seed, and whose"
+                        + " files can hold them, store them or leave them out: this adapter is "
                         + adapter.method().peftType()));
         if (this == SAVED) {
             save(bound.get(), adapter, output);
@@ -52,6 +57,29 @@ public enum SharedMatrices {
             leaveOut(adapter, bound, output);
         }
         output.config().put(field, this == SAVED);
+    }
+
+    private static void compact(Adapter adapter, BoundAdapter bound, Compaction smaller, AdapterOutput output) {
+        for (Target target : bound.targets()) {
+            Map<String, String> keys = new LinkedHashMap<>();
+            bound.method().parts(target, bound.targets()).stream()
+                    .filter(part -> part.scope() == Part.Scope.LAYER)
+                    .forEach(part -> keys.put(part.name(), BoundAdapter.key(part, target)));
+            Map<String, FloatTensor> parts = smaller.parts()
+                    .apply(name -> Objects.requireNonNull(bound.tensors().get(keys.get(name))));
+            Dtype dtype = output.dtype(keys.values().iterator().next());
+            keys.values().forEach(output::remove);
+            for (Part part : smaller.method().parts(target, bound.targets())) {
+                FloatTensor own = parts.get(part.name());
+                String key = BoundAdapter.key(part, target);
+                if (own != null && smaller.method().isInteger(part.name())) {
+                    output.putIntegers(key, own);
+                } else if (own != null) {
+                    output.put(adapter.file(), key, DoubleTensor.of(own), dtype);
+                }
+            }
+        }
+        smaller.method().describe(output.config());
     }
 
     private static void save(BoundAdapter bound, Adapter adapter, AdapterOutput output) {
@@ -95,13 +123,18 @@ public enum SharedMatrices {
                         String.join(", ", List.copyOf(stored.keySet()).subList(0, Math.min(2, stored.size()))),
                         "is not what the config's seed draws, bit for bit: without it the adapter would be another"));
         drawn.keySet().forEach(output::remove);
-        method.copies()
-                .forEach(name -> List.copyOf(output.keys()).stream()
-                        .filter(key -> key.endsWith("." + name))
-                        .forEach(output::remove));
+        removeCopies(method, output);
         output.metadata().putAll(same.metadata());
         stored.forEach(
                 (id, tensor) -> output.metadata().put(BoundAdapter.PART_SHA256 + id, TensorDigest.ofFloats(tensor)));
+    }
+
+    /** Removes the layers' copies of what all layers share. */
+    static void removeCopies(AdapterMethod method, AdapterOutput output) {
+        method.copies()
+                .forEach(name -> output.keys().stream()
+                        .filter(key -> key.endsWith("." + name))
+                        .forEach(output::remove));
     }
 
     private static boolean draws(AdapterMethod method, List<Target> targets, Map<String, FloatTensor> stored) {

@@ -91,6 +91,11 @@ public record FourierFt(ModuleNumbers frequencies, double scale, long seed, bool
     }
 
     @Override
+    public boolean isSmallest() {
+        return true;
+    }
+
+    @Override
     public void describe(ObjectNode config) {
         SparsePlaces.describe(config, frequencies, seed);
         ModuleNumbers.put(config, "scaling", scale);

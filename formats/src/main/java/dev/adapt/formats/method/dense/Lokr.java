@@ -16,6 +16,7 @@ import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
@@ -30,8 +31,15 @@ import java.util.stream.LongStream;
  * <p>Of a convolution D is a kernel [b, d, …], of Tucker form with {@code use_effective_conv2d}.
  *
  * @param factor the wanted a and c; -1 for those nearest to the roots of out and in
+ * @param forms of modules whose tensors are not as the other settings say, but tell their form themselves: LyCORIS has more
  */
-public record Lokr(ModuleNumbers rank, ModuleNumbers alpha, boolean decomposeBoth, int factor, boolean tucker)
+public record Lokr(
+        ModuleNumbers rank,
+        ModuleNumbers alpha,
+        boolean decomposeBoth,
+        int factor,
+        boolean tucker,
+        Map<String, Form> forms)
         implements AdapterMethod {
     /** This method in the list of methods. */
     public static final MethodType TYPE = new MethodType(
@@ -49,6 +57,29 @@ public record Lokr(ModuleNumbers rank, ModuleNumbers alpha, boolean decomposeBot
     private static final String D_CORE = "lokr_t2";
     private static final String FACTOR = "decompose_factor";
 
+    /**
+     * How a module's C [a, c] and D are stored.
+     *
+     * @param rankOfC of the product that C is; 0 where it is stored whole
+     * @param rankOfD of the product that D is; 0 where it is stored whole
+     * @param tucker whether D has the Tucker form
+     */
+    public record Form(int a, int c, int rankOfC, int rankOfD, boolean tucker) {
+        /** The rank that alpha is divided by; 0 where nothing is a product, and alpha counts for nothing. */
+        public int rank() {
+            return rankOfD > 0 ? rankOfD : rankOfC;
+        }
+    }
+
+    public Lokr {
+        forms = Map.copyOf(forms);
+    }
+
+    /** The same, with modules whose tensors tell their form. */
+    public Lokr with(Map<String, Form> told) {
+        return new Lokr(rank, alpha, decomposeBoth, factor, tucker, told);
+    }
+
     private static Lokr of(AdapterConfig config) {
         config.requireProbabilities("rank_dropout", "module_dropout");
         int factor = config.document().integer(FACTOR, -1, -1, Integer.MAX_VALUE);
@@ -60,7 +91,8 @@ public record Lokr(ModuleNumbers rank, ModuleNumbers alpha, boolean decomposeBot
                 ModuleNumbers.of(config, "alpha", 8, "alpha_pattern"),
                 config.document().flag("decompose_both", false),
                 factor,
-                config.document().flag("use_effective_conv2d", false));
+                config.document().flag("use_effective_conv2d", false),
+                Map.of());
     }
 
     /** How the two sizes of a layer are factorised. */
@@ -69,8 +101,9 @@ public record Lokr(ModuleNumbers rank, ModuleNumbers alpha, boolean decomposeBot
     private Sizes sizes(Target target) {
         int kernel = target.storage() instanceof Storage.Kernel own ? own.size() : 1;
         int in = target.in() / kernel;
-        int a = factor(target.out());
-        int c = factor(in);
+        Form form = forms.get(target.module());
+        int a = form == null ? factor(target.out()) : form.a();
+        int c = form == null ? factor(in) : form.c();
         return new Sizes(a, target.out() / a, c, in / c, kernel);
     }
 
@@ -134,38 +167,47 @@ public record Lokr(ModuleNumbers rank, ModuleNumbers alpha, boolean decomposeBot
 
     @Override
     public Optional<String> undefined(Target target) {
-        return target.embedding()
-                ? Optional.of("is an embedding, and LoKr adapts linear layers and convolutions")
-                : Optional.empty();
+        if (target.embedding()) {
+            return Optional.of("is an embedding, and LoKr adapts linear layers and convolutions");
+        }
+        Form form = forms.get(target.module());
+        int in = target.storage() instanceof Storage.Kernel kernel ? target.in() / kernel.size() : target.in();
+        return form == null || (target.out() % form.a() == 0 && in % form.c() == 0)
+                ? Optional.empty()
+                : Optional.of("is " + target.shape() + ", which its lokr_w1 [" + form.a() + ", " + form.c()
+                        + "] does not divide");
     }
 
-    private boolean factorsC(Target target, Sizes sizes) {
-        return decomposeBoth && 2 * rank(target) < Math.max(sizes.a(), sizes.c());
-    }
-
-    private boolean factorsD(Target target, Sizes sizes) {
-        return 2 * rank(target) < Math.max(sizes.b(), sizes.d());
-    }
-
-    private boolean isTucker(Sizes sizes) {
-        return tucker && sizes.kernel() > 1;
+    private Form form(Target target) {
+        Form told = forms.get(target.module());
+        if (told != null) {
+            return told;
+        }
+        Sizes sizes = sizes(target);
+        int r = rank(target);
+        boolean productC = decomposeBoth && 2 * r < Math.max(sizes.a(), sizes.c());
+        boolean productD = 2 * r < Math.max(sizes.b(), sizes.d());
+        return new Form(
+                sizes.a(), sizes.c(), productC ? r : 0, productD ? r : 0, productD && tucker && sizes.kernel() > 1);
     }
 
     @Override
     public List<Part> parts(Target target, List<Target> all) {
         Sizes sizes = sizes(target);
-        int r = rank(target);
+        Form form = form(target);
         List<Part> parts = new ArrayList<>();
-        if (factorsC(target, sizes)) {
-            parts.add(Part.trained(C_LEFT, Shape.of(sizes.a(), r), new Initial.Constant(0)));
-            parts.add(Part.trained(C_RIGHT, Shape.of(r, sizes.c()), new Initial.KaimingUniform(sizes.c())));
+        if (form.rankOfC() > 0) {
+            parts.add(Part.trained(C_LEFT, Shape.of(sizes.a(), form.rankOfC()), new Initial.Constant(0)));
+            parts.add(
+                    Part.trained(C_RIGHT, Shape.of(form.rankOfC(), sizes.c()), new Initial.KaimingUniform(sizes.c())));
         } else {
             parts.add(Part.trained(C, Shape.of(sizes.a(), sizes.c()), new Initial.Constant(0)));
         }
         int width = sizes.d() * sizes.kernel();
-        if (!factorsD(target, sizes)) {
+        int r = form.rankOfD();
+        if (r == 0) {
             parts.add(Part.trained(D, kernel(target, sizes).shape(), new Initial.KaimingUniform(width)));
-        } else if (isTucker(sizes)) {
+        } else if (form.tucker()) {
             Shape core = kernel(target, sizes).core(r);
             parts.add(Part.trained(D_CORE, core, new Initial.KaimingUniform(r * sizes.kernel())));
             parts.add(Part.trained(D_LEFT, Shape.of(r, sizes.b()), new Initial.KaimingUniform(sizes.b())));
@@ -189,18 +231,20 @@ public record Lokr(ModuleNumbers rank, ModuleNumbers alpha, boolean decomposeBot
     @Override
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
         Sizes sizes = sizes(target);
-        double scale = alpha.of(target.module()) / rank(target);
-        T c = factorsC(target, sizes) ? ops.matMul(part.apply(C_LEFT), part.apply(C_RIGHT)) : part.apply(C);
+        Form form = form(target);
+        boolean told = forms.containsKey(target.module());
+        double scale = told && form.rank() == 0 ? 1 : alpha.of(target.module()) / rank(target);
+        T c = form.rankOfC() > 0 ? ops.matMul(part.apply(C_LEFT), part.apply(C_RIGHT)) : part.apply(C);
         T scaled = ops.affine(c, scale, 0);
-        T d = right(ops, target, sizes, part);
+        T d = right(ops, target, sizes, form, part);
         return WeightChange.of(new Delta.Dense<>((tile, region) -> block(tile, scaled, d, sizes, region)));
     }
 
-    private <T> T right(MatrixOps<T> ops, Target target, Sizes sizes, Function<String, T> part) {
-        if (!factorsD(target, sizes)) {
+    private <T> T right(MatrixOps<T> ops, Target target, Sizes sizes, Form form, Function<String, T> part) {
+        if (form.rankOfD() == 0) {
             return ops.reshape(part.apply(D), sizes.b(), (long) sizes.d() * sizes.kernel());
         }
-        if (!isTucker(sizes)) {
+        if (!form.tucker()) {
             return ops.matMul(part.apply(D_LEFT), part.apply(D_RIGHT));
         }
         T contracted = kernel(target, sizes).contract(ops, part.apply(D_CORE), part.apply(D_RIGHT));

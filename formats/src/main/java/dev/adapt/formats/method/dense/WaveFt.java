@@ -181,6 +181,11 @@ public record WaveFt(
     }
 
     @Override
+    public boolean isSmallest() {
+        return true;
+    }
+
+    @Override
     public void describe(ObjectNode config) {
         SparsePlaces.describe(config, frequencies, seed);
         ModuleNumbers.put(config, "scaling", scale);

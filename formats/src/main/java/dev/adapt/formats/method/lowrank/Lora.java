@@ -289,7 +289,8 @@ public record Lora(
         return bias;
     }
 
-    private double scale(Target target) {
+    /** What the product of a target's factors is multiplied with. */
+    public double scale(Target target) {
         double own = alphaPattern.of(target.parameter(), alpha);
         int r = ownRank(target);
         return own / (rankStabilised ? Math.sqrt(r) : r);

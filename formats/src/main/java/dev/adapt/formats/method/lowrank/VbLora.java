@@ -6,17 +6,21 @@ import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.method.Compaction;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
@@ -201,15 +205,65 @@ public record VbLora(
     private DoubleTensor hidden(DoubleTensor logits) {
         double[] values = new double[logits.values().length];
         Arrays.fill(values, HIDDEN);
-        for (int row = 0; row < values.length; row += bankSize) {
-            int from = row;
-            IntStream.range(0, bankSize)
-                    .boxed()
-                    .sorted(Comparator.comparingDouble(i -> -logits.values()[from + i]))
-                    .limit(top)
-                    .forEach(i -> values[from + i] = 0);
+        for (int from = 0; from < values.length; from += bankSize) {
+            for (int i : largest(logits.values(), from)) {
+                values[from + i] = 0;
+            }
         }
         return new DoubleTensor(logits.shape(), values);
+    }
+
+    /** Which of a row's logits are the k largest, in descending order; of equals the first. */
+    private int[] largest(double[] logits, int from) {
+        return IntStream.range(0, bankSize)
+                .boxed()
+                .sorted(Comparator.comparingDouble(i -> -logits[from + i]))
+                .limit(top)
+                .mapToInt(Integer::intValue)
+                .toArray();
+    }
+
+    @Override
+    public boolean isSmallest() {
+        return onlyTop;
+    }
+
+    /** With {@code save_only_topk_weights}. */
+    @Override
+    public Optional<Compaction> compaction() {
+        return onlyTop
+                ? Optional.empty()
+                : Optional.of(new Compaction(
+                        new VbLora(ownRank, bankSize, vectorLength, top, true, bankBound, logitsDeviation, dropout),
+                        part -> {
+                            Map<String, FloatTensor> parts = new LinkedHashMap<>();
+                            putTop(DoubleTensor.of(part.apply(A)), A, parts);
+                            putTop(DoubleTensor.of(part.apply(B)), B, parts);
+                            return parts;
+                        }));
+    }
+
+    private void putTop(DoubleTensor logits, String name, Map<String, FloatTensor> parts) {
+        int rows = logits.values().length / bankSize;
+        float[] indices = new float[rows * top];
+        float[] weights = new float[rows * (top - 1)];
+        for (int row = 0; row < rows; row++) {
+            int from = row * bankSize;
+            int[] largest = largest(logits.values(), from);
+            double most = logits.values()[from + largest[0]];
+            double sum = IntStream.of(largest)
+                    .mapToDouble(i -> Math.exp(logits.values()[from + i] - most))
+                    .sum();
+            for (int i = 0; i < top; i++) {
+                indices[row * top + i] = largest[i];
+                if (i < top - 1) {
+                    weights[row * (top - 1) + i] = (float) (Math.exp(logits.values()[from + largest[i]] - most) / sum);
+                }
+            }
+        }
+        long[] dims = logits.shape().toArray();
+        parts.put(name + INDICES, new FloatTensor(Shape.of(dims[0], dims[1], top), indices));
+        parts.put(name + WEIGHTS, new FloatTensor(Shape.of(dims[0], dims[1], top - 1), weights));
     }
 
     @Override

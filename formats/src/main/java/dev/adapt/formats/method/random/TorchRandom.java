@@ -55,6 +55,12 @@ public final class TorchRandom {
         return (((high << 32) | low) & ((1L << 53) - 1)) * 0x1p-53;
     }
 
+    /** Uniform in [0, 1), a multiple of 2⁻⁵³, as NumPy's {@code RandomState} makes it of the same bits. */
+    double numpyUnit() {
+        long high = next() >>> 5;
+        return (high * 0x1p26 + (next() >>> 6)) * 0x1p-53;
+    }
+
     /**
      * {@code uniform_(low, high)} on float32.
      *

@@ -11,6 +11,7 @@ import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Storage;
+import dev.adapt.formats.method.StoredParts;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
@@ -19,7 +20,6 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.function.Supplier;
-import org.jspecify.annotations.Nullable;
 
 /**
  * BOFT: {@code W' = diag(s)·W·(Bₘ···B₁)ᵀ} for m butterfly factors {@code Bᵢ = Pᵢ·R̃ᵢ·Pᵢᵀ} (Liu et al., arXiv 2311.06243,
@@ -124,8 +124,8 @@ public record Boft(int blockSize, int blocks, int factors) implements AdapterMet
 
     /** Without its CUDA extension PEFT makes one factor, whatever its config says. */
     @Override
-    public AdapterMethod asStored(Function<String, @Nullable Tensor> part) {
-        Tensor r = part.apply(R);
+    public AdapterMethod asStored(StoredParts stored) {
+        Tensor r = stored.first(R);
         boolean single = r != null && r.shape().rank() == 4 && r.shape().dim(0) == 1;
         return single ? new Boft(blockSize, blocks, 1) : this;
     }
