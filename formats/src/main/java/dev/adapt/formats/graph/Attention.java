@@ -107,9 +107,7 @@ record Attention(
         T apart = norm.isPresent()
                 ? norms.orElseThrow().apply(model, flat, block + norm.get(), heads)
                 : heads.split(ops, flat);
-        return rope.isPresent()
-                ? rope.get().apply(ops, apart, context.turns(rope.get()), heads.width())
-                : apart;
+        return rope.isPresent() ? rope.get().apply(ops, apart, context.turns(rope.get()), heads.width()) : apart;
     }
 
     private <T> T attend(Layers<T> model, String block, T query, T key, T value, T bias) {

@@ -87,8 +87,7 @@ record LatentAttention(
                 : queries.getLast().apply(model, block, norm.apply(model, first, block + QUERY_NORM, latent));
         T split = new Heads(heads, width()).split(ops, flat);
         return ops.concat(
-                3,
-                List.of(ops.slice(split, 3, 0, still), turn(ops, context, ops.slice(split, 3, still, width()))));
+                3, List.of(ops.slice(split, 3, 0, still), turn(ops, context, ops.slice(split, 3, still, width()))));
     }
 
     private <T> T turn(Ops<T> ops, DecoderContext<T> context, T x) {

@@ -38,8 +38,7 @@ record Norm(Kind kind, double epsilon) {
     <T> T plain(Ops<T> ops, T x, int width) {
         return switch (kind) {
             case RMS, RMS_PLUS_ONE -> ops.rmsNorm(x, filled(ops, width, 1), epsilon);
-            case LAYER, LAYER_WITHOUT_BIAS ->
-                ops.layerNorm(x, filled(ops, width, 1), filled(ops, width, 0), epsilon);
+            case LAYER, LAYER_WITHOUT_BIAS -> ops.layerNorm(x, filled(ops, width, 1), filled(ops, width, 0), epsilon);
         };
     }
 

@@ -27,8 +27,8 @@ final class PhiFamily {
         draft.feedForward = index -> draft.plain();
         draft.rope = draft.turning(new Rope.Defaults(10_000, 0.5, false));
         if (config.flag("qk_layernorm", false)) {
-            draft.queryKeyNorms = Optional.of(
-                    new Attention.QueryKeyNorms(draft.norm, "self_attn.q_layernorm", "self_attn.k_layernorm", Attention.Span.HEAD));
+            draft.queryKeyNorms = Optional.of(new Attention.QueryKeyNorms(
+                    draft.norm, "self_attn.q_layernorm", "self_attn.k_layernorm", Attention.Span.HEAD));
         }
         draft.embeddingDropout = config.number("embd_pdrop", 0);
         draft.residualDropout = config.number("resid_pdrop", 0);
