@@ -12,6 +12,8 @@ sealed interface DecoderAttention permits Attention, LatentAttention {
     CacheSpec cache(int layers);
 
     /**
+     * What the layer adds to the states.
+     *
      * @param block what stands before the names of its tensors
      * @param index the number of its layer, by which keys and values are kept
      * @param x [batch, sequence, hidden], what it returns too

@@ -57,6 +57,8 @@ sealed interface FeedForward
     }
 
     /**
+     * What the layer adds to the states.
+     *
      * @param block what stands before the names of its tensors
      * @param x [batch, sequence, hidden], what it returns too
      */
