@@ -33,6 +33,7 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.stream.Stream;
 
 /**
  * Streams a base with adapters merged into it to a new checkpoint: untouched bytes through the kernel, touched weights
@@ -148,15 +149,16 @@ public final class Merger {
     public Merger(Checkpoint base, List<MergePlan.Weighted> adapters, Settings settings) {
         this.base = base;
         this.plan = MergePlan.of(base, adapters, settings.maxShardBytes());
-        List<BaseChange> changes = adapters.stream()
-                .map(each -> each.adapter().change())
-                .filter(each -> !each.isEmpty())
-                .toList();
+        List<BaseChange> all =
+                adapters.stream().map(each -> each.adapter().change()).toList();
+        List<BaseChange> changes = all.stream().filter(each -> !each.isEmpty()).toList();
         if (changes.size() > 1) {
             throw new UsageException(
                     "more than one of the adapters brings a head or other words to config.json; merge them one by one");
         }
-        this.change = changes.stream().findFirst();
+        this.change = Stream.concat(
+                        changes.stream(), all.stream().filter(each -> each.prompt().isPresent()))
+                .findFirst();
         this.settings = settings;
     }
 

@@ -37,10 +37,9 @@ public record CausalLm(Dataset.Columns columns) implements Task {
                             + source.config().modelType()
                             + ") has no language modelling head; give a decoder, such as gpt2 or llama");
         }
-        return new Data(
-                Continuations.read(train, columns, source),
-                Continuations.read(eval, columns, source),
-                Optional.empty());
+        Continuations own = Continuations.read(train, columns, source);
+        Continuations dev = Continuations.read(eval, columns, source);
+        return new Data(own, dev, Optional.empty(), own.prompt());
     }
 
     /** Only the states before a learned token are looked at: a vocabulary is wide. */

@@ -6,7 +6,6 @@ import dev.adapt.formats.UsageException;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Optional;
 
 /** Texts, or pairs of texts, into classes: a head of one logit per class, trained by cross-entropy. */
 public record Classification(Dataset.Columns columns) implements Task {
@@ -29,7 +28,7 @@ public record Classification(Dataset.Columns columns) implements Task {
         return new Data(
                 Encoded.of(own, Encoded.classes(own.classes(labels)), source),
                 Encoded.of(dev, Encoded.classes(dev.classes(labels)), source),
-                Optional.of(labels));
+                labels);
     }
 
     static void requireTwo(List<String> labels, Path train) {

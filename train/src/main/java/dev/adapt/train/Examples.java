@@ -17,6 +17,11 @@ interface Examples {
     /** How long an example is, where that decides how much padding a batch needs. */
     int length(int index);
 
+    /** What the limit on their length cut off. */
+    default Truncation truncation() {
+        return Truncation.none(size());
+    }
+
     /** The batch of some examples. */
     Batch batch(List<Integer> indices);
 

@@ -15,7 +15,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.function.Function;
 
 /** Images into classes. What a path may hold is said at {@link Pictures}. */
@@ -54,7 +53,7 @@ public record ImageClassification() implements Task {
         return new Data(
                 new Images(own, preprocessor, input.name(), Encoded.classes(classes(own, labels))),
                 new Images(dev, preprocessor, input.name(), Encoded.classes(classes(dev, labels))),
-                Optional.of(labels));
+                labels);
     }
 
     private static List<Integer> classes(Pictures pictures, List<String> labels) {

@@ -7,7 +7,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Optional;
 import java.util.SequencedMap;
 
 /** A number for a text, or for a pair of texts: a head of one output, trained by squared error. */
@@ -32,7 +31,7 @@ public record Regression(Dataset.Columns columns) implements Task {
         return new Data(
                 Encoded.of(own, Encoded.numbers(numbers(own)), source),
                 Encoded.of(dev, Encoded.numbers(numbers(dev)), source),
-                Optional.of(LABELS));
+                LABELS);
     }
 
     private static List<Double> numbers(Dataset data) {

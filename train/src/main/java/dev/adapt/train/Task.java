@@ -2,6 +2,7 @@ package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import dev.adapt.formats.adapter.PromptFormat;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -21,8 +22,14 @@ public sealed interface Task permits Classification, Regression, CausalLm, Image
      *
      * @param labels of the head that the task needs, by index; one for a head that gives a number; empty where the base's
      *     own output is trained
+     * @param prompt how prompts are laid out, where the base continues texts
      */
-    record Data(Examples train, Examples eval, Optional<List<String>> labels) {}
+    record Data(Examples train, Examples eval, Optional<List<String>> labels, Optional<PromptFormat> prompt) {
+        /** Data of a task with a head. */
+        Data(Examples train, Examples eval, List<String> labels) {
+            this(train, eval, Optional.of(labels), Optional.empty());
+        }
+    }
 
     /**
      * Reads the data.

@@ -129,8 +129,8 @@ public final class Trainer implements AutoCloseable {
         Schedule schedule = new Schedule((int) Math.ceil(config.warmUp() * total), total);
         progress.started(new Progress.Start(
                 total,
-                setup.train().size(),
-                setup.eval().size(),
+                setup.train().truncation(),
+                setup.eval().truncation(),
                 parameters(false),
                 parameters(true),
                 replicas.device().toString()));
@@ -267,7 +267,7 @@ public final class Trainer implements AutoCloseable {
                 trainedExamples / Math.max(trainSeconds, 1e-9),
                 trainSeconds,
                 replicas.device().toString());
-        log.write(out, config, setup.targets(), result);
+        log.write(out, config, setup, result);
         return result;
     }
 

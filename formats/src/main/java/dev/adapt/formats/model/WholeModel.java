@@ -5,6 +5,7 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.Lors;
+import dev.adapt.formats.adapter.PromptFormat;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
@@ -14,6 +15,7 @@ import dev.adapt.formats.io.OutputFile;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.names.ChangedConfig;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorView;
@@ -29,6 +31,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.SequencedMap;
 import java.util.Set;
 
@@ -237,6 +240,18 @@ public record WholeModel(ModelConfig config, BoundAdapter adapter, List<String> 
         Map<String, Tensor> saved = new LinkedHashMap<>(adapter.saved());
         saved.keySet().retainAll(Architecture.of(config).requiredTensors().keySet());
         return of(config, method(), targets, adapter.targets(), adapter.tensors(), saved);
+    }
+
+    /** The same model, whose config.json records how prompts were laid out in training. */
+    public WholeModel withPrompt(PromptFormat prompt) {
+        BaseChange change = new BaseChange(
+                Optional.empty(),
+                Optional.empty(),
+                OptionalInt.empty(),
+                false,
+                Optional.empty(),
+                Optional.of(prompt));
+        return new WholeModel(new ModelConfig(ChangedConfig.of(config.document(), change)), adapter, targets);
     }
 
     /** The same model with other values, as training left them. */
