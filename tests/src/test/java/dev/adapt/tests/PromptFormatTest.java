@@ -29,8 +29,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 @DisplayName("Generation lays a prompt out as training did, and ends where the model's files say")
 class PromptFormatTest {
-    private static final String TEMPLATE =
-            "{% for m in messages %}[CLS] {{ m.content }}{% endfor %}{% if add_generation_prompt %} movie{% endif %}";
+    private static final String TEMPLATE = "{% for m in messages %}{% if m.role == 'user' %}[CLS]{% else %} movie{% endif %}"
+            + " {{ m.content }}{% endfor %}{% if add_generation_prompt %} movie{% endif %}";
 
     @TempDir
     private Path folder;
@@ -72,10 +72,10 @@ class PromptFormatTest {
                 Optional.of(PromptFormat.LINE_FEED),
                 PromptFormat.of(ModelConfig.read(merged.resolve("config.json")).document()));
         String text = generated("--base", base, "--adapter", adapter);
-        assertTrue(text.startsWith("good\n"), text);
+        assertEquals(2, text.lines().count(), text);
         assertEquals(text, generated("--base", merged));
-        assertTrue(generated("--base", base).startsWith("good "), "the base alone was not trained so");
-        assertTrue(generated("--base", merged, "--prompt-format", "text").startsWith("good "));
+        assertEquals(1, generated("--base", base).lines().count());
+        assertEquals(1, generated("--base", merged, "--prompt-format", "text").lines().count());
     }
 
     @Test
@@ -91,14 +91,14 @@ class PromptFormatTest {
     @Test
     void aChatTemplateIsRenderedAsTrainingDid() throws IOException {
         Files.writeString(base.resolve("chat_template.jinja"), TEMPLATE);
-        Path adapter = trained("{\"prompt\": \"good\", \"response\": \"movie fine\"}\n".repeat(4));
+        Path adapter = trained("{\"prompt\": \"good\", \"response\": \"fine\"}\n".repeat(4));
         assertEquals(Optional.of(PromptFormat.CHAT), PromptFormat.of(Adapter.read(adapter)));
         try (TextCodec codec = TextCodec.open(base)) {
             assertArrayEquals(new long[] {2, 4, 8}, codec.encode(PromptText.of("good", PromptFormat.CHAT, base)));
             assertArrayEquals(
                     new long[] {2, 4, 3}, codec.encode(PromptText.of("good", PromptFormat.LINE_FEED, base)));
         }
-        assertTrue(generated("--base", base, "--adapter", adapter).startsWith("good\n"));
+        assertEquals(2, generated("--base", base, "--adapter", adapter).lines().count());
         Files.delete(base.resolve("chat_template.jinja"));
         Cli refused = Cli.run("generate", "--base", base, "--adapter", adapter, "--prompt", "good");
         assertEquals(2, refused.exitCode());
