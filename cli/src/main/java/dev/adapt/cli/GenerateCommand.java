@@ -9,6 +9,7 @@ import dev.adapt.formats.generate.Generation;
 import dev.adapt.formats.generate.Sampler;
 import dev.adapt.formats.generate.StopTokens;
 import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.CacheSpec;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Tokens;
 import dev.adapt.formats.model.Binding;
@@ -27,6 +28,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.function.LongConsumer;
@@ -151,17 +153,17 @@ final class GenerateCommand implements Callable<Integer> {
         }
         Sampler sampler = new Sampler(temperature, topK, topP, seed);
         Optional<ModelConfig> config = config();
-        Optional<Tokens> tokens = config.map(Architecture::of).flatMap(Architecture::tokens);
+        Optional<Architecture> architecture = config.map(Architecture::of);
         Optional<String> speed;
         if (prompt.isEmpty()) {
             long[] begin = promptIds.stream().mapToLong(Long::longValue).toArray();
             LongStream.Builder all = LongStream.builder();
             Arrays.stream(begin).forEach(all::add);
-            speed = generate(sampler, begin, tokens, Set.of(), all::add);
+            speed = generate(sampler, begin, architecture, Set.of(), all::add);
             Terminal.line(all.build().mapToObj(Long::toString).collect(Collectors.joining(",")));
         } else {
             try (TextCodec codec = TextCodec.open(folder())) {
-                speed = continueText(codec, sampler, layout(config), tokens);
+                speed = continueText(codec, sampler, layout(config), architecture);
             }
         }
         speed.ifPresent(Terminal::progress);
@@ -170,7 +172,7 @@ final class GenerateCommand implements Callable<Integer> {
 
     /** Prints the prompt and what follows it; returns how fast that came. */
     private Optional<String> continueText(
-            TextCodec codec, Sampler sampler, PromptFormat layout, Optional<Tokens> tokens) throws IOException {
+            TextCodec codec, Sampler sampler, PromptFormat layout, Optional<Architecture> architecture) throws IOException {
         PromptText laidOut = PromptText.of(prompt.orElseThrow(), layout, folder());
         long[] begin = codec.encode(laidOut);
         Set<Long> end = laidOut.end().map(codec::encodeSpecial).filter(ids -> ids.length == 1).stream()
@@ -184,7 +186,7 @@ final class GenerateCommand implements Callable<Integer> {
                         answer -> prompt.orElseThrow() + "\n" + codec.decode(answer),
                         new long[0],
                         Terminal.isWatched());
-        Optional<String> speed = generate(sampler, begin, tokens, end, text::add);
+        Optional<String> speed = generate(sampler, begin, architecture, end, text::add);
         text.end();
         return speed;
     }
@@ -272,14 +274,24 @@ final class GenerateCommand implements Callable<Integer> {
      * @return how fast it was, if there is enough to tell
      */
     private Optional<String> generate(
-            Sampler sampler, long[] begin, Optional<Tokens> tokens, Set<Long> end, LongConsumer added)
+            Sampler sampler,
+            long[] begin,
+            Optional<Architecture> architecture,
+            Set<Long> end,
+            LongConsumer added)
             throws IOException {
+        Optional<Tokens> tokens = architecture.flatMap(Architecture::tokens);
         checkPrompt(begin, tokens);
         Set<Long> stops = new HashSet<>(ends.isEmpty() ? StopTokens.of(folder()) : ends);
         if (ends.isEmpty()) {
             stops.addAll(end);
         }
-        return generate(new Generation(sampler, room(begin.length, tokens), stops), begin, added);
+        OptionalInt rebuiltAfter = architecture
+                .flatMap(Architecture::cache)
+                .map(CacheSpec::rebuiltAfter)
+                .orElse(OptionalInt.empty());
+        Generation generation = new Generation(sampler, room(begin.length, tokens), stops, rebuiltAfter);
+        return generate(generation, begin, added);
     }
 
     private Optional<String> generate(Generation generation, long[] begin, LongConsumer added) throws IOException {
