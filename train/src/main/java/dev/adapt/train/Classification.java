@@ -1,8 +1,8 @@
 package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.graph.Unfinished;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -40,8 +40,10 @@ public record Classification(Dataset.Columns columns) implements Task {
     }
 
     @Override
-    public NDArray loss(NDManager step, NDArray output, Batch batch) {
-        return Losses.crossEntropy(step, output, Losses.integers(batch.goals()));
+    public double loss(NDArrayOps ops, Unfinished<NDArray> output, Batch batch, Gradients gradients) {
+        NDArray mean = Losses.crossEntropy(ops.manager(), output.output(), Losses.integers(batch.goals()));
+        gradients.last(ops.manager(), mean);
+        return mean.getFloat();
     }
 
     @Override

@@ -1,7 +1,7 @@
 package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
+import dev.adapt.formats.graph.Unfinished;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -56,8 +56,10 @@ public record Regression(Dataset.Columns columns) implements Task {
     }
 
     @Override
-    public NDArray loss(NDManager step, NDArray output, Batch batch) {
-        return Losses.squaredError(step, output, batch.goals().toFloats());
+    public double loss(NDArrayOps ops, Unfinished<NDArray> output, Batch batch, Gradients gradients) {
+        NDArray mean = Losses.squaredError(ops.manager(), output.output(), batch.goals().toFloats());
+        gradients.last(ops.manager(), mean);
+        return mean.getFloat();
     }
 
     @Override
@@ -66,8 +68,8 @@ public record Regression(Dataset.Columns columns) implements Task {
         List<Double> truth = new ArrayList<>();
         return new Tally() {
             @Override
-            public void add(NDArray output, Batch batch) {
-                for (float value : output.toFloatArray()) {
+            public void add(Unfinished<NDArray> output, Batch batch) {
+                for (float value : output.output().toFloatArray()) {
                     predicted.add((double) value);
                 }
                 for (float value : batch.goals().toFloats()) {

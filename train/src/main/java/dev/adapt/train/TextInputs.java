@@ -28,7 +28,7 @@ public final class TextInputs {
                 data.examples().subList(0, Math.min(count, data.examples().size())));
         Source source = new Source(base, config, Architecture.of(config), maxLength);
         Encoded encoded = Encoded.of(first, Encoded.classes(first.classes(first.labels())), source);
-        return encoded.byLength(batchSize).stream()
+        return encoded.byLength(batchSize, Integer.MAX_VALUE).stream()
                 .map(indices -> encoded.batch(indices).inputs())
                 .toList();
     }

@@ -70,6 +70,7 @@ final class TrainingLog {
         summary.put("max_length", config.maxLength());
         put(summary.putObject("truncated"), setup.train().truncation());
         put(summary.putObject("eval_truncated"), setup.eval().truncation());
+        summary.put("recompute", config.recompute());
         summary.put("seed", config.seed());
         summary.put("device", result.device());
         summary.put("stopped_early", result.stopped());
