@@ -58,6 +58,7 @@ final class Recomputation {
 
     /** The backward pass of all layers, last to first, after that of what was computed from the last. */
     void backward() {
+        Dropout.Mark end = dropout.mark();
         for (int i = layers.size() - 1; i >= 0; i--) {
             Layer layer = layers.get(i);
             dropout.returnTo(layer.drawn());
@@ -68,5 +69,7 @@ final class Recomputation {
                 Gradients.passOn(own, layer.start(), layer.given(), true);
             }
         }
+        // the next step draws anew
+        dropout.returnTo(end);
     }
 }
