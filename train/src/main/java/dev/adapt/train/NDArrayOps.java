@@ -25,7 +25,8 @@ import java.util.function.UnaryOperator;
  *
  * <p>Every result belongs to the manager of one step, or of the layer that is being computed, wherever its inputs live: DJL
  * would attach it to the manager of its first input, which for a slice of a weight lives as long as the model. What a layer
- * computed on the way is let go of when the layer is done; what the backward pass needs of it, PyTorch keeps.
+ * computed on the way is let go of when the layer is done; what the backward pass needs of it, PyTorch keeps. Constants belong
+ * to the step: DJL lends PyTorch the memory of Java's arrays, and the backward pass may read it.
  */
 final class NDArrayOps implements Ops<NDArray> {
     private final NDManager step;
@@ -93,7 +94,7 @@ final class NDArrayOps implements Ops<NDArray> {
 
     @Override
     public NDArray constant(FloatTensor values) {
-        return current.create(values.values(), new Shape(values.shape().toArray()));
+        return step.create(values.values(), new Shape(values.shape().toArray()));
     }
 
     @Override
@@ -267,7 +268,7 @@ final class NDArrayOps implements Ops<NDArray> {
         }
         NDArray sum = current.zeros(new Shape(region.rows(), region.columns()));
         for (long[] layer : layers) {
-            sum = add(sum, reshape(embedding(table, current.create(layer)), region.rows(), region.columns()));
+            sum = add(sum, reshape(embedding(table, step.create(layer)), region.rows(), region.columns()));
         }
         return sum;
     }
@@ -297,7 +298,7 @@ final class NDArrayOps implements Ops<NDArray> {
 
     @Override
     public NDArray integers(long... values) {
-        return current.create(values);
+        return step.create(values);
     }
 
     @Override
