@@ -81,8 +81,8 @@ final class GenerateCommand implements Callable<Integer> {
             names = "--prompt-format",
             paramLabel = "FORMAT",
             converter = PromptFormats.class,
-            description = "how the prompt is laid out: chat (a user's message in the chat template), line-feed (a line feed"
-                    + " after it) or text (as it is); default: as the adapter or merged model was trained, else chat"
+            description = "how the prompt is laid out: chat (a user's message in the chat template), line-feed (a line"
+                    + " feed after it) or text (as it is); default: as the adapter or merged model was trained, else chat"
                     + " where there is a chat template, else text")
     private Optional<PromptFormat> format = Optional.empty();
 
@@ -150,6 +150,9 @@ final class GenerateCommand implements Callable<Integer> {
                             "--top-k",
                             "--top-p",
                             "--seed");
+        }
+        if (prompt.isEmpty()) {
+            new GivenOptions(spec).refuse("token ids are taken as they are", "--prompt-format");
         }
         Sampler sampler = new Sampler(temperature, topK, topP, seed);
         Optional<ModelConfig> config = config();

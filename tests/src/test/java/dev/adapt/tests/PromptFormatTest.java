@@ -122,6 +122,8 @@ class PromptFormatTest {
         Cli option = Cli.run("generate", "--base", base, "--prompt", "good", "--prompt-format", "verse");
         assertEquals(2, option.exitCode());
         assertTrue(option.errors().contains("chat or line-feed or text"), option.errors());
+        Cli ids = Cli.run("generate", "--base", base, "--prompt-ids", "1", "--prompt-format", "chat");
+        assertEquals(2, ids.exitCode());
     }
 
     @Test

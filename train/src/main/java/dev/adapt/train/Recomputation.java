@@ -3,6 +3,7 @@ package dev.adapt.train;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.jni.JniUtils;
+import dev.adapt.formats.UsageException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.UnaryOperator;
@@ -56,8 +57,15 @@ final class Recomputation {
         return result;
     }
 
-    /** The backward pass of all layers, last to first, after that of what was computed from the last. */
+    /**
+     * The backward pass of all layers, last to first, after that of what was computed from the last.
+     *
+     * @throws UsageException if the model's graph does not say what its layers are
+     */
     void backward() {
+        if (layers.isEmpty()) {
+            throw new UsageException("recompute", "the model has no layers that can be computed again; leave it out");
+        }
         Dropout.Mark end = dropout.mark();
         for (int i = layers.size() - 1; i >= 0; i--) {
             Layer layer = layers.get(i);
