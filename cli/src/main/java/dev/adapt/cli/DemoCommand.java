@@ -232,6 +232,7 @@ final class DemoCommand implements Callable<Integer> {
                 0.06,
                 1,
                 128,
+                false,
                 Optional.of(Metric.ACCURACY),
                 SEED,
                 Devices.AUTO);

@@ -1,22 +1,23 @@
 package dev.adapt.cli;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.MissingNode;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.PromptFormat;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.generate.Decoder;
 import dev.adapt.formats.generate.Generation;
 import dev.adapt.formats.generate.Sampler;
+import dev.adapt.formats.generate.StopTokens;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Architectures;
+import dev.adapt.formats.graph.CacheSpec;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Tokens;
-import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.train.Devices;
 import dev.adapt.train.DjlDecoder;
+import dev.adapt.train.PromptText;
 import dev.adapt.train.TextCodec;
 import dev.adapt.verify.Device;
 import dev.adapt.verify.OnnxRunner;
@@ -24,12 +25,14 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.LinkedHashSet;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.function.LongConsumer;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 import picocli.CommandLine.Command;
@@ -44,7 +47,8 @@ import picocli.CommandLine.Spec;
         description = {
             "Continues a text with a language model: a checkpoint, with or without an adapter beside it, on DJL, or an"
                     + " exported model on ONNX Runtime. The same seed gives the same text on both.",
-            "Standard output gets the prompt and what follows it, as text or, where the prompt is token ids, as these."
+            "Standard output gets the prompt and what follows it, as text or, where the prompt is token ids, as these; a"
+                    + " terminal gets the text as it grows. Standard error gets the speed at the end."
         },
         footer = {
             "",
@@ -73,6 +77,15 @@ final class GenerateCommand implements Callable<Integer> {
 
     @Option(names = "--prompt-ids", paramLabel = "IDS", split = ",", description = "its token ids, such as 1,403,407")
     private List<Long> promptIds = List.of();
+
+    @Option(
+            names = "--prompt-format",
+            paramLabel = "FORMAT",
+            converter = PromptFormats.class,
+            description = "how the prompt is laid out: chat (a user's message in the chat template), line-feed (a line"
+                    + " feed after it) or text (as it is); default: as the adapter or merged model was trained, else chat"
+                    + " where there is a chat template, else text")
+    private Optional<PromptFormat> format = Optional.empty();
 
     @Option(
             names = "--tokenizer",
@@ -115,7 +128,7 @@ final class GenerateCommand implements Callable<Integer> {
             names = "--eos",
             paramLabel = "IDS",
             split = ",",
-            description = "tokens that end the text (eos_token_id of generation_config.json or config.json)")
+            description = "tokens that end the text (eos_token_id of generation_config.json and config.json)")
     private List<Long> ends = List.of();
 
     @Option(names = "--no-cache", description = "keep no keys and values: each token computes all before it again")
@@ -139,28 +152,66 @@ final class GenerateCommand implements Callable<Integer> {
                             "--top-p",
                             "--seed");
         }
+        if (prompt.isEmpty()) {
+            new GivenOptions(spec).refuse("token ids are taken as they are", "--prompt-format");
+        }
         Sampler sampler = new Sampler(temperature, topK, topP, seed);
         Optional<ModelConfig> config = config();
-        Optional<Tokens> tokens = config.map(Architectures::of).flatMap(Architecture::tokens);
-        Optional<TextCodec> codec = prompt.isPresent() ? Optional.of(TextCodec.open(folder())) : Optional.empty();
-        try {
-            long[] begin = checked(
-                    codec.isPresent()
-                            ? codec.get().encode(prompt.orElseThrow())
-                            : promptIds.stream().mapToLong(Long::longValue).toArray(),
-                    tokens);
-            Generation generation = new Generation(sampler, room(begin.length, tokens), endsOf(config));
-            long[] added = generate(generation, begin);
-            long[] all = LongStream.concat(Arrays.stream(begin), Arrays.stream(added))
-                    .toArray();
-            Terminal.lines((codec.isPresent()
-                            ? codec.get().decode(all)
-                            : Arrays.stream(all).mapToObj(Long::toString).collect(Collectors.joining(",")))
-                    + "\n");
-        } finally {
-            codec.ifPresent(TextCodec::close);
+        Optional<Architecture> architecture = config.map(Architectures::of);
+        Optional<String> speed;
+        if (prompt.isEmpty()) {
+            long[] begin = promptIds.stream().mapToLong(Long::longValue).toArray();
+            LongStream.Builder all = LongStream.builder();
+            Arrays.stream(begin).forEach(all::add);
+            speed = generate(sampler, begin, architecture, Set.of(), all::add);
+            Terminal.line(all.build().mapToObj(Long::toString).collect(Collectors.joining(",")));
+        } else {
+            try (TextCodec codec = TextCodec.open(folder())) {
+                speed = continueText(codec, sampler, layout(config), architecture);
+            }
         }
+        speed.ifPresent(Terminal::progress);
         return 0;
+    }
+
+    /** Prints the prompt and what follows it; returns how fast that came. */
+    private Optional<String> continueText(
+            TextCodec codec, Sampler sampler, PromptFormat layout, Optional<Architecture> architecture) throws IOException {
+        PromptText laidOut = PromptText.of(prompt.orElseThrow(), layout, folder());
+        long[] begin = codec.encode(laidOut);
+        Set<Long> end = laidOut.end().map(codec::encodeSpecial).filter(ids -> ids.length == 1).stream()
+                .flatMapToLong(Arrays::stream)
+                .boxed()
+                .collect(Collectors.toSet());
+        // what a layout puts around a prompt is not shown
+        StreamedText text = layout == PromptFormat.TEXT
+                ? new StreamedText(codec::decode, begin, Terminal.isWatched())
+                : new StreamedText(
+                        answer -> prompt.orElseThrow() + "\n" + codec.decode(answer),
+                        new long[0],
+                        Terminal.isWatched());
+        Optional<String> speed = generate(sampler, begin, architecture, end, text::add);
+        text.end();
+        return speed;
+    }
+
+    /** How the prompt is laid out: as asked for, else as it was in training, else as is usual for the model. */
+    private PromptFormat layout(Optional<ModelConfig> config) throws IOException {
+        if (format.isPresent()) {
+            return format.get();
+        }
+        Optional<PromptFormat> recorded =
+                adapter.isPresent() ? PromptFormat.of(Adapter.read(adapter.get())) : Optional.empty();
+        Optional<PromptFormat> trained =
+                recorded.or(() -> config.flatMap(own -> PromptFormat.of(own.document())));
+        PromptFormat layout = trained.isPresent() ? trained.get() : PromptText.usual(folder());
+        if (layout != PromptFormat.TEXT) {
+            Terminal.progress(
+                    layout == PromptFormat.CHAT
+                            ? "the prompt is a user's message in the chat template (--prompt-format text: as it is)"
+                            : "a line feed follows the prompt, as in training (--prompt-format text: none)");
+        }
+        return layout;
     }
 
     private void check() {
@@ -192,27 +243,7 @@ final class GenerateCommand implements Callable<Integer> {
         return Files.exists(file) ? Optional.of(ModelConfig.read(file)) : Optional.empty();
     }
 
-    /** The tokens that end a text: those asked for, else those of the model. */
-    private Set<Long> endsOf(Optional<ModelConfig> config) throws IOException {
-        if (!ends.isEmpty()) {
-            return Set.copyOf(ends);
-        }
-        Path own = folder().resolve("generation_config.json");
-        Optional<JsonDocument> document =
-                Files.exists(own) ? Optional.of(JsonDocument.read(own)) : config.map(ModelConfig::document);
-        Set<Long> found = new LinkedHashSet<>();
-        JsonNode ids = document.map(JsonDocument::json)
-                .map(json -> json.path("eos_token_id"))
-                .orElse(MissingNode.getInstance());
-        (ids.isArray() ? ids : List.of(ids)).forEach(id -> {
-            if (id.isIntegralNumber()) {
-                found.add(id.longValue());
-            }
-        });
-        return found;
-    }
-
-    private static long[] checked(long[] begin, Optional<Tokens> tokens) {
+    private static void checkPrompt(long[] begin, Optional<Tokens> tokens) {
         long largest = tokens.map(own -> own.vocabulary() - 1L).orElse(Long.MAX_VALUE);
         for (long id : begin) {
             if (id < 0 || id > largest) {
@@ -223,7 +254,6 @@ final class GenerateCommand implements Callable<Integer> {
         if (begin.length == 0) {
             throw new UsageException("--prompt: the text has no tokens; give some text, or --prompt-ids");
         }
-        return begin;
     }
 
     /** How many tokens there is room for. */
@@ -240,13 +270,41 @@ final class GenerateCommand implements Callable<Integer> {
         return Math.min(most, longest - used);
     }
 
-    private long[] generate(Generation generation, long[] begin) throws IOException {
+    /**
+     * Continues a text.
+     *
+     * @param end tokens that end it beside the model's own
+     * @param added told each token as it comes
+     * @return how fast it was, if there is enough to tell
+     */
+    private Optional<String> generate(
+            Sampler sampler,
+            long[] begin,
+            Optional<Architecture> architecture,
+            Set<Long> end,
+            LongConsumer added)
+            throws IOException {
+        Optional<Tokens> tokens = architecture.flatMap(Architecture::tokens);
+        checkPrompt(begin, tokens);
+        Set<Long> stops = new HashSet<>(ends.isEmpty() ? StopTokens.of(folder()) : ends);
+        if (ends.isEmpty()) {
+            stops.addAll(end);
+        }
+        OptionalInt rebuiltAfter = architecture
+                .flatMap(Architecture::cache)
+                .map(CacheSpec::rebuiltAfter)
+                .orElse(OptionalInt.empty());
+        Generation generation = new Generation(sampler, room(begin.length, tokens), stops, rebuiltAfter);
+        return generate(generation, begin, added);
+    }
+
+    private Optional<String> generate(Generation generation, long[] begin, LongConsumer added) throws IOException {
         if (onnx.isPresent()) {
             try (OnnxRunner runner = OnnxRunner.open(onnx.get(), "logits", Device.valueOf(device.name()));
                     Decoder decoder = onnxAdapter.isPresent()
                             ? runner.decoder(onnxAdapter.get(), !noCache)
                             : runner.decoder(!noCache)) {
-                return timed(generation, decoder, "ONNX Runtime, " + runner.provider(), begin);
+                return timed(generation, decoder, "ONNX Runtime, " + runner.provider(), begin, added);
             }
         }
         try (Checkpoint checkpoint = Checkpoints.open(base.orElseThrow())) {
@@ -254,27 +312,30 @@ final class GenerateCommand implements Callable<Integer> {
                     ? Model.of(checkpoint)
                     : Model.of(checkpoint, new Binding(checkpoint).bind(Adapter.read(adapter.get()), false));
             try (DjlDecoder decoder = DjlDecoder.open(model, device, !noCache)) {
-                return timed(generation, decoder, "DJL, " + decoder.device(), begin);
+                return timed(generation, decoder, "DJL, " + decoder.device(), begin, added);
             }
         }
     }
 
     /** The prompt is read at once, and timed by itself: it says little about the speed of what follows. */
-    private long[] timed(Generation generation, Decoder decoder, String engine, long[] begin) {
+    private Optional<String> timed(
+            Generation generation, Decoder decoder, String engine, long[] begin, LongConsumer added) {
         long start = System.nanoTime();
         LongStream.Builder times = LongStream.builder();
-        long[] added = generation.run(decoder, begin, token -> times.add(System.nanoTime()));
+        generation.run(decoder, begin, token -> {
+            times.add(System.nanoTime());
+            added.accept(token);
+        });
         long[] at = times.build().toArray();
-        if (at.length > 1) {
-            Terminal.progress(String.format(
-                    Locale.ROOT,
-                    "%s, %s cache: %d tokens of prompt and the first new one in %.0f ms, then %.1f tokens/s",
-                    engine,
-                    noCache ? "without" : "with",
-                    begin.length,
-                    (at[0] - start) / 1e6,
-                    (at.length - 1) * 1e9 / (at[at.length - 1] - at[0])));
-        }
-        return added;
+        return at.length < 2
+                ? Optional.empty()
+                : Optional.of(String.format(
+                        Locale.ROOT,
+                        "%s, %s cache: %d tokens of prompt and the first new one in %.0f ms, then %.1f tokens/s",
+                        engine,
+                        noCache ? "without" : "with",
+                        begin.length,
+                        (at[0] - start) / 1e6,
+                        (at.length - 1) * 1e9 / (at[at.length - 1] - at[0])));
     }
 }

@@ -29,6 +29,11 @@ final class Terminal {
         System.out.print(Printable.lines(text));
     }
 
+    /** Shows what was printed without waiting for the end of a line. */
+    static void flush() {
+        System.out.flush();
+    }
+
     /** Prints a table and an empty line. */
     static void table(TextTable table) {
         lines(table + "\n");

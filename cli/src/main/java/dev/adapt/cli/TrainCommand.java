@@ -67,6 +67,7 @@ final class TrainCommand implements Callable<Integer> {
             "--warmup",
             "--clip",
             "--max-length",
+            "--recompute",
             "--metric",
             "--seed",
             "--device");
@@ -219,6 +220,12 @@ final class TrainCommand implements Callable<Integer> {
     private Optional<Integer> maxLength = Optional.empty();
 
     @Option(
+            names = "--recompute",
+            description = "keep only the inputs of layers for the backward pass, and compute the rest again: less memory, a"
+                    + " third more time")
+    private boolean recompute;
+
+    @Option(
             names = "--metric",
             description = "that chooses the best epoch: ${COMPLETION-CANDIDATES} (the task's first: accuracy, pearson,"
                     + " perplexity)")
@@ -334,6 +341,7 @@ final class TrainCommand implements Callable<Integer> {
                 warmUp,
                 clip,
                 maxLength.orElse(kind == Kind.CAUSAL_LM ? 512 : 128),
+                recompute,
                 metric,
                 seed,
                 device);

@@ -2,6 +2,7 @@ package dev.adapt.cli;
 
 import dev.adapt.train.Progress;
 import dev.adapt.train.Scores;
+import dev.adapt.train.Truncation;
 import java.util.Locale;
 
 /** A training run on standard error: a bar that redraws itself on a terminal, else a line now and then. */
@@ -24,14 +25,22 @@ final class TrainProgress implements Progress {
         Terminal.progress(String.format(
                 Locale.ROOT,
                 "%,d training and %,d dev examples, %,d steps, %,d %sparameters, on %s",
-                start.trainExamples(),
-                start.evalExamples(),
+                start.training().examples(),
+                start.dev().examples(),
                 start.steps(),
                 start.adapterParameters(),
                 start.headParameters() == 0
                         ? ""
                         : String.format(Locale.ROOT, "adapter and %,d head ", start.headParameters()),
                 start.device()));
+        noteCut(start.training(), "training");
+        noteCut(start.dev(), "dev");
+    }
+
+    private static void noteCut(Truncation truncation, String kind) {
+        if (truncation.cut() > 0) {
+            Terminal.note(truncation.text(kind) + " (--max-length)");
+        }
     }
 
     @Override

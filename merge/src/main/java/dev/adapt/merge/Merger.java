@@ -148,15 +148,16 @@ public final class Merger {
     public Merger(Checkpoint base, List<MergePlan.Weighted> adapters, Settings settings) {
         this.base = base;
         this.plan = MergePlan.of(base, adapters, settings.maxShardBytes());
-        List<BaseChange> changes = adapters.stream()
-                .map(each -> each.adapter().change())
-                .filter(each -> !each.isEmpty())
-                .toList();
+        List<BaseChange> all =
+                adapters.stream().map(each -> each.adapter().change()).toList();
+        List<BaseChange> changes = all.stream().filter(each -> !each.isEmpty()).toList();
         if (changes.size() > 1) {
             throw new UsageException(
                     "more than one of the adapters brings a head or other words to config.json; merge them one by one");
         }
-        this.change = changes.stream().findFirst();
+        this.change = Stream.concat(
+                        changes.stream(), all.stream().filter(each -> each.prompt().isPresent()))
+                .findFirst();
         this.settings = settings;
     }
 

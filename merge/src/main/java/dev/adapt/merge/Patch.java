@@ -33,7 +33,7 @@ final class Patch {
      * @throws UsageException if the merge adds or moves a tensor, changes a shape or config.json, or a file is a link
      */
     static Patch of(Checkpoint base, MergePlan plan, Optional<BaseChange> change) {
-        if (change.isPresent()) {
+        if (change.filter(own -> !own.isEmpty()).isPresent()) {
             throw refused("the adapter brings a head, other words or another tie, which config.json must say");
         }
         List<Part> parts = new ArrayList<>();

@@ -1,6 +1,6 @@
 package dev.adapt.tests;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -8,6 +8,8 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.generate.Decoder;
+import dev.adapt.formats.generate.Generation;
+import dev.adapt.formats.generate.Sampler;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxExport;
@@ -15,10 +17,14 @@ import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.LongTensor;
+import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.merge.Merger;
+import dev.adapt.train.Devices;
+import dev.adapt.train.DjlDecoder;
 import dev.adapt.verify.Device;
 import dev.adapt.verify.OnnxRunner;
+import dev.adapt.verify.ReferenceDecoder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -27,6 +33,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.DisplayName;
@@ -49,7 +56,10 @@ class DecoderCasesTest {
     /** The tokens before the cached steps. */
     private static final int PREFILL = 7;
 
-    /** Families whose keys depend on the length of the whole text: those that were kept are of another length. */
+    /** The tokens that are generated with and without past. */
+    private static final int GENERATED = 20;
+
+    /** Models whose keys turn by the length of the text: beyond 16 tokens, those that were kept turned otherwise. */
     private static final List<String> DEPENDING_ON_LENGTH = List.of("llama_rope_dynamic", "llama_rope_longrope");
 
     @TempDir
@@ -171,9 +181,17 @@ class DecoderCasesTest {
                 .map(each -> each * each)
                 .average()
                 .orElseThrow());
-        double past = model.architecture().cache().isPresent() && !DEPENDING_ON_LENGTH.contains(name)
-                ? withPast(model, home.resolve(form + "-past.onnx"), logits, inputs) / size
-                : 0;
+        double past = 0;
+        if (model.architecture().cache().isPresent()) {
+            Path file = home.resolve(form + "-past.onnx");
+            OnnxExport.Options options =
+                    new OnnxExport.Options(OnnxExport.Weights.LINKED, OnnxPrecision.FP32, false, true);
+            OnnxExport.run(model, file, options);
+            DoubleTensor expectedPast =
+                    DEPENDING_ON_LENGTH.contains(name) ? steps(new ReferenceDecoder(model, true), inputs) : logits;
+            past = withPast(file, expectedPast, inputs) / size;
+            sameTokens(model, file, (LongTensor) inputs.get("input_ids"));
+        }
         try (Engines engines = Engines.open(model, home.resolve(form + ".onnx"))) {
             Engines.Errors errors = engines.against(logits, inputs);
             System.out.printf(
@@ -184,26 +202,56 @@ class DecoderCasesTest {
     }
 
     /** The first sequence, which has no padding: a prefill and cached steps, the last logits of each. */
-    private static double withPast(Model model, Path file, DoubleTensor logits, Map<String, Tensor> inputs)
-            throws IOException {
-        OnnxExport.run(model, file, new OnnxExport.Options(OnnxExport.Weights.LINKED, OnnxPrecision.FP32, false, true));
-        LongTensor ids = (LongTensor) inputs.get("input_ids");
-        int length = (int) ids.shape().dim(1);
-        int vocabulary = (int) logits.shape().dim(2);
+    private static double withPast(Path file, DoubleTensor logits, Map<String, Tensor> inputs) throws IOException {
+        int vocabulary = (int) logits.shape().dim(logits.shape().rank() - 1);
         double largest = 0;
-        try (OnnxRunner runner = OnnxRunner.open(file, "logits", Device.CPU);
-                Decoder decoder = runner.decoder(true)) {
-            for (int from = 0; from < length; from = Math.max(from + 1, PREFILL)) {
-                int to = from == 0 ? PREFILL : from + 1;
-                float[] found = decoder.append(Arrays.copyOfRange(ids.values(), from, to));
-                assertEquals(vocabulary, found.length);
-                for (int i = 0; i < vocabulary; i++) {
-                    double error = Math.abs(logits.values()[(to - 1) * vocabulary + i] - found[i]);
-                    largest = error > largest || Double.isNaN(error) ? error : largest;
-                }
+        try (OnnxRunner runner = OnnxRunner.open(file, "logits", Device.CPU)) {
+            DoubleTensor found = steps(runner.decoder(true), inputs);
+            int length = (int) found.shape().dim(1);
+            for (int i = (PREFILL - 1) * vocabulary; i < length * vocabulary; i++) {
+                double error = Math.abs(logits.values()[i] - found.values()[i]);
+                largest = error > largest || Double.isNaN(error) ? error : largest;
             }
         }
         return largest;
+    }
+
+    /** [1, sequence, vocabulary] of the first sequence, of which a decoder reads {@link #PREFILL} tokens at once; 0 before. */
+    private static DoubleTensor steps(Decoder decoder, Map<String, Tensor> inputs) {
+        LongTensor ids = (LongTensor) inputs.get("input_ids");
+        int length = (int) ids.shape().dim(1);
+        try (decoder) {
+            double[] all = {};
+            int vocabulary = 0;
+            for (int from = 0; from < length; from = Math.max(from + 1, PREFILL)) {
+                int to = from == 0 ? PREFILL : from + 1;
+                float[] found = decoder.append(Arrays.copyOfRange(ids.values(), from, to));
+                vocabulary = found.length;
+                all = Arrays.copyOf(all, length * vocabulary);
+                for (int i = 0; i < vocabulary; i++) {
+                    all[(to - 1) * vocabulary + i] = found[i];
+                }
+            }
+            return new DoubleTensor(Shape.of(1, length, vocabulary), all);
+        }
+    }
+
+    private static void sameTokens(Model model, Path file, LongTensor ids) throws IOException {
+        long[] prompt = Arrays.copyOf(ids.values(), PREFILL);
+        int room = model.architecture().tokens().orElseThrow().longest() - PREFILL;
+        Generation generation = new Generation(
+                Sampler.GREEDY,
+                Math.min(GENERATED, room),
+                Set.of(),
+                model.architecture().cache().orElseThrow().rebuiltAfter());
+        try (OnnxRunner runner = OnnxRunner.open(file, "logits", Device.CPU);
+                Decoder cached = runner.decoder(true);
+                Decoder plain = runner.decoder(false);
+                Decoder djl = DjlDecoder.open(model, Devices.CPU, true)) {
+            long[] expected = generation.run(plain, prompt, token -> {});
+            assertArrayEquals(expected, generation.run(cached, prompt, token -> {}), "with past, ONNX Runtime");
+            assertArrayEquals(expected, generation.run(djl, prompt, token -> {}), "with past, DJL");
+        }
     }
 
     /**

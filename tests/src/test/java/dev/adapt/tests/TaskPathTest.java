@@ -120,6 +120,7 @@ class TaskPathTest {
                 0.1,
                 1,
                 32,
+                false,
                 Optional.empty(),
                 7,
                 Devices.CPU);

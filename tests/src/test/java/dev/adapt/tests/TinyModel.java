@@ -72,6 +72,39 @@ public enum TinyModel {
              "max_position_embeddings": 32, "tie_word_embeddings": true, "use_sliding_window": false,
              "sliding_window": 4, "max_window_layers": 1}
             """),
+    GEMMA2("""
+            {"model_type": "gemma2", "architectures": ["Gemma2ForCausalLM"], "hidden_size": 16, "intermediate_size": 24,
+             "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 6, "vocab_size": 40,
+             "max_position_embeddings": 32, "sliding_window": 5, "query_pre_attn_scalar": 6,
+             "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}
+            """),
+    MIXTRAL("""
+            {"model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "hidden_size": 16, "intermediate_size": 12,
+             "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 40,
+             "max_position_embeddings": 32, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": null}
+            """),
+    GPT_OSS("""
+            {"model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"], "hidden_size": 16, "intermediate_size": 12,
+             "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4, "vocab_size": 40,
+             "max_position_embeddings": 32, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 5,
+             "layer_types": ["sliding_attention", "full_attention"]}
+            """),
+    DEEPSEEK("""
+            {"model_type": "deepseek_v3", "architectures": ["DeepseekV3ForCausalLM"], "hidden_size": 16,
+             "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "q_lora_rank": 6,
+             "kv_lora_rank": 6, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 6, "n_routed_experts": 4,
+             "num_experts_per_tok": 3, "n_group": 2, "topk_group": 2, "n_shared_experts": 1, "first_k_dense_replace": 1,
+             "moe_intermediate_size": 8, "vocab_size": 40, "max_position_embeddings": 32}
+            """),
+    BLOOM("""
+            {"model_type": "bloom", "architectures": ["BloomForCausalLM"], "hidden_size": 12, "n_layer": 2, "n_head": 3,
+             "vocab_size": 40}
+            """),
+    OPT("""
+            {"model_type": "opt", "architectures": ["OPTForCausalLM"], "hidden_size": 16, "ffn_dim": 24,
+             "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 40, "max_position_embeddings": 32,
+             "word_embed_proj_dim": 8, "do_layer_norm_before": false, "dropout": 0.0}
+            """),
     VIT("""
             {"model_type": "vit", "architectures": ["ViTForImageClassification"], "hidden_size": 16,
              "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 8, "patch_size": 2,

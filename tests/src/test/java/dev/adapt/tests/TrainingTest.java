@@ -177,6 +177,7 @@ class TrainingTest {
                 0.1,
                 1,
                 16,
+                false,
                 Optional.empty(),
                 seed,
                 Devices.CPU);

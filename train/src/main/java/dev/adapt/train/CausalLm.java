@@ -2,10 +2,11 @@ package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.SparseFormat;
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.graph.Unfinished;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
@@ -18,6 +19,11 @@ import java.util.SequencedMap;
  * @param columns the text column is the prompt, the label column the response
  */
 public record CausalLm(Dataset.Columns columns) implements Task {
+    /** The logits that are computed at a time, once the size of the vocabulary is known: 16 MiB. */
+    private static final int LOGITS = 1 << 22;
+
+    private static final int FIRST_TOKENS = 64;
+
     @Override
     public String name() {
         return "causal-lm";
@@ -37,36 +43,69 @@ public record CausalLm(Dataset.Columns columns) implements Task {
                             + source.config().modelType()
                             + ") has no language modelling head; give a decoder, such as gpt2 or llama");
         }
-        return new Data(
-                Continuations.read(train, columns, source),
-                Continuations.read(eval, columns, source),
-                Optional.empty());
+        Continuations own = Continuations.read(train, columns, source);
+        Continuations dev = Continuations.read(eval, columns, source);
+        return new Data(own, dev, Optional.empty(), own.prompt());
     }
 
-    /** Only the states before a learned token are looked at: a vocabulary is wide. */
+    /** Only the states before a learned token are looked at, some at a time: a vocabulary is wide. */
     @Override
-    public NDArray loss(NDManager step, NDArray output, Batch batch) {
+    public double loss(NDArrayOps ops, Unfinished<NDArray> output, Batch batch, Gradients gradients) {
         long[] goals = Losses.integers(batch.goals());
-        long[] at = new long[goals.length / 2];
-        long[] tokens = new long[at.length];
-        for (int i = 0; i < at.length; i++) {
+        int count = goals.length / 2;
+        long[] at = new long[count];
+        long[] tokens = new long[count];
+        for (int i = 0; i < count; i++) {
             at[i] = goals[2 * i];
             tokens[i] = goals[2 * i + 1];
         }
-        NDArray states = output.reshape(-1, output.getShape().get(2));
-        states.attach(step);
-        NDArray logits = states.getNDArrayInternal()
-                .embedding(step.create(at), states, SparseFormat.DENSE)
-                .singletonOrThrow();
-        logits.attach(step);
-        return Losses.crossEntropy(step, logits, tokens);
+        NDManager step = ops.manager();
+        NDArray states = output.states();
+        NDArray wanted =
+                ops.embedding(ops.reshape(states, -1, states.getShape().get(2)), step.create(at));
+        NDArray collecting = gradients.collecting(step, wanted);
+        double loss = 0;
+        int rows = FIRST_TOKENS;
+        for (int from = 0; from < count; ) {
+            int to = Math.min(count, from + rows);
+            Part part = part(ops, output, ops.slice(collecting, 0, from, to), tokens, from, count, gradients);
+            loss += part.loss();
+            from = to;
+            rows = Math.max(FIRST_TOKENS, LOGITS / part.vocabulary());
+        }
+        gradients.passOn(step, collecting, wanted);
+        return loss;
+    }
+
+    /** What some tokens add to the loss. */
+    private record Part(double loss, int vocabulary) {}
+
+    private static Part part(
+            NDArrayOps ops,
+            Unfinished<NDArray> output,
+            NDArray states,
+            long[] tokens,
+            int from,
+            int count,
+            Gradients gradients) {
+        int[] vocabulary = {0};
+        NDArray loss = ops.scope(() -> {
+            NDArray logits = output.last().apply(states);
+            vocabulary[0] = (int) logits.getShape().get(1);
+            long[] own = Arrays.copyOfRange(tokens, from, from + (int) states.getShape().get(0));
+            NDArray mean = Losses.crossEntropy(ops.manager(), logits, own);
+            NDArray share = ops.affine(mean, (double) own.length / count, 0);
+            gradients.part(ops.manager(), share);
+            return ops.stopGradient(share);
+        });
+        return new Part(loss.getFloat(), vocabulary[0]);
     }
 
     @Override
     public Tally tally() {
         return new Tally() {
             @Override
-            public void add(NDArray output, Batch batch) {} // the loss says it all
+            public void add(Unfinished<NDArray> output, Batch batch) {} // the loss says it all
 
             @Override
             public SequencedMap<Metric, Double> values(double loss) {

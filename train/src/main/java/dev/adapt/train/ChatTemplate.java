@@ -131,6 +131,11 @@ final class ChatTemplate {
         return config.string("chat_template");
     }
 
+    /** The text of the token that ends a message, if the tokenizer names one. */
+    Optional<String> end() {
+        return Optional.ofNullable(special.get("eos_token"));
+    }
+
     /**
      * A conversation whose assistants' messages are to be learned, each with what ends it.
      *

@@ -1,6 +1,7 @@
 package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
+import dev.adapt.formats.graph.Unfinished;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -22,14 +23,15 @@ final class ClassTally implements Task.Tally {
     }
 
     @Override
-    public void add(NDArray output, Batch batch) {
+    public void add(Unfinished<NDArray> output, Batch batch) {
         long[] truth = Losses.integers(batch.goals());
-        classes = Math.toIntExact(output.getShape().get(1));
+        NDArray logits = output.output();
+        classes = Math.toIntExact(logits.getShape().get(1));
         truths.add(truth);
-        predictions.add(output.argMax(1).toLongArray());
+        predictions.add(logits.argMax(1).toLongArray());
         examples += truth.length;
         if (metrics.contains(Metric.TOP5)) {
-            nearTop += within(output.toFloatArray(), truth);
+            nearTop += within(logits.toFloatArray(), truth);
         }
     }
 

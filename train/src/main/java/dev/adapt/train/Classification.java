@@ -1,12 +1,11 @@
 package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.graph.Unfinished;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Optional;
 
 /** Texts, or pairs of texts, into classes: a head of one logit per class, trained by cross-entropy. */
 public record Classification(Dataset.Columns columns) implements Task {
@@ -29,7 +28,7 @@ public record Classification(Dataset.Columns columns) implements Task {
         return new Data(
                 Encoded.of(own, Encoded.classes(own.classes(labels)), source),
                 Encoded.of(dev, Encoded.classes(dev.classes(labels)), source),
-                Optional.of(labels));
+                labels);
     }
 
     static void requireTwo(List<String> labels, Path train) {
@@ -41,8 +40,10 @@ public record Classification(Dataset.Columns columns) implements Task {
     }
 
     @Override
-    public NDArray loss(NDManager step, NDArray output, Batch batch) {
-        return Losses.crossEntropy(step, output, Losses.integers(batch.goals()));
+    public double loss(NDArrayOps ops, Unfinished<NDArray> output, Batch batch, Gradients gradients) {
+        NDArray mean = Losses.crossEntropy(ops.manager(), output.output(), Losses.integers(batch.goals()));
+        gradients.last(ops.manager(), mean);
+        return mean.getFloat();
     }
 
     @Override

@@ -2,6 +2,7 @@ package dev.adapt.train;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.PromptFormat;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
@@ -25,8 +26,17 @@ import java.util.stream.LongStream;
  *       template, what assistants say is learned;
  *   <li>{@code input_ids} on lines of JSON, learned whole or where {@code labels} are not -100.
  * </ul>
+ *
+ * @param prompt how prompts are laid out; empty for token ids, of which only their maker knows
+ * @param truncation of the sequences but for blocks of texts, which lose nothing
  */
-record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence.Padding padding) implements Examples {
+record Continuations(
+        List<Sequence> sequences,
+        List<boolean[]> learned,
+        Sequence.Padding padding,
+        Optional<PromptFormat> prompt,
+        Truncation truncation)
+        implements Examples {
     private static final long IGNORED = -100;
 
     Continuations {
@@ -40,7 +50,7 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
      * @throws FormatException naming the line of what cannot be learned
      */
     static Continuations read(Path file, Dataset.Columns columns, Source source) throws IOException {
-        Reader reader = new Reader(file, columns, source, new ArrayList<>(), new ArrayList<>());
+        Reader reader = new Reader(file, columns, source);
         if (Lines.named(file, ".txt")) {
             reader.documents(List.of(Lines.document(file)));
         } else if (Lines.named(file, ".jsonl", ".json")) {
@@ -48,10 +58,15 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
         } else {
             reader.responses();
         }
-        if (reader.sequences().isEmpty()) {
+        if (reader.sequences.isEmpty()) {
             throw new FormatException(file, "holds no text of two tokens or more");
         }
-        return new Continuations(reader.sequences(), reader.learned(), new Sequence.Padding(source.padding(), false));
+        return new Continuations(
+                reader.sequences,
+                reader.learned,
+                new Sequence.Padding(source.padding(), false),
+                reader.prompt,
+                new Truncation(reader.sequences.size(), reader.cut, reader.cutResponses, source.longest()));
     }
 
     @Override
@@ -83,8 +98,22 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
     }
 
     /** Collects the sequences of one file. */
-    private record Reader(
-            Path file, Dataset.Columns columns, Source source, List<Sequence> sequences, List<boolean[]> learned) {
+    private static final class Reader {
+        private final Path file;
+        private final Dataset.Columns columns;
+        private final Source source;
+        private final List<Sequence> sequences = new ArrayList<>();
+        private final List<boolean[]> learned = new ArrayList<>();
+        private Optional<PromptFormat> prompt = Optional.empty();
+        private int cut;
+        private int cutResponses;
+
+        Reader(Path file, Dataset.Columns columns, Source source) {
+            this.file = file;
+            this.columns = columns;
+            this.source = source;
+        }
+
         void json(List<JsonNode> lines) throws IOException {
             JsonNode first = lines.getFirst();
             boolean prompts = first.has(promptName());
@@ -136,6 +165,7 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
 
         /** Packs documents into blocks. */
         void documents(List<String> texts) throws IOException {
+            prompt = Optional.of(PromptFormat.TEXT);
             long end = endOfText();
             LongStream.Builder all = LongStream.builder();
             try (Tokenizer tokenizer = tokenizer()) {
@@ -160,25 +190,26 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
                     new Dataset.Columns(
                             List.of(promptName()), Optional.of(columns.label().orElse("response")), columns.header()));
             Optional<ChatTemplate> template = ChatTemplate.of(source.base());
+            prompt = Optional.of(template.isPresent() ? PromptFormat.CHAT : PromptFormat.LINE_FEED);
             try (Tokenizer tokenizer = tokenizer()) {
                 for (Example example : data.examples()) {
-                    if (!(example.text() instanceof Text.Single(String prompt))) {
+                    if (!(example.text() instanceof Text.Single(String text))) {
                         throw Lines.fault(file, example.line(), "holds no text for a prompt");
                     }
                     if (template.isPresent()) {
                         List<ChatTemplate.Message> both = List.of(
-                                ChatTemplate.Message.of("user", prompt),
+                                ChatTemplate.Message.of("user", text),
                                 ChatTemplate.Message.of(ChatTemplate.ASSISTANT, example.label()));
                         dialogue(template.get(), both, tokenizer, example.line());
                     } else {
-                        response(prompt + "\n", example, tokenizer);
+                        response(PromptText.withLineFeed(text), example, tokenizer);
                     }
                 }
             }
         }
 
-        private void response(String prompt, Example example, Tokenizer tokenizer) {
-            long[] before = tokenizer.ids(prompt, true);
+        private void response(String begin, Example example, Tokenizer tokenizer) {
+            long[] before = tokenizer.ids(begin, true);
             long[] after = tokenizer.ids(example.label(), false);
             long[] ids = LongStream.concat(
                             LongStream.concat(Arrays.stream(before), Arrays.stream(after)), LongStream.of(endOfText()))
@@ -194,6 +225,7 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
                             source.base(),
                             "has no chat template (tokenizer_config.json), which messages need; give"
                                     + " prompt and response instead"));
+            prompt = Optional.of(PromptFormat.CHAT);
             try (Tokenizer tokenizer = tokenizer()) {
                 for (int i = 0; i < lines.size(); i++) {
                     List<ChatTemplate.Message> messages = ChatTemplate.Message.read(file, i + 1, lines.get(i));
@@ -226,8 +258,20 @@ record Continuations(List<Sequence> sequences, List<boolean[]> learned, Sequence
                         "leaves no token to learn among its first " + length + " of " + ids.length
                                 + ": shorten the prompt, or raise --max-length");
             }
+            if (length < ids.length) {
+                cut++;
+                cutResponses += lastLearned(wanted) >= length ? 1 : 0;
+            }
             sequences.add(new Sequence(ids).first(length));
             learned.add(Arrays.copyOf(wanted, length));
+        }
+
+        private static int lastLearned(boolean[] wanted) {
+            int last = wanted.length - 1;
+            while (last >= 0 && !wanted[last]) {
+                last--;
+            }
+            return last;
         }
 
         private Tokenizer tokenizer() throws IOException {

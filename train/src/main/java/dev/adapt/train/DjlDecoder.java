@@ -75,6 +75,12 @@ public final class DjlDecoder implements Decoder {
         kept = next;
     }
 
+    @Override
+    public void restart() {
+        keep(Map.of());
+        text = new long[0];
+    }
+
     /** The device it runs on, as DJL names it. */
     public String device() {
         return model.device().toString();

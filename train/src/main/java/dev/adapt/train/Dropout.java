@@ -44,6 +44,25 @@ final class Dropout {
         return this;
     }
 
+    /** Where in a step's draws dropout is. */
+    record Mark(long draws, int used) {}
+
+    /** Where dropout is now. */
+    Mark mark() {
+        return new Mark(draws, used);
+    }
+
+    /** Draws again what was drawn after a mark. */
+    void returnTo(Mark mark) {
+        draws = mark.draws();
+        used = mark.used();
+    }
+
+    /** Uses the memory of the masks drawn after a mark again. */
+    void freeAfter(Mark mark) {
+        used = mark.used();
+    }
+
     /** x with elements dropped and the others scaled up, in the manager of a step. */
     NDArray drop(NDManager step, NDArray x, double probability) {
         NDArray dropped = x.getDevice().isGpu()

@@ -16,8 +16,9 @@ import java.util.function.Function;
  * Tokenized texts, each with one goal: a class or a number.
  *
  * @param goals the goals of some examples, by their numbers
+ * @param longest the most tokens of an example
  */
-record Encoded(List<Sequence> sequences, Function<List<Integer>, Tensor> goals, Sequence.Padding padding)
+record Encoded(List<Sequence> sequences, Function<List<Integer>, Tensor> goals, Sequence.Padding padding, int longest)
         implements Examples {
     /**
      * Tokenizes a data set, cutting texts off after as many tokens as the source says.
@@ -28,7 +29,7 @@ record Encoded(List<Sequence> sequences, Function<List<Integer>, Tensor> goals, 
         List<Sequence> sequences = sequences(data, source);
         boolean types = source.takes("token_type_ids")
                 && sequences.stream().anyMatch(own -> Arrays.stream(own.types()).anyMatch(type -> type != 0));
-        return new Encoded(sequences, goals, new Sequence.Padding(source.padding(), types));
+        return new Encoded(sequences, goals, new Sequence.Padding(source.padding(), types), source.longest());
     }
 
     private static List<Sequence> sequences(Dataset data, Source source) throws IOException {
@@ -89,6 +90,12 @@ record Encoded(List<Sequence> sequences, Function<List<Integer>, Tensor> goals, 
     @Override
     public int length(int index) {
         return sequences.get(index).length();
+    }
+
+    @Override
+    public Truncation truncation() {
+        int cut = (int) sequences.stream().filter(Sequence::cut).count();
+        return new Truncation(size(), cut, 0, longest);
     }
 
     @Override

@@ -17,6 +17,11 @@ interface Examples {
     /** How long an example is, where that decides how much padding a batch needs. */
     int length(int index);
 
+    /** What the limit on their length cut off. */
+    default Truncation truncation() {
+        return Truncation.none(size());
+    }
+
     /** The batch of some examples. */
     Batch batch(List<Integer> indices);
 
@@ -34,10 +39,28 @@ interface Examples {
         return batches;
     }
 
-    /** All examples by length, for evaluation. */
-    default List<List<Integer>> byLength(int batchSize) {
-        return cut(
-                order().stream().sorted(Comparator.comparingInt(this::length)).toList(), batchSize);
+    /**
+     * All examples by length, for evaluation.
+     *
+     * @param most tokens of a batch, unless one example has more
+     */
+    default List<List<Integer>> byLength(int batchSize, int most) {
+        List<List<Integer>> batches = new ArrayList<>();
+        List<Integer> open = new ArrayList<>();
+        for (int index : order().stream()
+                .sorted(Comparator.comparingInt(this::length))
+                .toList()) {
+            boolean full = open.size() == batchSize || (open.size() + 1L) * length(index) > most;
+            if (full && !open.isEmpty()) {
+                batches.add(open);
+                open = new ArrayList<>();
+            }
+            open.add(index);
+        }
+        if (!open.isEmpty()) {
+            batches.add(open);
+        }
+        return batches;
     }
 
     private List<Integer> order() {

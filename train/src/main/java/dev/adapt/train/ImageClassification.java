@@ -1,11 +1,11 @@
 package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.graph.QueryDecoder;
+import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
@@ -15,7 +15,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.function.Function;
 
 /** Images into classes. What a path may hold is said at {@link Pictures}. */
@@ -54,7 +53,7 @@ public record ImageClassification() implements Task {
         return new Data(
                 new Images(own, preprocessor, input.name(), Encoded.classes(classes(own, labels))),
                 new Images(dev, preprocessor, input.name(), Encoded.classes(classes(dev, labels))),
-                Optional.of(labels));
+                labels);
     }
 
     private static List<Integer> classes(Pictures pictures, List<String> labels) {
@@ -75,8 +74,10 @@ public record ImageClassification() implements Task {
     }
 
     @Override
-    public NDArray loss(NDManager step, NDArray output, Batch batch) {
-        return Losses.crossEntropy(step, output, Losses.integers(batch.goals()));
+    public double loss(NDArrayOps ops, Unfinished<NDArray> output, Batch batch, Gradients gradients) {
+        NDArray mean = Losses.crossEntropy(ops.manager(), output.output(), Losses.integers(batch.goals()));
+        gradients.last(ops.manager(), mean);
+        return mean.getFloat();
     }
 
     @Override

@@ -3,12 +3,20 @@ package dev.adapt.train;
 import ai.djl.Device;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import dev.adapt.formats.graph.KeyValueCache;
+import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.formats.model.Model;
+import dev.adapt.formats.safetensors.Dtype;
+import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Tensor;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -79,25 +87,22 @@ final class LoadedModel implements AutoCloseable {
 
     /** The forward pass, in the manager of a step. */
     NDArray forward(NDManager step, Map<String, ? extends Tensor> inputs) {
-        return forward(step, inputs, Optional.empty(), Optional.empty());
+        return forward(step, inputs, Optional.empty());
     }
 
-    /** The forward pass while training, in the manager of a step. */
-    NDArray forward(NDManager step, Map<String, ? extends Tensor> inputs, Dropout dropout) {
-        return forward(step, inputs, Optional.of(dropout), Optional.empty());
+    /** The forward pass but for its end. */
+    Unfinished<NDArray> unfinished(NDArrayOps ops, Map<String, ? extends Tensor> inputs) {
+        return model.unfinished(ops, this::leaf, arrays(ops.manager(), inputs));
     }
 
     /** The forward pass of a decoder, with the keys and values of earlier tokens. */
     NDArray forward(NDManager step, Map<String, ? extends Tensor> inputs, KeyValueCache<NDArray> cache) {
-        return forward(step, inputs, Optional.empty(), Optional.of(cache));
+        return forward(step, inputs, Optional.of(cache));
     }
 
     private NDArray forward(
-            NDManager step,
-            Map<String, ? extends Tensor> inputs,
-            Optional<Dropout> dropout,
-            Optional<KeyValueCache<NDArray>> cache) {
-        return model.forward(new NDArrayOps(step, dropout), this::leaf, arrays(step, inputs), cache);
+            NDManager step, Map<String, ? extends Tensor> inputs, Optional<KeyValueCache<NDArray>> cache) {
+        return model.forward(new NDArrayOps(step, Optional.empty()), this::leaf, arrays(step, inputs), cache);
     }
 
     /** Some of the model's outputs, in the manager of a step, as {@link Model#outputs} names them. */
@@ -117,11 +122,33 @@ final class LoadedModel implements AutoCloseable {
      */
     static NDArray create(NDManager manager, Tensor tensor) {
         Shape shape = new Shape(tensor.shape().toArray());
+        if (tensor instanceof TensorView view && isReadDirectly(view, manager)) {
+            return read(manager, view, shape);
+        }
         try (NDArray lent = tensor instanceof LongTensor ids
                 ? manager.create(ids.values(), shape)
                 : manager.create(tensor.toFloats(), shape)) {
             return lent.duplicate();
         }
+    }
+
+    private static boolean isReadDirectly(TensorView view, NDManager manager) {
+        return view.dtype() == Dtype.F32
+                && view.info().bytes() > 0
+                && view.info().bytes() <= Integer.MAX_VALUE
+                && !manager.getDevice().isGpu()
+                && ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN;
+    }
+
+    /** Reads a file's bytes into PyTorch's memory, without an array of Java in between. */
+    private static NDArray read(NDManager manager, TensorView view, Shape shape) {
+        NDArray array = manager.create(shape, DataType.FLOAT32);
+        try {
+            view.copy(0, MemorySegment.ofBuffer(array.toByteBuffer(true)));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        return array;
     }
 
     /** An array's values, in memory. */

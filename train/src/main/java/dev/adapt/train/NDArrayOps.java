@@ -17,29 +17,78 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 
 /**
  * The interpreter for training and evaluation: float32 arrays of DJL on its PyTorch engine.
  *
- * <p>Every result belongs to the manager of one step, wherever its inputs live: DJL would attach it to the manager of its
- * first input, which for a slice of a weight lives as long as the model.
+ * <p>Every result belongs to the manager of one step, or of the layer that is being computed, wherever its inputs live: DJL
+ * would attach it to the manager of its first input, which for a slice of a weight lives as long as the model. What a layer
+ * computed on the way is let go of when the layer is done; what the backward pass needs of it, PyTorch keeps. Constants belong
+ * to the step: DJL lends PyTorch the memory of Java's arrays, and the backward pass may read it.
  */
 final class NDArrayOps implements Ops<NDArray> {
     private final NDManager step;
     private final Optional<Dropout> dropout;
+    private final Optional<Recomputation> recomputation;
+    private NDManager current;
 
     /**
      * @param step closed by the caller when the step is done
      * @param dropout what drops while training; empty for evaluation
      */
     NDArrayOps(NDManager step, Optional<Dropout> dropout) {
+        this(step, dropout, Optional.empty());
+    }
+
+    /**
+     * @param recomputation where layers are computed again for the backward pass
+     */
+    NDArrayOps(NDManager step, Optional<Dropout> dropout, Optional<Recomputation> recomputation) {
         this.step = step;
         this.dropout = dropout;
+        this.recomputation = recomputation;
+        this.current = step;
+    }
+
+    @Override
+    public NDArray layer(NDArray states, UnaryOperator<NDArray> layer) {
+        UnaryOperator<NDArray> own = x -> scope(() -> layer.apply(x));
+        return recomputation.isPresent() ? recomputation.get().forward(states, own) : own.apply(states);
+    }
+
+    /** The manager of what is computed now. */
+    NDManager manager() {
+        return current;
+    }
+
+    /** Lets go of all that was computed but the result. */
+    NDArray scope(Supplier<NDArray> computation) {
+        NDManager outer = current;
+        try (NDManager inner = outer.newSubManager()) {
+            current = inner;
+            NDArray result = computation.get();
+            result.attach(outer);
+            return result;
+        } finally {
+            current = outer;
+        }
+    }
+
+    @Override
+    public <R> R shared(Supplier<R> value) {
+        NDManager inner = current;
+        try {
+            current = step;
+            return value.get();
+        } finally {
+            current = inner;
+        }
     }
 
     private NDArray own(NDArray result) {
-        result.attach(step);
+        result.attach(current);
         return result;
     }
 
@@ -106,11 +155,11 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     /**
-     * A number as an array that lives as long as the step. DJL's own {@code mul(Number)} lends PyTorch the memory of a Java
+     * A number as an array that lives as long as the current. DJL's own {@code mul(Number)} lends PyTorch the memory of a Java
      * buffer and lets go of it at once, but the backward pass still reads it: after a garbage collection it reads anything.
      */
     private NDArray scalar(double value) {
-        try (NDArray lent = step.create((float) value)) {
+        try (NDArray lent = current.create((float) value)) {
             return own(lent.duplicate());
         }
     }
@@ -208,7 +257,7 @@ final class NDArrayOps implements Ops<NDArray> {
     public NDArray scatter(NDArray values, NDArray places, Region region) {
         float[] at = places.toFloatArray();
         int count = at.length / 2;
-        NDArray table = concat(0, List.of(reshape(values, -1, 1), step.zeros(new Shape(1, 1))));
+        NDArray table = concat(0, List.of(reshape(values, -1, 1), current.zeros(new Shape(1, 1))));
         List<long[]> layers = new ArrayList<>();
         for (int i = 0; i < count; i++) {
             int row = ((int) at[i]) - region.row();
@@ -217,7 +266,7 @@ final class NDArrayOps implements Ops<NDArray> {
                 place(layers, row * region.columns() + column, i, count, region.rows() * region.columns());
             }
         }
-        NDArray sum = step.zeros(new Shape(region.rows(), region.columns()));
+        NDArray sum = current.zeros(new Shape(region.rows(), region.columns()));
         for (long[] layer : layers) {
             sum = add(sum, reshape(embedding(table, step.create(layer)), region.rows(), region.columns()));
         }
@@ -239,7 +288,7 @@ final class NDArrayOps implements Ops<NDArray> {
 
     @Override
     public NDArray positions(NDArray ids) {
-        return step.arange(0, (int) ids.getShape().get(1), 1, DataType.INT64).reshape(1, -1);
+        return current.arange(0, (int) ids.getShape().get(1), 1, DataType.INT64).reshape(1, -1);
     }
 
     @Override
@@ -284,9 +333,9 @@ final class NDArrayOps implements Ops<NDArray> {
 
     @Override
     public NDArray largest(NDArray x, int count) {
-        NDArray numbers = step.arange(0, (int) x.getShape().get(x.getShape().dimension() - 1), 1, DataType.INT64);
+        NDArray numbers = current.arange(0, (int) x.getShape().get(x.getShape().dimension() - 1), 1, DataType.INT64);
         NDList values = x.stopGradient().topK(count, -1);
-        values.attach(step);
+        values.attach(current);
         NDArray indices = own(values.get(1).expandDims(-1));
         NDArray chosen = toFloat(own(indices.eq(numbers)));
         return own(chosen.sum(new int[] {x.getShape().dimension() - 1}));
@@ -316,7 +365,7 @@ final class NDArrayOps implements Ops<NDArray> {
 
     @Override
     public NDArray dropout(NDArray x, double probability) {
-        return dropout.isPresent() && probability > 0 ? dropout.get().drop(step, x, probability) : x;
+        return dropout.isPresent() && probability > 0 ? dropout.get().drop(current, x, probability) : x;
     }
 
     /** As the definition, but scales the queries, which are smaller than the scores. */

@@ -14,11 +14,16 @@ public interface Progress {
     /** The dev set was evaluated; epoch 0 is before training. */
     default void evaluated(int epoch, Scores scores, boolean best) {}
 
-    /** What the run is about to do. */
+    /**
+     * What the run is about to do.
+     *
+     * @param training the examples that are learned
+     * @param dev the examples of the dev set
+     */
     record Start(
             int steps,
-            int trainExamples,
-            int evalExamples,
+            Truncation training,
+            Truncation dev,
             long adapterParameters,
             long headParameters,
             String device) {}

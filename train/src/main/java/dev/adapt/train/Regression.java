@@ -1,13 +1,12 @@
 package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
+import dev.adapt.formats.graph.Unfinished;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Optional;
 import java.util.SequencedMap;
 
 /** A number for a text, or for a pair of texts: a head of one output, trained by squared error. */
@@ -32,7 +31,7 @@ public record Regression(Dataset.Columns columns) implements Task {
         return new Data(
                 Encoded.of(own, Encoded.numbers(numbers(own)), source),
                 Encoded.of(dev, Encoded.numbers(numbers(dev)), source),
-                Optional.of(LABELS));
+                LABELS);
     }
 
     private static List<Double> numbers(Dataset data) {
@@ -57,8 +56,10 @@ public record Regression(Dataset.Columns columns) implements Task {
     }
 
     @Override
-    public NDArray loss(NDManager step, NDArray output, Batch batch) {
-        return Losses.squaredError(step, output, batch.goals().toFloats());
+    public double loss(NDArrayOps ops, Unfinished<NDArray> output, Batch batch, Gradients gradients) {
+        NDArray mean = Losses.squaredError(ops.manager(), output.output(), batch.goals().toFloats());
+        gradients.last(ops.manager(), mean);
+        return mean.getFloat();
     }
 
     @Override
@@ -67,8 +68,8 @@ public record Regression(Dataset.Columns columns) implements Task {
         List<Double> truth = new ArrayList<>();
         return new Tally() {
             @Override
-            public void add(NDArray output, Batch batch) {
-                for (float value : output.toFloatArray()) {
+            public void add(Unfinished<NDArray> output, Batch batch) {
+                for (float value : output.output().toFloatArray()) {
                     predicted.add((double) value);
                 }
                 for (float value : batch.goals().toFloats()) {

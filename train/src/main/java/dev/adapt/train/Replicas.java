@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.jni.JniUtils;
 import ai.djl.training.GradientCollector;
+import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.formats.model.Model;
 import java.util.ArrayList;
 import java.util.List;
@@ -32,18 +33,21 @@ final class Replicas implements AutoCloseable {
     private record Replica(LoadedModel model, SequencedMap<String, NDArray> trained, Dropout dropout) {}
 
     /** The output for a batch of a dev set, and its loss. */
-    private record Evaluated(Batch batch, NDArray output, double loss) {}
+    private record Evaluated(Batch batch, Unfinished<NDArray> output, double loss) {}
 
     private final List<Replica> replicas = new ArrayList<>();
     private final ExecutorService threads;
     private final int threadsBefore;
+    private final boolean recompute;
 
     /**
      * Puts a model on a device, as often as serves batches of that size.
      *
      * @param seed of what dropout drops
+     * @param recompute whether layers are computed again in the backward pass, which saves memory
      */
-    Replicas(Model model, Device device, int batchSize, long seed) {
+    Replicas(Model model, Device device, int batchSize, long seed, boolean recompute) {
+        this.recompute = recompute;
         this.threadsBefore = Torch.threads();
         int cores = device.isGpu() ? 1 : threadsBefore;
         int count = Math.clamp(batchSize / LEAST_EXAMPLES, 1, cores);
@@ -83,8 +87,9 @@ final class Replicas implements AutoCloseable {
      */
     double learn(Task task, Examples examples, List<Integer> indices) {
         List<List<Integer>> hands = dealt(indices);
+        // DJL wants a collector to be open where gradients are computed
         try (NDManager step = newStep();
-                GradientCollector collector = Torch.engine().newGradientCollector()) {
+                GradientCollector _ = Torch.engine().newGradientCollector()) {
             List<Batch> batches = inParallel(hands.size(), hand -> examples.batch(hands.get(hand)));
             double units = batches.stream().mapToLong(Batch::units).sum();
             double loss = 0;
@@ -92,17 +97,26 @@ final class Replicas implements AutoCloseable {
                 JniUtils.setGradMode(true);
                 Batch batch = batches.get(hand);
                 Replica own = replicas.get(hand);
-                NDArray output =
-                        own.model().forward(step, batch.inputs(), own.dropout().begin());
-                NDArray mean = task.loss(step, output, batch);
-                // the mean over the whole batch is the sum of such parts
-                NDArray share = new NDArrayOps(step, Optional.empty()).affine(mean, batch.units() / units, 0);
-                collector.backward(share);
-                return (double) share.getFloat();
+                // the mean over the whole batch is the sum of such shares
+                double share = batch.units() / units;
+                return share * learn(own, task, batch, share, step);
             })) {
                 loss += part;
             }
             addGradients(hands.size(), step);
+            return loss;
+        }
+    }
+
+    private double learn(Replica replica, Task task, Batch batch, double share, NDManager all) {
+        Dropout dropout = replica.dropout().begin();
+        try (NDManager step = all.newSubManager()) {
+            Optional<Recomputation> recomputation =
+                    recompute ? Optional.of(new Recomputation(step, dropout)) : Optional.empty();
+            NDArrayOps ops = new NDArrayOps(step, Optional.of(dropout), recomputation);
+            Unfinished<NDArray> output = replica.model().unfinished(ops, batch.inputs());
+            double loss = task.loss(ops, output, batch, new Gradients(true, share, recompute));
+            recomputation.ifPresent(Recomputation::backward);
             return loss;
         }
     }
@@ -144,10 +158,11 @@ final class Replicas implements AutoCloseable {
     /**
      * Runs the model on all examples, those of like length together, and adds its outputs to a tally.
      *
+     * @param tokens the most of a batch
      * @return the mean loss
      */
-    double evaluate(Task task, Examples examples, int batchSize, Task.Tally tally) {
-        List<List<Integer>> batches = examples.byLength(batchSize);
+    double evaluate(Task task, Examples examples, int batchSize, int tokens, Task.Tally tally) {
+        List<List<Integer>> batches = examples.byLength(batchSize, tokens);
         double loss = 0;
         long units = 0;
         for (int from = 0; from < batches.size(); from += replicas.size()) {
@@ -167,8 +182,9 @@ final class Replicas implements AutoCloseable {
     private Evaluated evaluated(Task task, Examples examples, List<Integer> indices, NDManager step, int hand) {
         JniUtils.setGradMode(false);
         Batch batch = examples.batch(indices);
-        NDArray output = replicas.get(hand).model().forward(step, batch.inputs());
-        return new Evaluated(batch, output, task.loss(step, output, batch).getFloat());
+        NDArrayOps ops = new NDArrayOps(step, Optional.empty());
+        Unfinished<NDArray> output = replicas.get(hand).model().unfinished(ops, batch.inputs());
+        return new Evaluated(batch, output, task.loss(ops, output, batch, Gradients.NONE));
     }
 
     /** Results in order, when all are there. */

@@ -12,12 +12,13 @@ import java.util.Map;
  * The tokens of one example, special tokens included.
  *
  * @param types 0 for a token of the first text, 1 for one of the second
+ * @param cut whether there were more
  */
 @SuppressWarnings("ArrayRecordComponent")
-record Sequence(long[] ids, long[] types) {
+record Sequence(long[] ids, long[] types, boolean cut) {
     /** Tokens of one text. */
     Sequence(long[] ids) {
-        this(ids, new long[ids.length]);
+        this(ids, new long[ids.length], false);
     }
 
     int length() {
@@ -26,7 +27,9 @@ record Sequence(long[] ids, long[] types) {
 
     /** No more than the first tokens. */
     Sequence first(int count) {
-        return count >= ids.length ? this : new Sequence(Arrays.copyOf(ids, count), Arrays.copyOf(types, count));
+        return count >= ids.length
+                ? this
+                : new Sequence(Arrays.copyOf(ids, count), Arrays.copyOf(types, count), true);
     }
 
     /**

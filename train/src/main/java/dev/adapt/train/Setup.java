@@ -73,8 +73,9 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 head,
                 binding.digests(targets),
                 random);
+        BoundAdapter recording = data.prompt().map(adapter::with).orElse(adapter);
         return new Setup(
-                Model.of(base, adapter),
+                Model.of(base, recording),
                 data.train(),
                 data.eval(),
                 names,
@@ -93,13 +94,14 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 .map(labels -> withHead(config, start, labels))
                 .orElse(start)
                 .withoutUnread();
+        WholeModel recording = data.prompt().map(whole::withPrompt).orElse(whole);
         return new Setup(
                 whole.model(),
                 data.train(),
                 data.eval(),
                 whole.targets(),
                 Set.of(),
-                (trained, folder) -> whole.trained(trained).write(folder, config.base()));
+                (trained, folder) -> recording.trained(trained).write(folder, config.base()));
     }
 
     /** The model with the task's labels: its own head, where it has one for the same. */

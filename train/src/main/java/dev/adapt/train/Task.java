@@ -1,7 +1,8 @@
 package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
+import dev.adapt.formats.adapter.PromptFormat;
+import dev.adapt.formats.graph.Unfinished;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -21,8 +22,14 @@ public sealed interface Task permits Classification, Regression, CausalLm, Image
      *
      * @param labels of the head that the task needs, by index; one for a head that gives a number; empty where the base's
      *     own output is trained
+     * @param prompt how prompts are laid out, where the base continues texts
      */
-    record Data(Examples train, Examples eval, Optional<List<String>> labels) {}
+    record Data(Examples train, Examples eval, Optional<List<String>> labels, Optional<PromptFormat> prompt) {
+        /** Data of a task with a head. */
+        Data(Examples train, Examples eval, List<String> labels) {
+            this(train, eval, Optional.of(labels), Optional.empty());
+        }
+    }
 
     /**
      * Reads the data.
@@ -32,13 +39,17 @@ public sealed interface Task permits Classification, Regression, CausalLm, Image
      */
     Data read(Path train, Path eval, Source source) throws IOException;
 
-    /** What training minimises: a mean over the goals of a batch. */
-    NDArray loss(NDManager step, NDArray output, Batch batch);
+    /**
+     * What training minimises: a mean over the goals of a batch.
+     *
+     * @param gradients told each part of it as it is computed
+     */
+    double loss(NDArrayOps ops, Unfinished<NDArray> output, Batch batch, Gradients gradients);
 
     /** Adds up what a model gives for a dev set. */
     interface Tally {
         /** Takes the output for a batch. */
-        void add(NDArray output, Batch batch);
+        void add(Unfinished<NDArray> output, Batch batch);
 
         /**
          * The metrics of all that was added.

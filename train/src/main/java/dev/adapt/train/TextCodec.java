@@ -38,6 +38,18 @@ public final class TextCodec implements AutoCloseable {
         return tokenizer.call(own -> own.encode(text)).getIds();
     }
 
+    /** The tokens of a prompt. */
+    public long[] encode(PromptText prompt) {
+        return tokenizer
+                .call(own -> own.encode(prompt.text(), prompt.special(), false))
+                .getIds();
+    }
+
+    /** The tokens of a text that names its special tokens itself. */
+    public long[] encodeSpecial(String text) {
+        return tokenizer.call(own -> own.encode(text, false, false)).getIds();
+    }
+
     /** The text of tokens, without those that mark its beginning and end. */
     public String decode(long[] tokens) {
         return tokenizer.call(own -> own.decode(tokens, true));

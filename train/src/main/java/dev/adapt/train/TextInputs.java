@@ -29,7 +29,7 @@ public final class TextInputs {
                 data.examples().subList(0, Math.min(count, data.examples().size())));
         Source source = new Source(base, config, Architectures.of(config), maxLength);
         Encoded encoded = Encoded.of(first, Encoded.classes(first.classes(first.labels())), source);
-        return encoded.byLength(batchSize).stream()
+        return encoded.byLength(batchSize, Integer.MAX_VALUE).stream()
                 .map(indices -> encoded.batch(indices).inputs())
                 .toList();
     }
@@ -57,7 +57,7 @@ public final class TextInputs {
                 data.examples().stream().map(own -> index(data, labels, own)).toList();
         Source source = new Source(base, config, Architectures.of(config), maxLength);
         Encoded encoded = Encoded.of(data, Encoded.classes(classes), source);
-        return encoded.byLength(batchSize).stream()
+        return encoded.byLength(batchSize, Integer.MAX_VALUE).stream()
                 .map(indices -> new Labelled(
                         encoded.batch(indices).inputs(),
                         indices.stream().mapToInt(classes::get).toArray()))

@@ -65,7 +65,7 @@ final class Tokenizer implements AutoCloseable {
     }
 
     private Sequence sequence(Encoding encoding) {
-        return new Sequence(known(encoding.getIds()), encoding.getTypeIds());
+        return new Sequence(known(encoding.getIds()), encoding.getTypeIds(), encoding.exceedMaxLength());
     }
 
     /** The tokens of a text, with those that begin and end every text or without. */

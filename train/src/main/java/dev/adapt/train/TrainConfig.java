@@ -21,6 +21,7 @@ import java.util.stream.Collectors;
  * @param warmUp share of all steps
  * @param clip largest global norm of the gradient
  * @param maxLength tokens of an example, special tokens included
+ * @param recompute whether only the inputs of layers are kept for the backward pass, and the rest is computed again
  * @param metric by which the best epoch is chosen, the task's first where it is missing; ties go to the earlier
  */
 public record TrainConfig(
@@ -40,6 +41,7 @@ public record TrainConfig(
         double warmUp,
         double clip,
         int maxLength,
+        boolean recompute,
         Optional<Metric> metric,
         long seed,
         Devices device) {

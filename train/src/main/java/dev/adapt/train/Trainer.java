@@ -29,6 +29,9 @@ import java.util.function.BooleanSupplier;
 public final class Trainer implements AutoCloseable {
     private static final int EVAL_BATCH = 64;
 
+    /** Tokens of a batch that is evaluated: beyond, a batch takes more memory and is not faster. */
+    private static final int EVAL_TOKENS = 1024;
+
     /** How a run ended. */
     private record End(boolean stopped, Optional<TrainResult.Divergence> diverged) {
         private static final End STOPPED = new End(true, Optional.empty());
@@ -54,7 +57,8 @@ public final class Trainer implements AutoCloseable {
         this.setup = setup;
         this.progress = progress;
         this.stop = stop;
-        this.replicas = new Replicas(setup.model(), config.device().resolve(), config.batchSize(), config.seed());
+        this.replicas = new Replicas(
+                setup.model(), config.device().resolve(), config.batchSize(), config.seed(), config.recompute());
         this.optimizer = new AdamW(config.weightDecay());
     }
 
@@ -131,8 +135,8 @@ public final class Trainer implements AutoCloseable {
         Schedule schedule = new Schedule((int) Math.ceil(config.warmUp() * total), total);
         progress.started(new Progress.Start(
                 total,
-                setup.train().size(),
-                setup.eval().size(),
+                setup.train().truncation(),
+                setup.eval().truncation(),
                 parameters(false),
                 parameters(true),
                 replicas.device().toString()));
@@ -221,7 +225,7 @@ public final class Trainer implements AutoCloseable {
      */
     private double evaluate(int epoch) {
         Task.Tally tally = config.task().tally();
-        double loss = replicas.evaluate(config.task(), setup.eval(), EVAL_BATCH, tally);
+        double loss = replicas.evaluate(config.task(), setup.eval(), EVAL_BATCH, EVAL_TOKENS, tally);
         if (!Double.isFinite(loss)) {
             if (epoch == 0) {
                 throw new FormatException(
@@ -268,7 +272,7 @@ public final class Trainer implements AutoCloseable {
                 trainedExamples / Math.max(trainSeconds, 1e-9),
                 trainSeconds,
                 replicas.device().toString());
-        log.write(out, config, setup.targets(), result);
+        log.write(out, config, setup, result);
         return result;
     }
 

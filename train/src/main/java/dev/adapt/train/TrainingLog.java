@@ -41,7 +41,13 @@ final class TrainingLog {
         scores.values().forEach((metric, value) -> node.put(metric.key(), value));
     }
 
-    void write(OutputFolder folder, TrainConfig config, List<String> targetNames, TrainResult result)
+    private static void put(ObjectNode node, Truncation truncation) {
+        node.put("examples", truncation.examples());
+        node.put("cut", truncation.cut());
+        node.put("responses_cut", truncation.responses());
+    }
+
+    void write(OutputFolder folder, TrainConfig config, Setup setup, TrainResult result)
             throws IOException {
         folder.text(STEPS, String.join("\n", lines) + "\n");
         ObjectNode summary = json.createObjectNode();
@@ -56,7 +62,7 @@ final class TrainingLog {
         summary.put("data", config.data().toString());
         summary.put("eval", config.eval().toString());
         ArrayNode targets = summary.putArray("targets");
-        targetNames.forEach(targets::add);
+        setup.targets().forEach(targets::add);
         ObjectNode settings = json.createObjectNode();
         switch (config.learner()) {
             case Learner.Adapter(AdapterMethod method) -> method.describe(settings);
@@ -73,6 +79,9 @@ final class TrainingLog {
         summary.put("warmup", config.warmUp());
         summary.put("clip", config.clip());
         summary.put("max_length", config.maxLength());
+        put(summary.putObject("truncated"), setup.train().truncation());
+        put(summary.putObject("eval_truncated"), setup.eval().truncation());
+        summary.put("recompute", config.recompute());
         summary.put("seed", config.seed());
         summary.put("device", result.device());
         summary.put("stopped_early", result.stopped());

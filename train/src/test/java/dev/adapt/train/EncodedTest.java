@@ -31,7 +31,7 @@ class EncodedTest {
             sequences.add(new Sequence(own));
             classes.add(i);
         }
-        return new Encoded(sequences, Encoded.classes(classes), new Sequence.Padding(0, false));
+        return new Encoded(sequences, Encoded.classes(classes), new Sequence.Padding(0, false), 128);
     }
 
     @Test

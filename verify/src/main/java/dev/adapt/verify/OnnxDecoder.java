@@ -130,6 +130,12 @@ final class OnnxDecoder implements Decoder {
         return row;
     }
 
+    @Override
+    public void restart() {
+        release();
+        text = new long[0];
+    }
+
     private void release() {
         last.ifPresent(OrtSession.Result::close);
         last = Optional.empty();

@@ -52,6 +52,12 @@ public final class ReferenceDecoder implements Decoder {
         return Arrays.copyOfRange(logits, logits.length - vocabulary, logits.length);
     }
 
+    @Override
+    public void restart() {
+        past = Map.of();
+        text = new long[0];
+    }
+
     private static DoubleTensor row(long[] values) {
         return DoubleTensor.of(new LongTensor(Shape.of(1, values.length), values));
     }

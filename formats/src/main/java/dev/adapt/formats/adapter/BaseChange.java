@@ -14,20 +14,31 @@ import java.util.OptionalInt;
  * @param vocabulary the number of words, where it brings a table of another size
  * @param unties whether a head that was the embedding table becomes a tensor of its own
  * @param tokenizer the folder of the adapter, whose tokenizer belongs to a vocabulary of another size
+ * @param prompt how prompts were laid out in training
  */
 public record BaseChange(
-        Optional<Head> head, Optional<String> task, OptionalInt vocabulary, boolean unties, Optional<Path> tokenizer) {
+        Optional<Head> head,
+        Optional<String> task,
+        OptionalInt vocabulary,
+        boolean unties,
+        Optional<Path> tokenizer,
+        Optional<PromptFormat> prompt) {
     /** A change by a head alone, or none. */
     public static BaseChange of(Optional<Head> head) {
-        return new BaseChange(head, Optional.empty(), OptionalInt.empty(), false, Optional.empty());
+        return new BaseChange(head, Optional.empty(), OptionalInt.empty(), false, Optional.empty(), Optional.empty());
     }
 
     /** The same with another head, which is one of the base's own class for classification. */
     BaseChange with(Head own) {
-        return new BaseChange(Optional.of(own), Optional.empty(), vocabulary, unties, tokenizer);
+        return new BaseChange(Optional.of(own), Optional.empty(), vocabulary, unties, tokenizer, prompt);
     }
 
-    /** Whether nothing changes. */
+    /** The same with this layout of prompts. */
+    BaseChange with(PromptFormat own) {
+        return new BaseChange(head, task, vocabulary, unties, tokenizer, Optional.of(own));
+    }
+
+    /** Whether the model stays as it is; how its prompts are laid out is no part of it. */
     public boolean isEmpty() {
         return head.isEmpty() && task.isEmpty() && vocabulary.isEmpty() && !unties;
     }

@@ -446,6 +446,11 @@ public record BoundAdapter(
         return change.head();
     }
 
+    /** The same adapter, which records how prompts were laid out in training. */
+    public BoundAdapter with(PromptFormat prompt) {
+        return new BoundAdapter(method, targets, tensors, saved, savedNames, change.with(prompt), baseDigests);
+    }
+
     /** The keys of the tensors that training changes. */
     public List<String> trainedKeys() {
         return keys(Part::trained);
@@ -595,6 +600,7 @@ public record BoundAdapter(
             metadata.put(POOLING, own.pooling().name().toLowerCase(Locale.ROOT));
             metadata.put(LABELS, new JsonMapper().valueToTree(own.labels()).toString());
         });
+        change.prompt().ifPresent(own -> metadata.put(PromptFormat.METADATA, own.key()));
         return metadata;
     }
 

@@ -11,6 +11,9 @@ public interface Decoder extends AutoCloseable {
      */
     float[] append(long[] tokens);
 
+    /** Forgets the text: what is appended next begins one. */
+    void restart();
+
     /** The model's file or folder, for messages. */
     Path source();
 

@@ -1,23 +1,32 @@
 package dev.adapt.formats.generate;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.graph.CacheSpec;
 import dev.adapt.formats.model.Model;
 import java.util.Arrays;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.IntConsumer;
+import java.util.stream.LongStream;
 
 /**
  * How a model continues a text.
  *
  * @param most how many tokens to add at most
  * @param ends the tokens that end the text, and are not part of it
+ * @param rebuiltAfter see {@link CacheSpec#rebuiltAfter}
  */
-public record Generation(Sampler sampler, int most, Set<Long> ends) {
+public record Generation(Sampler sampler, int most, Set<Long> ends, OptionalInt rebuiltAfter) {
     public Generation {
         ends = Set.copyOf(ends);
         if (most < 1) {
             throw new IllegalArgumentException("expected at least one token to add, found " + most);
         }
+    }
+
+    /** Generation by a model whose earlier keys serve however long the text grows. */
+    public Generation(Sampler sampler, int most, Set<Long> ends) {
+        this(sampler, most, ends, OptionalInt.empty());
     }
 
     /**
@@ -38,9 +47,19 @@ public record Generation(Sampler sampler, int most, Set<Long> ends) {
             }
             text[step] = token;
             added.accept(token);
-            fresh = new long[] {token};
+            fresh = fresh(decoder, prompt, text, step + 1);
         }
         return text;
+    }
+
+    /** What the decoder is given next: the last token, or all of the text where its keys turn otherwise from now on. */
+    private long[] fresh(Decoder decoder, long[] prompt, long[] text, int added) {
+        if (rebuiltAfter.isPresent() && prompt.length + added == rebuiltAfter.getAsInt() + 1) {
+            decoder.restart();
+            return LongStream.concat(Arrays.stream(prompt), Arrays.stream(text, 0, added))
+                    .toArray();
+        }
+        return new long[] {text[added - 1]};
     }
 
     private int next(Decoder decoder, float[] logits, int step) {

@@ -107,6 +107,11 @@ public interface Architecture {
         return ops.activation(model.linear(Pooling.first(ops, states), Tensors.POOLER), Activation.TANH);
     }
 
+    /** The forward pass but for a last layer that is computed for each token alone: {@link #forward} in two parts. */
+    default <T> Unfinished<T> unfinished(Layers<T> model, Map<String, T> inputs) {
+        return Unfinished.whole(forward(model, inputs));
+    }
+
     /**
      * The forward pass.
      *

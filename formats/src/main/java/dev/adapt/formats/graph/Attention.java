@@ -4,6 +4,7 @@ import dev.adapt.formats.tensor.FloatTensor;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.stream.Stream;
 
 /**
@@ -82,7 +83,12 @@ record Attention(
 
     @Override
     public CacheSpec cache(int layers) {
-        return new CacheSpec(layers, keys.count(), keys.width(), keys.width());
+        return new CacheSpec(
+                layers,
+                keys.count(),
+                keys.width(),
+                keys.width(),
+                rope.map(Rope::switchesAfter).orElse(OptionalInt.empty()));
     }
 
     @Override

@@ -109,7 +109,8 @@ record BertEncoder(
         T states = ops.dropout(model.layerNorm(sum, "embeddings.LayerNorm", epsilon), dropout);
         T bias = ops.attentionBias(ops.reshape(mask, 0, 1, 1, -1));
         for (int i = 0; i < layers; i++) {
-            states = layer(model, states, bias, "encoder.layer." + i);
+            String name = "encoder.layer." + i;
+            states = ops.layer(states, x -> layer(model, x, bias, name));
         }
         return states;
     }

@@ -2,6 +2,7 @@ package dev.adapt.formats.graph;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
 
 /**
  * The keys and values that a decoder keeps of earlier tokens: two tensors [batch, heads, past, width] for each layer.
@@ -9,8 +10,10 @@ import java.util.List;
  * @param heads of keys and values, which may be fewer than those of queries
  * @param keyWidth the width of a head of keys
  * @param valueWidth the width of a head of values
+ * @param rebuiltAfter so many tokens, where the keys of a longer text turn otherwise than those that were kept: a text that
+ *     grows beyond them is computed again from its start
  */
-public record CacheSpec(int layers, int heads, int keyWidth, int valueWidth) {
+public record CacheSpec(int layers, int heads, int keyWidth, int valueWidth, OptionalInt rebuiltAfter) {
     /** What stands before these names where keys and values are inputs of an exported graph. */
     public static final String PAST = "past_key_values.";
 

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.function.UnaryOperator;
 
 /**
  * The family of causal language models: a stack of equal layers between an embedding table and a head. Its members, from
@@ -17,24 +18,36 @@ public record Decoder(DecoderSpec spec) implements Architecture {
 
     @Override
     public <T> T forward(Layers<T> model, Map<String, T> inputs) {
+        return unfinished(model, inputs).output();
+    }
+
+    @Override
+    public <T> Unfinished<T> unfinished(Layers<T> model, Map<String, T> inputs) {
         Causal<T> causal = Causal.of(model, inputs);
         DecoderContext<T> context = new DecoderContext<>(model.ops(), causal);
         T states = spec.embedding().apply(model, causal, spec.norm(), spec.hidden());
         for (int i = 0; i < spec.layers().size(); i++) {
-            states = spec.layers().get(i).apply(model, context, i, states);
+            states = layer(model, context, i, states);
         }
         T normed = spec.finalNorm().isPresent()
                 ? spec.norm().apply(model, states, spec.finalNorm().get(), spec.hidden())
                 : states;
         return switch (spec.head().kind()) {
-            case LANGUAGE -> logits(model, projected(model, normed));
+            case LANGUAGE -> new Unfinished<>(projected(model, normed), rows -> logits(model, rows));
             case SEQUENCE_CLASSES -> {
                 Pooling pooling = spec.head().classes().orElseThrow().pooling();
-                yield model.linear(pooling.pool(model.ops(), projected(model, normed), causal.mask()), Head.SCORE);
+                T pooled = pooling.pool(model.ops(), projected(model, normed), causal.mask());
+                yield Unfinished.whole(model.linear(pooled, Head.SCORE));
             }
-            case TOKEN_CLASSES -> model.linear(normed, spec.tokenClassifier());
-            case BARE -> projected(model, normed);
+            case TOKEN_CLASSES -> Unfinished.whole(model.linear(normed, spec.tokenClassifier()));
+            case BARE -> Unfinished.whole(projected(model, normed));
         };
+    }
+
+    private <T> T layer(Layers<T> model, DecoderContext<T> context, int index, T states) {
+        UnaryOperator<T> own = x -> spec.layers().get(index).apply(model, context, index, x);
+        // the keys and values of a cache outlive their layer
+        return model.isCached() ? own.apply(states) : model.ops().layer(states, own);
     }
 
     private <T> T projected(Layers<T> model, T states) {

@@ -21,7 +21,7 @@ final class DecoderContext<T> {
     }
 
     Rope.Turns<T> turns(Rope rope) {
-        return turns.computeIfAbsent(rope, own -> own.turns(ops, causal.positions()));
+        return turns.computeIfAbsent(rope, own -> ops.shared(() -> own.turns(ops, causal.positions())));
     }
 
     /**
@@ -31,10 +31,12 @@ final class DecoderContext<T> {
      * @param slopes of ALiBi (Press et al., arXiv 2108.12409), one for each head
      */
     T bias(Optional<Integer> window, Optional<FloatTensor> slopes) {
-        return biases.computeIfAbsent(new Seen(window, slopes), own -> {
-            T seen = window.isPresent() ? causal.bias(window.get()) : causal.bias();
-            return slopes.map(each -> ops.add(seen, alibi(each))).orElse(seen);
-        });
+        return biases.computeIfAbsent(new Seen(window, slopes), own -> ops.shared(() -> fresh(own)));
+    }
+
+    private T fresh(Seen own) {
+        T seen = own.window().isPresent() ? causal.bias(own.window().get()) : causal.bias();
+        return own.slopes().map(each -> ops.add(seen, alibi(each))).orElse(seen);
     }
 
     /** [batch, heads, 1, keys]: as in transformers, a key's bias grows with its position, which softmax cannot tell. */

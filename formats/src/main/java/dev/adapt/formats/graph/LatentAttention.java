@@ -53,7 +53,7 @@ record LatentAttention(
 
     @Override
     public CacheSpec cache(int layers) {
-        return new CacheSpec(layers, heads, width(), values.width());
+        return new CacheSpec(layers, heads, width(), values.width(), rope.switchesAfter());
     }
 
     @Override

@@ -3,6 +3,8 @@ package dev.adapt.formats.graph;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 
 /**
  * The algebra in which every architecture and every adapter method is written once. Its interpreters are DJL arrays
@@ -84,6 +86,19 @@ public interface Ops<T> extends MatrixOps<T> {
     /** The same with frequencies that do not depend on the inputs. */
     default T angles(T positions, FloatTensor frequencies) {
         return angles(positions, constant(frequencies));
+    }
+
+    /**
+     * One layer of a stack. An interpreter that computes may forget what the layer computes on the way as soon as it has the
+     * result, so the layer must leave nothing behind but that; what layers share is made by {@link #shared}.
+     */
+    default T layer(T states, UnaryOperator<T> layer) {
+        return layer.apply(states);
+    }
+
+    /** What is computed in one layer and used in others too. */
+    default <R> R shared(Supplier<R> value) {
+        return value.get();
     }
 
     /** While training, zeroes elements with the given probability and scales the others up; otherwise x itself. */

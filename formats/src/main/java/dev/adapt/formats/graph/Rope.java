@@ -8,6 +8,7 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.Set;
 
 /**
@@ -37,7 +38,8 @@ record Rope(int width, boolean interleaved, Frequencies frequencies, double scal
         record Fixed(FloatTensor values) implements Frequencies {}
 
         /**
-         * NTK-aware scaling: from a length on, the base grows with the sequence (arXiv 2309.00071, section 3.1).
+         * NTK-aware scaling: from a length on, the base grows with the sequence (arXiv 2309.00071, section 3.1). Keys that
+         * are kept stay as they turned when they were computed, as in transformers; without a cache all turn anew.
          *
          * @param plain the frequencies up to {@code longest} tokens
          */
@@ -261,6 +263,13 @@ record Rope(int width, boolean interleaved, Frequencies frequencies, double scal
                         ops.mul(ops.toFloat(ops.not(isWithin)), ops.constant(beyond)));
             }
         };
+    }
+
+    /** The length after which all tokens of a text turn otherwise, if there is one. */
+    OptionalInt switchesAfter() {
+        return frequencies instanceof Frequencies.Switched switched
+                ? OptionalInt.of(switched.longest())
+                : OptionalInt.empty();
     }
 
     private static <T> T length(Ops<T> ops, T positions) {

@@ -166,7 +166,8 @@ public record Vit(
         Ops<T> ops = model.ops();
         T states = embeddings(model, Layers.input(inputs, inputs().getFirst()));
         for (int i = 0; i < layers; i++) {
-            states = layer(model, states, "encoder.layer." + i);
+            String name = "encoder.layer." + i;
+            states = ops.layer(states, x -> layer(model, x, name));
         }
         states = model.layerNorm(states, "layernorm", epsilon);
         return head.isPresent() ? model.linear(Pooling.first(ops, states), Head.MODULE) : states;

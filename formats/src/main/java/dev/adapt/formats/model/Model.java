@@ -12,6 +12,7 @@ import dev.adapt.formats.graph.KeyValueCache;
 import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Ops;
+import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.names.ChangedConfig;
 import dev.adapt.formats.names.Place;
@@ -309,6 +310,11 @@ public final class Model {
     public <T> T forward(
             Ops<T> ops, Function<String, T> leaf, Map<String, T> inputs, Optional<KeyValueCache<T>> cache) {
         return architecture.forward(layers(ops, leaf, cache, (module, output) -> {}), inputs);
+    }
+
+    /** The forward pass from the start of its sequences, as {@link Architecture#unfinished} leaves it. */
+    public <T> Unfinished<T> unfinished(Ops<T> ops, Function<String, T> leaf, Map<String, T> inputs) {
+        return architecture.unfinished(layers(ops, leaf, Optional.empty(), (module, output) -> {}), inputs);
     }
 
     private <T> Layers<T> layers(

@@ -3,6 +3,7 @@ package dev.adapt.formats.model;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
+import dev.adapt.formats.adapter.PromptFormat;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Companions;
 import dev.adapt.formats.names.Spelling;
@@ -56,7 +57,8 @@ record SavedTensors(Map<String, Tensor> tensors, Map<String, String> names, Base
         Optional<Path> tokenizer = Optional.ofNullable(adapter.file().getParent())
                 .filter(home -> vocabulary.isPresent()
                         && !new Companions(home).tokenizer().isEmpty());
-        BaseChange change = new BaseChange(task.head(), task.task(), vocabulary, unties, tokenizer);
+        BaseChange change = new BaseChange(
+                task.head(), task.task(), vocabulary, unties, tokenizer, PromptFormat.of(adapter));
         return new SavedTensors(tensors, spelled, change, following);
     }
 

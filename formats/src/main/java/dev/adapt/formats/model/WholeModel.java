@@ -2,12 +2,14 @@ package dev.adapt.formats.model;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.PromptFormat;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.io.OutputFile;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterConfig;
@@ -106,6 +108,13 @@ public interface WholeModel {
         Map<String, Tensor> read = new LinkedHashMap<>(others());
         read.keySet().retainAll(Architectures.of(config()).requiredTensors().keySet());
         return with(config(), read);
+    }
+
+    /** The same model, whose config.json records how prompts were laid out in training. */
+    default WholeModel withPrompt(PromptFormat prompt) {
+        ObjectNode changed = config().document().json().deepCopy();
+        changed.put(PromptFormat.FIELD, prompt.key());
+        return with(new ModelConfig(new JsonDocument(config().document().path(), changed)), others());
     }
 
     /** The names of all files that {@link #write(Path, Path)} may write, whatever the model. */

@@ -3,6 +3,7 @@ package dev.adapt.formats.names;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.adapter.BaseChange;
+import dev.adapt.formats.adapter.PromptFormat;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.io.JsonDocument;
 import java.util.Locale;
@@ -40,6 +41,7 @@ public final class ChangedConfig {
         if (change.unties()) {
             changed.untie();
         }
+        change.prompt().ifPresent(prompt -> changed.config.put(PromptFormat.FIELD, prompt.key()));
         return new JsonDocument(base.path(), changed.config);
     }
 

@@ -17,7 +17,8 @@ public enum OnnxPrecision {
     /**
      * Matrices are float16, and so are their products and what stands between two of them. Sums, normalisations and softmax
      * are float32, so that what adds up along the layers is never rounded to float16: the division that PyTorch's autocast
-     * makes.
+     * makes. A mixture of experts may send a token to another expert where two score alike to within float16's rounding; the
+     * outputs for that token then differ by more than rounding.
      */
     FP16;
 
