@@ -2,6 +2,7 @@ package dev.adapt.formats.graph;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.tensor.Shape;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -15,27 +16,23 @@ import java.util.stream.Stream;
  * <p>Canonical names are those of the bare model's checkpoints in transformers, without the task prefix: {@link
  * dev.adapt.formats.names.TensorNames} maps every spelling found in checkpoints and adapters to them.
  */
-public sealed interface Architecture permits Bert, Roberta, Decoder, Vit, QueryDecoder {
+public sealed interface Architecture permits Encoder, Decoder, QueryDecoder {
     /**
      * The architecture config.json describes.
      *
      * @throws FormatException if its {@code model_type}, or an option that changes the graph, is not supported
      */
     static Architecture of(ModelConfig config) {
-        return switch (config.modelType()) {
-            case "bert" -> Bert.of(config);
-            case "roberta", "xlm-roberta" -> Roberta.of(config);
-            case "vit" -> Vit.of(config);
-            case QueryDecoder.TYPE -> QueryDecoder.of(config);
-            case String other ->
-                DecoderFamilies.of(config)
-                        .orElseThrow(() -> new FormatException(
-                                config.document().path(),
-                                "model_type",
-                                "\"" + other
-                                        + "\" is not supported, expected one of: bert, roberta, xlm-roberta, vit, query_decoder, "
-                                        + String.join(", ", DecoderFamilies.types())));
-        };
+        if (config.modelType().equals(QueryDecoder.TYPE)) {
+            return QueryDecoder.of(config);
+        }
+        Optional<Architecture> encoder = EncoderFamilies.of(config).map(Architecture.class::cast);
+        return encoder.or(() -> DecoderFamilies.of(config)).orElseThrow(() -> new FormatException(
+                config.document().path(),
+                "model_type",
+                "\"" + config.modelType() + "\" is not supported, expected one of: "
+                        + String.join(", ", EncoderFamilies.types()) + ", " + QueryDecoder.TYPE + ", "
+                        + String.join(", ", DecoderFamilies.types())));
     }
 
     /** Its inputs, in the order Hugging Face exporters give them. */
@@ -80,10 +77,15 @@ public sealed interface Architecture permits Bert, Roberta, Decoder, Vit, QueryD
     /** What transformers calls the tensor of a canonical name in a checkpoint of the class that the config names. */
     static String checkpointName(ModelConfig config, String canonical) {
         boolean bare = config.className().isEmpty() || config.className().endsWith("Model");
-        boolean ofHead = Stream.of(Head.MODULE, Head.SCORE, Decoder.LM_HEAD, "embed_out")
-                .anyMatch(module -> canonical.startsWith(module + "."));
         boolean language = config.className().endsWith("LMHeadModel");
-        return (bare && !language) || ofHead ? canonical : of(config).prefix() + canonical;
+        Architecture own = of(config);
+        return (bare && !language) || own.isOfHead(canonical) ? canonical : own.prefix() + canonical;
+    }
+
+    /** Whether a tensor belongs to a head and not to the body, by its canonical name. */
+    default boolean isOfHead(String canonical) {
+        return Stream.of(Head.MODULE, Head.SCORE, Decoder.LM_HEAD, "embed_out")
+                .anyMatch(module -> canonical.startsWith(module + "."));
     }
 
     /** The classification head it has, if it has one. */
@@ -113,11 +115,18 @@ public sealed interface Architecture permits Bert, Roberta, Decoder, Vit, QueryD
         return ownPooling();
     }
 
-    /** What the result of {@link #forward} is called in an exported graph. */
+    /** What the result of {@link #forward} is called in an exported graph: the first of {@link #outputs}. */
     String outputName();
 
     /** For each axis of that result its name, or its size where that is the same in every run. */
     List<String> outputAxes();
+
+    /** All outputs of an exported graph by name, each with its axes. */
+    default SequencedMap<String, List<String>> outputs() {
+        SequencedMap<String, List<String>> outputs = new LinkedHashMap<>();
+        outputs.put(outputName(), outputAxes());
+        return outputs;
+    }
 
     /**
      * The tensors from which {@link #POOLED} is computed, by canonical name. Empty if transformers' class gives no such
@@ -135,9 +144,8 @@ public sealed interface Architecture permits Bert, Roberta, Decoder, Vit, QueryD
      *
      * @param states [batch, sequence, hidden], what {@link #forward} returned
      */
-    static <T> T pooled(Layers<T> model, T states) {
-        Ops<T> ops = model.ops();
-        return ops.activation(model.linear(Pooling.first(ops, states), Tensors.POOLER), Activation.TANH);
+    default <T> T pooled(Layers<T> model, T states) {
+        throw new UnsupportedOperationException(outputName() + " is not pooled");
     }
 
     /**
@@ -149,4 +157,11 @@ public sealed interface Architecture permits Bert, Roberta, Decoder, Vit, QueryD
      *     [batch, sequence, hidden]
      */
     <T> T forward(Layers<T> layers, Map<String, T> inputs);
+
+    /** The forward pass with all of its {@link #outputs}. */
+    default <T> SequencedMap<String, T> outputs(Layers<T> layers, Map<String, T> inputs) {
+        SequencedMap<String, T> outputs = new LinkedHashMap<>();
+        outputs.put(outputName(), forward(layers, inputs));
+        return outputs;
+    }
 }

@@ -18,7 +18,7 @@ public record Decoder(DecoderSpec spec) implements Architecture {
     @Override
     public <T> T forward(Layers<T> model, Map<String, T> inputs) {
         Causal<T> causal = Causal.of(model, inputs);
-        DecoderContext<T> context = new DecoderContext<>(model.ops(), causal);
+        DecoderContext<T> context = new DecoderContext<>(model, causal);
         T states = spec.embedding().apply(model, causal, spec.norm(), spec.hidden());
         for (int i = 0; i < spec.layers().size(); i++) {
             states = spec.layers().get(i).apply(model, context, i, states);

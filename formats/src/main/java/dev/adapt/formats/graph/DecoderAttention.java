@@ -2,8 +2,8 @@ package dev.adapt.formats.graph;
 
 import java.util.List;
 
-/** The causal self-attention of one layer of a decoder. */
-sealed interface DecoderAttention permits Attention, LatentAttention {
+/** The self-attention of one layer. */
+sealed interface DecoderAttention permits Attention, LatentAttention, DisentangledAttention {
     List<LinearLayer> layers();
 
     void addTensors(Tensors tensors, String block);

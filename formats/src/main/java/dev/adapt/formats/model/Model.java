@@ -226,7 +226,7 @@ public final class Model {
      * the checkpoint has a pooler, and a decoder's keys and values of all tokens.
      */
     public List<String> outputNames() {
-        List<String> names = new ArrayList<>(List.of(architecture.outputName()));
+        List<String> names = new ArrayList<>(architecture.outputs().keySet());
         Map<String, Shape> pooler = architecture.pooler();
         if (!pooler.isEmpty() && pooler.entrySet().stream().allMatch(own -> isWeight(own.getKey(), own.getValue()))) {
             names.add(Architecture.POOLED);
@@ -251,15 +251,24 @@ public final class Model {
         boolean keys = wanted.stream().anyMatch(name -> name.startsWith(CacheSpec.PRESENT));
         Optional<KeyValueCache<T>> cache = keys ? Optional.of(new KeyValueCache<>(Map.of())) : Optional.empty();
         Layers<T> layers = layers(ops, leaf, cache);
-        T main = architecture.forward(layers, inputs);
-        SequencedMap<String, T> outputs = new LinkedHashMap<>();
-        outputs.put(architecture.outputName(), main);
+        SequencedMap<String, T> outputs = architecture.outputs(layers, inputs);
         if (wanted.contains(Architecture.POOLED)) {
-            outputs.put(Architecture.POOLED, Architecture.pooled(layers, main));
+            T states = outputs.firstEntry().getValue();
+            outputs.put(Architecture.POOLED, architecture.pooled(layers, states));
         }
         cache.ifPresent(own -> own.present().forEach((name, value) -> outputs.put(CacheSpec.PRESENT + name, value)));
         outputs.keySet().retainAll(wanted);
         return outputs;
+    }
+
+    /**
+     * Runs the model, with all outputs of its architecture by name.
+     *
+     * @param cache a decoder's keys and values of earlier tokens, and where those of all tokens go
+     */
+    public <T> SequencedMap<String, T> outputs(
+            Ops<T> ops, Function<String, T> leaf, Map<String, T> inputs, Optional<KeyValueCache<T>> cache) {
+        return architecture.outputs(layers(ops, leaf, cache), inputs);
     }
 
     /**

@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 
 /**
@@ -148,9 +149,12 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
             inputs.put(input.name(), graph.input(input.name(), type, input.axes()));
         }
         Optional<KeyValueCache<OnnxValue>> cache = keys.declare(graph);
-        OnnxValue result = model.forward(new OnnxOps(graph, options.precision()), weights::leaf, inputs, cache);
-        List<String> axes = otherHeads ? List.of("batch", AdapterInputs.LABELS) : architecture.outputAxes();
-        graph.output(result, architecture.outputName(), axes);
+        Map<String, OnnxValue> results =
+                model.outputs(new OnnxOps(graph, options.precision()), weights::leaf, inputs, cache);
+        architecture.outputs().forEach((name, axes) -> {
+            OnnxValue result = Objects.requireNonNull(results.get(name));
+            graph.output(result, name, otherHeads ? List.of("batch", AdapterInputs.LABELS) : axes);
+        });
         cache.ifPresent(own -> keys.give(graph, own));
     }
 
