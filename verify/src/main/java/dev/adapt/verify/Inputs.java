@@ -5,6 +5,7 @@ import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.graph.Tokens;
+import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
@@ -92,16 +93,7 @@ public record Inputs(
             int batch = batches.isEmpty() ? 1 : Math.min(count - made, 1 + random.nextInt(WIDEST));
             Map<String, Long> sizes = new HashMap<>(Map.of("batch", (long) batch));
             Map<String, Tensor> numbers = new LinkedHashMap<>();
-            for (InputSpec input : inputs) {
-                Shape shape = Shape.of(input.axes().stream()
-                        .mapToLong(axis -> size(axis, sizes, random))
-                        .toArray());
-                float[] values = new float[Math.toIntExact(shape.elements())];
-                for (int i = 0; i < values.length; i++) {
-                    values[i] = (float) random.nextGaussian();
-                }
-                numbers.put(input.name(), new FloatTensor(shape, values));
-            }
+            inputs.forEach(input -> numbers.put(input.name(), number(input, sizes, random)));
             batches.add(numbers);
             made += batch;
         }
@@ -109,6 +101,17 @@ public record Inputs(
                 inputs.size() == 1 ? "images" : "inputs of " + inputs.getFirst().name();
         String description = count + " random " + kind + " in " + batches.size() + " batches (seed " + seed + ")";
         return new Inputs(description, batches, OptionalLong.of(seed), Optional.empty());
+    }
+
+    private static FloatTensor number(InputSpec input, Map<String, Long> sizes, Random random) {
+        Shape shape = Shape.of(input.axes().stream()
+                .mapToLong(axis -> size(axis, sizes, random))
+                .toArray());
+        float[] values = new float[Math.toIntExact(shape.elements())];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) random.nextGaussian();
+        }
+        return new FloatTensor(shape, values);
     }
 
     /** An axis of the same name has the same size in all inputs of a batch. */
@@ -147,11 +150,22 @@ public record Inputs(
             batches.add(random.masked(usual));
             description.append(", and one with all tokens masked");
         }
+        addNumbers(architecture.inputs(), batches, new Random(seed));
         return new Inputs(
                 description + " (seed " + seed + ")",
                 batches,
                 OptionalLong.of(seed),
                 Optional.of(new Lengths(longest, tokens.longest())));
+    }
+
+    /** What a model of texts reads beside them: the images of a model with two towers. */
+    private static void addNumbers(List<InputSpec> inputs, List<Map<String, Tensor>> batches, Random random) {
+        for (Map<String, Tensor> batch : batches) {
+            Map<String, Long> sizes = new HashMap<>();
+            inputs.stream()
+                    .filter(input -> input.dtype() == Dtype.F32)
+                    .forEach(input -> batch.put(input.name(), number(input, sizes, random)));
+        }
     }
 
     /** The longest sequence that can be run in a minute or so. */

@@ -16,7 +16,7 @@ import java.util.stream.Stream;
  * <p>Canonical names are those of the bare model's checkpoints in transformers, without the task prefix: {@link
  * dev.adapt.formats.names.TensorNames} maps every spelling found in checkpoints and adapters to them.
  */
-public sealed interface Architecture permits Encoder, Decoder, QueryDecoder {
+public sealed interface Architecture permits Encoder, Decoder, TwoTowers, QueryDecoder {
     /**
      * The architecture config.json describes.
      *
@@ -27,11 +27,13 @@ public sealed interface Architecture permits Encoder, Decoder, QueryDecoder {
             return QueryDecoder.of(config);
         }
         Optional<Architecture> encoder = EncoderFamilies.of(config).map(Architecture.class::cast);
-        return encoder.or(() -> DecoderFamilies.of(config)).orElseThrow(() -> new FormatException(
+        return encoder.or(() -> TwoTowers.of(config))
+                .or(() -> DecoderFamilies.of(config))
+                .orElseThrow(() -> new FormatException(
                 config.document().path(),
                 "model_type",
                 "\"" + config.modelType() + "\" is not supported, expected one of: "
-                        + String.join(", ", EncoderFamilies.types()) + ", " + QueryDecoder.TYPE + ", "
+                        + String.join(", ", EncoderFamilies.types()) + ", clip, siglip, " + QueryDecoder.TYPE + ", "
                         + String.join(", ", DecoderFamilies.types())));
     }
 

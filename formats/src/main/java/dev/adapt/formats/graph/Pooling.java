@@ -47,7 +47,8 @@ public enum Pooling {
         return ops.reshape(ops.slice(states, 1, 0, 1), 0, -1);
     }
 
-    private static <T> T sum(Ops<T> ops, T states, T weights) {
+    /** The weighted sum [batch, hidden] of states, by weights [batch, sequence]. */
+    static <T> T sum(Ops<T> ops, T states, T weights) {
         T weighted = ops.mul(states, ops.reshape(weights, 0, -1, 1));
         // the summed axis has size 1: [batch, 1, hidden] to [batch, hidden]
         return ops.reshape(ops.sum(weighted, 1), 0, -1);

@@ -9,9 +9,11 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
 
-/** The encoders of images: transformers over patches. */
+/** The encoders of images, transformers over patches, and those of texts that are trained beside them. */
 final class VisionFamilies {
     private static final String KERNEL = "embeddings.patch_embeddings.projection";
+    private static final String TEXTS = "text_model.";
+    private static final String IMAGES = "vision_model.";
 
     private VisionFamilies() {}
 
@@ -38,7 +40,7 @@ final class VisionFamilies {
         return draft;
     }
 
-    private static EncoderInput patches(EncoderDraft draft, String kernel, List<String> first) {
+    private static Patches patches(EncoderDraft draft, String kernel, List<String> first) {
         JsonDocument config = draft.config;
         int side = config.positive("image_size", Limits.PIXELS);
         int patch = config.positive("patch_size", Limits.PIXELS);
@@ -101,5 +103,95 @@ final class VisionFamilies {
         draft.feedForwardNorms = DecoderLayer.Branch.before("norm2").scaled("layer_scale2.lambda1");
         draft.meanBeside = true;
         return draft;
+    }
+
+    /** A tower of CLIP or SigLIP; its names in a checkpoint stand behind those of the tower. */
+    private static EncoderDraft tower(
+            ModelConfig whole, String className, String field, String block, double epsilon, String activation) {
+        ModelConfig own = new ModelConfig(whole.document().object(field));
+        EncoderDraft draft = new EncoderDraft(own, className, "");
+        draft.norm = new Norm(Norm.Kind.LAYER, draft.config.number("layer_norm_eps", epsilon));
+        draft.activation = Activation.of(draft.config, "hidden_act", activation);
+        draft.inner = draft.config.positive("intermediate_size", Limits.WIDTH);
+        draft.layerName = index -> block + "encoder.layers." + index + ".";
+        draft.projections = List.of("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj");
+        draft.output = "self_attn.out_proj";
+        draft.up = "mlp.fc1";
+        draft.down = "mlp.fc2";
+        draft.attentionNorms = index -> DecoderLayer.Branch.before("layer_norm1");
+        draft.feedForwardNorms = DecoderLayer.Branch.before("layer_norm2");
+        draft.usualTargets = List.of("q_proj", "v_proj");
+        draft.dropout = 0;
+        draft.attentionDropout = draft.config.number("attention_dropout", 0);
+        return draft;
+    }
+
+    private static void readWords(EncoderDraft draft) {
+        int rows = draft.config.positive("max_position_embeddings", Limits.ROWS);
+        draft.words = TEXTS + "embeddings.token_embedding";
+        draft.positions = Optional.of(new EncoderInput.Words.Positions(
+                TEXTS + "embeddings.position_embedding", rows, Optional.empty()));
+        draft.embeddingNorm = Optional.empty();
+        draft.finalNorm = Optional.of(TEXTS + "final_layer_norm");
+    }
+
+    private static void readPatches(EncoderDraft draft, boolean biased, boolean first, Optional<String> norm) {
+        String block = IMAGES + "embeddings.";
+        draft.input = () -> {
+            Patches usual = patches(draft, block + "patch_embedding", List.of());
+            long count = Patches.count(usual.side(), usual.patch()) + (first ? 1L : 0L);
+            return new Patches(
+                    usual.channels(),
+                    usual.side(),
+                    usual.patch(),
+                    new LinearLayer(block + "patch_embedding", draft.hidden, usual.kernel().in(), biased),
+                    first ? List.of(new Patches.Stored(block + "class_embedding", Shape.of(draft.hidden))) : List.of(),
+                    new Patches.Stored(block + "position_embedding.weight", Shape.of(count, draft.hidden)),
+                    norm,
+                    0);
+        };
+    }
+
+    static TwoTowers clip(ModelConfig model) {
+        EncoderDraft text = tower(model, "CLIP", "text_config", TEXTS, 1e-5, "quick_gelu");
+        readWords(text);
+        text.seen = EncoderInput.Words.Seen.EARLIER;
+        EncoderDraft image = tower(model, "CLIP", "vision_config", IMAGES, 1e-5, "quick_gelu");
+        readPatches(image, false, true, Optional.of(IMAGES + "pre_layrnorm"));
+        int width = model.document().integer("projection_dim", 512, 1, Limits.WIDTH);
+        int end = text.config.integer("eos_token_id", 49_407, 0, Limits.ROWS);
+        // configs of old versions say 2, which their tokenizer does not mean
+        Optional<Integer> marked = end == 2 ? Optional.empty() : Optional.of(end);
+        TwoTowers.Joint joint = new TwoTowers.Joint.Clip(
+                marked,
+                new LinearLayer("text_projection", width, text.hidden, false),
+                new LinearLayer("visual_projection", width, image.hidden, false),
+                IMAGES + "post_layernorm");
+        return new TwoTowers(new Encoder(text.spec()), new Encoder(image.spec()), joint, width);
+    }
+
+    static TwoTowers siglip(ModelConfig model) {
+        EncoderDraft text = tower(model, "Siglip", "text_config", TEXTS, 1e-6, "gelu_pytorch_tanh");
+        readWords(text);
+        EncoderDraft image = tower(model, "Siglip", "vision_config", IMAGES, 1e-6, "gelu_pytorch_tanh");
+        readPatches(image, true, false, Optional.empty());
+        image.finalNorm = Optional.of(IMAGES + "post_layernorm");
+        if (!image.config.flag("vision_use_head", true)) {
+            throw image.config.wrong("vision_use_head", "true: a tower without its head is not supported");
+        }
+        int width = text.config.integer("projection_size", text.hidden, 1, Limits.WIDTH);
+        if (width != image.hidden) {
+            throw text.config.wrong("projection_size", "the width of the images' tower, " + image.hidden);
+        }
+        String block = IMAGES + "head.";
+        TwoTowers.Probe probe = new TwoTowers.Probe(
+                block,
+                image.heads,
+                image.linear(block + "mlp.fc1", image.inner, width),
+                image.linear(block + "mlp.fc2", width, image.inner),
+                image.activation);
+        TwoTowers.Joint joint =
+                new TwoTowers.Joint.Siglip(text.linear(TEXTS + "head", width, text.hidden), probe);
+        return new TwoTowers(new Encoder(text.spec()), new Encoder(image.spec()), joint, width);
     }
 }
