@@ -2,7 +2,6 @@ package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.SparseFormat;
 import dev.adapt.formats.UsageException;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -43,27 +42,13 @@ public record CausalLm(Dataset.Columns columns) implements Task {
                 Optional.empty());
     }
 
-    /** Only the states before a learned token are looked at: a vocabulary is wide. */
     @Override
     public NDArray loss(NDManager step, NDArray output, Batch batch) {
-        long[] goals = Losses.integers(batch.goals());
-        long[] at = new long[goals.length / 2];
-        long[] tokens = new long[at.length];
-        for (int i = 0; i < at.length; i++) {
-            at[i] = goals[2 * i];
-            tokens[i] = goals[2 * i + 1];
-        }
-        NDArray states = output.reshape(-1, output.getShape().get(2));
-        states.attach(step);
-        NDArray logits = states.getNDArrayInternal()
-                .embedding(step.create(at), states, SparseFormat.DENSE)
-                .singletonOrThrow();
-        logits.attach(step);
-        return Losses.crossEntropy(step, logits, tokens);
+        return Losses.crossEntropyOfTokens(step, output, Losses.integers(batch.goals()));
     }
 
     @Override
-    public Tally tally() {
+    public Tally tally(List<String> labels) {
         return new Tally() {
             @Override
             public void add(NDArray output, Batch batch) {} // the loss says it all

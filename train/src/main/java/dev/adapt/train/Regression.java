@@ -62,7 +62,7 @@ public record Regression(Dataset.Columns columns) implements Task {
     }
 
     @Override
-    public Tally tally() {
+    public Tally tally(List<String> labels) {
         List<Double> predicted = new ArrayList<>();
         List<Double> truth = new ArrayList<>();
         return new Tally() {

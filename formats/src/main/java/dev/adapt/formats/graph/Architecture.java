@@ -34,7 +34,8 @@ public sealed interface Architecture permits Encoder, Decoder, TwoTowers, QueryD
                 "model_type",
                 "\"" + config.modelType() + "\" is not supported, expected one of: "
                         + String.join(", ", EncoderFamilies.types()) + ", clip, siglip, " + QueryDecoder.TYPE + ", "
-                        + String.join(", ", DecoderFamilies.types())));
+                        + String.join(", ", DecoderFamilies.types())
+                        + "; adapters of other models can be merged only"));
     }
 
     /** Its inputs, in the order Hugging Face exporters give them. */
@@ -115,6 +116,11 @@ public sealed interface Architecture permits Encoder, Decoder, TwoTowers, QueryD
     /** The pooling a new head takes where the user does not choose. */
     default Pooling defaultPooling(Predicate<String> present) {
         return ownPooling();
+    }
+
+    /** The layer that {@link Pooling#POOLER} needs, if the architecture has one. */
+    default Optional<String> poolerModule() {
+        return Optional.empty();
     }
 
     /** What the result of {@link #forward} is called in an exported graph: the first of {@link #outputs}. */

@@ -101,7 +101,7 @@ public record Encoder(EncoderSpec spec) implements Architecture {
     @Override
     public SequencedMap<String, Shape> headTensors(Head own) {
         Tensors tensors = new Tensors();
-        EncoderOutput.addClasses(tensors, spec, own.labels().size());
+        EncoderOutput.addClasses(tensors, spec, own);
         return tensors.shapes();
     }
 
@@ -112,10 +112,8 @@ public record Encoder(EncoderSpec spec) implements Architecture {
 
     @Override
     public Pooling defaultPooling(Predicate<String> present) {
-        boolean pooled = spec.heads()
-                .pooler()
-                .filter(own -> present.test(own.layer().name() + ".weight"))
-                .isPresent();
+        boolean pooled =
+                poolerModule().filter(own -> present.test(own + ".weight")).isPresent();
         return ownPooling() == Pooling.POOLER && !pooled ? Pooling.MEAN : ownPooling();
     }
 
@@ -145,6 +143,11 @@ public record Encoder(EncoderSpec spec) implements Architecture {
             spec.heads().pooler().ifPresent(own -> own.addTensors(tensors, spec.norm()));
         }
         return tensors.shapes();
+    }
+
+    @Override
+    public Optional<String> poolerModule() {
+        return spec.heads().pooler().map(own -> own.layer().name());
     }
 
     @Override

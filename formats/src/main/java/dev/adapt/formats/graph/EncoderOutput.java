@@ -12,13 +12,12 @@ import java.util.stream.Stream;
  * What the class that a config names puts on its encoder.
  *
  * @param kind the head, or none
- * @param classes the head of a classifier of sequences
- * @param labels of a classifier of tokens
+ * @param classes the head of a classifier of sequences or of tokens
  */
-record EncoderOutput(Kind kind, Optional<Head> classes, int labels) {
+record EncoderOutput(Kind kind, Optional<Head> classes) {
     enum Kind {
         SEQUENCE_CLASSES,
-        TOKEN_CLASSES("ForTokenClassification"),
+        TOKEN_CLASSES(ModelConfig.TOKEN_CLASSES),
         ANSWERS("ForQuestionAnswering"),
         MASKED_WORDS("ForMaskedLM"),
         NEXT_WORDS("LMHeadModel", "ForCausalLM"),
@@ -52,7 +51,12 @@ record EncoderOutput(Kind kind, Optional<Head> classes, int labels) {
     static EncoderOutput of(ModelConfig config, EncoderHeads heads) {
         Optional<Head> classes = config.head(heads.own());
         if (classes.isPresent()) {
-            return new EncoderOutput(Kind.SEQUENCE_CLASSES, classes, 0);
+            Pooling pooling = classes.get().pooling();
+            if (pooling == Pooling.POOLER && heads.pooler().isEmpty()) {
+                throw config.document().wrong("adapt_pooling", "mean or cls: this model_type has no pooler");
+            }
+            return new EncoderOutput(
+                    pooling == Pooling.TOKENS ? Kind.TOKEN_CLASSES : Kind.SEQUENCE_CLASSES, classes);
         }
         String name = config.className();
         // the bare model last: every LMHeadModel ends with Model
@@ -68,10 +72,7 @@ record EncoderOutput(Kind kind, Optional<Head> classes, int labels) {
                                         "a class whose head adapt can compute for this model_type ("
                                                 + described(heads)
                                                 + "); a checkpoint of " + name + " can be merged only"));
-        return new EncoderOutput(
-                kind,
-                Optional.empty(),
-                kind == Kind.TOKEN_CLASSES ? config.labels().size() : 0);
+        return new EncoderOutput(kind, Optional.empty());
     }
 
     private static boolean isDescribed(Kind kind, EncoderHeads heads) {
@@ -97,9 +98,8 @@ record EncoderOutput(Kind kind, Optional<Head> classes, int labels) {
     SequencedMap<String, List<String>> axes(String length, int hidden, int vocabulary) {
         SequencedMap<String, List<String>> axes = new LinkedHashMap<>();
         switch (kind) {
-            case SEQUENCE_CLASSES ->
-                axes.put(LOGITS, List.of("batch", "" + classes.orElseThrow().labels().size()));
-            case TOKEN_CLASSES -> axes.put(LOGITS, List.of("batch", length, "" + labels));
+            case SEQUENCE_CLASSES -> axes.put(LOGITS, List.of("batch", "" + labels()));
+            case TOKEN_CLASSES -> axes.put(LOGITS, List.of("batch", length, "" + labels()));
             case ANSWERS -> {
                 axes.put(STARTS, List.of("batch", length));
                 axes.put(ENDS, List.of("batch", length));
@@ -121,15 +121,12 @@ record EncoderOutput(Kind kind, Optional<Head> classes, int labels) {
         int hidden = spec.hidden();
         switch (kind) {
             case SEQUENCE_CLASSES -> {
-                addClasses(tensors, spec, classes.orElseThrow().labels().size());
+                addClasses(tensors, spec, classes.orElseThrow());
                 if (classes.get().pooling() == Pooling.POOLER) {
                     addPooler(tensors, spec);
                 }
             }
-            case TOKEN_CLASSES -> {
-                addInner(tensors, spec);
-                tensors.linear(Head.MODULE, labels, hidden);
-            }
+            case TOKEN_CLASSES -> addClasses(tensors, spec, classes.orElseThrow());
             case ANSWERS -> {
                 addInner(tensors, spec);
                 tensors.linear(heads.answers(), 2, hidden);
@@ -144,10 +141,20 @@ record EncoderOutput(Kind kind, Optional<Head> classes, int labels) {
         }
     }
 
-    static void addClasses(Tensors tensors, EncoderSpec spec, int labels) {
+    static void addClasses(Tensors tensors, EncoderSpec spec, Head head) {
         EncoderHeads heads = spec.heads();
-        heads.inner().ifPresent(own -> own.addTensors(tensors, spec.norm()));
-        tensors.linear(heads.classes(), labels, (heads.meanBeside() ? 2L : 1L) * spec.hidden());
+        int labels = head.labels().size();
+        if (head.pooling() == Pooling.TOKENS) {
+            addInner(tensors, spec);
+            tensors.linear(Head.MODULE, labels, spec.hidden());
+        } else {
+            heads.inner().ifPresent(own -> own.addTensors(tensors, spec.norm()));
+            tensors.linear(heads.classes(), labels, (heads.meanBeside() ? 2L : 1L) * spec.hidden());
+        }
+    }
+
+    private int labels() {
+        return classes.orElseThrow().labels().size();
     }
 
     private static void addPooler(Tensors tensors, EncoderSpec spec) {

@@ -13,6 +13,7 @@ import dev.adapt.formats.onnx.proto.TensorProto;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -153,7 +154,11 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
                 model.outputs(new OnnxOps(graph, options.precision()), weights::leaf, inputs, cache);
         architecture.outputs().forEach((name, axes) -> {
             OnnxValue result = Objects.requireNonNull(results.get(name));
-            graph.output(result, name, otherHeads ? List.of("batch", AdapterInputs.LABELS) : axes);
+            List<String> own = new ArrayList<>(axes);
+            if (otherHeads) {
+                own.set(own.size() - 1, AdapterInputs.LABELS);
+            }
+            graph.output(result, name, own);
         });
         cache.ifPresent(own -> keys.give(graph, own));
     }
