@@ -193,8 +193,10 @@ final class NDArrayOps implements Ops<NDArray> {
 
     @Override
     public NDArray embedding(NDArray table, NDArray ids) {
-        return own(ids.getNDArrayInternal()
-                .embedding(ids, table, SparseFormat.DENSE)
+        // an adapter's indices are kept as floats, exactly
+        NDArray integers = ids.getDataType().isInteger() ? ids : own(ids.toType(DataType.INT64, false));
+        return own(integers.getNDArrayInternal()
+                .embedding(integers, table, SparseFormat.DENSE)
                 .singletonOrThrow());
     }
 

@@ -308,7 +308,8 @@ public record Adapter(
             SequencedSet<String> modules,
             Map<String, Tensor> parts,
             Map<String, Tensor> saved) {
-        if (method.wholeModules().isPresent() ? saved.isEmpty() : modules.isEmpty()) {
+        boolean holdsNone = modules.isEmpty() && !method.namesNoLayers();
+        if (method.wholeModules().isPresent() ? saved.isEmpty() : holdsNone) {
             throw new FormatException(
                     file,
                     "holds no tensor of " + config.peftType() + ", the config's peft_type, and "

@@ -28,6 +28,7 @@ import dev.adapt.formats.method.lowrank.PVera;
 import dev.adapt.formats.method.lowrank.Peanut;
 import dev.adapt.formats.method.lowrank.RandLora;
 import dev.adapt.formats.method.lowrank.TinyLora;
+import dev.adapt.formats.method.lowrank.UniLora;
 import dev.adapt.formats.method.lowrank.VbLora;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.transform.Boft;
@@ -57,6 +58,7 @@ public final class Methods {
             PVera.TYPE,
             RandLora.TYPE,
             TinyLora.TYPE,
+            UniLora.TYPE,
             VbLora.TYPE,
             Lokr.TYPE,
             C3a.TYPE,

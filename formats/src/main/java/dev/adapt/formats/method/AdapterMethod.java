@@ -218,6 +218,11 @@ public interface AdapterMethod {
         return false;
     }
 
+    /** Whether no layer has a tensor of its own in the adapter's file, so that the config alone names the layers. */
+    default boolean namesNoLayers() {
+        return false;
+    }
+
     /** The tensors that are computed and not trained, by {@link Part#id}: empty for most methods. */
     default Map<String, Tensor> regenerate(List<Target> all) {
         return Map.of();

@@ -132,6 +132,11 @@ public final class Binding {
     /** The adapted modules; of a stack's name, the layers that the base has and the config names, in the base's order. */
     private SequencedSet<String> layers(Adapter adapter) {
         SequencedSet<String> layers = new LinkedHashSet<>();
+        if (adapter.method().namesNoLayers() && adapter.modules().isEmpty()) {
+            TargetModules configured = adapter.config().targetModules();
+            matrixModules().values().stream().filter(configured::claims).forEach(layers::add);
+            return layers;
+        }
         Map<Stack, Stack> stacks = new LinkedHashMap<>();
         for (String module : adapter.modules()) {
             Stack own = new Stack(module);

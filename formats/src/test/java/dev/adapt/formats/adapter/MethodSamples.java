@@ -89,6 +89,7 @@ public final class MethodSamples {
                 sample("randlora", Map.of("r", rank, "save_projection", false, "projection_prng_key", 7)),
                 sample("randlora", Map.of("r", rank, "sparse", true)),
                 sample("tinylora", Map.of("r", 2, "u", 5, "weight_tying", 0.5, "save_projection", false)),
+                sample("unilora", Map.of("r", 2, "theta_d_length", 11, "proj_seed", 5)),
                 sample("vblora", Map.of("r", 3, "num_vectors", 7, "vector_length", 4, "topk", 3)));
     }
 

@@ -64,7 +64,7 @@ record RandomBases(int rank, int least, int most, Rounding rounding) {
     /** The nearest bfloat16. */
     private static float rounded(float x) {
         int bits = Float.floatToRawIntBits(x);
-        return Float.intBitsToFloat(bits + 0x7fff + (bits >>> 16 & 1) & 0xffff0000);
+        return Float.intBitsToFloat((bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000);
     }
 
     FloatTensor sparseA(TorchRandom random, double scarcity) {

@@ -52,7 +52,7 @@ public final class TorchRandom {
     private double unitDouble() {
         long high = next();
         long low = next() & 0xffffffffL;
-        return ((high << 32 | low) & ((1L << 53) - 1)) * 0x1p-53;
+        return (((high << 32) | low) & ((1L << 53) - 1)) * 0x1p-53;
     }
 
     /**
