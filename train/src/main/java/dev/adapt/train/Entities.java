@@ -13,7 +13,9 @@ import java.util.Set;
  * the CoNLL tasks evaluate it). A label without a mark counts as {@code I}.
  */
 public final class Entities {
-    private static final String OUTSIDE = "O";
+    /** The label of words outside of entities. */
+    static final String OUTSIDE = "O";
+
     private static final String MARKS = "BIES";
 
     private Entities() {}

@@ -35,7 +35,8 @@ public record Regression(Dataset.Columns columns) implements Task {
                 Optional.of(LABELS));
     }
 
-    private static List<Double> numbers(Dataset data) {
+    /** The labels as numbers. */
+    static List<Double> numbers(Dataset data) {
         List<Double> numbers = new ArrayList<>();
         for (Example example : data.examples()) {
             double number;

@@ -48,7 +48,7 @@ record WordExamples(List<Sequence> sequences, List<int[]> words, List<int[]> cla
     }
 
     /** The first token of each word; -1 where none is left of it. */
-    private static int[] firsts(Tokenizer.Placed placed, int[] wordsOfText, int count) {
+    static int[] firsts(Tokenizer.Placed placed, int[] wordsOfText, int count) {
         int[] firsts = new int[count];
         Arrays.fill(firsts, -1);
         for (int token = placed.places().length - 1; token >= 0; token--) {

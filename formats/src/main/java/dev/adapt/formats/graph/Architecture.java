@@ -66,6 +66,11 @@ public sealed interface Architecture permits Encoder, Decoder, TwoTowers, QueryD
     /** The modules of {@link #linearModules} that are adapted where the user does not choose, by the end of their name. */
     List<String> usualTargets();
 
+    /** Whether a change of a module, by its canonical name, can change the graph's outputs. */
+    default boolean reads(String module) {
+        return true;
+    }
+
     /** Whether linear layer {@code module} is stored [in, out], as Conv1D does, and not [out, in]. */
     default boolean transposed(String module) {
         return false;

@@ -68,6 +68,14 @@ public record Encoder(EncoderSpec spec) implements Architecture {
     }
 
     @Override
+    public boolean reads(String module) {
+        String weight = module + ".weight";
+        return requiredTensors().containsKey(weight)
+                || pooler().containsKey(weight)
+                || tiedHead().filter(module::equals).isPresent();
+    }
+
+    @Override
     public SequencedMap<String, Shape> requiredTensors() {
         Tensors tensors = bodyTensors();
         spec.output().addTensors(tensors, spec);

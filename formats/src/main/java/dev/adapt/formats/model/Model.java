@@ -11,6 +11,7 @@ import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.method.Storage;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.names.ChangedConfig;
 import dev.adapt.formats.names.Place;
 import dev.adapt.formats.names.TensorNames;
@@ -55,7 +56,23 @@ public final class Model {
         requireUnquantized(base, names);
         adapter.filter(own -> own.change().unties()).ifPresent(own -> untie(names));
         adapter.ifPresent(own -> weights.putAll(own.saved()));
+        adapter.ifPresent(this::requireRead);
         requireTensors(base.path());
+    }
+
+    /** A change of a module that the graph does not read would be lost without a word. */
+    private void requireRead(BoundAdapter own) {
+        own.targets().stream()
+                .map(Target::canonical)
+                .filter(module -> !architecture.reads(module))
+                .findFirst()
+                .ifPresent(module -> {
+                    throw new FormatException(
+                            config.document().path(),
+                            module,
+                            "is adapted, and the graph of " + config.modelType() + " has no such layer: it reads it in"
+                                    + " parts or not at all; merge the adapter and use the merged checkpoint");
+                });
     }
 
     /** Matrices that the graph has apart and the checkpoint in one tensor with others, such as the experts of a layer. */
