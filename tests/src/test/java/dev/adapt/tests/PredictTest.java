@@ -53,7 +53,7 @@ class PredictTest {
         Path data = classes();
         Path adapter = train("classification", data);
         Path merged = folder.resolve("merged");
-        Cli.succeeds("merge", base, adapter, "--out", merged);
+        Cli.succeeds("merge", adapter, "--into", base, "--out", merged);
         Path onnx = merged.resolve("model.onnx");
         Cli.succeeds("export-onnx", merged, "--out", onnx);
         String beside = Cli.succeeds("predict", "--base", base, "--adapter", adapter, "good movie", "a bad book")
