@@ -16,6 +16,7 @@ import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.merge.Merger;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
+import dev.adapt.train.Learner;
 import dev.adapt.train.Metric;
 import dev.adapt.train.Progress;
 import dev.adapt.train.TokenClassification;
@@ -117,8 +118,7 @@ class TokenClassificationTest {
     private TrainResult train(Path data, Path eval, Path out) throws IOException {
         TrainConfig config = new TrainConfig(
                 base,
-                Optional.empty(),
-                new Lora(4, 8, 0),
+                new Learner.Adapter(new Lora(4, 8, 0)),
                 List.of(),
                 new TokenClassification(Dataset.Columns.UNKNOWN),
                 data,
