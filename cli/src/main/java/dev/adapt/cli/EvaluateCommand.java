@@ -30,10 +30,7 @@ import picocli.CommandLine.Option;
                     + " figures of each class and the confusion matrix; of words entity F1 too; of numbers correlations.",
             "The exit code is 4 if a figure is below what --min asks for."
         },
-        footer = {
-            "",
-            "Example: adapt evaluate --base merged --data test.tsv --min accuracy=0.9 --min f1=0.85"
-        })
+        footer = {"", "Example: adapt evaluate --base merged --data test.tsv --min accuracy=0.9 --min f1=0.85"})
 final class EvaluateCommand implements Callable<Integer> {
     /** Wider confusion matrices fit no terminal. */
     private static final int WIDEST = 16;
@@ -116,8 +113,8 @@ final class EvaluateCommand implements Callable<Integer> {
             return;
         }
         TextTable table = new TextTable("class", "examples", "precision", "recall", "F1");
-        classes.forEach(own -> table.row(
-                own.label(), own.examples(), share(own.precision()), share(own.recall()), share(own.f1())));
+        classes.forEach(own ->
+                table.row(own.label(), own.examples(), share(own.precision()), share(own.recall()), share(own.f1())));
         Terminal.lines("\n");
         Terminal.table(table);
         if (classes.size() <= WIDEST) {

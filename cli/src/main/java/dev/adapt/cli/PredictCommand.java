@@ -71,17 +71,15 @@ final class PredictCommand implements Callable<Integer> {
             description = "of --data: name, or number from 1, or two of them for pairs (text or sentence)")
     private List<String> textColumns = new ArrayList<>();
 
-    @Option(
-            names = "--format",
-            defaultValue = "tsv",
-            description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    @Option(names = "--format", defaultValue = "tsv", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
     private Format format = Format.TSV;
 
     @Option(
             names = "--pooling",
             paramLabel = "mean|cls",
             defaultValue = "mean",
-            description = "of a model without a head: the mean of all token states, or the first one (${DEFAULT-VALUE})")
+            description =
+                    "of a model without a head: the mean of all token states, or the first one (${DEFAULT-VALUE})")
     private Pooling pooling = Pooling.MEAN;
 
     @Option(names = "--normalize", description = "embeddings of length 1")
@@ -103,9 +101,11 @@ final class PredictCommand implements Callable<Integer> {
     private int predict(Predictor predictor) throws IOException {
         if (data.isPresent()) {
             Dataset.Columns columns = new Dataset.Columns(textColumns, Optional.empty(), Optional.empty());
-            print(predictor, Dataset.readTexts(data.get(), columns).examples().stream()
-                    .map(Example::text)
-                    .toList());
+            print(
+                    predictor,
+                    Dataset.readTexts(data.get(), columns).examples().stream()
+                            .map(Example::text)
+                            .toList());
         } else if (!texts.isEmpty()) {
             print(predictor, texts.stream().map(PredictCommand::single).toList());
         } else {

@@ -66,8 +66,7 @@ final class PredictorOptions {
             ModelConfig config = ModelConfig.read(folder().resolve(ModelConfig.FILE));
             String output = Architecture.of(config).outputName();
             try (OnnxRunner runner = OnnxRunner.open(onnx.get(), output, Device.valueOf(device.name()));
-                    Predictor predictor =
-                            Predictor.of(runner::run, config, folder(), vectors, batchSize, maxLength)) {
+                    Predictor predictor = Predictor.of(runner::run, config, folder(), vectors, batchSize, maxLength)) {
                 return use.of(predictor);
             }
         }

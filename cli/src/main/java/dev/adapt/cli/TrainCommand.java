@@ -223,8 +223,9 @@ final class TrainCommand implements Callable<Integer> {
 
     @Option(
             names = "--metric",
-            description = "that chooses the best epoch: ${COMPLETION-CANDIDATES} (the task's first: accuracy, entity_f1, pearson,"
-                    + " perplexity)")
+            description =
+                    "that chooses the best epoch: ${COMPLETION-CANDIDATES} (the task's first: accuracy, entity_f1, pearson,"
+                            + " perplexity)")
     private Optional<Metric> metric = Optional.empty();
 
     @Option(

@@ -42,8 +42,29 @@ class PredictTest {
     private Path train(String task, Path data) {
         Path out = folder.resolve("adapter");
         Cli.succeeds(
-                "train", "--base", base, "--method", "lora", "--task", task, "--data", data, "--eval", data, "--out", out,
-                "--epochs", 12, "--batch-size", 6, "--lr", 0.02, "--head-lr", 0.02, "--device", "cpu");
+                "train",
+                "--base",
+                base,
+                "--method",
+                "lora",
+                "--task",
+                task,
+                "--data",
+                data,
+                "--eval",
+                data,
+                "--out",
+                out,
+                "--epochs",
+                12,
+                "--batch-size",
+                6,
+                "--lr",
+                0.02,
+                "--head-lr",
+                0.02,
+                "--device",
+                "cpu");
         return out;
     }
 
@@ -60,15 +81,26 @@ class PredictTest {
                 .output();
         List<String> lines = beside.lines().toList();
         assertTrue(lines.get(0).startsWith("yes\t") && lines.get(1).startsWith("no\t"), beside);
-        assertScores(beside, Cli.succeeds("predict", "--base", merged, "good movie", "a bad book").output());
-        assertScores(beside, Cli.succeeds("predict", "--onnx", onnx, "good movie", "a bad book").output());
+        assertScores(
+                beside,
+                Cli.succeeds("predict", "--base", merged, "good movie", "a bad book")
+                        .output());
+        assertScores(
+                beside,
+                Cli.succeeds("predict", "--onnx", onnx, "good movie", "a bad book")
+                        .output());
         Path texts = Files.writeString(folder.resolve("texts.txt"), "good movie\na bad book\n");
-        assertScores(beside, Cli.succeeds("predict", "--base", merged, "--data", texts).output());
-        JsonNode first = JSON.readTree(
-                Cli.succeeds("predict", "--base", merged, "--format", "jsonl", "good movie").output());
+        assertScores(
+                beside,
+                Cli.succeeds("predict", "--base", merged, "--data", texts).output());
+        JsonNode first = JSON.readTree(Cli.succeeds("predict", "--base", merged, "--format", "jsonl", "good movie")
+                .output());
         assertEquals("yes", first.path("labels").path(0).asText());
         assertEquals(
-                1, first.path("scores").path("yes").asDouble() + first.path("scores").path("no").asDouble(), 1e-9);
+                1,
+                first.path("scores").path("yes").asDouble()
+                        + first.path("scores").path("no").asDouble(),
+                1e-9);
     }
 
     private static void assertScores(String expected, String found) {
@@ -88,14 +120,16 @@ class PredictTest {
     void evaluates() throws IOException {
         Path data = classes();
         Path adapter = train("classification", data);
-        Cli all = Cli.succeeds("evaluate", "--base", base, "--adapter", adapter, "--data", data, "--json", "--min", "f1=0.9");
+        Cli all = Cli.succeeds(
+                "evaluate", "--base", base, "--adapter", adapter, "--data", data, "--json", "--min", "f1=0.9");
         JsonNode figures = JSON.readTree(all.output());
         assertEquals(36, figures.path("examples").asInt());
         assertTrue(figures.path("accuracy").asDouble() > 0.9, all::output);
         assertEquals(18, figures.path("classes").path(0).path("examples").asInt());
         Path turned = Files.writeString(
                 folder.resolve("turned.tsv"), "text\tlabel\ngood movie\tno\nbad book\tyes\ngood book\tyes\n");
-        Cli below = Cli.run("evaluate", "--base", base, "--adapter", adapter, "--data", turned, "--min", "accuracy=0.9");
+        Cli below =
+                Cli.run("evaluate", "--base", base, "--adapter", adapter, "--data", turned, "--min", "accuracy=0.9");
         assertEquals(4, below.exitCode(), below::errors);
         assertTrue(below.output().contains("accuracy 0.3333"), below::output);
         Cli other = Cli.run("evaluate", "--base", base, "--adapter", adapter, "--data", data, "--min", "pearson=0.9");
@@ -105,7 +139,8 @@ class PredictTest {
     @Test
     @DisplayName("finds entities with their places, and counts them as training does")
     void entities() throws IOException {
-        String words = "the O\ngood B-NAME\nmovie I-NAME\n\na O\nbad B-NAME\nbook I-NAME\n\nnot O\nvery O\nmovie B-NAME\n\n";
+        String words =
+                "the O\ngood B-NAME\nmovie I-NAME\n\na O\nbad B-NAME\nbook I-NAME\n\nnot O\nvery O\nmovie B-NAME\n\n";
         Path data = Files.writeString(folder.resolve("words.txt"), words.repeat(8));
         Path adapter = train("token-classification", data);
         JsonNode line = JSON.readTree(

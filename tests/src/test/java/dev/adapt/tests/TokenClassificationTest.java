@@ -38,8 +38,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 @DisplayName("Training to classify tokens")
 class TokenClassificationTest {
-    private static final String WORDS =
-            """
+    private static final String WORDS = """
             the O
             good B-NAME
             movie I-NAME
@@ -75,14 +74,15 @@ class TokenClassificationTest {
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             BoundAdapter adapter = new Binding(checkpoint).bind(Adapter.read(out), false);
             assertEquals(
-                    List.of("B-NAME", "I-NAME", "O"), adapter.head().orElseThrow().labels());
+                    List.of("B-NAME", "I-NAME", "O"),
+                    adapter.head().orElseThrow().labels());
             new Merger(checkpoint, adapter, 2).merge(merged);
             Model beside = Model.of(checkpoint, adapter);
             try (Checkpoint whole = Checkpoint.open(merged)) {
                 Model model = Model.of(whole);
-                assertTrue(
-                        Files.readString(merged.resolve(Checkpoint.CONFIG)).contains("BertForTokenClassification"));
-                assertEquals(List.of("batch", "sequence", "3"), model.architecture().outputAxes());
+                assertTrue(Files.readString(merged.resolve(Checkpoint.CONFIG)).contains("BertForTokenClassification"));
+                assertEquals(
+                        List.of("batch", "sequence", "3"), model.architecture().outputAxes());
                 for (Map<String, Tensor> batch :
                         Inputs.random(model.config(), 4, 3, false).batches()) {
                     DoubleTensor expected = new ReferenceRunner(beside).run(batch);
@@ -111,8 +111,7 @@ class TokenClassificationTest {
         assertTrue(first.getMessage().contains("line 2"), first.getMessage());
         FormatException second = assertThrows(FormatException.class, () -> train(data, other, folder.resolve("b")));
         assertTrue(
-                second.getMessage().contains("line 3") && second.getMessage().contains("B-PLACE"),
-                second.getMessage());
+                second.getMessage().contains("line 3") && second.getMessage().contains("B-PLACE"), second.getMessage());
     }
 
     private TrainResult train(Path data, Path eval, Path out) throws IOException {

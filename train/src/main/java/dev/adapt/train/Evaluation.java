@@ -53,8 +53,8 @@ public record Evaluation(int examples, SequencedMap<Metric, Double> figures, Lis
             return ofWords(predictor, LabelledWords.read(file, columns));
         }
         Dataset data = Dataset.read(file, columns);
-        List<Prediction> predictions = predictor.predict(
-                data.examples().stream().map(Example::text).toList());
+        List<Prediction> predictions =
+                predictor.predict(data.examples().stream().map(Example::text).toList());
         return head.labels().size() == 1 ? ofNumbers(data, predictions) : ofClasses(data, predictions, head.labels());
     }
 

@@ -56,11 +56,14 @@ record LabelledWords(Path file, List<Sentence> sentences) {
         List<Sentence> sentences = new ArrayList<>();
         for (int i = 0; i < lines.size(); i++) {
             int line = i + 1;
-            List<String> words = strings(file, line, lines.get(i), columns.text().stream().findFirst(), WORDS);
+            List<String> words =
+                    strings(file, line, lines.get(i), columns.text().stream().findFirst(), WORDS);
             List<String> labels = strings(file, line, lines.get(i), columns.label(), LABELS);
             if (words.size() != labels.size()) {
                 throw Lines.fault(
-                        file, line, "has " + words.size() + " words and " + labels.size() + " labels; each word needs one");
+                        file,
+                        line,
+                        "has " + words.size() + " words and " + labels.size() + " labels; each word needs one");
             }
             sentences.add(new Sentence(words, labels, line));
         }
@@ -69,11 +72,13 @@ record LabelledWords(Path file, List<Sentence> sentences) {
 
     private static List<String> strings(
             Path file, int line, JsonNode node, Optional<String> given, List<String> usual) {
-        String field = given.or(() -> usual.stream().filter(node::has).findFirst()).orElse(usual.getFirst());
+        String field =
+                given.or(() -> usual.stream().filter(node::has).findFirst()).orElse(usual.getFirst());
         List<String> strings = new ArrayList<>();
         for (JsonNode each : node.path(field)) {
             if (!each.isTextual() || each.asText().isBlank()) {
-                throw Lines.fault(file, line, "holds " + Shown.of(each.toString()) + " in \"" + field + "\", expected words");
+                throw Lines.fault(
+                        file, line, "holds " + Shown.of(each.toString()) + " in \"" + field + "\", expected words");
             }
             strings.add(each.asText());
         }
@@ -98,7 +103,12 @@ record LabelledWords(Path file, List<Sentence> sentences) {
                 }
                 if (!ends && !(header && reader.number() == 1)) {
                     String[] cells = line.get().strip().split(line.get().contains("\t") ? "\t" : "\\s+", -1);
-                    words.add(cell(file, reader.number(), cells, columns.text().stream().findFirst(), 1));
+                    words.add(cell(
+                            file,
+                            reader.number(),
+                            cells,
+                            columns.text().stream().findFirst(),
+                            1));
                     labels.add(cell(file, reader.number(), cells, columns.label(), cells.length));
                 }
             }

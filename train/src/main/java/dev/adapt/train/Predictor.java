@@ -42,8 +42,7 @@ public final class Predictor implements AutoCloseable {
     public record Vectors(Pooling pooling, boolean unit) {}
 
     /** Letters, digits and what joins them within a word; or one other character that is no blank. */
-    private static final Pattern WORD =
-            Pattern.compile("[\\p{L}\\p{M}\\p{N}]+(?:['’.-][\\p{L}\\p{M}\\p{N}]+)*|\\S");
+    private static final Pattern WORD = Pattern.compile("[\\p{L}\\p{M}\\p{N}]+(?:['’.-][\\p{L}\\p{M}\\p{N}]+)*|\\S");
 
     private final Engine engine;
     private final Source source;
@@ -110,7 +109,8 @@ public final class Predictor implements AutoCloseable {
     private void run(List<Tokenizer.Placed> tokens, Reader reader) {
         List<Integer> order = IntStream.range(0, tokens.size())
                 .boxed()
-                .sorted(Comparator.comparingInt(index -> tokens.get(index).sequence().length()))
+                .sorted(Comparator.comparingInt(
+                        index -> tokens.get(index).sequence().length()))
                 .toList();
         for (int from = 0; from < order.size(); from += batchSize) {
             List<Integer> indices = order.subList(from, Math.min(order.size(), from + batchSize));
@@ -244,10 +244,8 @@ public final class Predictor implements AutoCloseable {
             List<Prediction.Word> own = words.subList(each.first(), each.end());
             int start = own.getFirst().start();
             int end = own.getLast().end();
-            double score = own.stream()
-                    .mapToDouble(Prediction.Word::score)
-                    .average()
-                    .orElseThrow();
+            double score =
+                    own.stream().mapToDouble(Prediction.Word::score).average().orElseThrow();
             found.add(new Prediction.Found(text.substring(start, end), each.type(), start, end, score));
         }
         return found;

@@ -59,7 +59,8 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
         Pooling usual = architecture.defaultPooling(name -> binding.find(name).isPresent());
         Optional<Head> head = data.labels().map(labels -> {
             Pooling pooling = config.task().pooling().or(config::pooling).orElse(usual);
-            requireRead(pooling, config, architecture, name -> binding.find(name).isPresent());
+            requireRead(
+                    pooling, config, architecture, name -> binding.find(name).isPresent());
             return new Head(pooling, labels);
         });
         BoundAdapter adapter = BoundAdapter.fresh(
@@ -138,7 +139,8 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
         }
         if (pooling == Pooling.TOKENS && config.task().pooling().isEmpty()) {
             throw new UsageException(
-                    "pooling tokens", "the task " + config.task().name() + " has one label for all tokens; use mean or cls");
+                    "pooling tokens",
+                    "the task " + config.task().name() + " has one label for all tokens; use mean or cls");
         }
     }
 

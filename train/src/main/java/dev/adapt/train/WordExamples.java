@@ -30,10 +30,14 @@ record WordExamples(List<Sequence> sequences, List<int[]> words, List<int[]> cla
             for (int i = 0; i < all.size(); i++) {
                 LabelledWords.Sentence sentence = data.sentences().get(i);
                 Tokenizer.Placed placed = tokenizer.placed(LabelledWords.text(sentence));
-                int[] firsts = firsts(placed, LabelledWords.wordsOfText(sentence), sentence.words().size());
+                int[] firsts = firsts(
+                        placed,
+                        LabelledWords.wordsOfText(sentence),
+                        sentence.words().size());
                 int[] kept = Arrays.stream(firsts).filter(token -> token >= 0).toArray();
                 if (kept.length == 0) {
-                    throw Lines.fault(data.file(), sentence.line(), "begins a sentence without a token the model knows");
+                    throw Lines.fault(
+                            data.file(), sentence.line(), "begins a sentence without a token the model knows");
                 }
                 int[] own = all.get(i);
                 sequences.add(placed.sequence());

@@ -13,10 +13,15 @@ class EntitiesTest {
     @DisplayName("as conlleval reads them")
     void reads() {
         assertEquals(
-                List.of(new Entity("PER", 0, 2), new Entity("PER", 2, 3), new Entity("LOC", 4, 5), new Entity("ORG", 5, 7)),
+                List.of(
+                        new Entity("PER", 0, 2),
+                        new Entity("PER", 2, 3),
+                        new Entity("LOC", 4, 5),
+                        new Entity("ORG", 5, 7)),
                 Entities.of(List.of("B-PER", "I-PER", "B-PER", "O", "I-LOC", "I-ORG", "I-ORG")));
         assertEquals(
-                List.of(new Entity("LOC", 0, 1), new Entity("LOC", 1, 3)), Entities.of(List.of("S-LOC", "B-LOC", "E-LOC")));
+                List.of(new Entity("LOC", 0, 1), new Entity("LOC", 1, 3)),
+                Entities.of(List.of("S-LOC", "B-LOC", "E-LOC")));
         assertEquals(List.of(new Entity("city", 1, 3)), Entities.of(List.of("O", "city", "city")));
         assertEquals(List.of(), Entities.of(List.of("O", "O")));
     }

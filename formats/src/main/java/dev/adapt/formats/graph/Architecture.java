@@ -30,12 +30,13 @@ public sealed interface Architecture permits Encoder, Decoder, TwoTowers, QueryD
         return encoder.or(() -> TwoTowers.of(config))
                 .or(() -> DecoderFamilies.of(config))
                 .orElseThrow(() -> new FormatException(
-                config.document().path(),
-                "model_type",
-                "\"" + config.modelType() + "\" is not supported, expected one of: "
-                        + String.join(", ", EncoderFamilies.types()) + ", clip, siglip, " + QueryDecoder.TYPE + ", "
-                        + String.join(", ", DecoderFamilies.types())
-                        + "; adapters of other models can be merged only"));
+                        config.document().path(),
+                        "model_type",
+                        "\"" + config.modelType() + "\" is not supported, expected one of: "
+                                + String.join(", ", EncoderFamilies.types()) + ", clip, siglip, " + QueryDecoder.TYPE
+                                + ", "
+                                + String.join(", ", DecoderFamilies.types())
+                                + "; adapters of other models can be merged only"));
     }
 
     /** Its inputs, in the order Hugging Face exporters give them. */

@@ -10,8 +10,7 @@ import java.util.stream.Stream;
 
 /** What the layers of a model share in one forward pass, each computed once: rotary angles and attention biases. */
 final class DecoderContext<T> {
-    private record Seen(
-            Optional<Integer> window, Optional<FloatTensor> slopes, Optional<RelativeBias> relative) {}
+    private record Seen(Optional<Integer> window, Optional<FloatTensor> slopes, Optional<RelativeBias> relative) {}
 
     private final Layers<T> model;
     private final Ops<T> ops;
@@ -45,8 +44,7 @@ final class DecoderContext<T> {
      * @param window how many tokens back, itself included, a token sees
      * @param slopes of ALiBi (Press et al., arXiv 2108.12409), one for each head
      */
-    Optional<T> bias(
-            Optional<Integer> window, Optional<FloatTensor> slopes, Optional<RelativeBias> relative) {
+    Optional<T> bias(Optional<Integer> window, Optional<FloatTensor> slopes, Optional<RelativeBias> relative) {
         return biases.computeIfAbsent(
                 new Seen(window, slopes, relative),
                 own -> Stream.of(

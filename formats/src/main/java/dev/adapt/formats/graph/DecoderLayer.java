@@ -99,7 +99,9 @@ record DecoderLayer(
         Ops<T> ops = model.ops();
         T normed = ops.dropout(normed(model, x, norms.after()), dropout);
         T scaled = residualScale == 1 ? normed : ops.affine(normed, residualScale, 0);
-        return norms.gain().isPresent() ? ops.mul(scaled, model.weight(name + norms.gain().get())) : scaled;
+        return norms.gain().isPresent()
+                ? ops.mul(scaled, model.weight(name + norms.gain().get()))
+                : scaled;
     }
 
     private <T> T normed(Layers<T> model, T x, Optional<String> module) {

@@ -34,7 +34,13 @@ record DisentangledAttention(
      *     {@code longest}; without it all have their own
      */
     record Distances(
-            String module, Optional<String> norm, Norm kind, int hidden, int span, Optional<Integer> exact, int longest) {
+            String module,
+            Optional<String> norm,
+            Norm kind,
+            int hidden,
+            int span,
+            Optional<Integer> exact,
+            int longest) {
         void addTensors(Tensors tensors) {
             tensors.matrix(module, 2L * span, hidden);
             norm.ifPresent(own -> kind.addTensors(tensors, own, hidden));
@@ -112,13 +118,15 @@ record DisentangledAttention(
             T ofKeys = ops.pick(each, ops.transpose(rows(ops, context), 0, 2, 1));
             scores = ops.add(scores, turned(ops, ofKeys));
         }
-        long kinds = 1 + Stream.of(positionKey, positionQuery)
-                .filter(Optional::isPresent)
-                .count();
+        long kinds = 1
+                + Stream.of(positionKey, positionQuery)
+                        .filter(Optional::isPresent)
+                        .count();
         T scaled = ops.affine(scores, 1 / Math.sqrt(heads.width() * (double) kinds), 0);
         T seen = ops.add(
                 scaled,
-                context.bias(Optional.empty(), Optional.empty(), Optional.empty()).orElseThrow());
+                context.bias(Optional.empty(), Optional.empty(), Optional.empty())
+                        .orElseThrow());
         T attended = ops.matMul(ops.dropout(ops.softmax(seen), dropout), values);
         return output.apply(model, block, heads.join(ops, attended));
     }

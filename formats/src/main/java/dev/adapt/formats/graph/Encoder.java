@@ -28,8 +28,7 @@ public record Encoder(EncoderSpec spec) implements Architecture {
     /** The last token states, [batch, sequence, hidden]. */
     <T> T states(Layers<T> model, Map<String, T> inputs) {
         T states = spec.input().apply(model, inputs, spec.norm(), spec.hidden());
-        DecoderContext<T> context =
-                new DecoderContext<>(model, spec.input().visibility(model, inputs, states));
+        DecoderContext<T> context = new DecoderContext<>(model, spec.input().visibility(model, inputs, states));
         for (int i = 0; i < spec.layers().size(); i++) {
             states = spec.layers().get(i).apply(model, context, i, states);
         }
@@ -160,10 +159,7 @@ public record Encoder(EncoderSpec spec) implements Architecture {
 
     @Override
     public <T> T pooled(Layers<T> model, T states) {
-        return spec.heads()
-                .pooler()
-                .orElseThrow()
-                .apply(model, Pooling.first(model.ops(), states), spec.norm());
+        return spec.heads().pooler().orElseThrow().apply(model, Pooling.first(model.ops(), states), spec.norm());
     }
 
     @Override

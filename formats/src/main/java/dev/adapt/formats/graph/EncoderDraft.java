@@ -47,8 +47,7 @@ final class EncoderDraft {
     boolean biasedOutput = true;
     String up = "intermediate.dense";
     String down = "output.dense";
-    IntFunction<DecoderLayer.Branch> attentionNorms =
-            index -> DecoderLayer.Branch.ofSum("attention.output.LayerNorm");
+    IntFunction<DecoderLayer.Branch> attentionNorms = index -> DecoderLayer.Branch.ofSum("attention.output.LayerNorm");
     DecoderLayer.Branch feedForwardNorms = DecoderLayer.Branch.ofSum("output.LayerNorm");
     IntFunction<Optional<Rope>> rope = index -> Optional.empty();
     IntFunction<Optional<Integer>> window = index -> Optional.empty();
@@ -105,8 +104,7 @@ final class EncoderDraft {
     /** Learned positions of the usual name; those of padding tokens by their id, if there is one. */
     void learnPositions(Optional<Integer> padding) {
         int rows = config.positive("max_position_embeddings", Limits.ROWS);
-        positions = Optional.of(
-                new EncoderInput.Words.Positions("embeddings.position_embeddings", rows, padding));
+        positions = Optional.of(new EncoderInput.Words.Positions("embeddings.position_embeddings", rows, padding));
     }
 
     /** Token types of the usual name, if there are any. */
@@ -151,8 +149,8 @@ final class EncoderDraft {
 
     private DecoderAttention attention(int index) {
         List<LinearLayer> parts = projections.stream()
-                .map(name -> new LinearLayer(
-                        name, projections.size() == 1 ? 3 * hidden : hidden, hidden, biasedProjections))
+                .map(name ->
+                        new LinearLayer(name, projections.size() == 1 ? 3 * hidden : hidden, hidden, biasedProjections))
                 .toList();
         return new Attention(
                 heads,

@@ -64,8 +64,8 @@ final class EncoderFamilies {
     }
 
     private static void poolByTanh(EncoderDraft draft, String module) {
-        draft.pooler = Optional.of(
-                new EncoderHeads.Stage(draft.linear(module, draft.hidden, draft.hidden), Activation.TANH));
+        draft.pooler =
+                Optional.of(new EncoderHeads.Stage(draft.linear(module, draft.hidden, draft.hidden), Activation.TANH));
     }
 
     private static void tellWordsAsBert(EncoderDraft draft) {
@@ -117,14 +117,13 @@ final class EncoderFamilies {
     }
 
     private static void classifyByDense(EncoderDraft draft, Activation activation) {
-        draft.beforeClasses = Optional.of(new EncoderHeads.Stage(
-                draft.linear(Head.MODULE + ".dense", draft.hidden, draft.hidden), activation));
+        draft.beforeClasses = Optional.of(
+                new EncoderHeads.Stage(draft.linear(Head.MODULE + ".dense", draft.hidden, draft.hidden), activation));
         draft.classes = Head.MODULE + ".out_proj";
     }
 
     private static void tellWordsAsRoberta(EncoderDraft draft) {
-        draft.tellWords(
-                "lm_head.dense", Activation.GELU, "lm_head.layer_norm", "lm_head.decoder", "lm_head.bias");
+        draft.tellWords("lm_head.dense", Activation.GELU, "lm_head.layer_norm", "lm_head.decoder", "lm_head.bias");
     }
 
     private static int padding(EncoderDraft draft, int otherwise) {
@@ -162,8 +161,8 @@ final class EncoderFamilies {
         draft.attentionNorms = index -> DecoderLayer.Branch.ofSum("sa_layer_norm");
         draft.feedForwardNorms = DecoderLayer.Branch.ofSum("output_layer_norm");
         draft.usualTargets = List.of("q_lin", "v_lin");
-        draft.beforeClasses = Optional.of(new EncoderHeads.Stage(
-                draft.linear("pre_classifier", draft.hidden, draft.hidden), Activation.RELU));
+        draft.beforeClasses = Optional.of(
+                new EncoderHeads.Stage(draft.linear("pre_classifier", draft.hidden, draft.hidden), Activation.RELU));
         draft.headDropout = config.number("seq_classif_dropout", 0.2);
         draft.tellWords(
                 "vocab_transform", draft.activation, "vocab_layer_norm", "vocab_projector", "vocab_projector.bias");
@@ -199,8 +198,8 @@ final class EncoderFamilies {
         if (config.integer("inner_group_num", 1, 1, Limits.LAYERS) != 1) {
             throw config.wrong("inner_group_num", "1: groups of several layers are not supported");
         }
-        draft.layerName = index -> "encoder.albert_layer_groups."
-                + (int) (index / (draft.layers / (double) groups)) + ".albert_layers.0.";
+        draft.layerName = index ->
+                "encoder.albert_layer_groups." + (int) (index / (draft.layers / (double) groups)) + ".albert_layers.0.";
         draft.projections = List.of("attention.query", "attention.key", "attention.value");
         draft.output = "attention.dense";
         draft.attentionNorms = index -> DecoderLayer.Branch.ofSum("attention.LayerNorm");
@@ -209,8 +208,7 @@ final class EncoderFamilies {
         draft.down = "ffn_output";
         draft.feedForwardNorms = DecoderLayer.Branch.ofSum("full_layer_layer_norm");
         draft.width = config.integer("embedding_size", 128, 1, Limits.WIDTH);
-        draft.projection =
-                Optional.of(draft.linear("encoder.embedding_hidden_mapping_in", draft.hidden, draft.width));
+        draft.projection = Optional.of(draft.linear("encoder.embedding_hidden_mapping_in", draft.hidden, draft.width));
         draft.learnPositions(Optional.empty());
         draft.learnTypes(2, true);
         draft.dropout = config.number("hidden_dropout_prob", 0);
@@ -278,7 +276,8 @@ final class EncoderFamilies {
             longest = config.positive("max_position_embeddings", Limits.ROWS);
         }
         int buckets = config.integer("position_buckets", -1, -1, Limits.ROWS);
-        List<String> norms = List.of(config.string("norm_rel_ebd").orElse("none").toLowerCase().split("\\|"));
+        List<String> norms = List.of(
+                config.string("norm_rel_ebd").orElse("none").toLowerCase().split("\\|"));
         return new DisentangledAttention(
                 draft.heads,
                 query,
@@ -329,8 +328,7 @@ final class EncoderFamilies {
         draft.biasedProjections = config.flag("attention_bias", false);
         draft.biasedOutput = draft.biasedProjections;
         // the embeddings are normalised already
-        draft.attentionNorms =
-                index -> index == 0 ? DecoderLayer.Branch.NONE : DecoderLayer.Branch.before("attn_norm");
+        draft.attentionNorms = index -> index == 0 ? DecoderLayer.Branch.NONE : DecoderLayer.Branch.before("attn_norm");
         draft.feedForwardNorms = DecoderLayer.Branch.before("mlp_norm");
         boolean biased = config.flag("mlp_bias", false);
         draft.feedForward = () -> new FeedForward.GatedTogether(
@@ -368,8 +366,7 @@ final class EncoderFamilies {
         draft.headDropout = config.number("classifier_dropout", 0);
         boolean tied = config.flag("tie_word_embeddings", true);
         Optional<String> bias = config.flag("decoder_bias", true) ? Optional.of("decoder.bias") : Optional.empty();
-        draft.maskedWords =
-                Optional.of(new EncoderHeads.Words(draft.beforeClasses.get(), "decoder", tied, bias));
+        draft.maskedWords = Optional.of(new EncoderHeads.Words(draft.beforeClasses.get(), "decoder", tied, bias));
     }
 
     private static List<Boolean> windowed(EncoderDraft draft) {
@@ -408,7 +405,8 @@ final class EncoderFamilies {
                 "is_decoder")) {
             config.refuse(flag);
         }
-        draft.norm = new Norm(Norm.Kind.LAYER, config.number(config.either("layer_norm_eps", "layer_norm_epsilon"), 1e-12));
+        draft.norm =
+                new Norm(Norm.Kind.LAYER, config.number(config.either("layer_norm_eps", "layer_norm_epsilon"), 1e-12));
         String field = config.either("hidden_act", "activation_function");
         boolean swish = config.string(field).filter("swiglu"::equals).isPresent();
         draft.activation = swish ? Activation.SILU : Activation.of(config, field, "silu");

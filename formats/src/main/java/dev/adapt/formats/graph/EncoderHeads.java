@@ -69,7 +69,8 @@ record EncoderHeads(
                         Optional.of(Head.MODULE),
                         Optional.of(answers),
                         next,
-                        pooler.filter(own -> !poolerOfBody).map(own -> own.layer().name()),
+                        pooler.filter(own -> !poolerOfBody)
+                                .map(own -> own.layer().name()),
                         words.map(own -> own.stage().layer().name()),
                         words.flatMap(own -> own.stage().norm()),
                         words.map(Words::module))

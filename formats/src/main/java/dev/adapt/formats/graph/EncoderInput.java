@@ -116,7 +116,11 @@ sealed interface EncoderInput {
                 sum = ops.add(sum, types(model, inputs, types.get()));
             }
             if (positions.isPresent()) {
-                sum = ops.add(sum, model.embedding(places(ops, ids, positions.get()), positions.get().module()));
+                sum = ops.add(
+                        sum,
+                        model.embedding(
+                                places(ops, ids, positions.get()),
+                                positions.get().module()));
             }
             if (normsProjected) {
                 sum = projected(model, sum);

@@ -55,8 +55,7 @@ record EncoderOutput(Kind kind, Optional<Head> classes) {
             if (pooling == Pooling.POOLER && heads.pooler().isEmpty()) {
                 throw config.document().wrong("adapt_pooling", "mean or cls: this model_type has no pooler");
             }
-            return new EncoderOutput(
-                    pooling == Pooling.TOKENS ? Kind.TOKEN_CLASSES : Kind.SEQUENCE_CLASSES, classes);
+            return new EncoderOutput(pooling == Pooling.TOKENS ? Kind.TOKEN_CLASSES : Kind.SEQUENCE_CLASSES, classes);
         }
         String name = config.className();
         // the bare model last: every LMHeadModel ends with Model
@@ -79,7 +78,8 @@ record EncoderOutput(Kind kind, Optional<Head> classes) {
         return switch (kind) {
             case SEQUENCE_CLASSES, BARE -> true;
             // images have no tokens to tell
-            case TOKEN_CLASSES, ANSWERS, MASKED_WORDS, NEXT_WORDS -> heads.words().isPresent();
+            case TOKEN_CLASSES, ANSWERS, MASKED_WORDS, NEXT_WORDS ->
+                heads.words().isPresent();
             case NEXT_SENTENCE -> heads.next().isPresent();
             case MASKED_WORDS_AND_NEXT_SENTENCE ->
                 heads.words().isPresent() && heads.next().isPresent();

@@ -93,7 +93,8 @@ public record ModelConfig(JsonDocument document) {
     Optional<Head> head(Pooling own) {
         Optional<Pooling> ofClass = className().endsWith(TOKEN_CLASSES)
                 ? Optional.of(Pooling.TOKENS)
-                : className().endsWith("ForSequenceClassification") || className().endsWith("ForImageClassification")
+                : className().endsWith("ForSequenceClassification")
+                                || className().endsWith("ForImageClassification")
                         ? Optional.of(own)
                         : Optional.empty();
         return document.string(POOLING)
@@ -141,8 +142,7 @@ public record ModelConfig(JsonDocument document) {
         if (tokens || head.pooling() == architecture.ownPooling()) {
             String own = architecture.classifierClass();
             changed.remove(POOLING);
-            changed.putArray("architectures")
-                    .add(tokens ? own.substring(0, own.indexOf("For")) + TOKEN_CLASSES : own);
+            changed.putArray("architectures").add(tokens ? own.substring(0, own.indexOf("For")) + TOKEN_CLASSES : own);
         } else {
             // transformers has no class for this head: naming one would make it invent a pooler
             changed.put(POOLING, head.pooling().name().toLowerCase(Locale.ROOT));

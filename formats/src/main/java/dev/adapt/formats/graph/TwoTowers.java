@@ -156,7 +156,12 @@ public record TwoTowers(Encoder text, Encoder image, Joint joint, int width) imp
             T none = ops.affine(ops.slice(states, 1, 0, 1), 0, 0);
             T probe = ops.add(none, model.weight(block + "probe"));
             T found = ops.attention(
-                    part(model, probe, 0), part(model, states, 1), part(model, states, 2), Optional.empty(), heads.scale(), 0);
+                    part(model, probe, 0),
+                    part(model, states, 1),
+                    part(model, states, 2),
+                    Optional.empty(),
+                    heads.scale(),
+                    0);
             T attended = model.linear(heads.join(ops, found), block + "attention.out_proj");
             T normed = image.norm().apply(model, attended, block + "layernorm", image.hidden());
             T product = down.apply(model, "", ops.activation(up.apply(model, "", normed), activation));

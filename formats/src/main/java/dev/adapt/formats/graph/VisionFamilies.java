@@ -79,8 +79,8 @@ final class VisionFamilies {
         draft.feedForwardNorms = DecoderLayer.Branch.before("layernorm_after");
         if (config.integer("pooler_output_size", draft.hidden, 1, Limits.WIDTH) == draft.hidden) {
             Activation pooled = Activation.of(config, "pooler_act", "tanh");
-            draft.pooler = Optional.of(new EncoderHeads.Stage(
-                    draft.linear(Tensors.POOLER, draft.hidden, draft.hidden), pooled));
+            draft.pooler = Optional.of(
+                    new EncoderHeads.Stage(draft.linear(Tensors.POOLER, draft.hidden, draft.hidden), pooled));
         }
         return draft;
     }
@@ -129,8 +129,8 @@ final class VisionFamilies {
     private static void readWords(EncoderDraft draft) {
         int rows = draft.config.positive("max_position_embeddings", Limits.ROWS);
         draft.words = TEXTS + "embeddings.token_embedding";
-        draft.positions = Optional.of(new EncoderInput.Words.Positions(
-                TEXTS + "embeddings.position_embedding", rows, Optional.empty()));
+        draft.positions = Optional.of(
+                new EncoderInput.Words.Positions(TEXTS + "embeddings.position_embedding", rows, Optional.empty()));
         draft.embeddingNorm = Optional.empty();
         draft.finalNorm = Optional.of(TEXTS + "final_layer_norm");
     }
@@ -144,7 +144,11 @@ final class VisionFamilies {
                     usual.channels(),
                     usual.side(),
                     usual.patch(),
-                    new LinearLayer(block + "patch_embedding", draft.hidden, usual.kernel().in(), biased),
+                    new LinearLayer(
+                            block + "patch_embedding",
+                            draft.hidden,
+                            usual.kernel().in(),
+                            biased),
                     first ? List.of(new Patches.Stored(block + "class_embedding", Shape.of(draft.hidden))) : List.of(),
                     new Patches.Stored(block + "position_embedding.weight", Shape.of(count, draft.hidden)),
                     norm,
@@ -190,8 +194,7 @@ final class VisionFamilies {
                 image.linear(block + "mlp.fc1", image.inner, width),
                 image.linear(block + "mlp.fc2", width, image.inner),
                 image.activation);
-        TwoTowers.Joint joint =
-                new TwoTowers.Joint.Siglip(text.linear(TEXTS + "head", width, text.hidden), probe);
+        TwoTowers.Joint joint = new TwoTowers.Joint.Siglip(text.linear(TEXTS + "head", width, text.hidden), probe);
         return new TwoTowers(new Encoder(text.spec()), new Encoder(image.spec()), joint, width);
     }
 }

@@ -261,7 +261,11 @@ final class OnnxOps implements Ops<OnnxValue> {
                 List.of(attribute("start", 0), attribute("end", 3)),
                 x);
         OnnxValue chosen = graph.node(
-                columns.scope(), OnnxOperator.SHAPE, TensorProto.DataType.INT64, List.of(attribute("start", -1)), columns);
+                columns.scope(),
+                OnnxOperator.SHAPE,
+                TensorProto.DataType.INT64,
+                List.of(attribute("start", -1)),
+                columns);
         OnnxValue every = graph.node(OnnxOperator.EXPAND, List.of(), columns, concat(0, List.of(leading, chosen)));
         return graph.node(OnnxOperator.GATHER_ELEMENTS, List.of(attribute("axis", -1)), x, every);
     }
