@@ -164,7 +164,7 @@ final class PredictCommand implements Callable<Integer> {
                                 .collect(Collectors.joining(","))
                         + "\n";
             case Prediction.Number(double value) -> number(value) + "\n";
-            case Prediction.Words(var words, List<Prediction.Found> entities) ->
+            case Prediction.Words(_, List<Prediction.Found> entities) ->
                 entities.stream().map(this::tsv).collect(Collectors.joining());
             case Prediction.Embedding(double[] values) ->
                 Arrays.stream(values).mapToObj(PredictCommand::number).collect(Collectors.joining("\t")) + "\n";
@@ -198,7 +198,7 @@ final class PredictCommand implements Callable<Integer> {
                 scores.forEach(each::put);
             }
             case Prediction.Number(double value) -> line.put("value", value);
-            case Prediction.Words(var words, List<Prediction.Found> entities) -> {
+            case Prediction.Words(_, List<Prediction.Found> entities) -> {
                 ArrayNode found = line.putArray("entities");
                 entities.forEach(entity -> found.addObject()
                         .put("text", entity.text())

@@ -74,7 +74,7 @@ public record Evaluation(int examples, SequencedMap<Metric, Double> figures, Lis
         List<Integer> truth = data.classes(labels);
         Confusion confusion = new Confusion(labels.size());
         for (int i = 0; i < truth.size(); i++) {
-            if (!(predictions.get(i) instanceof Prediction.Classes(List<String> chosen, var scores))
+            if (!(predictions.get(i) instanceof Prediction.Classes(List<String> chosen, _))
                     || chosen.size() != 1) {
                 throw new UsageException("the model's classes do not exclude each other, and each text has one label;"
                         + " give a model with problem_type single_label_classification");

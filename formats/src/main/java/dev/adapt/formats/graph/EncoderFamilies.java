@@ -4,6 +4,7 @@ import dev.adapt.formats.io.JsonDocument;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
@@ -277,7 +278,7 @@ final class EncoderFamilies {
         }
         int buckets = config.integer("position_buckets", -1, -1, Limits.ROWS);
         List<String> norms = List.of(
-                config.string("norm_rel_ebd").orElse("none").toLowerCase().split("\\|"));
+                config.string("norm_rel_ebd").orElse("none").toLowerCase(Locale.ROOT).split("\\|"));
         return new DisentangledAttention(
                 draft.heads,
                 query,

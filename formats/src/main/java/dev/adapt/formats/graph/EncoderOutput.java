@@ -25,6 +25,7 @@ record EncoderOutput(Kind kind, Optional<Head> classes) {
         MASKED_WORDS_AND_NEXT_SENTENCE("ForPreTraining"),
         BARE("Model");
 
+        @SuppressWarnings("ImmutableEnumChecker") // List.of makes immutable lists
         private final List<String> endings;
 
         Kind(String... endings) {
