@@ -160,6 +160,8 @@ public final class Adapt implements Runnable {
         commands.put("export-adapter", ExportAdapterCommand.class);
         commands.put("export-gguf", ExportGgufCommand.class);
         commands.put("verify", VerifyCommand.class);
+        commands.put("predict", PredictCommand.class);
+        commands.put("evaluate", EvaluateCommand.class);
         commands.put("generate", GenerateCommand.class);
         commands.put("inspect", InspectCommand.class);
         commands.put("count", CountCommand.class);

@@ -13,6 +13,7 @@ import dev.adapt.train.Learner;
 import dev.adapt.train.Metric;
 import dev.adapt.train.Regression;
 import dev.adapt.train.Task;
+import dev.adapt.train.TokenClassification;
 import dev.adapt.train.TrainConfig;
 import dev.adapt.train.TrainResult;
 import dev.adapt.train.Trainer;
@@ -81,6 +82,7 @@ final class TrainCommand implements Callable<Integer> {
     /** The tasks that can be trained for. */
     enum Kind {
         CLASSIFICATION,
+        TOKEN_CLASSIFICATION,
         REGRESSION,
         CAUSAL_LM,
         IMAGE_CLASSIFICATION;
@@ -132,7 +134,8 @@ final class TrainCommand implements Callable<Integer> {
             names = "--data",
             paramLabel = "FILE",
             description =
-                    "training data: TSV, CSV or JSONL; causal-lm: also .txt; image-classification: a folder with a"
+                    "training data: TSV, CSV or JSONL; token-classification: a word and its label on each line, an empty line"
+                            + " after a sentence, or JSONL with lists; causal-lm: also .txt; image-classification: a folder with a"
                             + " folder per class, …images-idx3-ubyte(.gz), or .npz")
     private Optional<Path> data = Optional.empty();
 
@@ -151,15 +154,15 @@ final class TrainCommand implements Callable<Integer> {
             split = ",",
             paramLabel = "COL",
             description = "name, or number from 1, or two of them for pairs (text or sentence, or sentence1,sentence2;"
-                    + " causal-lm: prompt)")
+                    + " token-classification: the first column, tokens or words; causal-lm: prompt)")
     private List<String> textColumns = new ArrayList<>();
 
     @Option(
             names = "--label-column",
             paramLabel = "COL",
             description =
-                    "name, or number from 1 (label; without names, the column of two with fewer values; causal-lm:"
-                            + " response)")
+                    "name, or number from 1 (label; without names, the column of two with fewer values; token-classification:"
+                            + " the last column, labels, tags or ner_tags; causal-lm: response)")
     private Optional<String> labelColumn = Optional.empty();
 
     @Option(
@@ -227,8 +230,9 @@ final class TrainCommand implements Callable<Integer> {
 
     @Option(
             names = "--metric",
-            description = "that chooses the best epoch: ${COMPLETION-CANDIDATES} (the task's first: accuracy, pearson,"
-                    + " perplexity)")
+            description =
+                    "that chooses the best epoch: ${COMPLETION-CANDIDATES} (the task's first: accuracy, entity_f1, pearson,"
+                            + " perplexity)")
     private Optional<Metric> metric = Optional.empty();
 
     @Option(
@@ -271,6 +275,9 @@ final class TrainCommand implements Callable<Integer> {
         if (kind == Kind.IMAGE_CLASSIFICATION) {
             given.refuse("images have no columns and no tokens", COLUMNS.toArray(String[]::new));
             given.refuse("images have no columns and no tokens", "--max-length");
+        }
+        if (kind == Kind.TOKEN_CLASSIFICATION) {
+            given.refuse("each token has its own state and label", "--pooling");
         }
         if (kind == Kind.CAUSAL_LM) {
             given.refuse("a language model is trained without a new head", "--head-lr", "--pooling");
@@ -352,6 +359,7 @@ final class TrainCommand implements Callable<Integer> {
                 textColumns, labelColumn, header == Header.AUTO ? Optional.empty() : Optional.of(header == Header.YES));
         return switch (kind) {
             case CLASSIFICATION -> new Classification(columns);
+            case TOKEN_CLASSIFICATION -> new TokenClassification(columns);
             case REGRESSION -> new Regression(columns);
             case CAUSAL_LM -> new CausalLm(columns);
             case IMAGE_CLASSIFICATION -> new ImageClassification();

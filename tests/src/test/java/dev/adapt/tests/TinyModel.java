@@ -110,6 +110,93 @@ public enum TinyModel {
              "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 8, "patch_size": 2,
              "num_channels": 3, "id2label": {"0": "a", "1": "b", "2": "c"}}
             """),
+    BERT_TOKENS("""
+            {"model_type": "bert", "architectures": ["BertForTokenClassification"], "hidden_size": 16,
+             "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 40,
+             "max_position_embeddings": 32, "id2label": {"0": "a", "1": "b", "2": "c"}}
+            """),
+    BERT_ANSWERS("""
+            {"model_type": "bert", "architectures": ["BertForQuestionAnswering"], "hidden_size": 16,
+             "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 40,
+             "max_position_embeddings": 32}
+            """),
+    BERT_PRETRAINING("""
+            {"model_type": "bert", "architectures": ["BertForPreTraining"], "hidden_size": 16,
+             "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 40,
+             "max_position_embeddings": 32}
+            """),
+    CAMEMBERT("""
+            {"model_type": "camembert", "architectures": ["CamembertForSequenceClassification"], "hidden_size": 16,
+             "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 40,
+             "max_position_embeddings": 34, "pad_token_id": 1, "id2label": {"0": "a", "1": "b"}}
+            """),
+    ELECTRA("""
+            {"model_type": "electra", "architectures": ["ElectraForMaskedLM"], "hidden_size": 16, "embedding_size": 8,
+             "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 40,
+             "max_position_embeddings": 32}
+            """),
+    DISTILBERT("""
+            {"model_type": "distilbert", "architectures": ["DistilBertForSequenceClassification"], "dim": 16,
+             "hidden_dim": 24, "n_layers": 2, "n_heads": 4, "vocab_size": 40, "max_position_embeddings": 32,
+             "id2label": {"0": "a", "1": "b", "2": "c"}}
+            """),
+    MPNET("""
+            {"model_type": "mpnet", "architectures": ["MPNetForMaskedLM"], "hidden_size": 16, "intermediate_size": 24,
+             "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 40, "max_position_embeddings": 202}
+            """),
+    ALBERT("""
+            {"model_type": "albert", "architectures": ["AlbertForSequenceClassification"], "hidden_size": 16,
+             "embedding_size": 8, "intermediate_size": 24, "num_hidden_layers": 4, "num_hidden_groups": 2,
+             "num_attention_heads": 4, "vocab_size": 40, "max_position_embeddings": 32,
+             "id2label": {"0": "a", "1": "b"}}
+            """),
+    DEBERTA("""
+            {"model_type": "deberta-v2", "architectures": ["DebertaV2ForSequenceClassification"], "hidden_size": 16,
+             "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 40,
+             "max_position_embeddings": 64, "relative_attention": true, "position_buckets": 8, "share_att_key": true,
+             "norm_rel_ebd": "layer_norm", "pos_att_type": "p2c|c2p", "position_biased_input": false,
+             "type_vocab_size": 0, "id2label": {"0": "a", "1": "b"}}
+            """),
+    DEBERTA_APART("""
+            {"model_type": "deberta-v2", "architectures": ["DebertaV2ForTokenClassification"], "hidden_size": 16,
+             "embedding_size": 8, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
+             "vocab_size": 40, "max_position_embeddings": 32, "max_relative_positions": 6, "relative_attention": true,
+             "pos_att_type": ["c2p", "p2c"], "type_vocab_size": 2, "id2label": {"0": "a", "1": "b"}}
+            """),
+    MODERNBERT("""
+            {"model_type": "modernbert", "architectures": ["ModernBertForMaskedLM"], "hidden_size": 16,
+             "intermediate_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 40,
+             "max_position_embeddings": 64, "local_attention": 6, "global_attn_every_n_layers": 3}
+            """),
+    NOMIC_BERT("""
+            {"model_type": "nomic_bert", "architectures": ["NomicBertModel"], "n_embd": 16, "n_inner": 24, "n_layer": 2,
+             "n_head": 2, "n_positions": 64, "vocab_size": 40, "rotary_emb_base": 1000, "type_vocab_size": 2,
+             "activation_function": "swiglu", "layer_norm_epsilon": 1e-12}
+            """),
+    DEIT("""
+            {"model_type": "deit", "architectures": ["DeiTForImageClassification"], "hidden_size": 16,
+             "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 4, "image_size": 8, "patch_size": 4,
+             "id2label": {"0": "a", "1": "b", "2": "c"}}
+            """),
+    DINOV2("""
+            {"model_type": "dinov2", "architectures": ["Dinov2ForImageClassification"], "hidden_size": 16,
+             "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 8, "patch_size": 4, "mlp_ratio": 2,
+             "id2label": {"0": "a", "1": "b", "2": "c"}}
+            """),
+    CLIP("""
+            {"model_type": "clip", "architectures": ["CLIPModel"], "projection_dim": 8,
+             "text_config": {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2,
+               "vocab_size": 40, "max_position_embeddings": 32, "eos_token_id": 2},
+             "vision_config": {"hidden_size": 12, "intermediate_size": 24, "num_hidden_layers": 1,
+               "num_attention_heads": 2, "image_size": 8, "patch_size": 4}}
+            """),
+    SIGLIP("""
+            {"model_type": "siglip", "architectures": ["SiglipModel"],
+             "text_config": {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2,
+               "vocab_size": 40, "max_position_embeddings": 32},
+             "vision_config": {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
+               "num_attention_heads": 2, "image_size": 8, "patch_size": 4}}
+            """),
     QUERY_DECODER("""
             {"model_type": "query_decoder", "num_stages": 2, "hidden_size": 8, "num_attention_heads": 2,
              "intermediate_size": 12, "num_groups": 2, "num_channels": 3, "in_points": 5, "out_points": 4,

@@ -102,7 +102,7 @@ public record CausalLm(Dataset.Columns columns) implements Task {
     }
 
     @Override
-    public Tally tally() {
+    public Tally tally(List<String> labels) {
         return new Tally() {
             @Override
             public void add(Unfinished<NDArray> output, Batch batch) {} // the loss says it all

@@ -68,7 +68,7 @@ final class ClassTally implements Task.Tally {
                         case F1 -> confusion.f1();
                         case MATTHEWS -> confusion.matthews();
                         case TOP5 -> (double) nearTop / examples;
-                        case PEARSON, SPEARMAN, PERPLEXITY ->
+                        case ENTITY_F1, PEARSON, SPEARMAN, PERPLEXITY ->
                             throw new IllegalArgumentException(metric + " is not of classes");
                     });
         }

@@ -47,7 +47,7 @@ public record Classification(Dataset.Columns columns) implements Task {
     }
 
     @Override
-    public Tally tally() {
+    public Tally tally(List<String> labels) {
         return new ClassTally(metrics());
     }
 }

@@ -14,6 +14,21 @@ final class Confusion {
         counts[truth][predicted]++;
     }
 
+    /** How many examples of one class were predicted as another. */
+    long count(int truth, int predicted) {
+        return counts[truth][predicted];
+    }
+
+    /** The share of right ones among those predicted as a class; 0 where there are none. */
+    double precision(int i) {
+        return counts[i][i] == 0 ? 0 : counts[i][i] / predicted(i);
+    }
+
+    /** The share of right ones among those of a class; 0 where there are none. */
+    double recall(int i) {
+        return counts[i][i] == 0 ? 0 : counts[i][i] / truth(i);
+    }
+
     private double all() {
         double all = 0;
         for (int i = 0; i < counts.length; i++) {

@@ -81,7 +81,7 @@ public record ImageClassification() implements Task {
     }
 
     @Override
-    public Tally tally() {
+    public Tally tally(List<String> labels) {
         return new ClassTally(metrics());
     }
 

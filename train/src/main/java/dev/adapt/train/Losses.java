@@ -2,6 +2,7 @@ package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.SparseFormat;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Tensor;
 
@@ -20,6 +21,28 @@ final class Losses {
         NDArray mean = logits.logSoftmax(1).gather(right, 1).mean().neg();
         mean.attach(step);
         return mean;
+    }
+
+    /**
+     * Mean cross-entropy of some tokens: only their states are looked at, as a vocabulary is wide.
+     *
+     * @param logits [batch, sequence, classes]
+     * @param goals for each of these tokens its place among all of the batch, and its class
+     */
+    static NDArray crossEntropyOfTokens(NDManager step, NDArray logits, long[] goals) {
+        long[] at = new long[goals.length / 2];
+        long[] classes = new long[at.length];
+        for (int i = 0; i < at.length; i++) {
+            at[i] = goals[2 * i];
+            classes[i] = goals[2 * i + 1];
+        }
+        NDArray all = logits.reshape(-1, logits.getShape().get(2));
+        all.attach(step);
+        NDArray chosen = all.getNDArrayInternal()
+                .embedding(step.create(at), all, SparseFormat.DENSE)
+                .singletonOrThrow();
+        chosen.attach(step);
+        return crossEntropy(step, chosen, classes);
     }
 
     /**

@@ -8,6 +8,8 @@ public enum Metric {
     ACCURACY("accuracy", true),
     /** Of class 1 where there are two classes, else the mean over all classes. */
     F1("F1", true),
+    /** Of entities, the harmonic mean of precision and recall: one is right if its type, beginning and end are. */
+    ENTITY_F1("entity F1", true),
     /** Matthews correlation; for more than two classes Gorodkin's R_K (Comput. Biol. Chem. 28, 2004). */
     MATTHEWS("Matthews", true),
     /** The share of examples whose class is among the five that the model finds most likely. */

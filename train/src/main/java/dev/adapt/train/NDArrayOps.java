@@ -302,6 +302,19 @@ final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
+    public NDArray lookUp(long[] values, NDArray places) {
+        NDArray found = own(step.create(values).gather(own(places.reshape(-1)), 0));
+        return own(found.reshape(places.getShape()));
+    }
+
+    @Override
+    public NDArray pick(NDArray x, NDArray columns) {
+        Shape leading = x.getShape().slice(0, 3);
+        Shape all = leading.add(columns.getShape().get(2));
+        return own(x.gather(own(own(columns.expandDims(1)).broadcast(all)), 3));
+    }
+
+    @Override
     public NDArray equal(NDArray left, NDArray right) {
         return own(own(left.eq(right)).toType(DataType.INT64, false));
     }

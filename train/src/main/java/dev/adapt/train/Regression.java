@@ -34,7 +34,8 @@ public record Regression(Dataset.Columns columns) implements Task {
                 LABELS);
     }
 
-    private static List<Double> numbers(Dataset data) {
+    /** The labels as numbers. */
+    static List<Double> numbers(Dataset data) {
         List<Double> numbers = new ArrayList<>();
         for (Example example : data.examples()) {
             double number;
@@ -63,7 +64,7 @@ public record Regression(Dataset.Columns columns) implements Task {
     }
 
     @Override
-    public Tally tally() {
+    public Tally tally(List<String> labels) {
         List<Double> predicted = new ArrayList<>();
         List<Double> truth = new ArrayList<>();
         return new Tally() {

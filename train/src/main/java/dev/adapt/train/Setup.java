@@ -22,6 +22,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Predicate;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 
@@ -34,8 +35,6 @@ import java.util.random.RandomGeneratorFactory;
  * @param output writes what was trained
  */
 record Setup(Model model, Examples train, Examples eval, List<String> targets, Set<String> head, Output output) {
-    private static final String POOLER = "pooler.dense.weight";
-
     /** Where what was trained goes. */
     interface Output {
         /**
@@ -60,8 +59,9 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
         RandomGenerator random = random(config.seed());
         Pooling usual = architecture.defaultPooling(name -> binding.find(name).isPresent());
         Optional<Head> head = data.labels().map(labels -> {
-            Pooling pooling = config.pooling().orElse(usual);
-            requirePooler(pooling, config, binding.find(POOLER).isPresent());
+            Pooling pooling = config.task().pooling().or(config::pooling).orElse(usual);
+            requireRead(
+                    pooling, config, architecture, name -> binding.find(name).isPresent());
             return new Head(pooling, labels);
         });
         BoundAdapter adapter = BoundAdapter.fresh(
@@ -108,10 +108,12 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
     private static WholeModel withHead(TrainConfig config, WholeModel start, List<String> labels) {
         Architecture architecture = start.model().architecture();
         Map<String, ?> tensors = start.others();
-        Pooling pooling = config.pooling()
+        Pooling pooling = config.task()
+                .pooling()
+                .or(config::pooling)
                 .or(() -> architecture.head().map(Head::pooling))
                 .orElseGet(() -> architecture.defaultPooling(tensors::containsKey));
-        requirePooler(pooling, config, tensors.containsKey(POOLER));
+        requireRead(pooling, config, architecture, tensors::containsKey);
         Head head = new Head(pooling, labels);
         boolean kept = architecture.head().filter(head::equals).isPresent();
         return start.withHead(
@@ -128,9 +130,20 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
         return RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
     }
 
-    private static void requirePooler(Pooling pooling, TrainConfig config, boolean present) {
-        if (pooling == Pooling.POOLER && !present) {
+    /** Refuses a pooling that the base or the task cannot have. */
+    private static void requireRead(
+            Pooling pooling, TrainConfig config, Architecture architecture, Predicate<String> present) {
+        boolean pooled = architecture
+                .poolerModule()
+                .filter(own -> present.test(own + ".weight"))
+                .isPresent();
+        if (pooling == Pooling.POOLER && !pooled) {
             throw new UsageException("pooling pooler", "the base " + config.base() + " has no pooler; use mean or cls");
+        }
+        if (pooling == Pooling.TOKENS && config.task().pooling().isEmpty()) {
+            throw new UsageException(
+                    "pooling tokens",
+                    "the task " + config.task().name() + " has one label for all tokens; use mean or cls");
         }
     }
 

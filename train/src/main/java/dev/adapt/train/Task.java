@@ -2,6 +2,7 @@ package dev.adapt.train;
 
 import ai.djl.ndarray.NDArray;
 import dev.adapt.formats.adapter.PromptFormat;
+import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.graph.Unfinished;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -10,7 +11,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 
 /** What a model is trained to do: how its data are read, which head it needs, what is minimised and what is measured. */
-public sealed interface Task permits Classification, Regression, CausalLm, ImageClassification {
+public sealed interface Task permits Classification, TokenClassification, Regression, CausalLm, ImageClassification {
     /** What options and files call it. */
     String name();
 
@@ -39,6 +40,11 @@ public sealed interface Task permits Classification, Regression, CausalLm, Image
      */
     Data read(Path train, Path eval, Source source) throws IOException;
 
+    /** What the task's head reads, where that is no choice. */
+    default Optional<Pooling> pooling() {
+        return Optional.empty();
+    }
+
     /**
      * What training minimises: a mean over the goals of a batch.
      *
@@ -59,6 +65,10 @@ public sealed interface Task permits Classification, Regression, CausalLm, Image
         SequencedMap<Metric, Double> values(double loss);
     }
 
-    /** A tally of nothing yet. */
-    Tally tally();
+    /**
+     * A tally of nothing yet.
+     *
+     * @param labels of the model's head by index; none where it has no head
+     */
+    Tally tally(List<String> labels);
 }

@@ -93,6 +93,25 @@ final class Tokenizer implements AutoCloseable {
         return tokens;
     }
 
+    /**
+     * A text's tokens, those that begin and end every text included.
+     *
+     * @param places of each token's last character, counted in code points; -1 for a token that is no part of the text
+     */
+    @SuppressWarnings("ArrayRecordComponent")
+    record Placed(Sequence sequence, int[] places) {}
+
+    /** The tokens of a text with their places in it. */
+    Placed placed(String text) {
+        Encoding encoding = tokenizer.call(own -> own.encode(text, true, false));
+        CharSpan[] spans = encoding.getCharTokenSpans();
+        int[] places = new int[spans.length];
+        for (int i = 0; i < places.length; i++) {
+            places[i] = spans[i] == null || spans[i].getEnd() <= spans[i].getStart() ? -1 : spans[i].getEnd() - 1;
+        }
+        return new Placed(sequence(encoding), places);
+    }
+
     private long[] known(long[] ids) {
         long largest = Arrays.stream(ids).max().orElse(0);
         if (largest >= vocabulary) {

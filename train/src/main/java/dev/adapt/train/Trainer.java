@@ -6,6 +6,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterConfig;
@@ -224,7 +225,7 @@ public final class Trainer implements AutoCloseable {
      * @return the loss
      */
     private double evaluate(int epoch) {
-        Task.Tally tally = config.task().tally();
+        Task.Tally tally = config.task().tally(labels());
         double loss = replicas.evaluate(config.task(), setup.eval(), EVAL_BATCH, EVAL_TOKENS, tally);
         if (!Double.isFinite(loss)) {
             if (epoch == 0) {
@@ -248,6 +249,10 @@ public final class Trainer implements AutoCloseable {
         log.evaluated(epoch, own);
         progress.evaluated(epoch, own, better);
         return loss;
+    }
+
+    private List<String> labels() {
+        return setup.model().architecture().head().map(Head::labels).orElse(List.of());
     }
 
     private Map<String, FloatTensor> values() {

@@ -6,6 +6,7 @@ import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.graph.Tokens;
+import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
@@ -113,7 +114,7 @@ public record Inputs(
 
     /** Random token sequences for a model of which no more is known than what it takes. */
     public static Inputs random(Tokens tokens, Size size) {
-        return sequences(tokens, Math.min(LONGEST, tokens.longest()), false, size);
+        return sequences(tokens, List.of(), Math.min(LONGEST, tokens.longest()), false, size);
     }
 
     private static Inputs numbers(List<InputSpec> inputs, Size size) {
@@ -124,16 +125,7 @@ public record Inputs(
             int batch = batches.isEmpty() ? 1 : Math.min(count - made, 1 + random.nextInt(WIDEST));
             Map<String, Long> sizes = new HashMap<>(Map.of("batch", (long) batch));
             Map<String, Tensor> numbers = new LinkedHashMap<>();
-            for (InputSpec input : inputs) {
-                Shape shape = Shape.of(input.axes().stream()
-                        .mapToLong(axis -> size(axis, sizes, random))
-                        .toArray());
-                float[] values = new float[Math.toIntExact(shape.elements())];
-                for (int i = 0; i < values.length; i++) {
-                    values[i] = (float) random.nextGaussian();
-                }
-                numbers.put(input.name(), new FloatTensor(shape, values));
-            }
+            inputs.forEach(input -> numbers.put(input.name(), number(input, sizes, random)));
             batches.add(numbers);
             made += batch;
         }
@@ -142,6 +134,17 @@ public record Inputs(
         String description =
                 count + " random " + kind + " in " + batches.size() + " batches (seed " + size.seed() + ")";
         return new Inputs(description, batches, OptionalLong.of(size.seed()), Optional.empty());
+    }
+
+    private static FloatTensor number(InputSpec input, Map<String, Long> sizes, Random random) {
+        Shape shape = Shape.of(input.axes().stream()
+                .mapToLong(axis -> size(axis, sizes, random))
+                .toArray());
+        float[] values = new float[Math.toIntExact(shape.elements())];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) random.nextGaussian();
+        }
+        return new FloatTensor(shape, values);
     }
 
     /** An axis of the same name has the same size in all inputs of a batch. */
@@ -158,10 +161,11 @@ public record Inputs(
                 .head()
                 .filter(head -> head.pooling() != Pooling.MEAN)
                 .isPresent();
-        return sequences(tokens, longest, masked, size);
+        return sequences(tokens, architecture.inputs(), longest, masked, size);
     }
 
-    private static Inputs sequences(Tokens tokens, int longest, boolean masked, Size size) {
+    private static Inputs sequences(
+            Tokens tokens, List<InputSpec> inputs, int longest, boolean masked, Size size) {
         int usual = Math.min(USUAL, tokens.longest());
         int count = size.thorough() ? THOROUGH * size.count() : size.count();
         int widest = size.thorough() ? THOROUGH * WIDEST : WIDEST;
@@ -204,11 +208,22 @@ public record Inputs(
                     .append(shown == tokens.vocabulary() ? "all" : "the first " + shown)
                     .append(" tokens of the vocabulary");
         }
+        addNumbers(inputs, batches, new Random(size.seed()));
         return new Inputs(
                 description + " (seed " + size.seed() + ")",
                 batches,
                 OptionalLong.of(size.seed()),
                 Optional.of(new Lengths(longest, tokens.longest())));
+    }
+
+    /** What a model of texts reads beside them: the images of a model with two towers. */
+    private static void addNumbers(List<InputSpec> inputs, List<Map<String, Tensor>> batches, Random random) {
+        for (Map<String, Tensor> batch : batches) {
+            Map<String, Long> sizes = new HashMap<>();
+            inputs.stream()
+                    .filter(input -> input.dtype() == Dtype.F32)
+                    .forEach(input -> batch.put(input.name(), number(input, sizes, random)));
+        }
     }
 
     /** The longest sequence that can be run in a minute or so. */

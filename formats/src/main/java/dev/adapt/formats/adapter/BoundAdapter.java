@@ -404,7 +404,7 @@ public record BoundAdapter(
                             .orElseThrow(() -> new FormatException(
                                     adapter.file(),
                                     POOLING,
-                                    "is \"" + pooling + "\", expected mean, cls, pooler or last")),
+                                    "is \"" + pooling + "\", expected mean, cls, pooler, last or tokens")),
                     List.of(new JsonMapper().readValue(labels, String[].class))));
         } catch (JsonProcessingException e) {
             throw new FormatException(adapter.file(), LABELS, "is not a JSON list of strings");

@@ -1,11 +1,13 @@
 package dev.adapt.formats.graph;
 
 import dev.adapt.formats.tensor.Shape;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 /**
  * A family of models: its forward pass, written once on {@link Ops}, and the names of its tensors.
@@ -42,6 +44,11 @@ public interface Architecture {
     /** The modules of {@link #linearModules} that are adapted where the user does not choose, by the end of their name. */
     List<String> usualTargets();
 
+    /** Whether a change of a module, by its canonical name, can change the graph's outputs. */
+    default boolean reads(String module) {
+        return true;
+    }
+
     /** Whether linear layer {@code module} is stored [in, out], as Conv1D does, and not [out, in]. */
     default boolean transposed(String module) {
         return false;
@@ -52,6 +59,12 @@ public interface Architecture {
 
     /** What stands before the names of its body's tensors in the checkpoints of a class with a head. */
     String prefix();
+
+    /** Whether a tensor belongs to a head and not to the body, by its canonical name. */
+    default boolean isOfHead(String canonical) {
+        return Stream.of(Head.MODULE, Head.SCORE, "lm_head", "embed_out")
+                .anyMatch(module -> canonical.startsWith(module + "."));
+    }
 
     /** The classification head it has, if it has one. */
     Optional<Head> head();
@@ -80,11 +93,23 @@ public interface Architecture {
         return ownPooling();
     }
 
-    /** What the result of {@link #forward} is called in an exported graph. */
+    /** The layer that {@link Pooling#POOLER} needs, if the architecture has one. */
+    default Optional<String> poolerModule() {
+        return Optional.empty();
+    }
+
+    /** What the result of {@link #forward} is called in an exported graph: the first of {@link #outputs}. */
     String outputName();
 
     /** For each axis of that result its name, or its size where that is the same in every run. */
     List<String> outputAxes();
+
+    /** All outputs of an exported graph by name, each with its axes. */
+    default SequencedMap<String, List<String>> outputs() {
+        SequencedMap<String, List<String>> outputs = new LinkedHashMap<>();
+        outputs.put(outputName(), outputAxes());
+        return outputs;
+    }
 
     /**
      * The tensors from which {@link #POOLED} is computed, by canonical name. Empty if transformers' class gives no such
@@ -102,9 +127,8 @@ public interface Architecture {
      *
      * @param states [batch, sequence, hidden], what {@link #forward} returned
      */
-    static <T> T pooled(Layers<T> model, T states) {
-        Ops<T> ops = model.ops();
-        return ops.activation(model.linear(Pooling.first(ops, states), Tensors.POOLER), Activation.TANH);
+    default <T> T pooled(Layers<T> model, T states) {
+        throw new UnsupportedOperationException(outputName() + " is not pooled");
     }
 
     /** The forward pass but for a last layer that is computed for each token alone: {@link #forward} in two parts. */
@@ -121,4 +145,11 @@ public interface Architecture {
      *     [batch, sequence, hidden]
      */
     <T> T forward(Layers<T> layers, Map<String, T> inputs);
+
+    /** The forward pass with all of its {@link #outputs}. */
+    default <T> SequencedMap<String, T> outputs(Layers<T> layers, Map<String, T> inputs) {
+        SequencedMap<String, T> outputs = new LinkedHashMap<>();
+        outputs.put(outputName(), forward(layers, inputs));
+        return outputs;
+    }
 }

@@ -1,7 +1,7 @@
 package dev.adapt.formats.graph;
 
 import dev.adapt.formats.FormatException;
-import java.util.stream.Stream;
+import java.util.Optional;
 
 /** The architectures that have a graph, by the {@code model_type} of their config. */
 public final class Architectures {
@@ -13,28 +13,27 @@ public final class Architectures {
      * @throws FormatException if its {@code model_type}, or an option that changes the graph, is not supported
      */
     public static Architecture of(ModelConfig config) {
-        return switch (config.modelType()) {
-            case "bert" -> Bert.of(config);
-            case "roberta", "xlm-roberta" -> Roberta.of(config);
-            case "vit" -> Vit.of(config);
-            case QueryDecoder.TYPE -> QueryDecoder.of(config);
-            case String other ->
-                DecoderFamilies.of(config)
-                        .orElseThrow(() -> new FormatException(
-                                config.document().path(),
-                                "model_type",
-                                "\"" + other
-                                        + "\" is not supported, expected one of: bert, roberta, xlm-roberta, vit, query_decoder, "
-                                        + String.join(", ", DecoderFamilies.types())));
-        };
+        if (config.modelType().equals(QueryDecoder.TYPE)) {
+            return QueryDecoder.of(config);
+        }
+        Optional<Architecture> encoder = EncoderFamilies.of(config).map(Architecture.class::cast);
+        return encoder.or(() -> TwoTowers.of(config))
+                .or(() -> DecoderFamilies.of(config))
+                .orElseThrow(() -> new FormatException(
+                        config.document().path(),
+                        "model_type",
+                        "\"" + config.modelType() + "\" is not supported, expected one of: "
+                                + String.join(", ", EncoderFamilies.types()) + ", clip, siglip, " + QueryDecoder.TYPE
+                                + ", "
+                                + String.join(", ", DecoderFamilies.types())
+                                + "; adapters of other models can be merged only"));
     }
 
     /** What transformers calls the tensor of a canonical name in a checkpoint of the class that the config names. */
     public static String checkpointName(ModelConfig config, String canonical) {
         boolean bare = config.className().isEmpty() || config.className().endsWith("Model");
-        boolean ofHead = Stream.of(Head.MODULE, Head.SCORE, Decoder.LM_HEAD, "embed_out")
-                .anyMatch(module -> canonical.startsWith(module + "."));
         boolean language = config.className().endsWith("LMHeadModel");
-        return (bare && !language) || ofHead ? canonical : of(config).prefix() + canonical;
+        Architecture own = of(config);
+        return (bare && !language) || own.isOfHead(canonical) ? canonical : own.prefix() + canonical;
     }
 }

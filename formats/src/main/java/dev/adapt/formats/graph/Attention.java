@@ -8,12 +8,13 @@ import java.util.OptionalInt;
 import java.util.stream.Stream;
 
 /**
- * Causal self-attention of one layer.
+ * Self-attention of one layer.
  *
  * @param keys the heads of keys and values, which several heads of queries may share
  * @param norms those of queries and keys before they turn
  * @param rope how queries and keys turn, if they do
  * @param slopes of ALiBi, if it has it
+ * @param relative biases by distance, if it has them
  * @param window how many tokens back, itself included, a token sees
  * @param cap scores s become cap·tanh(s/cap)
  * @param sinks the tensor with a score for each head that takes part in the softmax and has no value
@@ -26,6 +27,7 @@ record Attention(
         Optional<QueryKeyNorms> norms,
         Optional<Rope> rope,
         Optional<FloatTensor> slopes,
+        Optional<RelativeBias> relative,
         Optional<Integer> window,
         double scale,
         Optional<Double> cap,
@@ -79,6 +81,7 @@ record Attention(
             own.addTensors(tensors, block + own.key(), keys);
         });
         sinks.ifPresent(name -> tensors.add(block + name, queries.count()));
+        relative.ifPresent(own -> own.addTensors(tensors));
     }
 
     @Override
@@ -92,6 +95,11 @@ record Attention(
     }
 
     @Override
+    public boolean sharesLearned() {
+        return relative.isPresent();
+    }
+
+    @Override
     public <T> T apply(Layers<T> model, DecoderContext<T> context, String block, int index, T x) {
         Ops<T> ops = model.ops();
         Projections.Parts<T> parts = projections.apply(model, block, x);
@@ -100,9 +108,9 @@ record Attention(
         T value = keys.split(ops, parts.value());
         T allKeys = repeated(ops, model.cached(index + ".key", key));
         T allValues = repeated(ops, model.cached(index + ".value", value));
-        T bias = context.bias(window, slopes);
+        Optional<T> bias = context.bias(window, slopes, relative);
         T attended = cap.isEmpty() && sinks.isEmpty()
-                ? ops.attention(query, allKeys, allValues, Optional.of(bias), scale, dropout)
+                ? ops.attention(query, allKeys, allValues, bias, scale, dropout)
                 : attend(model, block, query, allKeys, allValues, bias);
         return output.apply(model, block, queries.join(ops, attended));
     }
@@ -116,13 +124,13 @@ record Attention(
         return rope.isPresent() ? rope.get().apply(ops, apart, context.turns(rope.get()), heads.width()) : apart;
     }
 
-    private <T> T attend(Layers<T> model, String block, T query, T key, T value, T bias) {
+    private <T> T attend(Layers<T> model, String block, T query, T key, T value, Optional<T> bias) {
         Ops<T> ops = model.ops();
         T scores = ops.matMul(ops.affine(query, scale, 0), ops.transpose(key, 0, 1, 3, 2));
         T capped = cap.isPresent()
                 ? ops.affine(ops.activation(ops.affine(scores, 1 / cap.get(), 0), Activation.TANH), cap.get(), 0)
                 : scores;
-        T seen = ops.add(capped, bias);
+        T seen = bias.isPresent() ? ops.add(capped, bias.get()) : capped;
         if (sinks.isEmpty()) {
             return ops.matMul(ops.dropout(ops.softmax(seen), dropout), value);
         }

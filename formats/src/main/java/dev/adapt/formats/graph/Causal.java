@@ -4,14 +4,14 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * What a decoder computes from its inputs: where its tokens are and which others each may see.
+ * The tokens of a decoder see themselves and those before them.
  *
  * @param ids integers [batch, sequence]
  * @param mask integers [batch, keys]; with a cache, the keys of earlier tokens come before those of the sequence
  * @param given integers [batch, sequence], the positions where the caller knows them
  * @param cached whether there are more keys than tokens
  */
-record Causal<T>(Ops<T> ops, T ids, T mask, Optional<T> given, boolean cached) {
+record Causal<T>(Ops<T> ops, T ids, T mask, Optional<T> given, boolean cached) implements Visibility<T> {
     static <T> Causal<T> of(Layers<T> model, Map<String, T> inputs) {
         return new Causal<>(
                 model.ops(),
@@ -29,7 +29,8 @@ record Causal<T>(Ops<T> ops, T ids, T mask, Optional<T> given, boolean cached) {
      * Positions [batch, sequence]: those given, else counted from the first token that the mask keeps, and 0 before it: as transformers
      * counts them in {@code generate}, where padding is on the left, and in a forward pass, where it is on the right.
      */
-    T positions() {
+    @Override
+    public T positions() {
         return given.orElseGet(this::counted);
     }
 
@@ -43,20 +44,26 @@ record Causal<T>(Ops<T> ops, T ids, T mask, Optional<T> given, boolean cached) {
         return given.orElseGet(() -> ofSequence(ops.add(ops.mul(ops.cumSum(mask, 1), mask), ops.integer(-1))));
     }
 
-    /** The place of each key among those that the mask keeps, integers [batch, keys]; 0 for the others. */
-    T placesOfKeys() {
+    @Override
+    public T placesOfKeys() {
         return ops.mul(ops.add(ops.cumSum(mask, 1), ops.integer(-1)), mask);
     }
 
-    /** What is added to attention scores, [batch, 1, sequence, keys]: a token sees itself and those before it. */
-    T bias() {
-        return ops.attentionBias(seen());
+    @Override
+    public T distances() {
+        T ofKeys = ops.slice(ops.positions(mask), 0, 0, 1);
+        return ops.add(ops.reshape(ofKeys, 0, 1, -1), ops.negate(ops.reshape(ofSequence(ofKeys), 0, 0, 1)));
     }
 
-    /** The same, and only the last {@code window} of these. */
-    T bias(int window) {
+    /** A token sees itself and those before it; with a window the last {@code window} of these. */
+    @Override
+    public Optional<T> bias(Optional<Integer> window) {
+        return Optional.of(ops.attentionBias(window.map(this::seen).orElseGet(this::seen)));
+    }
+
+    private T seen(int window) {
         T oldest = ops.add(queries(), ops.integer(1L - window));
-        return ops.attentionBias(ops.mul(seen(), ops.lessOrEqual(oldest, keys())));
+        return ops.mul(seen(), ops.lessOrEqual(oldest, keys()));
     }
 
     private T seen() {

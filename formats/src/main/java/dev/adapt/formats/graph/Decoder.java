@@ -24,7 +24,7 @@ public record Decoder(DecoderSpec spec) implements Architecture {
     @Override
     public <T> Unfinished<T> unfinished(Layers<T> model, Map<String, T> inputs) {
         Causal<T> causal = Causal.of(model, inputs);
-        DecoderContext<T> context = new DecoderContext<>(model.ops(), causal);
+        DecoderContext<T> context = new DecoderContext<>(model, causal);
         T states = spec.embedding().apply(model, causal, spec.norm(), spec.hidden());
         for (int i = 0; i < spec.layers().size(); i++) {
             states = layer(model, context, i, states);
@@ -121,10 +121,8 @@ public record Decoder(DecoderSpec spec) implements Architecture {
         spec.projection().ifPresent(own -> own.addTensors(tensors, ""));
         switch (spec.head().kind()) {
             case LANGUAGE -> addLogits(tensors);
-            case SEQUENCE_CLASSES ->
+            case SEQUENCE_CLASSES, TOKEN_CLASSES ->
                 tensors.addAll(headTensors(spec.head().classes().orElseThrow()));
-            case TOKEN_CLASSES ->
-                tensors.linear(spec.tokenClassifier(), spec.head().labels(), spec.hidden());
             case BARE -> {}
         }
         return tensors.shapes();
@@ -153,9 +151,11 @@ public record Decoder(DecoderSpec spec) implements Architecture {
 
     @Override
     public SequencedMap<String, Shape> headTensors(Head own) {
-        return new Tensors()
-                .matrix(Head.SCORE, own.labels().size(), spec.embedding().width())
-                .shapes();
+        int labels = own.labels().size();
+        Tensors tensors = new Tensors();
+        return own.pooling() == Pooling.TOKENS
+                ? tensors.linear(spec.tokenClassifier(), labels, spec.hidden()).shapes()
+                : tensors.matrix(Head.SCORE, labels, spec.embedding().width()).shapes();
     }
 
     @Override

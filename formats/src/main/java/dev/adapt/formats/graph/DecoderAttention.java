@@ -2,14 +2,19 @@ package dev.adapt.formats.graph;
 
 import java.util.List;
 
-/** The causal self-attention of one layer of a decoder. */
-sealed interface DecoderAttention permits Attention, LatentAttention {
+/** The self-attention of one layer. */
+sealed interface DecoderAttention permits Attention, LatentAttention, DisentangledAttention {
     List<LinearLayer> layers();
 
     void addTensors(Tensors tensors, String block);
 
     /** What so many layers like it keep. */
     CacheSpec cache(int layers);
+
+    /** Whether it reads learned tensors that other layers read too, so that no layer can be computed without the others. */
+    default boolean sharesLearned() {
+        return false;
+    }
 
     /**
      * Attention of a sequence over itself.

@@ -110,12 +110,7 @@ final class DecoderDraft {
 
     /** The first of these fields that the config has; the first of all if it has none. */
     String name(String... names) {
-        for (String name : names) {
-            if (config.has(name)) {
-                return name;
-            }
-        }
-        return names[0];
+        return config.either(names);
     }
 
     /** The first of these fields that the config has. */
@@ -137,9 +132,7 @@ final class DecoderDraft {
 
     /** Refuses a flag that is set and would change the graph in a way that is not supported. */
     void refuse(String flag) {
-        if (config.says(flag)) {
-            throw config.wrong(flag, "false or nothing: what it switches on is not supported");
-        }
+        config.refuse(flag);
     }
 
     /** The same rotary embeddings in all layers. */
@@ -241,6 +234,7 @@ final class DecoderDraft {
                 queryKeyNorms,
                 rope.apply(index),
                 slopes,
+                Optional.empty(),
                 windows.get(index),
                 scale.apply(index),
                 scoreCap,

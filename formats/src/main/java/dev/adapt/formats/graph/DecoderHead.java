@@ -8,10 +8,9 @@ import java.util.Optional;
  * without any, its token states.
  *
  * @param kind which of these
- * @param classes the head of a classifier of sequences
- * @param labels of a classifier of tokens
+ * @param classes the head of a classifier of sequences or of tokens
  */
-record DecoderHead(Kind kind, Optional<Head> classes, int labels) {
+record DecoderHead(Kind kind, Optional<Head> classes) {
     enum Kind {
         LANGUAGE,
         SEQUENCE_CLASSES,
@@ -28,18 +27,15 @@ record DecoderHead(Kind kind, Optional<Head> classes, int labels) {
         Optional<Head> head = config.head(Pooling.LAST);
         String name = config.className();
         if (head.isPresent()) {
-            return new DecoderHead(Kind.SEQUENCE_CLASSES, head, 0);
-        }
-        if (name.endsWith("ForTokenClassification")) {
-            return new DecoderHead(
-                    Kind.TOKEN_CLASSES, Optional.empty(), config.labels().size());
+            boolean tokens = head.get().pooling() == Pooling.TOKENS;
+            return new DecoderHead(tokens ? Kind.TOKEN_CLASSES : Kind.SEQUENCE_CLASSES, head);
         }
         if (name.isEmpty()
                 || name.endsWith("HeadModel")
                 || name.endsWith("HeadsModel")
                 || name.endsWith("ForCausalLM")
                 || name.endsWith("ForConditionalGeneration")) {
-            return new DecoderHead(Kind.LANGUAGE, Optional.empty(), 0);
+            return new DecoderHead(Kind.LANGUAGE, Optional.empty());
         }
         if (!name.endsWith("Model")) {
             throw config.document()
@@ -47,12 +43,16 @@ record DecoderHead(Kind kind, Optional<Head> classes, int labels) {
                             "architectures",
                             "a model with a language modelling head, for sequence or token classification, or bare");
         }
-        return new DecoderHead(Kind.BARE, Optional.empty(), 0);
+        return new DecoderHead(Kind.BARE, Optional.empty());
     }
 
     /** Whether it gives logits of the next token. */
     boolean language() {
         return kind == Kind.LANGUAGE;
+    }
+
+    private int labels() {
+        return classes.orElseThrow().labels().size();
     }
 
     String outputName() {
@@ -62,9 +62,8 @@ record DecoderHead(Kind kind, Optional<Head> classes, int labels) {
     List<String> axes(int vocabulary, int hidden) {
         return switch (kind) {
             case LANGUAGE -> List.of("batch", "sequence", "" + vocabulary);
-            case SEQUENCE_CLASSES ->
-                List.of("batch", "" + classes.orElseThrow().labels().size());
-            case TOKEN_CLASSES -> List.of("batch", "sequence", "" + labels);
+            case SEQUENCE_CLASSES -> List.of("batch", "" + labels());
+            case TOKEN_CLASSES -> List.of("batch", "sequence", "" + labels());
             case BARE -> List.of("batch", "sequence", "" + hidden);
         };
     }

@@ -5,7 +5,7 @@ import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
- * One layer of a decoder: attention and a feed-forward network, each added to the states.
+ * One layer of a transformer: attention and a feed-forward network, each added to the states.
  *
  * @param name what stands before the names of its tensors, with its number
  * @param hidden the width of token states
@@ -29,22 +29,29 @@ record DecoderLayer(
      * @param before of what it reads
      * @param after of what it gives, before that is added
      * @param sum of the sum
+     * @param gain the tensor that scales what it gives, element by element, before that is added
      */
-    record Branch(Optional<String> before, Optional<String> after, Optional<String> sum) {
+    record Branch(Optional<String> before, Optional<String> after, Optional<String> sum, Optional<String> gain) {
+        static final Branch NONE = new Branch(Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty());
+
         static Branch before(String name) {
-            return new Branch(Optional.of(name), Optional.empty(), Optional.empty());
+            return new Branch(Optional.of(name), Optional.empty(), Optional.empty(), Optional.empty());
         }
 
         static Branch after(String name) {
-            return new Branch(Optional.empty(), Optional.of(name), Optional.empty());
+            return new Branch(Optional.empty(), Optional.of(name), Optional.empty(), Optional.empty());
         }
 
         static Branch around(String before, String after) {
-            return new Branch(Optional.of(before), Optional.of(after), Optional.empty());
+            return new Branch(Optional.of(before), Optional.of(after), Optional.empty(), Optional.empty());
         }
 
         static Branch ofSum(String name) {
-            return new Branch(Optional.empty(), Optional.empty(), Optional.of(name));
+            return new Branch(Optional.empty(), Optional.empty(), Optional.of(name), Optional.empty());
+        }
+
+        Branch scaled(String tensor) {
+            return new Branch(before, after, sum, Optional.of(tensor));
         }
 
         private Stream<String> names() {
@@ -61,6 +68,9 @@ record DecoderLayer(
         Stream.concat(attentionNorms.names(), feedForwardNorms.names())
                 .distinct()
                 .forEach(own -> norm.addTensors(tensors, name + own, hidden));
+        Stream.of(attentionNorms, feedForwardNorms)
+                .flatMap(branch -> branch.gain().stream())
+                .forEach(own -> tensors.add(name + own, hidden));
         attention.addTensors(tensors, name);
         feedForward.addTensors(tensors, name);
     }
@@ -86,8 +96,12 @@ record DecoderLayer(
     }
 
     private <T> T branch(Layers<T> model, T x, Branch norms) {
-        T normed = model.ops().dropout(normed(model, x, norms.after()), dropout);
-        return residualScale == 1 ? normed : model.ops().affine(normed, residualScale, 0);
+        Ops<T> ops = model.ops();
+        T normed = ops.dropout(normed(model, x, norms.after()), dropout);
+        T scaled = residualScale == 1 ? normed : ops.affine(normed, residualScale, 0);
+        return norms.gain().isPresent()
+                ? ops.mul(scaled, model.weight(name + norms.gain().get()))
+                : scaled;
     }
 
     private <T> T normed(Layers<T> model, T x, Optional<String> module) {

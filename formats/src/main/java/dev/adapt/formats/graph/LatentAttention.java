@@ -72,7 +72,7 @@ record LatentAttention(
                 query(model, context, block, x),
                 model.cached(index + ".key", key),
                 model.cached(index + ".value", value),
-                Optional.of(context.bias(Optional.empty(), Optional.empty())),
+                context.bias(Optional.empty(), Optional.empty(), Optional.empty()),
                 scale,
                 dropout);
         return output.apply(model, block, values.join(ops, attended));

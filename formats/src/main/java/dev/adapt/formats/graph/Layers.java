@@ -130,6 +130,22 @@ public final class Layers<T> {
         return beside(x).conv1d(module);
     }
 
+    /**
+     * A convolution on patches that do not overlap, as the linear layer that it is.
+     *
+     * @param x [batch, patches, in], each patch in the order of the kernel's axes
+     * @param out the channels it gives
+     */
+    public T flatKernel(T x, String module, int out) {
+        T weight = ops.reshape(weight(module + ".weight"), out, -1);
+        return adapted(beside(x), module, () -> weight, (in, bias) -> ops.linear(in, weight, bias));
+    }
+
+    /** Whether the model has a tensor of a canonical name. */
+    boolean has(String name) {
+        return present.test(name);
+    }
+
     /** A layer without its change. */
     interface Frozen<T> {
         T apply(T x, Optional<T> bias);

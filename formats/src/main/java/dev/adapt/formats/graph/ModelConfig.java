@@ -20,6 +20,9 @@ public record ModelConfig(JsonDocument document) {
     /** The file's name in a checkpoint folder. */
     public static final String FILE = Checkpoint.CONFIG;
 
+    /** What the names of transformers' classes for the classification of tokens end with. */
+    public static final String TOKEN_CLASSES = "ForTokenClassification";
+
     /** Our own field: which pooling feeds the head, where it is not the architecture's own. */
     private static final String POOLING = "adapt_pooling";
 
@@ -83,16 +86,17 @@ public record ModelConfig(JsonDocument document) {
      * @param own the pooling of transformers' class for the architecture
      */
     Optional<Head> head(Pooling own) {
-        boolean classifies =
-                className().endsWith("ForSequenceClassification") || className().endsWith("ForImageClassification");
-        Optional<String> pooling = document.string(POOLING);
-        if (!classifies && pooling.isEmpty()) {
-            return Optional.empty();
-        }
-        Pooling used = pooling.map(name -> Pooling.named(name)
-                        .orElseThrow(() -> document.wrong(POOLING, "one of mean, cls, pooler, last")))
-                .orElse(own);
-        return Optional.of(new Head(used, labels()));
+        Optional<Pooling> ofClass = className().endsWith(TOKEN_CLASSES)
+                ? Optional.of(Pooling.TOKENS)
+                : className().endsWith("ForSequenceClassification")
+                                || className().endsWith("ForImageClassification")
+                        ? Optional.of(own)
+                        : Optional.empty();
+        return document.string(POOLING)
+                .map(name -> Pooling.named(name)
+                        .orElseThrow(() -> document.wrong(POOLING, "one of mean, cls, pooler, last, tokens")))
+                .or(() -> ofClass)
+                .map(used -> new Head(used, labels()));
     }
 
     List<String> labels() {
@@ -128,11 +132,15 @@ public record ModelConfig(JsonDocument document) {
             label2id.put(head.labels().get(id), id);
         }
         changed.remove("num_labels");
-        // one output is a number, by transformers' convention
-        changed.put("problem_type", head.labels().size() == 1 ? "regression" : "single_label_classification");
-        if (head.pooling() == architecture.ownPooling()) {
+        boolean tokens = head.pooling() == Pooling.TOKENS;
+        if (!tokens) {
+            // one output is a number, by transformers' convention
+            changed.put("problem_type", head.labels().size() == 1 ? "regression" : "single_label_classification");
+        }
+        if (tokens || head.pooling() == architecture.ownPooling()) {
+            String own = architecture.classifierClass();
             changed.remove(POOLING);
-            changed.putArray("architectures").add(architecture.classifierClass());
+            changed.putArray("architectures").add(tokens ? own.substring(0, own.indexOf("For")) + TOKEN_CLASSES : own);
         } else {
             // transformers has no class for this head: naming one would make it invent a pooler
             changed.put(POOLING, head.pooling().name().toLowerCase(Locale.ROOT));

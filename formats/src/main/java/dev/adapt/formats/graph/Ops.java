@@ -52,6 +52,28 @@ public interface Ops<T> extends MatrixOps<T> {
         return add(negate(integers), integer(1));
     }
 
+    /** Each integer, or the bound that it is beyond. */
+    default T clampIntegers(T integers, long low, long high) {
+        T least = integer(low);
+        T most = integer(high);
+        T below = lessOrEqual(integers, least);
+        T above = lessOrEqual(most, integers);
+        T within = mul(not(below), not(above));
+        return add(mul(integers, within), add(mul(least, below), mul(most, above)));
+    }
+
+    /** Integers of a list, by integers from 0 on that are their places in it. */
+    T lookUp(long[] values, T places);
+
+    /**
+     * For each row its own choice of columns: element (i, j) of the result is element (i, columns[i, j]) of x.
+     *
+     * @param x [batch, heads, rows, n]
+     * @param columns integers [1, rows, m]
+     * @return [batch, heads, rows, m]
+     */
+    T pick(T x, T columns);
+
     /** 1 where two integers are equal, else 0, as integers. */
     T equal(T left, T right);
 

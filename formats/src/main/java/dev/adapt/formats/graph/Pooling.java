@@ -4,7 +4,7 @@ import java.util.Arrays;
 import java.util.Locale;
 import java.util.Optional;
 
-/** How a sequence of token states becomes the one vector a classification head reads. */
+/** What a classification head reads of a sequence of token states: one vector, but for {@link #TOKENS}. */
 public enum Pooling {
     /** The mean over the tokens that the attention mask keeps. */
     MEAN,
@@ -13,7 +13,9 @@ public enum Pooling {
     /** The base's own pooler: a linear layer and tanh over the first token's state. */
     POOLER,
     /** The state of the last token that the attention mask keeps. */
-    LAST;
+    LAST,
+    /** Each state: the head classifies tokens, not sequences. */
+    TOKENS;
 
     /** The pooling a user or a file calls {@code name}, in lower case. */
     public static Optional<Pooling> named(String name) {
@@ -23,7 +25,7 @@ public enum Pooling {
     }
 
     /**
-     * The vector, [batch, hidden]; for {@link #POOLER} what the pooler reads.
+     * The vector, [batch, hidden]; for {@link #POOLER} what the pooler reads, for {@link #TOKENS} the states themselves.
      *
      * @param states [batch, sequence, hidden]
      * @param mask integers [batch, sequence]
@@ -35,6 +37,7 @@ public enum Pooling {
                 yield ops.div(sum(ops, states, kept), ops.sum(kept, 1));
             }
             case CLS, POOLER -> first(ops, states);
+            case TOKENS -> states;
             case LAST -> {
                 T reached = ops.equal(ops.cumSum(mask, 1), ops.sum(mask, 1));
                 yield sum(ops, states, ops.toFloat(ops.mul(reached, mask)));
@@ -47,7 +50,8 @@ public enum Pooling {
         return ops.reshape(ops.slice(states, 1, 0, 1), 0, -1);
     }
 
-    private static <T> T sum(Ops<T> ops, T states, T weights) {
+    /** The weighted sum [batch, hidden] of states, by weights [batch, sequence]. */
+    static <T> T sum(Ops<T> ops, T states, T weights) {
         T weighted = ops.mul(states, ops.reshape(weights, 0, -1, 1));
         // the summed axis has size 1: [batch, 1, hidden] to [batch, hidden]
         return ops.reshape(ops.sum(weighted, 1), 0, -1);

@@ -433,6 +433,25 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     @Override
+    public DoubleTensor lookUp(long[] values, DoubleTensor places) {
+        return map(places, place -> values[(int) place]);
+    }
+
+    @Override
+    public DoubleTensor pick(DoubleTensor x, DoubleTensor columns) {
+        int rows = dim(columns, 1);
+        int chosen = dim(columns, 2);
+        int width = dim(x, 3);
+        double[] y = new double[x.values().length / width * chosen];
+        for (int i = 0; i < y.length; i++) {
+            int row = i / chosen;
+            int column = (int) columns.values()[row % rows * chosen + i % chosen];
+            y[i] = x.values()[row * width + column];
+        }
+        return new DoubleTensor(x.shape().with(3, chosen), y);
+    }
+
+    @Override
     public DoubleTensor equal(DoubleTensor left, DoubleTensor right) {
         return combine(left, right, (a, b) -> a == b ? 1 : 0);
     }

@@ -23,6 +23,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * A file that holds one JSON object, with accessors whose errors name the file and the field.
@@ -161,6 +162,18 @@ public record JsonDocument(Path path, ObjectNode json) {
             case ARRAY, OBJECT -> !node.isEmpty();
             default -> true;
         };
+    }
+
+    /** The first of these fields that is there and is not null; the first of all if none is. */
+    public String either(String... fields) {
+        return Stream.of(fields).filter(this::has).findFirst().orElse(fields[0]);
+    }
+
+    /** Refuses a flag that is set and would change the graph in a way that is not supported. */
+    public void refuse(String flag) {
+        if (says(flag)) {
+            throw wrong(flag, "false or nothing: what it switches on is not supported");
+        }
     }
 
     /** Whether a field is there and is not null. */

@@ -14,6 +14,7 @@ import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.formats.method.Storage;
+import dev.adapt.formats.method.Target;
 import dev.adapt.formats.names.ChangedConfig;
 import dev.adapt.formats.names.Place;
 import dev.adapt.formats.names.TensorNames;
@@ -85,7 +86,23 @@ public final class Model {
         requireUnquantized(base, names);
         changes.changes().filter(own -> own.change().unties()).ifPresent(own -> untie(names));
         changes.changes().ifPresent(own -> weights.putAll(own.saved()));
+        changes.changes().ifPresent(this::requireRead);
         requireTensors(base.path());
+    }
+
+    /** A change of a module that the graph does not read would be lost without a word. */
+    private void requireRead(WeightChanges own) {
+        own.targets().stream()
+                .map(Target::canonical)
+                .filter(module -> !architecture.reads(module))
+                .findFirst()
+                .ifPresent(module -> {
+                    throw new FormatException(
+                            config.document().path(),
+                            module,
+                            "is adapted, and the graph of " + config.modelType() + " has no such layer: it reads it in"
+                                    + " parts or not at all; merge the adapter and use the merged checkpoint");
+                });
     }
 
     /** Matrices that the graph has apart and the checkpoint in one tensor with others, such as the experts of a layer. */
@@ -252,7 +269,7 @@ public final class Model {
      * the checkpoint has a pooler, and a decoder's keys and values of all tokens.
      */
     public List<String> outputNames() {
-        List<String> names = new ArrayList<>(List.of(architecture.outputName()));
+        List<String> names = new ArrayList<>(architecture.outputs().keySet());
         Map<String, Shape> pooler = architecture.pooler();
         if (!pooler.isEmpty() && pooler.entrySet().stream().allMatch(own -> isWeight(own.getKey(), own.getValue()))) {
             names.add(Architecture.POOLED);
@@ -291,15 +308,24 @@ public final class Model {
         boolean keys = wanted.stream().anyMatch(name -> name.startsWith(CacheSpec.PRESENT));
         Optional<KeyValueCache<T>> cache = keys ? Optional.of(new KeyValueCache<>(Map.of())) : Optional.empty();
         Layers<T> layers = layers(ops, leaf, cache, seen);
-        T main = architecture.forward(layers, inputs);
-        SequencedMap<String, T> outputs = new LinkedHashMap<>();
-        outputs.put(architecture.outputName(), main);
+        SequencedMap<String, T> outputs = architecture.outputs(layers, inputs);
         if (wanted.contains(Architecture.POOLED)) {
-            outputs.put(Architecture.POOLED, Architecture.pooled(layers, main));
+            T states = outputs.firstEntry().getValue();
+            outputs.put(Architecture.POOLED, architecture.pooled(layers, states));
         }
         cache.ifPresent(own -> own.present().forEach((name, value) -> outputs.put(CacheSpec.PRESENT + name, value)));
         outputs.keySet().retainAll(wanted);
         return outputs;
+    }
+
+    /**
+     * Runs the model, with all outputs of its architecture by name.
+     *
+     * @param cache a decoder's keys and values of earlier tokens, and where those of all tokens go
+     */
+    public <T> SequencedMap<String, T> outputs(
+            Ops<T> ops, Function<String, T> leaf, Map<String, T> inputs, Optional<KeyValueCache<T>> cache) {
+        return architecture.outputs(layers(ops, leaf, cache, (module, output) -> {}), inputs);
     }
 
     /**

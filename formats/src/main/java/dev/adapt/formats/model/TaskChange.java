@@ -2,6 +2,8 @@ package dev.adapt.formats.model;
 
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.tensor.Tensor;
@@ -22,7 +24,7 @@ record TaskChange(Optional<Head> head, Optional<String> task) {
 
     /** The ends of the names of transformers' classes, by PEFT's {@code task_type}. */
     private static final Map<String, String> CLASSES =
-            Map.of("SEQ_CLS", SEQUENCE, "TOKEN_CLS", "ForTokenClassification", "QUESTION_ANS", ANSWERS);
+            Map.of("SEQ_CLS", SEQUENCE, "TOKEN_CLS", ModelConfig.TOKEN_CLASSES, "QUESTION_ANS", ANSWERS);
 
     /**
      * The change.
@@ -43,7 +45,7 @@ record TaskChange(Optional<Head> head, Optional<String> task) {
         Optional<Head> head = classes(saved)
                 .filter(classes ->
                         classes != before && task.filter(ANSWERS::equals).isEmpty())
-                .map(classes -> head(classes, names));
+                .map(classes -> head(classes, names, task));
         // the family's own class for classification needs no name: it is the usual one
         Optional<String> named = task.filter(ending -> !ending.equals(SEQUENCE) && !own.equals(task));
         return new TaskChange(head, head.isPresent() ? named.or(() -> unusual(own)) : named);
@@ -72,9 +74,10 @@ record TaskChange(Optional<Head> head, Optional<String> task) {
         return named > 0 ? named : config.json().path("num_labels").asInt(2);
     }
 
-    private static Head head(int classes, TensorNames names) {
+    private static Head head(int classes, TensorNames names, Optional<String> task) {
+        boolean tokens = task.filter(ModelConfig.TOKEN_CLASSES::equals).isPresent();
         return new Head(
-                names.pooling(),
+                tokens ? Pooling.TOKENS : names.pooling(),
                 IntStream.range(0, classes).mapToObj(id -> "LABEL_" + id).toList());
     }
 }

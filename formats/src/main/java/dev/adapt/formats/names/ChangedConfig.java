@@ -5,6 +5,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.PromptFormat;
 import dev.adapt.formats.graph.Head;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.io.JsonDocument;
 import java.util.Locale;
 import java.util.Optional;
@@ -35,7 +37,7 @@ public final class ChangedConfig {
         ChangedConfig changed = new ChangedConfig(base.json().deepCopy());
         change.head().ifPresent(head -> changed.head(head, change.task()));
         if (change.head().isEmpty()) {
-            change.task().ifPresent(changed::name);
+            change.task().ifPresent(task -> changed.name(task));
         }
         change.vocabulary().ifPresent(changed::words);
         if (change.unties()) {
@@ -53,26 +55,36 @@ public final class ChangedConfig {
             label2id.put(head.labels().get(id), id);
         }
         config.remove("num_labels");
-        String ending = task.orElse(family.classifier());
+        boolean tokens = head.pooling() == Pooling.TOKENS;
+        String ending = tokens ? ModelConfig.TOKEN_CLASSES : task.orElse(family.classifier());
         if (ending.equals(family.classifier())) {
             // one output is a number, by transformers' convention
-            config.put("problem_type", head.labels().size() == 1 ? "regression" : "single_label_classification");
+            config.put("problem_type", problem(head.labels().size()));
         }
         String pooling = head.pooling().name().toLowerCase(Locale.ROOT);
-        if (task.isPresent() || pooling.equals(family.pooling())) {
+        boolean named = (tokens || task.isPresent() || pooling.equals(family.pooling())) && name(ending);
+        if (named) {
             config.remove(POOLING);
-            name(ending);
         } else {
             // transformers has no class for this head: naming one would make it invent a pooler
             config.put(POOLING, pooling);
         }
     }
 
-    private void name(String ending) {
+    /** What the logits of so many classes are. */
+    private String problem(int classes) {
+        String several = "multi_label_classification";
+        boolean multiple = config.path("problem_type").asText("").equals(several);
+        return classes == 1 ? "regression" : multiple ? several : "single_label_classification";
+    }
+
+    /** Names the class, if it is known what the names of this model's classes begin with. */
+    private boolean name(String ending) {
         String own = config.path(ARCHITECTURES).path(0).asText("");
         Matcher named = CLASS.matcher(own);
         Optional<String> stem = named.matches() ? Optional.of(named.group(1)) : family.className();
         stem.ifPresent(name -> config.putArray(ARCHITECTURES).add(name + ending));
+        return stem.isPresent();
     }
 
     private void words(int words) {

@@ -57,7 +57,8 @@ public final class AdapterInputs {
         for (BoundAdapter adapter : adapters) {
             requireLowRank(adapter);
             adapter.targets().forEach(target -> targets.putIfAbsent(target.canonical(), canonical(target)));
-            adapter.saved().forEach((name, tensor) -> saved.put(name, own(base, architecture, name, tensor.shape())));
+            Map<String, Shape> unlabelled = unlabelled(architecture, adapter.head());
+            adapter.saved().forEach((name, tensor) -> saved.put(name, own(base, unlabelled, name, tensor.shape())));
             adapter.head().ifPresent(heads::add);
         }
         layers.forEach(target -> targets.putIfAbsent(target.canonical(), canonical(target)));
@@ -124,9 +125,14 @@ public final class AdapterInputs {
                 target.biased());
     }
 
+    /** The shapes of a head like another, with no labels. */
+    private static Map<String, Shape> unlabelled(Architecture architecture, Optional<Head> like) {
+        return architecture.headTensors(
+                new Head(like.map(Head::pooling).orElseGet(architecture::ownPooling), List.of()));
+    }
+
     /** The base's values of a tensor that an adapter holds; of a head that the base lacks, one of no labels. */
-    private static FloatTensor own(Checkpoint base, Architecture architecture, String name, Shape held) {
-        Map<String, Shape> unlabelled = architecture.headTensors(new Head(architecture.ownPooling(), List.of()));
+    private static FloatTensor own(Checkpoint base, Map<String, Shape> unlabelled, String name, Shape held) {
         Optional<TensorView> found = new Binding(base).find(name);
         if (found.isEmpty() && unlabelled.containsKey(name)) {
             Shape shape = unlabelled.get(name);
@@ -157,7 +163,7 @@ public final class AdapterInputs {
      */
     static Map<String, List<String>> axes(Model model) {
         Map<String, Shape> unlabelled =
-                model.architecture().headTensors(new Head(model.architecture().ownPooling(), List.of()));
+                unlabelled(model.architecture(), model.architecture().head());
         Map<String, List<String>> inputs = new LinkedHashMap<>();
         for (String name : model.trainable()) {
             List<String> axes = new ArrayList<>(model.leaf(name).shape().dims().stream()

@@ -13,9 +13,11 @@ import dev.adapt.formats.onnx.proto.TensorProto;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 
 /**
@@ -148,9 +150,16 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
             inputs.put(input.name(), graph.input(input.name(), type, input.axes()));
         }
         Optional<KeyValueCache<OnnxValue>> cache = keys.declare(graph);
-        OnnxValue result = model.forward(new OnnxOps(graph, options.precision()), weights::leaf, inputs, cache);
-        List<String> axes = otherHeads ? List.of("batch", AdapterInputs.LABELS) : architecture.outputAxes();
-        graph.output(result, architecture.outputName(), axes);
+        Map<String, OnnxValue> results =
+                model.outputs(new OnnxOps(graph, options.precision()), weights::leaf, inputs, cache);
+        architecture.outputs().forEach((name, axes) -> {
+            OnnxValue result = Objects.requireNonNull(results.get(name));
+            List<String> own = new ArrayList<>(axes);
+            if (otherHeads) {
+                own.set(own.size() - 1, AdapterInputs.LABELS);
+            }
+            graph.output(result, name, own);
+        });
         cache.ifPresent(own -> keys.give(graph, own));
     }
 

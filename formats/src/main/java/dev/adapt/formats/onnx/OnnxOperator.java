@@ -24,6 +24,7 @@ enum OnnxOperator {
     EXP("Exp", 13, 1, 1),
     EXPAND("Expand", 13, 2, 2),
     GATHER("Gather", 13, 2, 2, Map.of("axis", AttributeType.INT)),
+    GATHER_ELEMENTS("GatherElements", 13, 2, 2, Map.of("axis", AttributeType.INT)),
     IDENTITY("Identity", 16, 1, 1),
     LAYER_NORMALIZATION(
             "LayerNormalization", 17, 2, 3, Map.of("axis", AttributeType.INT, "epsilon", AttributeType.FLOAT)),

@@ -242,6 +242,35 @@ final class OnnxOps implements Ops<OnnxValue> {
     }
 
     @Override
+    public OnnxValue lookUp(long[] values, OnnxValue places) {
+        return graph.node(
+                places.scope(),
+                OnnxOperator.GATHER,
+                TensorProto.DataType.INT64,
+                List.of(attribute("axis", 0)),
+                graph.integers(values),
+                places);
+    }
+
+    @Override
+    public OnnxValue pick(OnnxValue x, OnnxValue columns) {
+        OnnxValue leading = graph.node(
+                x.scope(),
+                OnnxOperator.SHAPE,
+                TensorProto.DataType.INT64,
+                List.of(attribute("start", 0), attribute("end", 3)),
+                x);
+        OnnxValue chosen = graph.node(
+                columns.scope(),
+                OnnxOperator.SHAPE,
+                TensorProto.DataType.INT64,
+                List.of(attribute("start", -1)),
+                columns);
+        OnnxValue every = graph.node(OnnxOperator.EXPAND, List.of(), columns, concat(0, List.of(leading, chosen)));
+        return graph.node(OnnxOperator.GATHER_ELEMENTS, List.of(attribute("axis", -1)), x, every);
+    }
+
+    @Override
     public OnnxValue equal(OnnxValue left, OnnxValue right) {
         return truth(OnnxOperator.EQUAL, left, right);
     }

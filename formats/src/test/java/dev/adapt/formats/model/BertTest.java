@@ -36,7 +36,7 @@ class BertTest {
     private Path folder;
 
     @ParameterizedTest(name = "with {0} pooling")
-    @EnumSource(Pooling.class)
+    @EnumSource(value = Pooling.class, mode = EnumSource.Mode.EXCLUDE, names = "TOKENS")
     void paddingChangesNoLogit(Pooling pooling) throws IOException {
         try (Checkpoint base = Checkpoint.open(TinyBert.write(folder, 3))) {
             Model model = withHead(base, pooling);
