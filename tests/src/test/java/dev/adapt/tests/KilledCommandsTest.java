@@ -109,7 +109,7 @@ class KilledCommandsTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', textBlock = """
-            merge lora --into base --out OUT/merged --undo OUT/undo --report OUT/report.json
+            merge lora --into base --threads 1 --out OUT/merged --undo OUT/undo --report OUT/report.json
             merge lora --into base --out OUT/merged.gguf
             merge lora other --into base --each --out-dir OUT/merged
             unmerge merged --undo undo --out OUT/base
@@ -185,7 +185,7 @@ class KilledCommandsTest {
                 "-cp",
                 System.getProperty("java.class.path"),
                 "dev.adapt.cli.Adapt"));
-        words.addAll(List.of(command.replace("OUT/", out + "/").split(" ")));
+        words.addAll(List.of(command.replace("OUT/", out + "/").split(" ", -1)));
         ProcessBuilder builder = new ProcessBuilder(words)
                 .directory(in.toFile())
                 .redirectOutput(ProcessBuilder.Redirect.DISCARD)

@@ -34,9 +34,9 @@ class UsedOptionsTest {
      * @param words what is typed, beginning with the command
      * @param used further options
      */
-    private record Use(List<String> words, List<String> used) {
+    record Use(List<String> words, List<String> used) {
         static Use of(String words, String used) {
-            return new Use(List.of(words.split(" +")), List.of(used.split(" +")));
+            return new Use(List.of(words.split(" +", -1)), List.of(used.split(" +", -1)));
         }
 
         boolean gives(OptionSpec option) {
