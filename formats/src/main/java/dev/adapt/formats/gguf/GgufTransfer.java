@@ -32,13 +32,11 @@ final class GgufTransfer {
      * @param sources whose rows are its rows, one after the other
      * @throws FormatException if a value becomes infinite in its type, or a value to be quantized is not finite
      */
-    static void write(GgufWriter writer, Path out, GgufTensor tensor, List<GgufSource> sources)
-            throws IOException {
+    static void write(GgufWriter writer, Path out, GgufTensor tensor, List<GgufSource> sources) throws IOException {
         GgufTransfer transfer = new GgufTransfer(writer, tensor);
         for (GgufSource source : sources) {
             switch (source) {
-                case Given given ->
-                    transfer.encode(given.values(), given.values().length, out, tensor.name());
+                case Given given -> transfer.encode(given.values(), given.values().length, out, tensor.name());
                 case Stored stored -> transfer.copy(stored);
             }
         }
@@ -109,9 +107,7 @@ final class GgufTransfer {
         for (int i = 0; i < stored.length; i++) {
             if (Float.isInfinite(stored[i]) && !Float.isInfinite(values[i])) {
                 throw new FormatException(
-                        file,
-                        name,
-                        "holds " + values[i] + ", larger than " + format + " can hold; take bf16 or f32");
+                        file, name, "holds " + values[i] + ", larger than " + format + " can hold; take bf16 or f32");
             }
         }
     }
