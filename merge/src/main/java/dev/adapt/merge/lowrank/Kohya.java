@@ -148,7 +148,8 @@ final class Kohya {
             throw new FormatException(
                     alpha.file(), alpha.name(), "has shape " + alpha.shape() + ", expected one number");
         }
-        return ValueCount.requireFinite(alpha.file(), alpha.name(), alpha).toFloats()[0];
+        return ValueCount.requireFinite(alpha.file(), alpha.name(), alpha.requireFloats())
+                .toFloats()[0];
     }
 
     /** A linear layer's factor: [rows, columns], or the same as a convolution of one element. */
@@ -158,7 +159,7 @@ final class Kohya {
         }
         Shape shape = tensor.shape();
         boolean point = shape.rank() == 4 && shape.dim(2) == 1 && shape.dim(3) == 1;
-        if (shape.rank() != 2 && !point) {
+        if ((shape.rank() != 2 && !point) || shape.elements() == 0) {
             throw new FormatException(
                     file.path(), key, "has shape " + shape + ", expected the matrix of a linear layer");
         }
