@@ -143,7 +143,10 @@ class UndoTest {
                 attack("a file that is null", root -> root.putArray("files").addNull(), "broken undo file"),
                 attack("a file of nothing", root -> root.putArray("files").addObject(), "broken undo file"),
                 attack("no texts", root -> root.remove("texts"), "broken undo file"),
-                attack("a script as tokenizer", root -> tokenizer(root).put("run.sh", "eA=="), "no file of a tokenizer"),
+                attack(
+                        "a script as tokenizer",
+                        root -> tokenizer(root).put("run.sh", "eA=="),
+                        "no file of a tokenizer"),
                 attack("a tokenizer outside", root -> tokenizer(root).put("../vocab.txt", "eA=="), "no file of a"),
                 attack("a tokenizer of text", root -> tokenizer(root).put("vocab.txt", "?"), "broken undo file"),
                 attack("a tokenizer of null", root -> tokenizer(root).putNull("vocab.txt"), "broken undo file"),

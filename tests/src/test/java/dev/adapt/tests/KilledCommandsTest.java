@@ -109,7 +109,7 @@ class KilledCommandsTest {
 
     @ParameterizedTest(name = "{0}")
     @CsvSource(delimiter = '|', textBlock = """
-            merge lora --into base --out OUT/merged --undo OUT/undo --report OUT/report.json
+            merge lora --into base --threads 1 --out OUT/merged --undo OUT/undo --report OUT/report.json
             merge lora --into base --out OUT/merged.gguf
             merge lora other --into base --each --out-dir OUT/merged
             unmerge merged --undo undo --out OUT/base
@@ -123,7 +123,7 @@ class KilledCommandsTest {
             import-gguf base.gguf --out OUT/base
             import-onnx bert.onnx --out OUT/bert
             analyze lora --base base --no-png --out OUT/analysis
-            train --base bert --method lora --rank 2 --target query --data data.tsv --eval data.tsv --epochs 2 --device cpu --out OUT/lora
+            train --base bert --method lora --target query --data data.tsv --eval data.tsv --epochs 2 --out OUT/lora
             """)
     @DisplayName("leaves nothing half-written, loses nothing, and where it is asked to end leaves nothing behind")
     void leavesNoPart(String command) throws IOException, InterruptedException {
@@ -145,7 +145,8 @@ class KilledCommandsTest {
             kill(start(command), span, random, asked);
             Map<String, String> found = contents(out);
             String what = command + ", kill " + kill + ": " + found.keySet();
-            boolean temporary = found.keySet().removeIf(name -> TEMPORARY.matcher(name).find());
+            boolean temporary =
+                    found.keySet().removeIf(name -> TEMPORARY.matcher(name).find());
             assertFalse(temporary && asked, () -> "left behind by " + what);
             left += temporary ? 1 : 0;
             begun += temporary || !found.isEmpty() ? 1 : 0;
@@ -185,7 +186,7 @@ class KilledCommandsTest {
                 "-cp",
                 System.getProperty("java.class.path"),
                 "dev.adapt.cli.Adapt"));
-        words.addAll(List.of(command.replace("OUT/", out + "/").split(" ")));
+        words.addAll(List.of(command.replace("OUT/", out + "/").split(" ", -1)));
         ProcessBuilder builder = new ProcessBuilder(words)
                 .directory(in.toFile())
                 .redirectOutput(ProcessBuilder.Redirect.DISCARD)
@@ -240,8 +241,7 @@ class KilledCommandsTest {
         Map<String, String> contents = new TreeMap<>();
         try (Stream<Path> files = Files.walk(tree)) {
             for (Path file : (Iterable<Path>) files.filter(Files::isRegularFile)::iterator) {
-                contents.put(
-                        tree.relativize(file).toString().replace('\\', '/'), Sha256.hex(Files.readAllBytes(file)));
+                contents.put(tree.relativize(file).toString().replace('\\', '/'), Sha256.hex(Files.readAllBytes(file)));
             }
         } catch (NoSuchFileException e) {
             throw new IOException("files vanish in " + tree, e);

@@ -34,7 +34,8 @@ class UnmergedTokenizerTest {
     void restores() throws IOException {
         Path base = TinyBert.write(folder.resolve("base"), 1);
         // bytes that a writer of JSON would change
-        Files.writeString(base.resolve("config.json"), "\ufeff" + Files.readString(base.resolve("config.json")) + "\n\n");
+        Files.writeString(
+                base.resolve("config.json"), "\ufeff" + Files.readString(base.resolve("config.json")) + "\n\n");
         Files.writeString(base.resolve("vocab.txt"), "the base's\r\nwords");
         Files.write(base.resolve("tokenizer.model"), NO_TEXT);
         Files.writeString(base.resolve("README.md"), "the base's");
@@ -100,8 +101,8 @@ class UnmergedTokenizerTest {
         Files.writeString(
                 adapter.resolve("adapter_config.json"),
                 new JsonMapper()
-                        .writeValueAsString(Map.of(
-                                "peft_type", "LORA", "r", 2, "modules_to_save", List.of("word_embeddings"))));
+                        .writeValueAsString(
+                                Map.of("peft_type", "LORA", "r", 2, "modules_to_save", List.of("word_embeddings"))));
         Files.copy(base.resolve("tokenizer.json"), adapter.resolve("tokenizer.json"));
         Files.writeString(adapter.resolve("vocab.txt"), "the adapter's words");
         Files.writeString(adapter.resolve("special_tokens_map.json"), "{}");

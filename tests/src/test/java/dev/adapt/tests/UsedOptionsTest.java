@@ -34,9 +34,9 @@ class UsedOptionsTest {
      * @param words what is typed, beginning with the command
      * @param used further options
      */
-    private record Use(List<String> words, List<String> used) {
+    record Use(List<String> words, List<String> used) {
         static Use of(String words, String used) {
-            return new Use(List.of(words.split(" +")), List.of(used.split(" +")));
+            return new Use(List.of(words.split(" +", -1)), List.of(used.split(" +", -1)));
         }
 
         boolean gives(OptionSpec option) {
@@ -96,15 +96,11 @@ class UsedOptionsTest {
             Use.of(
                     "convert ADAPTER --base BASE --to kohya --out FILE",
                     "--rank --energy --dtype --save-projection --no-projection --prefix --force --json --overwrite"),
-            Use.of(
-                    "extract --from BASE --base BASE --rank 2 --out OUT",
-                    "--target --save --dtype --json --overwrite"),
+            Use.of("extract --from BASE --base BASE --rank 2 --out OUT", "--target --save --dtype --json --overwrite"),
             Use.of(
                     "extract --from BASE --base BASE --energy 0.9 --out OUT",
                     "--target --save --dtype --json --overwrite"),
-            Use.of(
-                    "combine ADAPTER OTHER --type cat --out OUT",
-                    "--weights --base --dtype --json --overwrite"),
+            Use.of("combine ADAPTER OTHER --type cat --out OUT", "--weights --base --dtype --json --overwrite"),
             Use.of(
                     "combine ADAPTER OTHER --type dare_ties_svd --density 0.5 --base BASE --out OUT",
                     "--weights --majority-sign --seed --rank --dtype --force --json --overwrite"),
@@ -134,8 +130,7 @@ class UsedOptionsTest {
             Use.of("count ADAPTER", "--json"),
             Use.of("count --method lora --rank 2 --config BASE", "--target --json"),
             Use.of("count --method lors --rank 2 --config BASE", "--target --groups --json"),
-            Use.of(
-                    "analyze ADAPTER --base BASE --out OUT", "--directions --seed --no-png --force --overwrite"),
+            Use.of("analyze ADAPTER --base BASE --out OUT", "--directions --seed --no-png --force --overwrite"),
             Use.of("tables", ""),
             Use.of("diff BASE BASE", "--tolerance --all --threads --json"),
             Use.of("demo", "--out --overwrite"),
@@ -188,8 +183,10 @@ class UsedOptionsTest {
             SafetensorsWriter.write(
                     adapter.resolve("adapter_model.safetensors"),
                     Map.of(
-                            key + "A.weight", factor,
-                            key + "B.weight", new FloatTensor(Shape.of(TinyBert.HIDDEN, 2), factor.values())),
+                            key + "A.weight",
+                            factor,
+                            key + "B.weight",
+                            new FloatTensor(Shape.of(TinyBert.HIDDEN, 2), factor.values())),
                     Map.of());
             Files.writeString(
                     adapter.resolve("adapter_config.json"),
@@ -230,7 +227,8 @@ class UsedOptionsTest {
     }
 
     private static List<OptionSpec> options(String command) {
-        return new CommandLine(Adapt.commandLine(command).getSubcommands().get(command).getCommandSpec())
+        return new CommandLine(
+                        Adapt.commandLine(command).getSubcommands().get(command).getCommandSpec())
                 .getCommandSpec()
                 .options();
     }
@@ -239,9 +237,9 @@ class UsedOptionsTest {
     @DisplayName("and every option of every command is used by one of these uses")
     void allAreListed() {
         Map<String, TreeSet<String>> unlisted = new TreeMap<>();
-        Adapt.commandLine().getSubcommands().forEach((command, line) -> line.getCommandSpec()
-                .options()
-                .forEach(option -> {
+        Adapt.commandLine()
+                .getSubcommands()
+                .forEach((command, line) -> line.getCommandSpec().options().forEach(option -> {
                     boolean listed = USES.stream()
                             .filter(use -> use.words().getFirst().equals(command))
                             .anyMatch(use -> use.gives(option) || use.used().contains(option.longestName()));

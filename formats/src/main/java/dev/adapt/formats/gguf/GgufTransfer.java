@@ -45,8 +45,7 @@ final class GgufTransfer {
                 continue;
             }
             switch (source) {
-                case Given given ->
-                    transfer.encode(given.values(), given.values().length, out, tensor.name());
+                case Given given -> transfer.encode(given.values(), given.values().length, out, tensor.name());
                 case Stored stored -> transfer.copy(stored);
             }
         }

@@ -84,7 +84,7 @@ public final class KohyaHarness {
     /** Adds what a line describes, if it is a tensor that a file may hold. */
     private static void add(Map<String, TensorSpec> specs, String line) {
         String[] words = line.split(" ", -1);
-        if (words.length < 2 || words.length > 2 + MOST_DIMS) {
+        if (words.length < 2 || words.length > 2 + MOST_DIMS || words[0].equals("__metadata__")) {
             return;
         }
         long elements = 1;
