@@ -3,6 +3,7 @@ package dev.adapt.verify;
 import java.util.Arrays;
 
 /** Measures of two rows, elements {@code from} to {@code to} of two outputs. */
+@SuppressWarnings("ArrayRecordComponent")
 record RowMeasures(double[] a, double[] b, int from, int to) {
     /** How many of the largest elements are looked at. */
     static final int TOP = 5;

@@ -180,16 +180,20 @@ record GraphMistakes(Model model, OptionalDouble ropeBase) {
             String sentence = "wrong pooling: its head reads "
                     + other.name().toLowerCase(Locale.ROOT) + ", and should read "
                     + head.get().pooling().name().toLowerCase(Locale.ROOT);
-            try {
-                Model changed =
-                        model.with(model.config().withHead(new Head(other, head.get().labels()), model.architecture()));
-                all.add(new Hypothesis(
-                        Cause.POOLING, sentence, (inputs, wanted) -> new ReferenceRunner(changed)
-                                .outputs(inputs, wanted)));
-            } catch (FormatException | IllegalArgumentException e) {
-                // not every architecture has every pooling
-                continue;
-            }
+            add(all, sentence, new Head(other, head.get().labels()));
+        }
+    }
+
+    private void add(List<Hypothesis> all, String sentence, Head head) {
+        try {
+            Model changed = model.with(model.config().withHead(head, model.architecture()));
+            all.add(new Hypothesis(
+                    Cause.POOLING,
+                    sentence,
+                    (inputs, wanted) -> new ReferenceRunner(changed).outputs(inputs, wanted)));
+        } catch (FormatException | IllegalArgumentException e) {
+            // not every architecture has every pooling
+            return;
         }
     }
 

@@ -25,7 +25,7 @@ record TensorDiagnosis(Optional<AdaptedWeights> adapted) {
     /** Elements that differ, up to which they are counted and not named as a kind. */
     private static final int FEW = 16;
 
-    /** @return empty where the tensor is right, within the rounding of its storage */
+    /** What is wrong with a tensor; empty where it is right, within the rounding of its storage. */
     Optional<TensorVerdict> of(String name, FloatTensor found, FloatTensor expected, NamedWeights.Noise noise) {
         long bad = Values.notFinite(found);
         if (!found.shape().equals(expected.shape())) {

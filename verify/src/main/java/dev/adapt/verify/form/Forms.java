@@ -29,7 +29,7 @@ public record Forms(
         if (onnxAdapter.isPresent() && onnx.isEmpty()) {
             throw new UsageException("onnx-adapter", "it needs an ONNX model, exported with inputs for adapters");
         }
-        long forms = (base.or(() -> adapter).isPresent() ? 1 : 0) + merged.size() + gguf.size() + onnx.size();
+        int forms = (base.or(() -> adapter).isPresent() ? 1 : 0) + merged.size() + gguf.size() + onnx.size();
         if (forms < 2) {
             throw new UsageException("verify compares at least two forms of a model, found " + forms
                     + ": give two or more of a base (with or without an adapter), a merged checkpoint, a GGUF file and an"

@@ -112,7 +112,8 @@ final class OpenForms implements AutoCloseable {
                         .filter(other -> String.valueOf(other.getFileName()).equals(String.valueOf(path.getFileName())))
                         .count()
                 > 1;
-        return kind + " " + (same ? last.getParent().getFileName() + "/" : "") + last.getFileName();
+        int count = last.getNameCount();
+        return kind + " " + (same && count > 1 ? last.subpath(count - 2, count) : last.getFileName());
     }
 
     private void openBase(Path path, Forms forms) throws IOException {

@@ -70,8 +70,9 @@ public record Environment(String java, String system, int processors, String onn
         try (InputStream in = Files.newInputStream(file);
                 DigestInputStream digest = new DigestInputStream(in, MessageDigest.getInstance("SHA-256"))) {
             byte[] block = new byte[BLOCK];
-            while (digest.read(block) >= 0) {
-                continue;
+            int read = 0;
+            while (read >= 0) {
+                read = digest.read(block);
             }
             return HexFormat.of().formatHex(digest.getMessageDigest().digest());
         } catch (NoSuchAlgorithmException e) {

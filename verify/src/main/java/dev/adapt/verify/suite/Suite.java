@@ -97,7 +97,7 @@ public record Suite(String name, List<Model> models, int parallel) {
                     node.path("texts").or(() -> defaults.path("texts")),
                     Gate.of(node));
         } catch (UsageException e) {
-            throw new FormatException(node.file(), node.place(), e.getMessage());
+            throw new FormatException(node.file(), node.place(), e.problem());
         }
     }
 

@@ -79,15 +79,15 @@ public record SuiteRun(
 
     private static long weights(Suite.Model model) {
         long bytes = 0;
-        for (Path path : Environment.paths(model.forms())) {
-            try {
+        try {
+            for (Path path : Environment.paths(model.forms())) {
                 for (Path file : Files.isDirectory(path) ? Environment.within(path) : List.of(path)) {
                     bytes = Math.max(bytes, Files.size(file));
                 }
-            } catch (IOException e) {
-                // a file that is not there is told of by the verification itself
-                continue;
             }
+        } catch (IOException e) {
+            // a file that is not there is told of by the verification itself
+            return bytes;
         }
         return bytes;
     }

@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 import org.yaml.snakeyaml.LoaderOptions;
 import org.yaml.snakeyaml.Yaml;
 import org.yaml.snakeyaml.constructor.SafeConstructor;
@@ -40,9 +41,10 @@ record YamlNode(Path file, String place, Map<String, Object> fields) {
         }
     }
 
-    private static YamlNode of(Path file, String place, Object value) {
+    private static YamlNode of(Path file, String place, @Nullable Object value) {
         if (!(value instanceof Map<?, ?> map)) {
-            throw new FormatException(file, place, "expected a mapping, found " + kind(value));
+            throw new FormatException(
+                    file, place, "expected a mapping, found " + (value == null ? "nothing" : kind(value)));
         }
         Map<String, Object> fields = new LinkedHashMap<>();
         map.forEach((key, own) -> {
@@ -54,7 +56,7 @@ record YamlNode(Path file, String place, Map<String, Object> fields) {
     }
 
     private static String kind(Object value) {
-        return value instanceof List<?> ? "a list" : value == null ? "nothing" : "\"" + value + "\"";
+        return value instanceof List<?> ? "a list" : "\"" + value + "\"";
     }
 
     /** Refuses fields that are not known: a misspelt gate would never fail. */
@@ -71,8 +73,9 @@ record YamlNode(Path file, String place, Map<String, Object> fields) {
     }
 
     FormatException wrong(String field, String expected) {
-        Object value = fields.get(field);
-        return new FormatException(file, place + ": " + field, "expected " + expected + ", found " + kind(value));
+        Object value = fields.getOrDefault(field, "");
+        String found = fields.containsKey(field) ? kind(value) : "nothing";
+        return new FormatException(file, place + ": " + field, "expected " + expected + ", found " + found);
     }
 
     Optional<String> text(String field) {
