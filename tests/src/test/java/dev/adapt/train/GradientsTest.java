@@ -88,7 +88,6 @@ class GradientsTest {
         sample("oft", "{\"oft_block_size\": 2}");
         sample("gralora", "{\"r\": 4, \"gralora_k\": 2}");
         sample("lora-xs", "{\"r\": 3}");
-        sample("pvera", "{\"r\": 5}");
         sample("randlora", "{\"r\": 2}");
         sample("tinylora", "{\"r\": 2, \"u\": 5}");
         sample("vblora", "{\"r\": 2, \"num_vectors\": 7, \"vector_length\": 2}");
