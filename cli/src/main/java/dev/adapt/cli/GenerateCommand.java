@@ -176,7 +176,8 @@ final class GenerateCommand implements Callable<Integer> {
 
     /** Prints the prompt and what follows it; returns how fast that came. */
     private Optional<String> continueText(
-            TextCodec codec, Sampler sampler, PromptFormat layout, Optional<Architecture> architecture) throws IOException {
+            TextCodec codec, Sampler sampler, PromptFormat layout, Optional<Architecture> architecture)
+            throws IOException {
         PromptText laidOut = PromptText.of(prompt.orElseThrow(), layout, folder());
         long[] begin = codec.encode(laidOut);
         Set<Long> end = laidOut.end().map(codec::encodeSpecial).filter(ids -> ids.length == 1).stream()
@@ -202,8 +203,7 @@ final class GenerateCommand implements Callable<Integer> {
         }
         Optional<PromptFormat> recorded =
                 adapter.isPresent() ? PromptFormat.of(Adapter.read(adapter.get())) : Optional.empty();
-        Optional<PromptFormat> trained =
-                recorded.or(() -> config.flatMap(own -> PromptFormat.of(own.document())));
+        Optional<PromptFormat> trained = recorded.or(() -> config.flatMap(own -> PromptFormat.of(own.document())));
         PromptFormat layout = trained.isPresent() ? trained.get() : PromptText.usual(folder());
         if (layout != PromptFormat.TEXT) {
             Terminal.progress(
@@ -278,11 +278,7 @@ final class GenerateCommand implements Callable<Integer> {
      * @return how fast it was, if there is enough to tell
      */
     private Optional<String> generate(
-            Sampler sampler,
-            long[] begin,
-            Optional<Architecture> architecture,
-            Set<Long> end,
-            LongConsumer added)
+            Sampler sampler, long[] begin, Optional<Architecture> architecture, Set<Long> end, LongConsumer added)
             throws IOException {
         Optional<Tokens> tokens = architecture.flatMap(Architecture::tokens);
         checkPrompt(begin, tokens);

@@ -378,8 +378,9 @@ final class MergeCommand implements Callable<Integer> {
                 into.orElseThrow(), merger.plan().adapted(), merger.plan().replaced(), new Bytes(bytes), seconds);
         merger.change()
                 .flatMap(BaseChange::prompt)
-                .ifPresent(prompt -> Terminal.note("config.json stays as it is and does not record how prompts were laid"
-                        + " out in training; generate takes --prompt-format " + prompt.key()));
+                .ifPresent(
+                        prompt -> Terminal.note("config.json stays as it is and does not record how prompts were laid"
+                                + " out in training; generate takes --prompt-format " + prompt.key()));
     }
 
     private int report(Merger.Settings settings) throws IOException {

@@ -224,8 +224,9 @@ final class TrainCommand implements Callable<Integer> {
 
     @Option(
             names = "--recompute",
-            description = "keep only the inputs of layers for the backward pass, and compute the rest again: less memory, a"
-                    + " third more time")
+            description =
+                    "keep only the inputs of layers for the backward pass, and compute the rest again: less memory, a"
+                            + " third more time")
     private boolean recompute;
 
     @Option(

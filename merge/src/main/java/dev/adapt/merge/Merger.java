@@ -156,7 +156,8 @@ public final class Merger {
                     "more than one of the adapters brings a head or other words to config.json; merge them one by one");
         }
         this.change = Stream.concat(
-                        changes.stream(), all.stream().filter(each -> each.prompt().isPresent()))
+                        changes.stream(),
+                        all.stream().filter(each -> each.prompt().isPresent()))
                 .findFirst();
         this.settings = settings;
     }

@@ -34,7 +34,8 @@ class DecoderTrainingTest {
     @TempDir
     private Path folder;
 
-    private final long[] ids = new Random(3).longs(EXAMPLES * LENGTH, 0, VOCABULARY).toArray();
+    private final long[] ids =
+            new Random(3).longs(EXAMPLES * LENGTH, 0, VOCABULARY).toArray();
 
     /** The losses of the steps of a run. */
     private List<Double> losses(Path base, String out, Object... options) throws IOException {

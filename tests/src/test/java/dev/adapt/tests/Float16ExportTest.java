@@ -99,7 +99,8 @@ class Float16ExportTest {
     @ParameterizedTest
     @EnumSource(TinyModel.class)
     void everyArchitecture(TinyModel tiny) throws IOException {
-        // with the seed 5, two experts of MIXTRAL differ by 1.6e-4 in the probability that they give one of 126 tokens, and
+        // with the seed 5, two experts of MIXTRAL differ by 1.6e-4 in the probability that they give one of 126 tokens,
+        // and
         // float16 chooses the other: that token is off by 0.17, all others by at most 6e-3
         Path home = tiny.write(folder.resolve("model"), tiny == TinyModel.MIXTRAL ? 7 : 5);
         try (Checkpoint checkpoint = Checkpoint.open(home)) {

@@ -29,8 +29,9 @@ import org.junit.jupiter.api.io.TempDir;
 
 @DisplayName("Generation lays a prompt out as training did, and ends where the model's files say")
 class PromptFormatTest {
-    private static final String TEMPLATE = "{% for m in messages %}{% if m.role == 'user' %}[CLS]{% else %} movie{% endif %}"
-            + " {{ m.content }}{% endfor %}{% if add_generation_prompt %} movie{% endif %}";
+    private static final String TEMPLATE =
+            "{% for m in messages %}{% if m.role == 'user' %}[CLS]{% else %} movie{% endif %}"
+                    + " {{ m.content }}{% endfor %}{% if add_generation_prompt %} movie{% endif %}";
 
     @TempDir
     private Path folder;
@@ -51,8 +52,23 @@ class PromptFormatTest {
         Path data = Files.writeString(folder.resolve("data.jsonl"), lines);
         Path out = folder.resolve("adapter");
         Cli.succeeds(
-                "train", "--base", base, "--method", "lora", "--task", "causal-lm", "--data", data, "--eval", data,
-                "--epochs", 1, "--max-length", 5, "--out", out);
+                "train",
+                "--base",
+                base,
+                "--method",
+                "lora",
+                "--task",
+                "causal-lm",
+                "--data",
+                data,
+                "--eval",
+                data,
+                "--epochs",
+                1,
+                "--max-length",
+                5,
+                "--out",
+                out);
         return out;
     }
 
@@ -75,7 +91,9 @@ class PromptFormatTest {
         assertEquals(2, text.lines().count(), text);
         assertEquals(text, generated("--base", merged));
         assertEquals(1, generated("--base", base).lines().count());
-        assertEquals(1, generated("--base", merged, "--prompt-format", "text").lines().count());
+        assertEquals(
+                1,
+                generated("--base", merged, "--prompt-format", "text").lines().count());
     }
 
     @Test
@@ -95,8 +113,7 @@ class PromptFormatTest {
         assertEquals(Optional.of(PromptFormat.CHAT), PromptFormat.of(Adapter.read(adapter)));
         try (TextCodec codec = TextCodec.open(base)) {
             assertArrayEquals(new long[] {2, 4, 8}, codec.encode(PromptText.of("good", PromptFormat.CHAT, base)));
-            assertArrayEquals(
-                    new long[] {2, 4, 3}, codec.encode(PromptText.of("good", PromptFormat.LINE_FEED, base)));
+            assertArrayEquals(new long[] {2, 4, 3}, codec.encode(PromptText.of("good", PromptFormat.LINE_FEED, base)));
         }
         assertEquals(2, generated("--base", base, "--adapter", adapter).lines().count());
         Files.delete(base.resolve("chat_template.jinja"));
@@ -140,7 +157,8 @@ class PromptFormatTest {
                 .strip()
                 .split(",");
         Files.writeString(generation, "{\"eos_token_id\": " + all[3] + "}");
-        String ended = Cli.succeeds("generate", "--base", base, "--prompt-ids", "1").output();
+        String ended =
+                Cli.succeeds("generate", "--base", base, "--prompt-ids", "1").output();
         assertTrue(ended.strip().split(",").length <= 3, ended);
     }
 

@@ -61,8 +61,7 @@ public record CausalLm(Dataset.Columns columns) implements Task {
         }
         NDManager step = ops.manager();
         NDArray states = output.states();
-        NDArray wanted =
-                ops.embedding(ops.reshape(states, -1, states.getShape().get(2)), step.create(at));
+        NDArray wanted = ops.embedding(ops.reshape(states, -1, states.getShape().get(2)), step.create(at));
         NDArray collecting = gradients.collecting(step, wanted);
         double loss = 0;
         int rows = FIRST_TOKENS;
@@ -92,7 +91,8 @@ public record CausalLm(Dataset.Columns columns) implements Task {
         NDArray loss = ops.scope(() -> {
             NDArray logits = output.last().apply(states);
             vocabulary[0] = (int) logits.getShape().get(1);
-            long[] own = Arrays.copyOfRange(tokens, from, from + (int) states.getShape().get(0));
+            long[] own = Arrays.copyOfRange(
+                    tokens, from, from + (int) states.getShape().get(0));
             NDArray mean = Losses.crossEntropy(ops.manager(), logits, own);
             NDArray share = ops.affine(mean, (double) own.length / count, 0);
             gradients.part(ops.manager(), share);

@@ -47,9 +47,8 @@ interface Examples {
     default List<List<Integer>> byLength(int batchSize, int most) {
         List<List<Integer>> batches = new ArrayList<>();
         List<Integer> open = new ArrayList<>();
-        for (int index : order().stream()
-                .sorted(Comparator.comparingInt(this::length))
-                .toList()) {
+        for (int index :
+                order().stream().sorted(Comparator.comparingInt(this::length)).toList()) {
             boolean full = open.size() == batchSize || (open.size() + 1L) * length(index) > most;
             if (full && !open.isEmpty()) {
                 batches.add(open);

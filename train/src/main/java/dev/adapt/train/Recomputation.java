@@ -73,7 +73,8 @@ final class Recomputation {
             try (NDManager own = step.newSubManager();
                     NDArray result = layer.function().apply(layer.start())) {
                 Gradients.backward(result, Gradients.collected(own, results.get(i)), true);
-                // the result of the layer before collects it; before the first, what is trained of the embeddings takes it
+                // the result of the layer before collects it; before the first, what is trained of the embeddings takes
+                // it
                 Gradients.passOn(own, layer.start(), layer.given(), true);
             }
         }

@@ -58,7 +58,8 @@ public record Regression(Dataset.Columns columns) implements Task {
 
     @Override
     public double loss(NDArrayOps ops, Unfinished<NDArray> output, Batch batch, Gradients gradients) {
-        NDArray mean = Losses.squaredError(ops.manager(), output.output(), batch.goals().toFloats());
+        NDArray mean = Losses.squaredError(
+                ops.manager(), output.output(), batch.goals().toFloats());
         gradients.last(ops.manager(), mean);
         return mean.getFloat();
     }

@@ -27,9 +27,7 @@ record Sequence(long[] ids, long[] types, boolean cut) {
 
     /** No more than the first tokens. */
     Sequence first(int count) {
-        return count >= ids.length
-                ? this
-                : new Sequence(Arrays.copyOf(ids, count), Arrays.copyOf(types, count), true);
+        return count >= ids.length ? this : new Sequence(Arrays.copyOf(ids, count), Arrays.copyOf(types, count), true);
     }
 
     /**

@@ -47,8 +47,7 @@ final class TrainingLog {
         node.put("responses_cut", truncation.responses());
     }
 
-    void write(OutputFolder folder, TrainConfig config, Setup setup, TrainResult result)
-            throws IOException {
+    void write(OutputFolder folder, TrainConfig config, Setup setup, TrainResult result) throws IOException {
         folder.text(STEPS, String.join("\n", lines) + "\n");
         ObjectNode summary = json.createObjectNode();
         summary.put(

@@ -22,6 +22,8 @@ public record Truncation(int examples, int cut, int responses, int longest) {
                 Locale.ROOT, "%,d of %,d %s examples were cut to %,d tokens", cut, examples, kind, longest);
         return responses == 0
                 ? text
-                : text + String.format(Locale.ROOT, ", %,d of them within the response, whose end is not learned", responses);
+                : text
+                        + String.format(
+                                Locale.ROOT, ", %,d of them within the response, whose end is not learned", responses);
     }
 }

@@ -57,8 +57,8 @@ record SavedTensors(Map<String, Tensor> tensors, Map<String, String> names, Base
         Optional<Path> tokenizer = Optional.ofNullable(adapter.file().getParent())
                 .filter(home -> vocabulary.isPresent()
                         && !new Companions(home).tokenizer().isEmpty());
-        BaseChange change = new BaseChange(
-                task.head(), task.task(), vocabulary, unties, tokenizer, PromptFormat.of(adapter));
+        BaseChange change =
+                new BaseChange(task.head(), task.task(), vocabulary, unties, tokenizer, PromptFormat.of(adapter));
         return new SavedTensors(tensors, spelled, change, following);
     }
 

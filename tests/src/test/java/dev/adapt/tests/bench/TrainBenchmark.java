@@ -38,7 +38,11 @@ final class TrainBenchmark implements Callable<Integer> {
     @Option(names = "--steps", paramLabel = "N", description = "of a run")
     private int steps = 20;
 
-    @Option(names = "--folder", required = true, paramLabel = "DIR", description = "where to make the files, which stay")
+    @Option(
+            names = "--folder",
+            required = true,
+            paramLabel = "DIR",
+            description = "where to make the files, which stay")
     private Path folder = Path.of("");
 
     @Option(names = "--with", split = ",", paramLabel = "OPTION", description = "further options of adapt train")
@@ -88,7 +92,8 @@ final class TrainBenchmark implements Callable<Integer> {
         Random random = new Random(seed);
         StringBuilder lines = new StringBuilder();
         for (int i = 0; i < examples; i++) {
-            List<Integer> ids = random.ints(length, 3, SHAPE.vocabulary()).boxed().toList();
+            List<Integer> ids =
+                    random.ints(length, 3, SHAPE.vocabulary()).boxed().toList();
             lines.append("{\"input_ids\": ").append(ids).append("}\n");
         }
         return Files.writeString(work.resolve(name + ".jsonl"), lines);
