@@ -23,7 +23,7 @@ import picocli.CommandLine.Spec;
 /** The command line's root: it names the commands, and turns what they throw into one sentence and an exit code. */
 @Command(
         name = "adapt",
-        version = {"adapt " + Adapt.VERSION, "Java ${java.version} (${java.vendor})", "${java.home}"},
+        version = {"adapt " + Release.VERSION, "Java ${java.version} (${java.vendor})", "${java.home}"},
         mixinStandardHelpOptions = true,
         synopsisSubcommandLabel = "COMMAND",
         header = "Adapters of neural networks on the JVM: train, merge, export to ONNX and GGUF, verify.",
@@ -46,8 +46,6 @@ import picocli.CommandLine.Spec;
             "ADAPT_TRACE=1 in the environment adds stack traces to errors."
         })
 public final class Adapt implements Runnable {
-    static final String VERSION = "0.1.0";
-
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;

@@ -250,7 +250,7 @@ final class VerifyCommand implements Callable<Integer> {
                         line -> Terminal.progress(name + ": " + line), note -> Terminal.note(name + ": " + note)));
         SuiteResult result = run.of(read);
         if (prints) {
-            Terminal.json(SuiteJson.of(result, Adapt.VERSION, VerifyReports::sentence));
+            Terminal.json(SuiteJson.of(result, Release.VERSION, VerifyReports::sentence));
         } else {
             reports.print(result);
         }

@@ -38,7 +38,7 @@ record VerifyPage(SuiteResult result) {
                                 text(String.format(
                                         Locale.ROOT,
                                         "adapt %s, Java %s, ONNX Runtime %s (%s), %d processors, %s",
-                                        Adapt.VERSION,
+                                        Release.VERSION,
                                         environment.java(),
                                         environment.onnxRuntime(),
                                         String.join(", ", environment.providers()),

@@ -65,7 +65,7 @@ final class VerifyReports {
             write(
                     outputs,
                     json.get(),
-                    Printable.json(SuiteJson.of(result, Adapt.VERSION, VerifyReports::sentence)) + "\n");
+                    Printable.json(SuiteJson.of(result, Release.VERSION, VerifyReports::sentence)) + "\n");
         }
         if (github) {
             GitHubAnnotations.of(result, VerifyReports::sentence).forEach(Terminal::line);
