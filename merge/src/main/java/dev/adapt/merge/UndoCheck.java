@@ -20,8 +20,8 @@ import java.util.regex.Pattern;
 
 /**
  * Whether an undo file that may come from a stranger describes one checkpoint, and its frames lie in the file. What passes
- * can write nothing but config.json, the index, the files of a tokenizer and safetensors files of that checkpoint, of the
- * sizes that it declares.
+ * can write nothing but config.json, the index, the files of a tokenizer and safetensors files of that checkpoint, of
+ * the sizes that it declares.
  */
 final class UndoCheck {
     private static final Set<String> TEXTS = Set.of(Checkpoint.CONFIG, Checkpoint.INDEX);
