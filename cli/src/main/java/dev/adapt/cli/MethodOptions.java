@@ -198,8 +198,8 @@ final class MethodOptions {
                 || projectionKey.isPresent();
         if (given) {
             throw new UsageException(
-                    "--alpha, --rslora, --dora, --dropout, --projection-key, --save-projection and --set are for adapters"
-                            + " beside a frozen base: " + method.title() + " has nothing like them");
+                    "--alpha, --rslora, --dora, --dropout, --projection-key, --save-projection and --set are for"
+                            + " adapters beside a frozen base: " + method.title() + " has nothing like them");
         }
     }
 

@@ -24,8 +24,8 @@ import java.util.stream.Stream;
 
 /**
  * Whether an undo file that may come from a stranger describes one checkpoint, and its frames lie in the file. What passes
- * can write nothing but config.json, the index, the files of a tokenizer and safetensors files of that checkpoint, of the
- * sizes that it declares.
+ * can write nothing but config.json, the index, the files of a tokenizer and safetensors files of that checkpoint, of
+ * the sizes that it declares.
  */
 final class UndoCheck {
     private static final Set<String> TEXTS = Stream.concat(Stream.of(Checkpoint.CONFIG), WeightFiles.indices().stream())

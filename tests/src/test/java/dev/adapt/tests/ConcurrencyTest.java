@@ -165,8 +165,8 @@ class ConcurrencyTest {
             assertWhole(weights, round);
         }
         System.out.printf(
-                "two to one output, %s: %d rounds, 0 torn, 0 lost, 0 left behind; of the second, %d were told of the first"
-                        + " at the end, %d at the beginning%n",
+                "two to one output, %s: %d rounds, 0 torn, 0 lost, 0 left behind; of the second, %d were told of the"
+                        + " first at the end, %d at the beginning%n",
                 name, ROUNDS, meanwhile, ROUNDS - meanwhile);
     }
 

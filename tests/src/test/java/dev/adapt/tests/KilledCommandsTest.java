@@ -161,7 +161,8 @@ class KilledCommandsTest {
         }
         assertEquals(inputs, contents(in), "an input was changed");
         System.out.printf(
-                "%s: %d kills, %d had begun, %d whole, 0 torn, 0 lost, %d left a temporary after SIGKILL, 0 after SIGTERM%n",
+                "%s: %d kills, %d had begun, %d whole, 0 torn, 0 lost, %d left a temporary after SIGKILL,"
+                        + " 0 after SIGTERM%n",
                 command, KILLS, begun, finished, left);
     }
 

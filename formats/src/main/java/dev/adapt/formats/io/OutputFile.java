@@ -123,8 +123,8 @@ public final class OutputFile implements AutoCloseable {
     }
 
     /**
-     * Gives the file a second name. Unlike a new name in place of the old one, the system gives it only where nothing has
-     * that name: of two programs that write one file, the later one is told.
+     * Gives the file a second name. Unlike a new name in place of the old one, the system gives it only where nothing
+     * has that name: of two programs that write one file, the later one is told.
      *
      * @return false if the file system has no second names
      */

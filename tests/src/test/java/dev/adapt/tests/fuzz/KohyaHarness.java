@@ -22,8 +22,8 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * What Jazzer runs on the reader of files with kohya's keys. The input describes the file, a tensor a line: key, dtype and
- * dimensions between spaces. {@link HeaderHarness} looks at files that are broken.
+ * What Jazzer runs on the reader of files with kohya's keys. The input describes the file, a tensor a line: key, dtype
+ * and dimensions between spaces. {@link HeaderHarness} looks at files that are broken.
  */
 public final class KohyaHarness {
     private static final int MOST_ELEMENTS = 1 << 12;
