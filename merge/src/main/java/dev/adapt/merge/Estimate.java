@@ -2,6 +2,7 @@ package dev.adapt.merge;
 
 import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.safetensors.SafetensorsFile;
+import dev.adapt.merge.plan.MergePlan;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;

@@ -1,11 +1,11 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.algebra.ReferenceOps;
+import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.architecture.query.QueryDecoder;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
-import dev.adapt.formats.graph.QueryDecoder;
-import dev.adapt.formats.graph.ReferenceOps;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.model.Model;

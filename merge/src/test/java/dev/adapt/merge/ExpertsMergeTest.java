@@ -7,11 +7,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.merge.plan.Layout;
+import dev.adapt.merge.plan.MergePlan;
+import dev.adapt.merge.undo.Unmerger;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

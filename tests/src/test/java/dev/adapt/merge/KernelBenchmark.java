@@ -1,9 +1,18 @@
 package dev.adapt.merge;
 
-import dev.adapt.formats.graph.LowRank;
+import dev.adapt.formats.algebra.LowRank;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.merge.kernel.Factors;
+import dev.adapt.merge.kernel.Floats;
+import dev.adapt.merge.kernel.Kernels;
+import dev.adapt.merge.kernel.Lane;
+import dev.adapt.merge.kernel.NonFinite;
+import dev.adapt.merge.kernel.Panels;
+import dev.adapt.merge.kernel.Product;
+import dev.adapt.merge.kernel.ScalarKernels;
+import dev.adapt.merge.kernel.VectorKernels;
 import dev.adapt.tests.bench.Machine;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;

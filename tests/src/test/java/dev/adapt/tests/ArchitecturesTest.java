@@ -7,7 +7,7 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
-import dev.adapt.verify.Inputs;
+import dev.adapt.verify.input.Inputs;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;

@@ -10,7 +10,7 @@ import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
-import dev.adapt.verify.ReferenceRunner;
+import dev.adapt.verify.runner.ReferenceRunner;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,14 +1,14 @@
 package dev.adapt.tests;
 
 import dev.adapt.formats.model.Model;
-import dev.adapt.formats.onnx.OnnxExport;
+import dev.adapt.formats.onnx.export.OnnxExport;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
-import dev.adapt.train.Devices;
-import dev.adapt.train.DjlRunner;
-import dev.adapt.verify.Device;
-import dev.adapt.verify.OnnxRunner;
-import dev.adapt.verify.ReferenceRunner;
+import dev.adapt.train.djl.Devices;
+import dev.adapt.train.djl.DjlRunner;
+import dev.adapt.verify.runner.Device;
+import dev.adapt.verify.runner.OnnxRunner;
+import dev.adapt.verify.runner.ReferenceRunner;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;

@@ -8,7 +8,7 @@ import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtSession;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.model.Model;
-import dev.adapt.formats.onnx.OnnxExport;
+import dev.adapt.formats.onnx.export.OnnxExport;
 import dev.adapt.formats.onnx.proto.ModelProto;
 import dev.adapt.formats.onnx.proto.NodeProto;
 import java.io.IOException;

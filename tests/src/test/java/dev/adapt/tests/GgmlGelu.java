@@ -1,8 +1,8 @@
 package dev.adapt.tests;
 
-import dev.adapt.formats.graph.Activation;
-import dev.adapt.formats.graph.Ops;
-import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.algebra.Activation;
+import dev.adapt.formats.algebra.Ops;
+import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.tensor.DoubleTensor;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;

@@ -5,13 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.model.Model;
-import dev.adapt.formats.onnx.OnnxImport;
+import dev.adapt.formats.onnx.imports.OnnxImport;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
-import dev.adapt.verify.Device;
-import dev.adapt.verify.Inputs;
-import dev.adapt.verify.OnnxRunner;
-import dev.adapt.verify.ReferenceRunner;
+import dev.adapt.verify.input.Inputs;
+import dev.adapt.verify.runner.Device;
+import dev.adapt.verify.runner.OnnxRunner;
+import dev.adapt.verify.runner.ReferenceRunner;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;

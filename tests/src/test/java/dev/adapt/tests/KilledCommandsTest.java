@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.graph.Architectures;
+import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.io.Sha256;

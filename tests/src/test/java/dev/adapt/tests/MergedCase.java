@@ -11,7 +11,7 @@ import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
-import dev.adapt.verify.ReferenceRunner;
+import dev.adapt.verify.runner.ReferenceRunner;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;

@@ -6,15 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.merge.Merger;
-import dev.adapt.merge.lowrank.Conversion;
+import dev.adapt.merge.convert.Conversion;
+import dev.adapt.merge.convert.SharedMatrices;
 import dev.adapt.merge.lowrank.Cut;
-import dev.adapt.merge.lowrank.SharedMatrices;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;

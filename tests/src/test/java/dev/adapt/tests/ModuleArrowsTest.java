@@ -102,10 +102,8 @@ class ModuleArrowsTest {
         holdsNoOptionRule(in(module), "--length", "--reflink=always").check(OURS);
     }
 
-    /** Switched on by -Dadapt.cycles=none, until the packages have their places. */
     @Test
     void packagesFormNoCycle() {
-        assumeTrue("none".equals(System.getProperty("adapt.cycles")), "packages are still being moved");
         packagesFormNoCycleRule().check(OURS);
     }
 

@@ -1,13 +1,13 @@
 package dev.adapt.tests;
 
 import com.google.protobuf.ByteString;
+import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
-import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.onnx.proto.AttributeProto;
 import dev.adapt.formats.onnx.proto.GraphProto;
 import dev.adapt.formats.onnx.proto.ModelProto;

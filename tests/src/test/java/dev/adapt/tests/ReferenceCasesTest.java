@@ -3,10 +3,10 @@ package dev.adapt.tests;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.InputSpec;
-import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsFile;

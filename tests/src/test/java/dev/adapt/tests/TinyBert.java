@@ -6,7 +6,7 @@ import java.nio.file.Path;
 
 /** A BERT small enough for any test, with random weights and a tokenizer of whole words. */
 final class TinyBert {
-    static final int HIDDEN = 16;
+    public static final int HIDDEN = 16;
     private static final String TOKENIZER = """
             {"version": "1.0", "added_tokens": [
                {"id": 0, "content": "[PAD]", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true},
@@ -25,7 +25,7 @@ final class TinyBert {
     private TinyBert() {}
 
     /** Writes the checkpoint folder; the seed decides its weights. */
-    static Path write(Path folder, long seed) throws IOException {
+    public static Path write(Path folder, long seed) throws IOException {
         TinyModel.BERT.write(folder, seed);
         Files.writeString(folder.resolve("tokenizer.json"), TOKENIZER);
         return folder;

@@ -2,8 +2,8 @@ package dev.adapt.tests;
 
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -224,14 +224,14 @@ public enum TinyModel {
      *
      * @param sizes what fields of config.json are set to
      */
-    Path write(Path folder, long seed, Map<String, Integer> sizes) throws IOException {
+    public Path write(Path folder, long seed, Map<String, Integer> sizes) throws IOException {
         ObjectNode changed = (ObjectNode) new JsonMapper().readTree(config);
         sizes.forEach(changed::put);
         return write(folder, changed.toString(), seed);
     }
 
     /** Writes a checkpoint folder of another config. */
-    static Path write(Path folder, String config, long seed) throws IOException {
+    public static Path write(Path folder, String config, long seed) throws IOException {
         Files.createDirectories(folder);
         Path file = Files.writeString(folder.resolve(ModelConfig.FILE), config);
         Random random = new Random(seed);

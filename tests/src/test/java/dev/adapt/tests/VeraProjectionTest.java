@@ -3,8 +3,8 @@ package dev.adapt.tests;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.adapt.formats.method.lowrank.Projection;
 import dev.adapt.formats.method.random.Rounding;
+import dev.adapt.formats.method.seeded.Projection;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
 import java.io.IOException;

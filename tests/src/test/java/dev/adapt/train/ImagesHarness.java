@@ -2,6 +2,11 @@ package dev.adapt.train;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.io.InputFile;
+import dev.adapt.train.image.ByteArray;
+import dev.adapt.train.image.IdxFile;
+import dev.adapt.train.image.NpyHeader;
+import dev.adapt.train.image.Picture;
+import dev.adapt.train.image.Pictures;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.file.Files;

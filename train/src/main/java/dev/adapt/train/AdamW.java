@@ -16,7 +16,7 @@ import java.util.function.ToDoubleFunction;
  * AdamW (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2) as torch computes it: decay applied to the weights
  * directly, bias-corrected moments, ε added outside the root.
  */
-final class AdamW {
+public final class AdamW {
     private static final double BETA1 = 0.9;
     private static final double BETA2 = 0.999;
     private static final double EPSILON = 1e-8;
@@ -28,7 +28,7 @@ final class AdamW {
     private final Map<String, Moments> moments = new LinkedHashMap<>();
     private int steps;
 
-    AdamW(double weightDecay) {
+    public AdamW(double weightDecay) {
         this.weightDecay = weightDecay;
     }
 
@@ -39,7 +39,7 @@ final class AdamW {
      * @param rate of a tensor, by its name
      * @return the norm of the gradients
      */
-    double step(
+    public double step(
             SequencedMap<String, NDArray> weights, double largestNorm, ToDoubleFunction<String> rate, NDManager step) {
         List<NDArray> gradients = new ArrayList<>();
         NDList squares = new NDList();

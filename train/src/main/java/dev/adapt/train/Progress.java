@@ -1,5 +1,8 @@
 package dev.adapt.train;
 
+import dev.adapt.train.data.Truncation;
+import dev.adapt.train.metric.Scores;
+
 /** What a training run tells while it goes on. Calls come from the thread that trains. */
 public interface Progress {
     /** Nobody listens. */

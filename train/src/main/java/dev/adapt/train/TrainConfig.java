@@ -2,6 +2,9 @@ package dev.adapt.train;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.train.djl.Devices;
+import dev.adapt.train.metric.Metric;
+import dev.adapt.train.task.Task;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;

@@ -1,5 +1,7 @@
 package dev.adapt.train;
 
+import dev.adapt.train.metric.Metric;
+import dev.adapt.train.metric.Scores;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;

@@ -6,6 +6,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.model.WholeModel;
+import dev.adapt.train.data.Truncation;
+import dev.adapt.train.metric.Scores;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;

@@ -39,7 +39,7 @@ public record Finding(String form, Cause cause, String sentence, List<TensorErro
     }
 
     /** The same with every text that may come from a file passed through {@code text}. */
-    Finding map(UnaryOperator<String> text) {
+    public Finding map(UnaryOperator<String> text) {
         return new Finding(
                 text.apply(form),
                 cause,

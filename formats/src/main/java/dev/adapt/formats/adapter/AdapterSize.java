@@ -4,7 +4,6 @@ import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;
-import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -1,11 +1,11 @@
 package dev.adapt.formats.adapter;
 
-import dev.adapt.formats.graph.Delta;
+import dev.adapt.formats.algebra.Delta;
+import dev.adapt.formats.algebra.MatrixOps;
+import dev.adapt.formats.algebra.ReferenceOps;
+import dev.adapt.formats.algebra.Region;
+import dev.adapt.formats.algebra.WeightChange;
 import dev.adapt.formats.graph.Layers;
-import dev.adapt.formats.graph.MatrixOps;
-import dev.adapt.formats.graph.ReferenceOps;
-import dev.adapt.formats.graph.Region;
-import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.DoubleTensor;
@@ -48,7 +48,7 @@ public interface WeightChanges {
     /** The rank of the change of a target; 0 where it has none. */
     int rank(Target target);
 
-    /** Whether the delta of a target is a {@link dev.adapt.formats.graph.LowRank} product, without a gain of the inputs. */
+    /** Whether the delta of a target is a {@link dev.adapt.formats.algebra.LowRank} product, without a gain of the inputs. */
     default boolean hasLowRankDelta(Target target) {
         return true;
     }

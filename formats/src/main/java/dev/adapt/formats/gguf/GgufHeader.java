@@ -66,7 +66,7 @@ public record GgufHeader(
         return new GgufHeader(metadata, placed, ALIGNMENT, header.encode().length);
     }
 
-    static long columns(Shape shape) {
+    public static long columns(Shape shape) {
         return shape.rank() == 0 ? 1 : shape.dim(shape.rank() - 1);
     }
 

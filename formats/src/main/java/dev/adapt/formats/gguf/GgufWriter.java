@@ -10,7 +10,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 
 /** Writes a GGUF file whose header is known beforehand; tensors may come in any order and in pieces. */
-final class GgufWriter implements AutoCloseable {
+public final class GgufWriter implements AutoCloseable {
     private final Path path;
     private final GgufHeader header;
     private final FileChannel channel;
@@ -26,7 +26,7 @@ final class GgufWriter implements AutoCloseable {
      *
      * @throws IOException if it exists already or cannot be written
      */
-    static GgufWriter create(Path path, GgufHeader header) throws IOException {
+    public static GgufWriter create(Path path, GgufHeader header) throws IOException {
         FileChannel channel = FileChannel.open(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
         GgufWriter writer = new GgufWriter(path, header, channel);
         try {
@@ -43,7 +43,7 @@ final class GgufWriter implements AutoCloseable {
     }
 
     /** Writes bytes of one tensor, {@code offset} bytes from its start; threads may call it at once. */
-    void write(GgufTensor tensor, long offset, MemorySegment bytes) throws IOException {
+    public void write(GgufTensor tensor, long offset, MemorySegment bytes) throws IOException {
         if (offset < 0 || offset + bytes.byteSize() > tensor.bytes()) {
             throw new IllegalArgumentException(
                     tensor.name() + ": " + bytes.byteSize() + " bytes at " + offset + " of " + tensor.bytes());
@@ -52,7 +52,7 @@ final class GgufWriter implements AutoCloseable {
     }
 
     /** Copies bytes from another file straight through the kernel; one thread at a time. */
-    synchronized void transfer(FileChannel source, long position, long count, GgufTensor tensor, long offset)
+    public synchronized void transfer(FileChannel source, long position, long count, GgufTensor tensor, long offset)
             throws IOException {
         channel.position(header.dataOffset() + tensor.begin() + offset);
         try {

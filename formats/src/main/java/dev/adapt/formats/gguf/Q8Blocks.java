@@ -9,7 +9,7 @@ import java.util.Arrays;
  * Q8_0: blocks of 32 values {@code d·q}, stored as the float16 {@code d} and 32 signed bytes. {@code d} is the largest
  * magnitude over 127; q is {@code x/d}, rounded to the nearest integer, halves away from zero, with d in float32.
  */
-final class Q8Blocks {
+public final class Q8Blocks {
     static final int SIZE = GgmlType.Q8_0.blockElements();
     private static final int BYTES = GgmlType.Q8_0.blockBytes();
 
@@ -31,7 +31,7 @@ final class Q8Blocks {
      * @param count a multiple of 32
      * @return whether all values are finite and all scales fit float16
      */
-    boolean encode(float[] values, int count, MemorySegment target) {
+    public boolean encode(float[] values, int count, MemorySegment target) {
         finite = true;
         for (int from = 0; from < count; from += CHUNK) {
             int chunk = Math.min(CHUNK, count - from);
@@ -96,7 +96,7 @@ final class Q8Blocks {
     }
 
     /** Widens whole blocks. */
-    static void decode(MemorySegment source, float[] into, int count) {
+    public static void decode(MemorySegment source, float[] into, int count) {
         for (int block = 0; block < count / SIZE; block++) {
             long from = (long) block * BYTES;
             float scale = Float.float16ToFloat(source.get(SHORT, from));

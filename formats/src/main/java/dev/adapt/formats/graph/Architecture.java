@@ -1,5 +1,7 @@
 package dev.adapt.formats.graph;
 
+import dev.adapt.formats.algebra.Ops;
+import dev.adapt.formats.architecture.query.QueryDecoder;
 import dev.adapt.formats.tensor.Shape;
 import java.util.LinkedHashMap;
 import java.util.List;

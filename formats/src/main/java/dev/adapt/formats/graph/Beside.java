@@ -1,5 +1,6 @@
 package dev.adapt.formats.graph;
 
+import dev.adapt.formats.algebra.Ops;
 import java.util.IdentityHashMap;
 import java.util.Optional;
 

@@ -24,7 +24,7 @@ public record InputSpec(String name, Dtype dtype, List<String> axes) {
     }
 
     /** Integers of two axes, the first of them the batch. */
-    static InputSpec integers(String name, String second) {
+    public static InputSpec integers(String name, String second) {
         return new InputSpec(name, Dtype.I64, List.of("batch", second));
     }
 }

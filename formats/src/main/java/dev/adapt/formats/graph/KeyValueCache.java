@@ -1,5 +1,6 @@
 package dev.adapt.formats.graph;
 
+import dev.adapt.formats.algebra.Ops;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;

@@ -1,5 +1,11 @@
 package dev.adapt.formats.graph;
 
+import dev.adapt.formats.algebra.Delta;
+import dev.adapt.formats.algebra.LowRank;
+import dev.adapt.formats.algebra.Ops;
+import dev.adapt.formats.algebra.OutGain;
+import dev.adapt.formats.algebra.Region;
+import dev.adapt.formats.algebra.WeightChange;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -31,6 +37,8 @@ public final class Layers<T> {
     }
 
     /**
+     * A model's layers on an interpreter.
+     *
      * @param weights the tensor of a canonical name
      * @param present whether the model has a tensor of that canonical name
      * @param changes by canonical module name; empty for a plain or merged model
@@ -142,7 +150,7 @@ public final class Layers<T> {
     }
 
     /** Whether the model has a tensor of a canonical name. */
-    boolean has(String name) {
+    public boolean has(String name) {
         return present.test(name);
     }
 
@@ -214,17 +222,17 @@ public final class Layers<T> {
     }
 
     /** Whether keys and values of earlier tokens come before those of the sequence. */
-    boolean isCached() {
+    public boolean isCached() {
         return cache.isPresent();
     }
 
     /** Keys or values of all tokens so far, where they are kept; else {@code fresh} itself. */
-    T cached(String name, T fresh) {
+    public T cached(String name, T fresh) {
         return cache.isPresent() ? cache.get().extend(ops, name, fresh) : fresh;
     }
 
     /** One of a model's inputs. */
-    static <T> T input(Map<String, T> inputs, InputSpec spec) {
+    public static <T> T input(Map<String, T> inputs, InputSpec spec) {
         T input = inputs.get(spec.name());
         if (input == null) {
             throw new IllegalArgumentException("the model needs the input " + spec.name());

@@ -61,7 +61,7 @@ public record ModelConfig(JsonDocument document) {
     }
 
     /** The name of the model's class in transformers, without which it is empty. */
-    String className() {
+    public String className() {
         return document.json().path("architectures").path(0).asText("");
     }
 
@@ -69,7 +69,7 @@ public record ModelConfig(JsonDocument document) {
      * The config of the language model in one of several parts: the object that describes it, with the class and the tie of the
      * whole where it says nothing of them.
      */
-    ModelConfig ofText() {
+    public ModelConfig ofText() {
         ObjectNode text = document.object("text_config").json().deepCopy();
         for (String field : List.of("architectures", "tie_word_embeddings")) {
             JsonNode whole = document.json().get(field);
@@ -85,7 +85,7 @@ public record ModelConfig(JsonDocument document) {
      *
      * @param own the pooling of transformers' class for the architecture
      */
-    Optional<Head> head(Pooling own) {
+    public Optional<Head> head(Pooling own) {
         Optional<Pooling> ofClass = className().endsWith(TOKEN_CLASSES)
                 ? Optional.of(Pooling.TOKENS)
                 : className().endsWith("ForSequenceClassification")

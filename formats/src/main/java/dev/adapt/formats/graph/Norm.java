@@ -1,12 +1,13 @@
 package dev.adapt.formats.graph;
 
+import dev.adapt.formats.algebra.Ops;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.Arrays;
 
 /** The normalisation of token states that a decoder uses everywhere. */
-record Norm(Kind kind, double epsilon) {
-    enum Kind {
+public record Norm(Kind kind, double epsilon) {
+    public enum Kind {
         RMS,
         /** RMS normalisation that scales by 1 + weight, as Gemma's. */
         RMS_PLUS_ONE,
@@ -15,7 +16,7 @@ record Norm(Kind kind, double epsilon) {
         LAYER_WITHOUT_BIAS
     }
 
-    void addTensors(Tensors tensors, String module, int width) {
+    public void addTensors(Tensors tensors, String module, int width) {
         tensors.add(module + ".weight", width);
         if (kind == Kind.LAYER) {
             tensors.add(module + ".bias", width);
@@ -23,7 +24,7 @@ record Norm(Kind kind, double epsilon) {
     }
 
     /** Over the last axis, by the weights of {@code module}. */
-    <T> T apply(Layers<T> model, T x, String module, int width) {
+    public <T> T apply(Layers<T> model, T x, String module, int width) {
         Ops<T> ops = model.ops();
         return switch (kind) {
             case RMS -> model.rmsNorm(x, module, epsilon);
@@ -35,7 +36,7 @@ record Norm(Kind kind, double epsilon) {
     }
 
     /** Over the last axis, without weights. */
-    <T> T plain(Ops<T> ops, T x, int width) {
+    public <T> T plain(Ops<T> ops, T x, int width) {
         return switch (kind) {
             case RMS, RMS_PLUS_ONE -> ops.rmsNorm(x, filled(ops, width, 1), epsilon);
             case LAYER, LAYER_WITHOUT_BIAS -> ops.layerNorm(x, filled(ops, width, 1), filled(ops, width, 0), epsilon);

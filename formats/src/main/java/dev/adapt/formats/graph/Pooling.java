@@ -1,5 +1,6 @@
 package dev.adapt.formats.graph;
 
+import dev.adapt.formats.algebra.Ops;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.Optional;
@@ -30,7 +31,7 @@ public enum Pooling {
      * @param states [batch, sequence, hidden]
      * @param mask integers [batch, sequence]
      */
-    <T> T pool(Ops<T> ops, T states, T mask) {
+    public <T> T pool(Ops<T> ops, T states, T mask) {
         return switch (this) {
             case MEAN -> {
                 T kept = ops.toFloat(mask);
@@ -46,12 +47,12 @@ public enum Pooling {
     }
 
     /** The first state of each sequence. */
-    static <T> T first(Ops<T> ops, T states) {
+    public static <T> T first(Ops<T> ops, T states) {
         return ops.reshape(ops.slice(states, 1, 0, 1), 0, -1);
     }
 
     /** The weighted sum [batch, hidden] of states, by weights [batch, sequence]. */
-    static <T> T sum(Ops<T> ops, T states, T weights) {
+    public static <T> T sum(Ops<T> ops, T states, T weights) {
         T weighted = ops.mul(states, ops.reshape(weights, 0, -1, 1));
         // the summed axis has size 1: [batch, 1, hidden] to [batch, hidden]
         return ops.reshape(ops.sum(weighted, 1), 0, -1);

@@ -5,31 +5,31 @@ import java.util.LinkedHashMap;
 import java.util.SequencedMap;
 
 /** The tensors of a model by canonical name, as its architecture lists them. */
-record Tensors(SequencedMap<String, Shape> shapes) {
+public record Tensors(SequencedMap<String, Shape> shapes) {
     /** The linear layer of the encoders' pooler. */
-    static final String POOLER = "pooler.dense";
+    public static final String POOLER = "pooler.dense";
 
-    Tensors() {
+    public Tensors() {
         this(new LinkedHashMap<>());
     }
 
-    Tensors add(String name, long... dims) {
+    public Tensors add(String name, long... dims) {
         shapes.put(name, Shape.of(dims));
         return this;
     }
 
-    Tensors addAll(SequencedMap<String, Shape> others) {
+    public Tensors addAll(SequencedMap<String, Shape> others) {
         shapes.putAll(others);
         return this;
     }
 
     /** A linear layer without a bias. */
-    Tensors matrix(String module, long out, long in) {
+    public Tensors matrix(String module, long out, long in) {
         return add(module + ".weight", out, in);
     }
 
     /** A linear layer with a bias. */
-    Tensors linear(String module, long out, long in) {
+    public Tensors linear(String module, long out, long in) {
         return matrix(module, out, in).add(module + ".bias", out);
     }
 
@@ -39,7 +39,7 @@ record Tensors(SequencedMap<String, Shape> shapes) {
     }
 
     /** A layer normalisation. */
-    Tensors layerNorm(String module, long width) {
+    public Tensors layerNorm(String module, long width) {
         return add(module + ".weight", width).add(module + ".bias", width);
     }
 }

@@ -1,7 +1,7 @@
 package dev.adapt.formats.lors;
 
+import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
 import java.io.IOException;

@@ -2,9 +2,9 @@ package dev.adapt.formats.lors;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
-import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.FromScratch;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.model.WholeModel;

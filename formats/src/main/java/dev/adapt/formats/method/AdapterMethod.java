@@ -1,9 +1,9 @@
 package dev.adapt.formats.method;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.graph.Delta;
-import dev.adapt.formats.graph.MatrixOps;
-import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.algebra.Delta;
+import dev.adapt.formats.algebra.MatrixOps;
+import dev.adapt.formats.algebra.WeightChange;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
@@ -110,7 +110,7 @@ public interface AdapterMethod {
      */
     <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight);
 
-    /** Whether every delta it makes is a {@link dev.adapt.formats.graph.LowRank} product, without a gain of the inputs. */
+    /** Whether every delta it makes is a {@link dev.adapt.formats.algebra.LowRank} product, without a gain of the inputs. */
     default boolean hasLowRankDelta() {
         return true;
     }

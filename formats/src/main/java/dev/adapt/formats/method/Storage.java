@@ -1,6 +1,6 @@
 package dev.adapt.formats.method;
 
-import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.algebra.MatrixOps;
 import dev.adapt.formats.tensor.Shape;
 import java.util.Arrays;
 

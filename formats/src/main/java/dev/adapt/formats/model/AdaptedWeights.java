@@ -1,10 +1,10 @@
 package dev.adapt.formats.model;
 
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.algebra.ReferenceOps;
+import dev.adapt.formats.algebra.Region;
+import dev.adapt.formats.algebra.WeightChange;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.ReferenceOps;
-import dev.adapt.formats.graph.Region;
-import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.names.TensorNames;

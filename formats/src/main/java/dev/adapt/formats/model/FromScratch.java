@@ -1,8 +1,9 @@
 package dev.adapt.formats.model;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.graph.Architecture;
-import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Initial;

@@ -1,8 +1,8 @@
 package dev.adapt.formats.model;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.names.TensorNames;

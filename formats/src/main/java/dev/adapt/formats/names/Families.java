@@ -13,7 +13,7 @@ import java.util.Optional;
 import java.util.Set;
 
 /** The known families of models: {@code families.json}, of which only the entry that is asked for is taken apart. */
-final class Families {
+public final class Families {
     private static final String FILE = "families.json";
 
     private final ObjectNode otherwise;
@@ -25,7 +25,7 @@ final class Families {
     }
 
     /** Reads the resource. */
-    static Families read() {
+    public static Families read() {
         try (InputStream resource = Families.class.getResourceAsStream(FILE)) {
             if (resource == null) {
                 throw new IllegalStateException("no resource " + FILE);
@@ -37,7 +37,7 @@ final class Families {
     }
 
     /** The family of a {@code model_type}. */
-    Optional<Family> ofType(String modelType) {
+    public Optional<Family> ofType(String modelType) {
         for (JsonNode entry : entries) {
             for (JsonNode type : entry.path("types")) {
                 if (type.textValue().equals(modelType)) {
@@ -63,7 +63,7 @@ final class Families {
     }
 
     /** What holds for a family that is not known. */
-    Family unknown() {
+    public Family unknown() {
         return Family.of(otherwise, otherwise);
     }
 }

@@ -26,7 +26,7 @@ import java.util.SequencedMap;
  * @param classifier what the name of its class with a classification head ends with
  * @param pooling what that class feeds its head
  */
-record Family(
+public record Family(
         List<String> prefixes,
         SequencedMap<String, String> renames,
         SequencedMap<String, List<String>> joined,

@@ -30,7 +30,7 @@ public final class TensorNames {
     private static final String WEIGHT = ".weight";
 
     /** Objects in the config.json of a model of several parts that describe its language model. */
-    static final List<String> TEXT_CONFIGS = List.of("text_config", "llm_config", "language_config", "decoder");
+    public static final List<String> TEXT_CONFIGS = List.of("text_config", "llm_config", "language_config", "decoder");
 
     /** Modules that are heads of tasks: training replaces them, also with another number of outputs. */
     private static final List<String> TASK_HEADS = List.of(

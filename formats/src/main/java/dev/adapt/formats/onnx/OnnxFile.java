@@ -31,7 +31,7 @@ import java.util.Optional;
 import java.util.stream.Collectors;
 
 /** An open ONNX model: its messages parsed, its tensors' bytes mapped, in the file or in those it points to. */
-final class OnnxFile implements AutoCloseable {
+public final class OnnxFile implements AutoCloseable {
     private final Path path;
     private final Arena arena;
     private final ModelProto model;
@@ -50,7 +50,7 @@ final class OnnxFile implements AutoCloseable {
      * @throws FormatException if it is not an ONNX model
      */
     @SuppressWarnings("MustBeClosedChecker") // the arena is closed with the file it maps
-    static OnnxFile open(Path path) throws IOException {
+    public static OnnxFile open(Path path) throws IOException {
         Arena arena = Arena.ofShared();
         try {
             InputFile file = InputFile.named(path);
@@ -81,16 +81,16 @@ final class OnnxFile implements AutoCloseable {
         }
     }
 
-    Path path() {
+    public Path path() {
         return path;
     }
 
     /** The states of all files it reads, before they were opened. */
-    List<Snapshot> snapshots() {
+    public List<Snapshot> snapshots() {
         return List.copyOf(snapshots);
     }
 
-    GraphProto graph() {
+    public GraphProto graph() {
         return model.getGraph();
     }
 
@@ -105,7 +105,7 @@ final class OnnxFile implements AutoCloseable {
      * @throws FormatException if its type is not supported, or its bytes are not as many as its shape needs, or lie
      *     outside the model's folder
      */
-    OnnxTensor tensor(String name, TensorProto proto) throws IOException {
+    public OnnxTensor tensor(String name, TensorProto proto) throws IOException {
         Dtype dtype = OnnxTensor.dtype(proto.getDataType())
                 .orElseThrow(() -> new FormatException(
                         path, name, "has the element type " + proto.getDataType() + ", which is not supported"));

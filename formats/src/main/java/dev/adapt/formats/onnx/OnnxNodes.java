@@ -17,7 +17,7 @@ import java.util.Set;
 import java.util.stream.Stream;
 
 /** A model's graph as one who looks for patterns sees it: constants by name, and who makes and who reads each value. */
-final class OnnxNodes {
+public final class OnnxNodes {
     private final SequencedMap<String, OnnxTensor> constants = new LinkedHashMap<>();
     private final Map<String, NodeProto> makers = new LinkedHashMap<>();
     private final Map<String, List<NodeProto>> readers = new LinkedHashMap<>();
@@ -32,7 +32,7 @@ final class OnnxNodes {
      *
      * @throws FormatException if a node reads what nothing before it makes, or makes what stands already
      */
-    static OnnxNodes of(OnnxFile file) throws IOException {
+    public static OnnxNodes of(OnnxFile file) throws IOException {
         OnnxNodes nodes = new OnnxNodes(file.graph().getNodeList());
         Set<String> known = new HashSet<>(Set.of(""));
         file.graph().getInputList().forEach(input -> known.add(input.getName()));
@@ -87,51 +87,51 @@ final class OnnxNodes {
     }
 
     /** The name of an input; empty if the node has none there. */
-    static String input(NodeProto node, int index) {
+    public static String input(NodeProto node, int index) {
         return index < node.getInputCount() ? node.getInput(index) : "";
     }
 
     /** The name of the first output; empty if the node has none. */
-    static String output(NodeProto node) {
+    public static String output(NodeProto node) {
         return node.getOutputCount() > 0 ? node.getOutput(0) : "";
     }
 
     /** All constant tensors, by the name of the value. */
-    SequencedMap<String, OnnxTensor> constants() {
+    public SequencedMap<String, OnnxTensor> constants() {
         return constants;
     }
 
     /** The constant of that name, if the value is one. */
-    Optional<OnnxTensor> constant(String value) {
+    public Optional<OnnxTensor> constant(String value) {
         return Optional.ofNullable(constants.get(value));
     }
 
     /** The constants among a node's inputs. */
-    Stream<OnnxTensor> constantInputs(NodeProto node) {
+    public Stream<OnnxTensor> constantInputs(NodeProto node) {
         return node.getInputList().stream().flatMap(input -> constant(input).stream());
     }
 
     /** The node that computes a value, if one does. */
-    Optional<NodeProto> maker(String value) {
+    public Optional<NodeProto> maker(String value) {
         return Optional.ofNullable(makers.get(value));
     }
 
     /** The nodes that read a value. */
-    List<NodeProto> readers(String value) {
+    public List<NodeProto> readers(String value) {
         return readers.getOrDefault(value, List.of());
     }
 
     /** All nodes. */
-    Stream<NodeProto> nodes() {
+    public Stream<NodeProto> nodes() {
         return all.stream();
     }
 
     /** The nodes of one operator. */
-    Stream<NodeProto> nodes(String operator) {
+    public Stream<NodeProto> nodes(String operator) {
         return all.stream().filter(node -> node.getOpType().equals(operator));
     }
 
-    static Optional<AttributeProto> attribute(NodeProto node, String name) {
+    public static Optional<AttributeProto> attribute(NodeProto node, String name) {
         return node.getAttributeList().stream()
                 .filter(attribute -> attribute.getName().equals(name))
                 .findFirst();

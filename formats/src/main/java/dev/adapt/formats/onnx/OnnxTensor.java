@@ -15,7 +15,7 @@ import java.util.Optional;
  *
  * @param data its elements, little-endian and row-major
  */
-record OnnxTensor(String name, Dtype dtype, Shape shape, MemorySegment data) {
+public record OnnxTensor(String name, Dtype dtype, Shape shape, MemorySegment data) {
     private static final ValueLayout.OfFloat FLOAT =
             ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -36,12 +36,12 @@ record OnnxTensor(String name, Dtype dtype, Shape shape, MemorySegment data) {
             Map.entry(TensorProto.DataType.BFLOAT16, Dtype.BF16));
 
     /** The dtype of ONNX's {@code data_type} number, if safetensors has it too. */
-    static Optional<Dtype> dtype(int dataType) {
+    public static Optional<Dtype> dtype(int dataType) {
         return Optional.ofNullable(TensorProto.DataType.forNumber(dataType)).map(DTYPES::get);
     }
 
     /** ONNX's type for a dtype, if it has it. */
-    static Optional<TensorProto.DataType> dataType(Dtype dtype) {
+    public static Optional<TensorProto.DataType> dataType(Dtype dtype) {
         return DTYPES.entrySet().stream()
                 .filter(entry -> entry.getValue() == dtype)
                 .map(Map.Entry::getKey)
@@ -49,7 +49,7 @@ record OnnxTensor(String name, Dtype dtype, Shape shape, MemorySegment data) {
     }
 
     /** Whether it can hold parameters: F64, F32, F16 or BF16. */
-    boolean isFloat() {
+    public boolean isFloat() {
         return switch (dtype) {
             case F64, F32, F16, BF16 -> true;
             default -> false;
@@ -57,17 +57,17 @@ record OnnxTensor(String name, Dtype dtype, Shape shape, MemorySegment data) {
     }
 
     /** All elements of an I64 tensor. */
-    long[] longs() {
+    public long[] longs() {
         return data.toArray(LONG);
     }
 
     /** The only element of an F32 tensor, if it is one. */
-    Optional<Float> scalar() {
+    public Optional<Float> scalar() {
         return dtype == Dtype.F32 && shape.elements() == 1 ? Optional.of(data.get(FLOAT, 0)) : Optional.empty();
     }
 
     /** Columns {@code from} to {@code to} of a matrix as rows, in memory of the arena. */
-    MemorySegment transposed(Arena arena, long from, long to) {
+    public MemorySegment transposed(Arena arena, long from, long to) {
         long rows = shape.dim(0);
         long columns = shape.dim(1);
         long width = dtype.bits() / 8;

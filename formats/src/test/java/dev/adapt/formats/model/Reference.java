@@ -1,6 +1,6 @@
 package dev.adapt.formats.model;
 
-import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;

@@ -1,6 +1,6 @@
 package dev.adapt.formats.model;
 
-import dev.adapt.formats.graph.Architectures;
+import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
@@ -16,9 +16,9 @@ import java.util.Map;
 import java.util.Random;
 
 /** A BERT of random weights: 2 layers, hidden 12, inner 20, 29 tokens, 17 positions, and a pooler. */
-final class TinyBert {
-    static final int HIDDEN = 12;
-    static final int INNER = 20;
+public final class TinyBert {
+    public static final int HIDDEN = 12;
+    public static final int INNER = 20;
     static final int VOCABULARY = 29;
     static final Head HEAD = new Head(Pooling.MEAN, List.of("no", "\"yes\"", "ä"));
     private static final String CONFIG = """
@@ -30,12 +30,12 @@ final class TinyBert {
     private TinyBert() {}
 
     /** Writes the checkpoint folder; the seed decides its weights. */
-    static Path write(Path folder, long seed) throws IOException {
+    public static Path write(Path folder, long seed) throws IOException {
         return write(folder, seed, true);
     }
 
     /** The same, perhaps without its pooler. */
-    static Path write(Path folder, long seed, boolean pooler) throws IOException {
+    public static Path write(Path folder, long seed, boolean pooler) throws IOException {
         Files.createDirectories(folder);
         Path config = Files.writeString(folder.resolve(ModelConfig.FILE), CONFIG);
         Random random = new Random(seed);

@@ -1,6 +1,6 @@
 package dev.adapt.formats.onnx;
 
-import dev.adapt.formats.graph.Architectures;
+import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -13,7 +13,7 @@ import java.util.Map;
 import java.util.Random;
 
 /** A checkpoint folder with a BERT of two narrow layers, and a pooler that no head reads. */
-final class TinyModel {
+public final class TinyModel {
     private static final int HIDDEN = 8;
     private static final String CONFIG = """
             {"model_type": "bert", "architectures": ["BertModel"], "hidden_size": 8, "intermediate_size": 12,
@@ -23,7 +23,7 @@ final class TinyModel {
 
     private TinyModel() {}
 
-    static Path write(Path folder) throws IOException {
+    public static Path write(Path folder) throws IOException {
         Files.createDirectories(folder);
         Path config = Files.writeString(folder.resolve(ModelConfig.FILE), CONFIG);
         Random random = new Random(1);

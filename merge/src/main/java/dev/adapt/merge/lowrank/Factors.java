@@ -1,6 +1,6 @@
 package dev.adapt.merge.lowrank;
 
-import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.tensor.DoubleTensor;
 import java.util.Arrays;
 

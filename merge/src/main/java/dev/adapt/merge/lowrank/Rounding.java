@@ -8,9 +8,9 @@ package dev.adapt.merge.lowrank;
  * @param relative the same as a share of the tensor's largest element
  */
 public record Rounding(String tensor, double absolute, double relative) {
-    static final Rounding NONE = new Rounding("", 0, 0);
+    public static final Rounding NONE = new Rounding("", 0, 0);
 
-    Rounding or(Rounding other) {
+    public Rounding or(Rounding other) {
         return other.absolute > absolute ? other : this;
     }
 }

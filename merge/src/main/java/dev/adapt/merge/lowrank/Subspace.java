@@ -1,6 +1,6 @@
 package dev.adapt.merge.lowrank;
 
-import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.Arrays;
@@ -17,12 +17,12 @@ public record Subspace(DoubleTensor basis) {
      *
      * @throws ArithmeticException if the matrix is 0 or holds what is no number
      */
-    static Subspace of(DoubleTensor matrix) {
+    public static Subspace of(DoubleTensor matrix) {
         return of(Svd.of(matrix));
     }
 
     /** Of what a decomposition was made of. */
-    static Subspace of(Svd svd) {
+    public static Subspace of(Svd svd) {
         if (svd.values().length == 0 || svd.values()[0] == 0) {
             throw new ArithmeticException("it is 0, and has no directions");
         }
@@ -30,14 +30,14 @@ public record Subspace(DoubleTensor basis) {
     }
 
     /** Of a matrix whose elements are normal: any directions. */
-    static Subspace random(int d, int k, RandomGenerator random) {
+    public static Subspace random(int d, int k, RandomGenerator random) {
         double[] values = new double[Math.multiplyExact(d, k)];
         Arrays.setAll(values, i -> random.nextGaussian());
         return of(new DoubleTensor(Shape.of(d, k), values));
     }
 
     /** How many directions it has. */
-    int rank() {
+    public int rank() {
         return Math.toIntExact(basis.shape().dim(1));
     }
 
@@ -45,7 +45,7 @@ public record Subspace(DoubleTensor basis) {
      * {@code φ(X, Y, i, j) = ‖Uᵢᵀ·Vⱼ‖²/min(i, j)} of its first i directions and the first j of another (Hu et al., arXiv
      * 2106.09685, equation 4): 1 where the smaller lies within the larger, 0 where they are orthogonal.
      */
-    double similarity(Subspace other, int i, int j) {
+    public double similarity(Subspace other, int i, int j) {
         ReferenceOps ops = new ReferenceOps();
         DoubleTensor products =
                 ops.matMul(ops.transpose(ops.slice(basis, 1, 0, i), 1, 0), ops.slice(other.basis, 1, 0, j));

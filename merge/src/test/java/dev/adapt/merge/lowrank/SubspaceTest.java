@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.merge.analysis.Similarities;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.DisplayName;

@@ -1,9 +1,9 @@
 package dev.adapt.tests.bench;
 
+import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
-import dev.adapt.formats.onnx.OnnxExport.Weights;
+import dev.adapt.formats.onnx.export.OnnxExport.Weights;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsHeader;
 import dev.adapt.formats.safetensors.SafetensorsWriter;

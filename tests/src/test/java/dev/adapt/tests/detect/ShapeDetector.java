@@ -1,19 +1,19 @@
 package dev.adapt.tests.detect;
 
+import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
-import dev.adapt.train.Devices;
-import dev.adapt.train.DjlRunner;
 import dev.adapt.train.detect.AveragePrecision;
 import dev.adapt.train.detect.Detection;
 import dev.adapt.train.detect.Scene;
 import dev.adapt.train.detect.Truth;
+import dev.adapt.train.djl.Devices;
+import dev.adapt.train.djl.DjlRunner;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;

@@ -1,11 +1,11 @@
 package dev.adapt.tests.fuzz;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.graph.Architecture;
-import dev.adapt.formats.graph.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.JsonDocument;
-import dev.adapt.formats.model.Binding;
 import java.nio.file.Path;
 
 /** What Jazzer runs on the way from config.json to a model's graph and tensors: the input is the file. */

@@ -2,7 +2,7 @@ package dev.adapt.tests.fuzz;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
-import dev.adapt.formats.gguf.GgufImport;
+import dev.adapt.formats.gguf.model.GgufImport;
 import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.io.Outputs;
 import java.io.IOException;

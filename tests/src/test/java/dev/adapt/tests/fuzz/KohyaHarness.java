@@ -9,7 +9,7 @@ import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorSpec;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
-import dev.adapt.merge.lowrank.AdapterLayers;
+import dev.adapt.merge.convert.AdapterLayers;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;

@@ -1,7 +1,7 @@
 package dev.adapt.tests.fuzz;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.onnx.OnnxAdapter;
+import dev.adapt.formats.onnx.export.OnnxAdapter;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -8,7 +8,7 @@ import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
-import dev.adapt.merge.Unmerger;
+import dev.adapt.merge.undo.Unmerger;
 import io.airlift.compress.v3.zstd.ZstdJavaCompressor;
 import java.io.IOException;
 import java.io.UncheckedIOException;

@@ -5,7 +5,7 @@ public record Box(double x, double y, double width, double height) {
     /** How many numbers it is. */
     public static final int NUMBERS = 4;
 
-    /** The box that a step as {@link dev.adapt.formats.graph.QueryDecoder} gives it leads to from this one. */
+    /** The box that a step as {@link dev.adapt.formats.architecture.query.QueryDecoder} gives it leads to from this one. */
     public Box moved(double dx, double dy, double dWidth, double dHeight) {
         return new Box(x + dx * width, y + dy * height, width * Math.exp(dWidth), height * Math.exp(dHeight));
     }

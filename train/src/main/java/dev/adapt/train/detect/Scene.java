@@ -1,6 +1,6 @@
 package dev.adapt.train.detect;
 
-import dev.adapt.formats.graph.QueryDecoder;
+import dev.adapt.formats.architecture.query.QueryDecoder;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;

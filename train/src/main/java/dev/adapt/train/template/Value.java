@@ -61,7 +61,7 @@ sealed interface Value {
     }
 
     /** Never changed after it is made. */
-    record Sequence(Kind kind, List<Value> items) implements Value {
+    public record Sequence(Kind kind, List<Value> items) implements Value {
         static Sequence list(List<Value> items) {
             return new Sequence(Kind.LIST, items);
         }

@@ -12,7 +12,7 @@ import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.verify.Cause;
-import dev.adapt.verify.ReferenceRunner;
+import dev.adapt.verify.runner.ReferenceRunner;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;

@@ -9,7 +9,7 @@ import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.verify.Cause;
-import dev.adapt.verify.ReferenceRunner;
+import dev.adapt.verify.runner.ReferenceRunner;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;

@@ -7,7 +7,7 @@ import dev.adapt.formats.onnx.OnnxContents;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
-import dev.adapt.verify.Precision;
+import dev.adapt.verify.runner.Precision;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.Map;

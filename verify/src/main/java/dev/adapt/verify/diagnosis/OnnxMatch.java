@@ -4,7 +4,7 @@ import dev.adapt.formats.onnx.OnnxContents;
 import dev.adapt.formats.onnx.OnnxContents.Weight;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
-import dev.adapt.verify.Precision;
+import dev.adapt.verify.runner.Precision;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;

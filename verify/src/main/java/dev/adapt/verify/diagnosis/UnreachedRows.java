@@ -7,7 +7,7 @@ import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.verify.Cause;
 import dev.adapt.verify.Finding;
-import dev.adapt.verify.Inputs;
+import dev.adapt.verify.input.Inputs;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;

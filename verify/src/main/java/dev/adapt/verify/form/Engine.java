@@ -3,7 +3,7 @@ package dev.adapt.verify.form;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.Tensor;
-import dev.adapt.verify.Runner;
+import dev.adapt.verify.runner.Runner;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;

@@ -1,7 +1,7 @@
 package dev.adapt.verify.form;
 
-import dev.adapt.verify.Device;
-import dev.adapt.verify.Tolerance;
+import dev.adapt.verify.compare.Tolerance;
+import dev.adapt.verify.runner.Device;
 import java.nio.file.Path;
 import java.util.Optional;
 

@@ -1,7 +1,7 @@
 package dev.adapt.verify.suite;
 
-import dev.adapt.verify.OnnxRunner;
 import dev.adapt.verify.form.Forms;
+import dev.adapt.verify.runner.OnnxRunner;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;

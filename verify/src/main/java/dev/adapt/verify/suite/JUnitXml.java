@@ -1,7 +1,7 @@
 package dev.adapt.verify.suite;
 
-import dev.adapt.verify.Comparison;
-import dev.adapt.verify.Report;
+import dev.adapt.verify.compare.Comparison;
+import dev.adapt.verify.compare.Report;
 import dev.adapt.verify.suite.SuiteResult.GateResult;
 import dev.adapt.verify.suite.SuiteResult.ModelResult;
 import java.util.Locale;

@@ -2,10 +2,10 @@ package dev.adapt.verify.suite;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
-import dev.adapt.verify.Device;
-import dev.adapt.verify.Tolerance;
+import dev.adapt.verify.compare.Tolerance;
 import dev.adapt.verify.form.Forms;
 import dev.adapt.verify.form.Settings;
+import dev.adapt.verify.runner.Device;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;

@@ -1,6 +1,6 @@
 package dev.adapt.verify.suite;
 
-import dev.adapt.verify.Report;
+import dev.adapt.verify.compare.Report;
 import dev.adapt.verify.form.Forms;
 import java.io.IOException;
 import java.util.List;

@@ -1,10 +1,10 @@
 package dev.adapt.verify.suite;
 
-import dev.adapt.verify.Device;
-import dev.adapt.verify.Report;
+import dev.adapt.verify.compare.Report;
 import dev.adapt.verify.form.Engine;
 import dev.adapt.verify.form.Settings;
 import dev.adapt.verify.form.Verification;
+import dev.adapt.verify.runner.Device;
 import dev.adapt.verify.suite.SuiteResult.GateResult;
 import dev.adapt.verify.suite.SuiteResult.ModelResult;
 import java.io.IOException;

@@ -1,9 +1,9 @@
 package dev.adapt.formats.method.gain;
 
-import dev.adapt.formats.graph.Delta;
-import dev.adapt.formats.graph.MatrixOps;
-import dev.adapt.formats.graph.Region;
-import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.algebra.Delta;
+import dev.adapt.formats.algebra.MatrixOps;
+import dev.adapt.formats.algebra.Region;
+import dev.adapt.formats.algebra.WeightChange;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;

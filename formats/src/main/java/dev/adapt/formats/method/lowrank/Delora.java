@@ -1,10 +1,10 @@
 package dev.adapt.formats.method.lowrank;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.graph.Activation;
-import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.MatrixOps;
-import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.algebra.Activation;
+import dev.adapt.formats.algebra.LowRank;
+import dev.adapt.formats.algebra.MatrixOps;
+import dev.adapt.formats.algebra.WeightChange;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Initial;

@@ -2,8 +2,8 @@ package dev.adapt.formats.method.lowrank;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.formats.graph.LowRank;
-import dev.adapt.formats.graph.MatrixOps;
+import dev.adapt.formats.algebra.LowRank;
+import dev.adapt.formats.algebra.MatrixOps;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Initial;

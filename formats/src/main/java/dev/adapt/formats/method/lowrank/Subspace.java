@@ -1,6 +1,6 @@
 package dev.adapt.formats.method.lowrank;
 
-import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.method.random.TorchRandom;
 import dev.adapt.formats.tensor.DoubleTensor;

@@ -4,9 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.adapt.formats.graph.ReferenceOps;
-import dev.adapt.formats.graph.Region;
-import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.algebra.ReferenceOps;
+import dev.adapt.formats.algebra.Region;
+import dev.adapt.formats.algebra.WeightChange;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;

@@ -3,9 +3,9 @@ package dev.adapt.formats.method.transform;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import dev.adapt.formats.graph.ReferenceOps;
-import dev.adapt.formats.graph.Region;
-import dev.adapt.formats.graph.WeightChange;
+import dev.adapt.formats.algebra.ReferenceOps;
+import dev.adapt.formats.algebra.Region;
+import dev.adapt.formats.algebra.WeightChange;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Storage;

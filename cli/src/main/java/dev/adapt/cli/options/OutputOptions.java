@@ -1,0 +1,39 @@
+package dev.adapt.cli.options;
+
+import dev.adapt.formats.io.Outputs;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import picocli.CommandLine.Option;
+
+/** The one rule for what every command writes: nothing that exists is replaced unless asked, and no input ever. */
+public final class OutputOptions {
+    @Option(
+            names = "--overwrite",
+            description = "replace what exists under an output's name; inputs are never replaced, nor is a folder with"
+                    + " other files than this command writes")
+    private boolean overwrite;
+
+    /** The outputs of a command that reads these files and folders. */
+    public Outputs apartFrom(Path... inputs) throws IOException {
+        return Outputs.apartFrom(List.of(inputs), overwrite);
+    }
+
+    /** The same, for inputs of which some may be missing. */
+    public Outputs apartFrom(List<Path> inputs, List<Optional<Path>> more) throws IOException {
+        return Outputs.apartFrom(all(inputs, more), overwrite);
+    }
+
+    /** The same, for a command that ends in order by itself when the process is asked to end. */
+    public Outputs endingInOrder(List<Path> inputs, List<Optional<Path>> more) throws IOException {
+        return Outputs.endingInOrder(all(inputs, more), overwrite);
+    }
+
+    private static List<Path> all(List<Path> inputs, List<Optional<Path>> more) {
+        List<Path> all = new ArrayList<>(inputs);
+        more.forEach(path -> path.ifPresent(all::add));
+        return all;
+    }
+}

@@ -1,0 +1,157 @@
+package dev.adapt.cli.predict;
+
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.cli.terminal.Failure;
+import dev.adapt.cli.terminal.Terminal;
+import dev.adapt.cli.terminal.TextTable;
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.graph.Pooling;
+import dev.adapt.train.data.Dataset;
+import dev.adapt.train.metric.Metric;
+import dev.adapt.train.predict.Evaluation;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code adapt evaluate}: how good a model's predictions of a labelled file are. */
+@Command(
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        description = {
+            "Predicts the texts of a labelled file and prints how good the predictions are: of classes accuracy, F1, the"
+                    + " figures of each class and the confusion matrix; of words entity F1 too; of numbers correlations.",
+            "The exit code is 4 if a figure is below what --min asks for."
+        },
+        footer = {"", "Example: adapt evaluate --base merged --data test.tsv --min accuracy=0.9 --min f1=0.85"})
+public final class EvaluateCommand implements Callable<Integer> {
+    /** Wider confusion matrices fit no terminal. */
+    private static final int WIDEST = 16;
+
+    @Mixin
+    private PredictorOptions model = new PredictorOptions();
+
+    @Option(
+            names = "--data",
+            required = true,
+            paramLabel = "FILE",
+            description = "labelled texts: TSV, CSV or JSONL; for a model that labels words, as train reads them")
+    private Path data = Path.of("");
+
+    @Option(
+            names = "--text-column",
+            split = ",",
+            paramLabel = "COL",
+            description = "name, or number from 1, or two of them for pairs (text or sentence)")
+    private List<String> textColumns = new ArrayList<>();
+
+    @Option(names = "--label-column", paramLabel = "COL", description = "name, or number from 1 (label)")
+    private Optional<String> labelColumn = Optional.empty();
+
+    @Option(
+            names = "--min",
+            paramLabel = "METRIC=X",
+            description = "the least that passes, of accuracy, f1, matthews, entity_f1, pearson or spearman")
+    private Map<Metric, Double> least = new LinkedHashMap<>();
+
+    @Option(names = "--json", description = "print JSON")
+    private boolean json;
+
+    @Override
+    public Integer call() throws IOException {
+        return model.use(Pooling.MEAN, false, predictor -> {
+            Dataset.Columns columns = new Dataset.Columns(textColumns, labelColumn, Optional.empty());
+            Evaluation evaluation = Evaluation.of(predictor, data, columns);
+            requireFigures(evaluation);
+            if (json) {
+                Terminal.json(json(evaluation));
+            } else {
+                print(evaluation);
+            }
+            return passes(evaluation) ? 0 : Failure.NOT_EQUAL;
+        });
+    }
+
+    private void requireFigures(Evaluation evaluation) {
+        for (Metric metric : least.keySet()) {
+            if (!evaluation.figures().containsKey(metric)) {
+                throw new UsageException("--min " + metric.key() + ": the model gives "
+                        + String.join(
+                                ", ",
+                                evaluation.figures().keySet().stream()
+                                        .map(Metric::key)
+                                        .toList()));
+            }
+        }
+    }
+
+    private boolean passes(Evaluation evaluation) {
+        boolean passes = true;
+        for (Map.Entry<Metric, Double> each : least.entrySet()) {
+            double found = evaluation.figures().getOrDefault(each.getKey(), Double.NaN);
+            if (!(found >= each.getValue())) {
+                Terminal.progress(String.format(
+                        Locale.ROOT, "%s is %.4f, below %s", each.getKey().label(), found, each.getValue()));
+                passes = false;
+            }
+        }
+        return passes;
+    }
+
+    private static void print(Evaluation evaluation) {
+        Terminal.line("%,d examples", evaluation.examples());
+        evaluation.figures().forEach((metric, value) -> Terminal.line("%s %.4f", metric.label(), value));
+        List<Evaluation.OfClass> classes = evaluation.classes();
+        if (classes.isEmpty()) {
+            return;
+        }
+        TextTable table = new TextTable("class", "examples", "precision", "recall", "F1");
+        classes.forEach(own ->
+                table.row(own.label(), own.examples(), share(own.precision()), share(own.recall()), share(own.f1())));
+        Terminal.lines("\n");
+        Terminal.table(table);
+        if (classes.size() <= WIDEST) {
+            List<String> headings = new ArrayList<>(List.of("true \\ predicted"));
+            classes.forEach(own -> headings.add(own.label()));
+            TextTable matrix = new TextTable(headings.toArray(String[]::new));
+            for (Evaluation.OfClass own : classes) {
+                List<Object> row = new ArrayList<>(List.of(own.label()));
+                row.addAll(own.predicted());
+                matrix.row(row.toArray());
+            }
+            Terminal.table(matrix);
+        }
+    }
+
+    private static String share(double value) {
+        return String.format(Locale.ROOT, "%.4f", value);
+    }
+
+    private static ObjectNode json(Evaluation evaluation) {
+        ObjectNode all = new JsonMapper().createObjectNode();
+        all.put("examples", evaluation.examples());
+        evaluation.figures().forEach((metric, value) -> all.put(metric.key(), value));
+        ArrayNode classes = all.putArray("classes");
+        for (Evaluation.OfClass own : evaluation.classes()) {
+            ObjectNode each = classes.addObject()
+                    .put("label", own.label())
+                    .put("examples", own.examples())
+                    .put("precision", own.precision())
+                    .put("recall", own.recall())
+                    .put("f1", own.f1());
+            ArrayNode predicted = each.putArray("predicted");
+            own.predicted().forEach(predicted::add);
+        }
+        return all;
+    }
+}

@@ -1,0 +1,109 @@
+package dev.adapt.cli.predict;
+
+import dev.adapt.cli.options.Adapters;
+import dev.adapt.cli.options.Checkpoints;
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.model.Model;
+import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.train.djl.Devices;
+import dev.adapt.train.djl.DjlRunner;
+import dev.adapt.train.predict.Predictor;
+import dev.adapt.verify.runner.Device;
+import dev.adapt.verify.runner.OnnxRunner;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Optional;
+import picocli.CommandLine.Option;
+
+/** The model that predicts: a checkpoint, with or without an adapter beside it, or an exported model. */
+final class PredictorOptions {
+    @Option(names = "--base", paramLabel = "DIR", description = "the checkpoint: a base, or what merge wrote")
+    private Optional<Path> base = Optional.empty();
+
+    @Option(names = "--adapter", paramLabel = "DIR", description = "the adapter that runs beside the base")
+    private Optional<Path> adapter = Optional.empty();
+
+    @Option(names = "--onnx", paramLabel = "FILE", description = "the exported model, instead of --base")
+    private Optional<Path> onnx = Optional.empty();
+
+    @Option(
+            names = "--tokenizer",
+            paramLabel = "DIR",
+            description = "the folder with tokenizer.json and config.json, if it is not the model's own")
+    private Optional<Path> tokenizer = Optional.empty();
+
+    @Option(
+            names = "--batch-size",
+            paramLabel = "N",
+            defaultValue = "32",
+            description = "texts that run together (${DEFAULT-VALUE})")
+    private int batchSize;
+
+    @Option(
+            names = "--max-length",
+            paramLabel = "N",
+            defaultValue = "512",
+            description = "tokens that a text is cut off after (${DEFAULT-VALUE})")
+    private int maxLength;
+
+    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    private Devices device = Devices.AUTO;
+
+    /** What is done with a predictor while its model is open. */
+    interface Use {
+        int of(Predictor predictor) throws IOException;
+    }
+
+    /** Opens the model, and closes it after its use. */
+    int use(Pooling pooling, boolean normalize, Use use) throws IOException {
+        check();
+        Predictor.Vectors vectors = new Predictor.Vectors(pooling, normalize);
+        if (onnx.isPresent()) {
+            ModelConfig config = ModelConfig.read(folder().resolve(ModelConfig.FILE));
+            String output = Architectures.of(config).outputName();
+            try (OnnxRunner runner = OnnxRunner.open(onnx.get(), output, Device.valueOf(device.name()));
+                    Predictor predictor = Predictor.of(runner::run, config, folder(), vectors, batchSize, maxLength)) {
+                return use.of(predictor);
+            }
+        }
+        try (Checkpoint checkpoint = Checkpoints.open(base.orElseThrow())) {
+            Model model = adapter.isEmpty()
+                    ? Model.of(checkpoint)
+                    : Model.of(checkpoint, new Binding(checkpoint).bind(Adapters.read(adapter.get()), false));
+            try (DjlRunner runner = DjlRunner.open(model, device);
+                    Predictor predictor = Predictor.of(
+                            inputs -> DoubleTensor.of(runner.run(inputs)),
+                            model.config(),
+                            folder(),
+                            vectors,
+                            batchSize,
+                            maxLength)) {
+                return use.of(predictor);
+            }
+        }
+    }
+
+    private void check() {
+        if (base.isPresent() == onnx.isPresent()) {
+            throw new UsageException("give one model: --base or --onnx");
+        }
+        if (adapter.isPresent() && base.isEmpty()) {
+            throw new UsageException("--adapter needs --base, the checkpoint it was trained on");
+        }
+        if (batchSize < 1 || maxLength < 1) {
+            throw new UsageException("--batch-size and --max-length: expected at least 1");
+        }
+    }
+
+    /** Where the tokenizer and the config lie. */
+    private Path folder() {
+        Path model = base.or(() -> onnx).orElseThrow();
+        return tokenizer.orElseGet(() -> Files.isDirectory(model) ? model : model.resolveSibling(""));
+    }
+}

@@ -1,0 +1,84 @@
+package dev.adapt.cli.terminal;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.adapt.verify.compare.Report;
+import java.io.Console;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Standard output and standard error. Every message, table and progress line is printed here and nowhere else, as
+ * {@link Printable} text: what a file names itself cannot move the cursor, forge a line or hide a part of one.
+ */
+public final class Terminal {
+    private Terminal() {}
+
+    /** Prints one line: line breaks in it, which can only come from a name, are escaped. */
+    public static void line(String text) {
+        System.out.println(Printable.message(text));
+    }
+
+    /** Prints one line in the format of {@link String#format}, numbers as in English. */
+    @SuppressWarnings("AnnotateFormatMethod") // would cost a dependency on annotations for one method
+    public static void line(String format, @Nullable Object... arguments) {
+        line(String.format(Locale.ROOT, format, arguments));
+    }
+
+    /** Prints lines that adapt composed, of names that are {@link Printable} already. */
+    public static void lines(String text) {
+        System.out.print(Printable.lines(text));
+    }
+
+    /** Shows what was printed without waiting for the end of a line. */
+    public static void flush() {
+        System.out.flush();
+    }
+
+    /** Prints a table and an empty line. */
+    public static void table(TextTable table) {
+        lines(table + "\n");
+    }
+
+    /** Prints JSON. Numbers that JSON does not have are strings: "NaN", "Infinity", "-Infinity". */
+    public static void json(JsonNode json) {
+        json(json.toPrettyString());
+    }
+
+    /** Prints JSON text. */
+    public static void json(String json) {
+        System.out.println(Printable.json(json));
+    }
+
+    /** Prints what a verification found. */
+    public static void report(Report report) {
+        lines(report.map(Printable::message).text().stripTrailing() + "\n");
+    }
+
+    /** Prints a line on standard error. */
+    public static void progress(String text) {
+        System.err.println(Printable.message(text));
+    }
+
+    /** Prints on standard error what a user should know and did not ask for. */
+    public static void note(String text) {
+        progress("adapt: note: " + text);
+    }
+
+    /** Draws a line on standard error over the one before it; for terminals. */
+    static void redraw(String text) {
+        System.err.print("\r" + Printable.message(text) + "\u001b[K");
+        System.err.flush();
+    }
+
+    /** Ends the line that was drawn last. */
+    static void endRedrawn() {
+        System.err.println();
+    }
+
+    /** Whether a person watches. */
+    @SuppressWarnings("SystemConsoleNull") // JDK 25 went back to null where there is no terminal
+    public static boolean isWatched() {
+        Console console = System.console();
+        return console != null && console.isTerminal();
+    }
+}

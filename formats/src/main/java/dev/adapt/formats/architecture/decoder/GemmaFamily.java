@@ -1,0 +1,83 @@
+package dev.adapt.formats.architecture.decoder;
+
+import dev.adapt.formats.algebra.Activation;
+import dev.adapt.formats.graph.Limits;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.graph.Norm;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.layer.DecoderLayer;
+import dev.adapt.formats.layer.attention.Attention;
+import dev.adapt.formats.layer.attention.Rope;
+import java.util.List;
+import java.util.Optional;
+
+/** Gemma (arXiv 2403.08295), Gemma 2 (arXiv 2408.00118) and the language model of Gemma 3 (arXiv 2503.19786). */
+final class GemmaFamily {
+    private GemmaFamily() {}
+
+    private static DecoderDraft draft(ModelConfig model, String className) {
+        DecoderDraft draft = new DecoderDraft(model, className);
+        draft.refuse("use_bidirectional_attention");
+        draft.norm = new Norm(Norm.Kind.RMS_PLUS_ONE, draft.config.number("rms_norm_eps", 1e-6));
+        draft.biasedProjections = draft.config.flag("attention_bias", false);
+        draft.biasedOutput = draft.biasedProjections;
+        draft.embeddingScale = (float) Math.sqrt(draft.hidden);
+        draft.tied = draft.config.flag("tie_word_embeddings", true);
+        draft.activation =
+                Activation.of(draft.config, draft.name("hidden_activation", "hidden_act"), "gelu_pytorch_tanh");
+        return draft;
+    }
+
+    static DecoderDraft gemma(ModelConfig model) {
+        DecoderDraft draft = draft(model, "Gemma");
+        // the first configs say gelu and mean its approximation, as the authors' code has it
+        boolean old = draft.activation == Activation.GELU && !draft.config.has("hidden_activation");
+        draft.activation = old ? Activation.GELU_TANH : draft.activation;
+        return draft;
+    }
+
+    static DecoderDraft gemma2(ModelConfig model) {
+        DecoderDraft draft = draft(model, "Gemma2");
+        second(draft);
+        draft.see(draft.windowed(index -> index % 2 == 0));
+        return draft;
+    }
+
+    private static void second(DecoderDraft draft) {
+        JsonDocument config = draft.config;
+        draft.attentionNorms = DecoderLayer.Branch.around("input_layernorm", "post_attention_layernorm");
+        draft.feedForwardNorms = DecoderLayer.Branch.around("pre_feedforward_layernorm", "post_feedforward_layernorm");
+        double scale = 1 / Math.sqrt(config.number("query_pre_attn_scalar", 256));
+        draft.scale = index -> scale;
+        draft.scoreCap = cap(config, "attn_logit_softcapping");
+        draft.logitCap = cap(config, "final_logit_softcapping");
+    }
+
+    private static Optional<Double> cap(JsonDocument config, String field) {
+        if (!config.has(field)) {
+            return Optional.empty();
+        }
+        double cap = config.number(field, 0);
+        if (!(cap > 0)) {
+            throw config.wrong(field, "a positive number");
+        }
+        return Optional.of(cap);
+    }
+
+    static DecoderDraft gemma3(ModelConfig model) {
+        DecoderDraft draft = draft(model, "Gemma3");
+        second(draft);
+        draft.normaliseQueriesAndKeys(Attention.Span.HEAD);
+        int pattern = draft.config.integer(
+                draft.name("sliding_window_pattern", "_sliding_window_pattern"), 6, 1, Limits.LAYERS);
+        List<Boolean> windowed = draft.windowed(index -> (index + 1) % pattern != 0);
+        draft.see(windowed);
+        Rope far =
+                Rope.of(draft.config, "full_attention", draft.queries.width(), new Rope.Defaults(1_000_000, 1, false));
+        Rope near = draft.config.json().path("rope_parameters").has("sliding_attention")
+                ? Rope.of(draft.config, "sliding_attention", draft.queries.width(), Rope.Defaults.LLAMA)
+                : Rope.plain(draft.config.number("rope_local_base_freq", 10_000), draft.queries.width(), false);
+        draft.rope = index -> Optional.of(windowed.get(index) ? near : far);
+        return draft;
+    }
+}

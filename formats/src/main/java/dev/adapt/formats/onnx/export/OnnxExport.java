@@ -1,0 +1,172 @@
+package dev.adapt.formats.onnx.export;
+
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.InputSpec;
+import dev.adapt.formats.graph.KeyValueCache;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.model.Model;
+import dev.adapt.formats.onnx.OnnxPrecision;
+import dev.adapt.formats.onnx.OnnxTensor;
+import dev.adapt.formats.onnx.proto.ModelProto;
+import dev.adapt.formats.onnx.proto.OperatorSetIdProto;
+import dev.adapt.formats.onnx.proto.TensorProto;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+
+/**
+ * A model written as ONNX: its forward pass as a graph, batch and sequence of any size.
+ *
+ * @param model the file written
+ * @param data the file of weights written beside it, if there is one
+ * @param opset the version of ONNX's operators that it needs
+ * @param nodes how many nodes the graph has
+ * @param adapterInputs how many inputs it has that adapters fill
+ * @param weightBytes of the weights that the graph reads, wherever they lie
+ */
+public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, int adapterInputs, long weightBytes) {
+    /** Where the weights of an exported model lie. */
+    public enum Weights {
+        /**
+         * In the checkpoint's safetensors files, which the model points to and must stay beside. An adapter's own tensors
+         * are embedded; matrices that an FP16 graph needs in another type go to {@code model.onnx_data}.
+         */
+        LINKED,
+        /** In the model's file, or from 2 GB on in a file beside it, {@code model.onnx_data}. */
+        OWN
+    }
+
+    /** Protobuf ends at 2 GiB; 64 MiB are room for the graph. */
+    private static final long MAX_EMBEDDED = (1L << 31) - (1 << 26);
+
+    /**
+     * What the graph is to be.
+     *
+     * @param precision in which numbers it computes
+     * @param adapterInputs whether the adapter's tensors become optional inputs, for a model of
+     *     {@link AdapterInputs#model}
+     * @param past whether it takes a decoder's keys and values of earlier tokens, and gives those of all
+     */
+    public record Options(Weights weights, OnnxPrecision precision, boolean adapterInputs, boolean past) {
+        /** A graph of the model's own inputs alone. */
+        public Options(Weights weights) {
+            this(weights, OnnxPrecision.FP32, false, false);
+        }
+    }
+
+    /**
+     * Exports a model, and the adapter beside it if it has one.
+     *
+     * @param out the file to write; it must not exist
+     * @throws UsageException if that name does not end with .onnx, or the weights are to be linked and do not lie in its
+     *     folder or below, or past keys and values are wanted of a model that is no language model
+     * @throws dev.adapt.formats.FormatException if a weight is not floating point, or too large for the precision
+     */
+    public static OnnxExport run(Model model, Path out, Options options) throws IOException {
+        return run(model, out, options, Outputs.fresh());
+    }
+
+    /** The same, as one of a command's outputs. */
+    public static OnnxExport run(Model model, Path out, Options options, Outputs outputs) throws IOException {
+        try {
+            return run(model, out, options, outputs, MAX_EMBEDDED);
+        } catch (InternalError e) {
+            throw outputs.explain(e);
+        }
+    }
+
+    /** Exports a model without further options. */
+    public static OnnxExport run(Model model, Path out, Weights weights) throws IOException {
+        return run(model, out, new Options(weights));
+    }
+
+    static OnnxExport run(Model model, Path out, Options options, Outputs outputs, long maxEmbedded)
+            throws IOException {
+        if (!out.toString().endsWith(".onnx")) {
+            // an input's name, mistaken for the output's, never ends so
+            throw new UsageException("out " + out, "expected a file name that ends with .onnx");
+        }
+        outputs.requireFile(out);
+        OnnxGraph graph = new OnnxGraph(model.config().modelType());
+        Map<String, List<String>> optional = options.adapterInputs() ? AdapterInputs.axes(model) : Map.of();
+        OnnxWeights weights = new OnnxWeights(graph, model::leaf, options.precision(), optional);
+        boolean otherHeads = optional.values().stream().anyMatch(axes -> axes.contains(AdapterInputs.LABELS));
+        build(model, graph, weights, otherHeads, options);
+        boolean linked = options.weights() == Weights.LINKED;
+        boolean apart = linked ? weights.convertsFiles() : weights.totalBytes() > maxEmbedded;
+        Optional<Path> data = Optional.empty();
+        if (!apart) {
+            write(outputs, out, graph, linked ? weights.linked(out) : weights.embedded());
+        } else {
+            Path beside = out.resolveSibling(out.getFileName() + "_data");
+            String location = String.valueOf(beside.getFileName());
+            try (OutputFile pending = outputs.file(beside)) {
+                List<TensorProto> initializers;
+                try {
+                    initializers = linked
+                            ? weights.linked(out, pending.path(), location)
+                            : weights.moved(pending.path(), location);
+                } catch (IOException e) {
+                    throw OutputFile.unwritable(beside, e);
+                }
+                // the data first: no model may stand there before what it points to
+                pending.commit();
+                write(outputs, out, graph, initializers);
+            }
+            data = Optional.of(beside);
+        }
+        return new OnnxExport(
+                out, data, graph.opset(), graph.proto().getNodeCount(), optional.size(), weights.totalBytes());
+    }
+
+    private static void write(Outputs outputs, Path out, OnnxGraph graph, List<TensorProto> initializers)
+            throws IOException {
+        ModelProto proto = ModelProto.newBuilder()
+                .setIrVersion(irVersion(graph.opset()))
+                .setProducerName("adapt")
+                .addOpsetImport(OperatorSetIdProto.newBuilder().setVersion(graph.opset()))
+                .setGraph(graph.proto().addAllInitializer(initializers))
+                .build();
+        try (OutputFile pending = outputs.file(out)) {
+            try (OutputStream stream = pending.stream()) {
+                proto.writeTo(stream);
+            }
+            pending.commit();
+        }
+    }
+
+    private static void build(Model model, OnnxGraph graph, OnnxWeights weights, boolean otherHeads, Options options) {
+        Architecture architecture = model.architecture();
+        OnnxPast keys = options.past() ? OnnxPast.of(model) : OnnxPast.NONE;
+        Map<String, OnnxValue> inputs = new HashMap<>();
+        for (InputSpec input : keys.inputs(architecture.inputs())) {
+            TensorProto.DataType type = OnnxTensor.dataType(input.dtype()).orElseThrow();
+            inputs.put(input.name(), graph.input(input.name(), type, input.axes()));
+        }
+        Optional<KeyValueCache<OnnxValue>> cache = keys.declare(graph);
+        Map<String, OnnxValue> results =
+                model.outputs(new OnnxOps(graph, options.precision()), weights::leaf, inputs, cache);
+        architecture.outputs().forEach((name, axes) -> {
+            OnnxValue result = Objects.requireNonNull(results.get(name));
+            List<String> own = new ArrayList<>(axes);
+            if (otherHeads) {
+                own.set(own.size() - 1, AdapterInputs.LABELS);
+            }
+            graph.output(result, name, own);
+        });
+        cache.ifPresent(own -> keys.give(graph, own));
+    }
+
+    /** The file format's version that came with an operator set. */
+    private static int irVersion(int opset) {
+        return opset <= 18 ? 8 : opset <= 20 ? 9 : 10;
+    }
+}

@@ -1,9 +1,0 @@
-package dev.adapt.merge;
-
-/**
- * What an undo file costs.
- *
- * @param file its bytes
- * @param tensors the bytes of the tensors that it brings back
- */
-public record UndoSize(long file, long tensors) {}

@@ -1,0 +1,53 @@
+package dev.adapt.merge.plan;
+
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.merge.kernel.Strided;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.IdentityHashMap;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.BooleanSupplier;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+
+
+/** What all tiles of a weight are computed from, converted once: as float32, and as the kernels read it. */
+public final class Held {
+    private final Map<Tensor, FloatTensor> widened = Collections.synchronizedMap(new IdentityHashMap<>());
+    private final Map<Tensor, Boolean> ordered = Collections.synchronizedMap(new IdentityHashMap<>());
+    private final Map<Seen, float[]> packed = new ConcurrentHashMap<>();
+
+    /** A tensor, as one of the same array, shape and strides. */
+    private record Seen(Strided tensor) {
+        @Override
+        public boolean equals(@Nullable Object other) {
+            return other instanceof Seen(Strided own)
+                    && own.values() == tensor.values()
+                    && own.first() == tensor.first()
+                    && Arrays.equals(own.dims(), tensor.dims())
+                    && Arrays.equals(own.strides(), tensor.strides());
+        }
+
+        @Override
+        public int hashCode() {
+            return 31 * System.identityHashCode(tensor.values()) + tensor.first();
+        }
+    }
+
+    /** A tensor's elements as float32. */
+    FloatTensor floats(Tensor tensor) {
+        return tensor instanceof FloatTensor same ? same : widened.computeIfAbsent(tensor, FloatTensor::of);
+    }
+
+    /** A right factor as the kernels read it. */
+    float[] packed(Strided tensor, Function<Strided, float[]> pack) {
+        return packed.computeIfAbsent(new Seen(tensor), seen -> pack.apply(seen.tensor()));
+    }
+
+    /** What is known of a tensor's order, or what {@code look} finds. */
+    boolean isOrdered(Tensor tensor, BooleanSupplier look) {
+        return ordered.computeIfAbsent(tensor, absent -> look.getAsBoolean());
+    }
+}
