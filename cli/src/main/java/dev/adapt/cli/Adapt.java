@@ -15,7 +15,6 @@ import dev.adapt.cli.inspect.InspectCommand;
 import dev.adapt.cli.merge.MergeCommand;
 import dev.adapt.cli.merge.RecoverCommand;
 import dev.adapt.cli.merge.UnmergeCommand;
-import dev.adapt.cli.options.Adapters;
 import dev.adapt.cli.predict.EvaluateCommand;
 import dev.adapt.cli.predict.GenerateCommand;
 import dev.adapt.cli.predict.PredictCommand;

@@ -69,8 +69,7 @@ class SuiteTest {
         Path junit = folder.resolve("junit.xml");
         Path json = folder.resolve("result.json");
         Path html = folder.resolve("result.html");
-        Cli run = Cli.run(
-                "verify", "--suite", suite, "--junit", junit, "--json", json, "--html", html, "--github");
+        Cli run = Cli.run("verify", "--suite", suite, "--junit", junit, "--json", json, "--html", html, "--github");
         assertEquals(4, run.exitCode(), run.errors());
         assertTrue(run.output().contains("1 of 4 models passed"), run.output());
         assertTrue(run.output().contains("equals the base: the adapter was not merged"), run.output());
@@ -89,8 +88,7 @@ class SuiteTest {
         String page = Files.readString(html);
         assertTrue(page.contains("not &lt;merged&gt;") && !page.contains("{{"), page);
         // nothing is replaced unless asked
-        assertEquals(
-                2, Cli.run("verify", "--suite", suite, "--junit", junit).exitCode());
+        assertEquals(2, Cli.run("verify", "--suite", suite, "--junit", junit).exitCode());
     }
 
     @ParameterizedTest

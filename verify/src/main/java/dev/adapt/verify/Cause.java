@@ -1,7 +1,5 @@
 package dev.adapt.verify;
 
-import dev.adapt.verify.compare.Rows;
-
 /** What can be wrong with a form of a model. */
 public enum Cause {
     /** Tensors are the base's where they should be changed, in all layers. */

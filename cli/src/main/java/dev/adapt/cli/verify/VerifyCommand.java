@@ -101,7 +101,8 @@ public final class VerifyCommand implements Callable<Integer> {
 
     @Option(
             names = "--thorough",
-            description = "run every length up to 64 and every token of the vocabulary, four times the sequences, larger batches")
+            description =
+                    "run every length up to 64 and every token of the vocabulary, four times the sequences, larger batches")
     private boolean thorough;
 
     @Option(names = "--seed", paramLabel = "N", defaultValue = "0", description = "of random tokens (${DEFAULT-VALUE})")
@@ -152,9 +153,23 @@ public final class VerifyCommand implements Callable<Integer> {
 
     /** What the file of a suite says. */
     private static final String[] OF_ONE_MODEL = {
-        "--base", "--adapter", "--merged", "--gguf", "--onnx", "--onnx-adapter", "--data", "--text-column",
-        "--label-column", "--inputs", "--input-tensors", "--thorough", "--seed", "--tolerance", "--tolerance-fp16",
-        "--device", "--no-reference"
+        "--base",
+        "--adapter",
+        "--merged",
+        "--gguf",
+        "--onnx",
+        "--onnx-adapter",
+        "--data",
+        "--text-column",
+        "--label-column",
+        "--inputs",
+        "--input-tensors",
+        "--thorough",
+        "--seed",
+        "--tolerance",
+        "--tolerance-fp16",
+        "--device",
+        "--no-reference"
     };
 
     @Spec

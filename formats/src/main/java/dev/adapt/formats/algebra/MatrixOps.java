@@ -1,6 +1,5 @@
 package dev.adapt.formats.algebra;
 
-import dev.adapt.formats.graph.Tensors;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;

@@ -1,6 +1,5 @@
 package dev.adapt.formats.algebra;
 
-import dev.adapt.formats.graph.Tensors;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.util.List;
 import java.util.Optional;

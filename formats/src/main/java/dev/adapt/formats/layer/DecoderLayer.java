@@ -39,7 +39,8 @@ public record DecoderLayer(
      * @param gain the tensor that scales what it gives, element by element, before that is added
      */
     public record Branch(Optional<String> before, Optional<String> after, Optional<String> sum, Optional<String> gain) {
-        public static final Branch NONE = new Branch(Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty());
+        public static final Branch NONE =
+                new Branch(Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty());
 
         public static Branch before(String name) {
             return new Branch(Optional.of(name), Optional.empty(), Optional.empty(), Optional.empty());

@@ -15,7 +15,8 @@ import java.util.List;
  * @param name of the stacks' module
  * @param limit the largest value of a gate, and the largest size of an up value
  */
-public record ExpertStack(Router router, String name, int count, int hidden, int inner, double limit) implements FeedForward {
+public record ExpertStack(Router router, String name, int count, int hidden, int inner, double limit)
+        implements FeedForward {
     @Override
     public List<LinearLayer> layers() {
         return List.of();

@@ -16,7 +16,8 @@ import java.util.Optional;
  * @param experts names within the expert
  * @param shared a network that every token passes too
  */
-public record Experts(Router router, String name, int count, FeedForward.Gated experts, Optional<FeedForward.Gated> shared)
+public record Experts(
+        Router router, String name, int count, FeedForward.Gated experts, Optional<FeedForward.Gated> shared)
         implements FeedForward {
     @Override
     public List<LinearLayer> layers() {

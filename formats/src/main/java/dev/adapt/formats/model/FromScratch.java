@@ -71,8 +71,8 @@ public final class FromScratch {
     private static SequencedMap<String, Shape> tensors(ModelConfig config, Architecture architecture) {
         SequencedMap<String, Shape> shapes = new LinkedHashMap<>(architecture.requiredTensors());
         if (architecture.head().isEmpty()) {
-            Architecture headed =
-                    Architectures.of(config.withHead(new Head(architecture.ownPooling(), List.of("", "")), architecture));
+            Architecture headed = Architectures.of(
+                    config.withHead(new Head(architecture.ownPooling(), List.of("", "")), architecture));
             SequencedMap<String, Shape> whole = new LinkedHashMap<>(headed.requiredTensors());
             headed.head().ifPresent(head -> headed.headTensors(head).keySet().forEach(whole::remove));
             whole.forEach(shapes::putIfAbsent);

@@ -100,7 +100,8 @@ public record PlainModel(ModelConfig config, Map<String, Tensor> others) impleme
     public Path writeWeights(Path folder) throws IOException {
         Path file = folder.resolve(Checkpoint.SINGLE);
         Map<String, FloatTensor> stored = new LinkedHashMap<>();
-        others.forEach((name, tensor) -> stored.put(Architectures.checkpointName(config, name), FloatTensor.of(tensor)));
+        others.forEach(
+                (name, tensor) -> stored.put(Architectures.checkpointName(config, name), FloatTensor.of(tensor)));
         ValueCount.requireFiniteResults(file, stored);
         SafetensorsWriter.write(file, stored, Map.of("format", "pt"));
         return file;

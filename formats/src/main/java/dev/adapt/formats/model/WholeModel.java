@@ -100,7 +100,8 @@ public interface WholeModel {
         Map<String, Tensor> changed = new LinkedHashMap<>(others());
         headTensors().keySet().forEach(changed::remove);
         changed.putAll(tensors);
-        return with(config().withHead(head, Architectures.of(config())), changed).withoutUnread();
+        return with(config().withHead(head, Architectures.of(config())), changed)
+                .withoutUnread();
     }
 
     /** The model without tensors that its graph does not read, which cannot be trained. */

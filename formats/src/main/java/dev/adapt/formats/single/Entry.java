@@ -146,7 +146,8 @@ record Entry(Path file, String name, Map<TensorRole, TensorView> tensors) {
         if (alpha.shape().elements() != 1) {
             throw new FormatException(file, alpha.name(), "has shape " + alpha.shape() + ", expected one number");
         }
-        return ValueCount.requireFinite(file, alpha.name(), alpha.requireFloats()).toFloats()[0];
+        return ValueCount.requireFinite(file, alpha.name(), alpha.requireFloats())
+                .toFloats()[0];
     }
 
     /**

@@ -1,6 +1,5 @@
 package dev.adapt.merge.engine;
 
-import dev.adapt.merge.kernel.Runs;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.util.List;

@@ -113,8 +113,7 @@ public final class Update {
     /** Whether rows of a change are computed in float32 before they are rounded. */
     static boolean hasRows(MergePlan.Task.Adapt task) {
         return !isProduct(task)
-                || task.parts().stream()
-                        .anyMatch(part -> !part.adapter().isAdditive());
+                || task.parts().stream().anyMatch(part -> !part.adapter().isAdditive());
     }
 
     private static boolean isProduct(MergePlan.Task.Adapt task) {
@@ -293,8 +292,7 @@ public final class Update {
     }
 
     /** {@code (W + ΔW)·scale}, rounded once. */
-    private void rescale(
-            double[] scale, int tile, Product sums, Lane lane, MemorySegment weight, MemorySegment out) {
+    private void rescale(double[] scale, int tile, Product sums, Lane lane, MemorySegment weight, MemorySegment out) {
         int count = rows(tile);
         float[] values = whole(sums, count, lane, weight);
         for (int row = 0; row < count; row++) {

@@ -344,7 +344,9 @@ public final class VectorKernels implements Kernels {
             long into = address(out, (long) count * dtype.bytes());
             if (dtype == Floats.BF16) {
                 for (int i = 0; i < bound; i += LANES) {
-                    store(bfloat16(floats(values, i)).lanewise(VectorOperators.LSHR, 16), into + (long) i * Short.BYTES);
+                    store(
+                            bfloat16(floats(values, i)).lanewise(VectorOperators.LSHR, 16),
+                            into + (long) i * Short.BYTES);
                 }
             } else {
                 for (int i = 0; i < bound; i += LANES) {

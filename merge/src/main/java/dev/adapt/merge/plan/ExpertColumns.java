@@ -3,7 +3,6 @@ package dev.adapt.merge.plan;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
-import dev.adapt.merge.kernel.Factors;
 import java.util.ArrayDeque;
 import java.util.Deque;
 

@@ -12,7 +12,6 @@ import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
-
 /** What all tiles of a weight are computed from, converted once: as float32, and as the kernels read it. */
 public final class Held {
     private final Map<Tensor, FloatTensor> widened = Collections.synchronizedMap(new IdentityHashMap<>());

@@ -129,8 +129,7 @@ class TileOpsTest {
             scratch.reset();
             ops.affine(values(4, Shape.of(3, 4)), 1, 0);
             scratch.reset();
-            float[] region =
-                    ops.scatter(values, places, new Region(1, 3, 1, 4)).toFloats();
+            float[] region = ops.scatter(values, places, new Region(1, 3, 1, 4)).toFloats();
             float[] expected = new float[12];
             expected[4 + 2] = values.values()[1] + values.values()[2];
             assertArrayEquals(expected, region);

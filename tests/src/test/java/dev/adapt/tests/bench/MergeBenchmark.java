@@ -167,7 +167,8 @@ final class MergeBenchmark implements Callable<Integer> {
         return median(times, Measured::seconds);
     }
 
-    private void measure(Path work, Path base, Path adapter, int count, Machine machine, double startUp, OptionalLong products)
+    private void measure(
+            Path work, Path base, Path adapter, int count, Machine machine, double startUp, OptionalLong products)
             throws IOException, InterruptedException {
         long bytes = Files.size(base);
         List<Measured> copies = new ArrayList<>();
@@ -194,8 +195,7 @@ final class MergeBenchmark implements Callable<Integer> {
     }
 
     /** The least that a merge by products of low rank could need. */
-    private static void floor(
-            long bytes, Machine machine, double startUp, long products, int count, double seconds) {
+    private static void floor(long bytes, Machine machine, double startUp, long products, int count, double seconds) {
         double read = bytes / machine.readBytes();
         double write = bytes / machine.writeBytes();
         double arithmetic = products / machine.fma();

@@ -97,8 +97,7 @@ final class RandomAdapter {
             case Initial.Constant(float value) -> normal(part.shape(), value, DEVIATION);
             // the base's singular vectors would take hours, and what stands in their place takes as long to merge
             case Initial.Singular _ -> normal(part.shape(), 0, DEVIATION);
-            case Initial.Derived(Initial.Derivation derivation) ->
-                derivation.of(before::get, weight(target));
+            case Initial.Derived(Initial.Derivation derivation) -> derivation.of(before::get, weight(target));
             default -> part.initial().values(part.shape(), random, () -> weight(target));
         };
     }

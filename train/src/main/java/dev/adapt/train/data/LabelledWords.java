@@ -159,7 +159,9 @@ public record LabelledWords(Path file, List<Sentence> sentences) {
                         "begins a sentence with the label \"" + Shown.of(unknown.get())
                                 + "\", which the training data does not have; its labels are " + Shown.of(labels));
             }
-            classes.add(sentence.labels().stream().mapToInt(label -> byLabel.getOrDefault(label, -1)).toArray());
+            classes.add(sentence.labels().stream()
+                    .mapToInt(label -> byLabel.getOrDefault(label, -1))
+                    .toArray());
         }
         return classes;
     }

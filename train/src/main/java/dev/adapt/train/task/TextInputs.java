@@ -53,7 +53,8 @@ public final class TextInputs {
      */
     public static List<Labelled> labelled(Dataset data, Path base, ModelConfig config, int batchSize, int maxLength)
             throws IOException {
-        List<String> labels = Architectures.of(config).head()
+        List<String> labels = Architectures.of(config)
+                .head()
                 .orElseThrow(() -> new FormatException(base, "is no classifier, so that no labels can be compared"))
                 .labels();
         List<Integer> classes =

@@ -47,14 +47,12 @@ public record TokenClassification(Dataset.Columns columns) implements Task {
         LabelledWords dev = LabelledWords.read(eval, columns);
         List<String> labels = own.labels();
         Classification.requireTwo(labels, train);
-        return new Data(
-                WordExamples.of(own, labels, source), WordExamples.of(dev, labels, source), labels);
+        return new Data(WordExamples.of(own, labels, source), WordExamples.of(dev, labels, source), labels);
     }
 
     @Override
     public double loss(NDArrayOps ops, Unfinished<NDArray> output, Batch batch, Gradients gradients) {
-        NDArray mean =
-                Losses.crossEntropyOfTokens(ops.manager(), output.output(), Losses.integers(batch.goals()));
+        NDArray mean = Losses.crossEntropyOfTokens(ops.manager(), output.output(), Losses.integers(batch.goals()));
         gradients.last(ops.manager(), mean);
         return mean.getFloat();
     }

@@ -10,7 +10,6 @@ import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.train.data.Dataset;
-import dev.adapt.train.data.Sequence;
 import dev.adapt.train.data.Source;
 import java.io.IOException;
 import java.nio.file.Files;

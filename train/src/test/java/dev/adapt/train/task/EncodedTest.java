@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.train.data.Batch;
-import dev.adapt.train.data.Example;
 import dev.adapt.train.data.Sequence;
 import java.util.ArrayList;
 import java.util.Arrays;

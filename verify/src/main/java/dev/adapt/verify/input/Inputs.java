@@ -164,8 +164,7 @@ public record Inputs(
         return sequences(tokens, architecture.inputs(), longest, masked, size);
     }
 
-    private static Inputs sequences(
-            Tokens tokens, List<InputSpec> inputs, int longest, boolean masked, Size size) {
+    private static Inputs sequences(Tokens tokens, List<InputSpec> inputs, int longest, boolean masked, Size size) {
         int usual = Math.min(USUAL, tokens.longest());
         int count = size.thorough() ? THOROUGH * size.count() : size.count();
         int widest = size.thorough() ? THOROUGH * WIDEST : WIDEST;
@@ -204,7 +203,8 @@ public record Inputs(
             for (int from = 0; from < shown; from += usual) {
                 batches.add(random.run(from, Math.min(shown, from + usual)));
             }
-            description.append(", every length, and ")
+            description
+                    .append(", every length, and ")
                     .append(shown == tokens.vocabulary() ? "all" : "the first " + shown)
                     .append(" tokens of the vocabulary");
         }

@@ -50,7 +50,9 @@ public record Encoder(EncoderSpec spec) implements Architecture {
     private <T> T layer(Layers<T> model, DecoderContext<T> context, int index, T states) {
         DecoderLayer layer = spec.layers().get(index);
         UnaryOperator<T> own = x -> layer.apply(model, context, index, x);
-        return layer.attention().sharesLearned() ? own.apply(states) : model.ops().layer(states, own);
+        return layer.attention().sharesLearned()
+                ? own.apply(states)
+                : model.ops().layer(states, own);
     }
 
     @Override

@@ -291,8 +291,10 @@ public final class EncoderFamilies {
             longest = config.positive("max_position_embeddings", Limits.ROWS);
         }
         int buckets = config.integer("position_buckets", -1, -1, Limits.ROWS);
-        List<String> norms = List.of(
-                config.string("norm_rel_ebd").orElse("none").toLowerCase(Locale.ROOT).split("\\|"));
+        List<String> norms = List.of(config.string("norm_rel_ebd")
+                .orElse("none")
+                .toLowerCase(Locale.ROOT)
+                .split("\\|"));
         return new DisentangledAttention(
                 draft.heads,
                 query,

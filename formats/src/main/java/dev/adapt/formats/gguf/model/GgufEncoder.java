@@ -62,9 +62,7 @@ final class GgufEncoder {
         for (int i = 0; i < stored.length; i++) {
             if (Float.isInfinite(stored[i]) && !Float.isInfinite(values[i])) {
                 throw new FormatException(
-                        file,
-                        name,
-                        "holds " + values[i] + ", larger than " + format + " can hold; take bf16 or f32");
+                        file, name, "holds " + values[i] + ", larger than " + format + " can hold; take bf16 or f32");
             }
         }
     }

@@ -165,7 +165,8 @@ final class GgufScatter implements TensorTarget {
         }
 
         private void put(float[] values, int count, long at) throws IOException {
-            MemorySegment encoded = encoder.encode(values, count, source.tensor().file(), source.tensor().name());
+            MemorySegment encoded = encoder.encode(
+                    values, count, source.tensor().file(), source.tensor().name());
             writer.write(piece.tensor(), piece.tensor().type().bytes(piece.first() + at), encoded);
         }
     }

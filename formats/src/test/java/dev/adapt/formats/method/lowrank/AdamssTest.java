@@ -90,7 +90,9 @@ class AdamssTest {
         Initial.OfBase places = (Initial.OfBase) last.initial();
         tensors.put(
                 last.name(),
-                places.derivation().of(name -> part(tensors, name), weight, Optional.of(bias)).orElseThrow());
+                places.derivation()
+                        .of(name -> part(tensors, name), weight, Optional.of(bias))
+                        .orElseThrow());
 
         ReferenceOps ops = new ReferenceOps();
         WeightChange<DoubleTensor> change =
@@ -126,7 +128,9 @@ class AdamssTest {
                 Map.of("q", List.of(new Segment(first - 1, 2), new Segment(OUT - first + 1, 1))));
         Initial.OfBase none =
                 (Initial.OfBase) other.parts(target, List.of(target)).getLast().initial();
-        assertTrue(none.derivation().of(name -> part(tensors, name), weight, Optional.of(bias)).isEmpty());
+        assertTrue(none.derivation()
+                .of(name -> part(tensors, name), weight, Optional.of(bias))
+                .isEmpty());
     }
 
     private static Tensor part(Map<String, Tensor> tensors, String name) {
