@@ -161,7 +161,7 @@ class FuzzTest {
                 SECONDS > 0 ? "-max_total_time=" + SECONDS : "-runs=" + reader.executions,
                 "-seed=1",
                 // an input that never ends is a finding too
-                "-timeout=120",
+                "-timeout=600",
                 "-max_len=" + reader.longest,
                 "-print_final_stats=1",
                 "-rss_limit_mb=0",

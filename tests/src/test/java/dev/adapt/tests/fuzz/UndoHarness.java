@@ -72,7 +72,8 @@ public final class UndoHarness {
                     Arrays.copyOf(file, (int) merged.files().getFirst().header().dataOffset());
             return """
                     {"version":2,"files":[{"name":"model.safetensors","header":"%s","tensors":[{"name":"w",\
-                    "dtype":"F32","shape":[8,8],"bytes":%d,"sha256":"%s","merged_sha256":"%s","frames":[{"offset":0,"bytes":%d,\
+                    "dtype":"F32","shape":[8,8],"bytes":%d,"sha256":"%s","merged_sha256":"%s",\
+                    "frames":[{"offset":0,"bytes":%d,\
                     "position":0,"length":%d}]}]}],"texts":{"config.json":"{}"},"tokenizer":{"vocab.txt":"YQ=="},\
                     "added":["tokenizer.json"]}""".formatted(
                             Base64.getEncoder().encodeToString(header),
