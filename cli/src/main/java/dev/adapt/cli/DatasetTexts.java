@@ -25,8 +25,7 @@ record DatasetTexts(Dataset data) implements Engine.Texts {
     }
 
     @Override
-    public List<Map<String, Tensor>> batches(Path base, ModelConfig config, int count, int longest)
-            throws IOException {
+    public List<Map<String, Tensor>> batches(Path base, ModelConfig config, int count, int longest) throws IOException {
         return TextInputs.of(data, base, config, count, BATCH, longest);
     }
 

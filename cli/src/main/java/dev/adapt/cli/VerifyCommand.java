@@ -24,8 +24,8 @@ import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
@@ -96,7 +96,8 @@ final class VerifyCommand implements Callable<Integer> {
 
     @Option(
             names = "--thorough",
-            description = "run every length up to 64 and every token of the vocabulary, four times the sequences, larger batches")
+            description =
+                    "run every length up to 64 and every token of the vocabulary, four times the sequences, larger batches")
     private boolean thorough;
 
     @Option(names = "--seed", paramLabel = "N", defaultValue = "0", description = "of random tokens (${DEFAULT-VALUE})")
@@ -147,9 +148,23 @@ final class VerifyCommand implements Callable<Integer> {
 
     /** What the file of a suite says. */
     private static final String[] OF_ONE_MODEL = {
-        "--base", "--adapter", "--merged", "--gguf", "--onnx", "--onnx-adapter", "--data", "--text-column",
-        "--label-column", "--inputs", "--input-tensors", "--thorough", "--seed", "--tolerance", "--tolerance-fp16",
-        "--device", "--no-reference"
+        "--base",
+        "--adapter",
+        "--merged",
+        "--gguf",
+        "--onnx",
+        "--onnx-adapter",
+        "--data",
+        "--text-column",
+        "--label-column",
+        "--inputs",
+        "--input-tensors",
+        "--thorough",
+        "--seed",
+        "--tolerance",
+        "--tolerance-fp16",
+        "--device",
+        "--no-reference"
     };
 
     @Spec

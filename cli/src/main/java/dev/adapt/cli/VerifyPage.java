@@ -64,7 +64,10 @@ record VerifyPage(SuiteResult result) {
                     .or(() -> model.report().map(Report::verdict))
                     .orElse("");
             table.append("<tr><td>").append(text(model.name())).append("</td><td>");
-            table.append(verdict(model.passed())).append("</td><td>").append(text(said)).append("</td>");
+            table.append(verdict(model.passed()))
+                    .append("</td><td>")
+                    .append(text(said))
+                    .append("</td>");
             table.append(String.format(Locale.ROOT, "<td class=\"n\">%.1f s</td></tr>", model.seconds()));
         }
         return table.append("</table>").toString();
@@ -72,12 +75,18 @@ record VerifyPage(SuiteResult result) {
 
     private static String detail(ModelResult model) {
         StringBuilder html = new StringBuilder("<h2>" + text(model.name()) + " " + verdict(model.passed()) + "</h2>");
-        model.error().ifPresent(error -> html.append("<p>").append(text(VerifyReports.sentence(error))).append("</p>"));
+        model.error()
+                .ifPresent(error -> html.append("<p>")
+                        .append(text(VerifyReports.sentence(error)))
+                        .append("</p>"));
         model.report().ifPresent(report -> report(html, report));
         if (!model.gates().isEmpty()) {
             html.append("<h3>Gates</h3><div class=\"card\"><table>");
             for (GateResult gate : model.gates()) {
-                html.append("<tr><td>").append(text(gate.name())).append("</td><td>").append(text(gate.found()));
+                html.append("<tr><td>")
+                        .append(text(gate.name()))
+                        .append("</td><td>")
+                        .append(text(gate.found()));
                 html.append("</td><td>").append(verdict(gate.passed())).append("</td></tr>");
             }
             html.append("</table></div>");
@@ -92,22 +101,26 @@ record VerifyPage(SuiteResult result) {
     }
 
     private static void report(StringBuilder html, Report report) {
-        html.append("<p class=\"soft\">On ").append(text(report.inputs().description())).append(".</p>");
+        html.append("<p class=\"soft\">On ")
+                .append(text(report.inputs().description()))
+                .append(".</p>");
         for (Finding finding : report.findings()) {
             html.append("<p><strong>").append(text(finding.form())).append(":</strong> ");
             html.append(text(finding.sentence())).append("</p>");
             if (!finding.tensors().isEmpty()) {
                 html.append("<div class=\"card\"><table><tr><th>Tensor</th><th>Element</th><th class=\"n\">Found</th>");
                 html.append("<th class=\"n\">Expected</th><th class=\"n\">Off by</th></tr>");
-                finding.tensors().stream().limit(SHOWN).forEach(tensor -> html.append(String.format(
-                        Locale.ROOT,
-                        "<tr><td><code>%s</code></td><td>%s</td><td class=\"n\">%.6g</td><td class=\"n\">%.6g</td>"
-                                + "<td class=\"n\">%.2g</td></tr>",
-                        text(tensor.name()),
-                        tensor.index(),
-                        tensor.found(),
-                        tensor.expected(),
-                        tensor.relative())));
+                finding.tensors().stream()
+                        .limit(SHOWN)
+                        .forEach(tensor -> html.append(String.format(
+                                Locale.ROOT,
+                                "<tr><td><code>%s</code></td><td>%s</td><td class=\"n\">%.6g</td><td class=\"n\">%.6g</td>"
+                                        + "<td class=\"n\">%.2g</td></tr>",
+                                text(tensor.name()),
+                                tensor.index(),
+                                tensor.found(),
+                                tensor.expected(),
+                                tensor.relative())));
                 html.append("</table></div>");
             }
         }
@@ -116,8 +129,10 @@ record VerifyPage(SuiteResult result) {
         html.append("<th class=\"n\">Argmax</th><th></th></tr>");
         report.comparisons().forEach(comparison -> html.append(row(comparison)));
         html.append("</table></div>");
-        report.uncompared().forEach(output ->
-                html.append("<p class=\"soft\">Not compared: ").append(text(output)).append("</p>"));
+        report.uncompared()
+                .forEach(output -> html.append("<p class=\"soft\">Not compared: ")
+                        .append(text(output))
+                        .append("</p>"));
     }
 
     private static String row(Comparison comparison) {
@@ -128,7 +143,8 @@ record VerifyPage(SuiteResult result) {
         Optional<String> failure = comparison.failure();
         return "<tr><td>" + text(comparison.output()) + "</td><td>" + text(comparison.left()) + "</td><td>"
                 + text(comparison.right()) + "</td>" + numbers + "<td>" + verdict(comparison.passed())
-                + failure.map(reason -> "<br><span class=\"soft\">" + text(reason) + "</span>").orElse("")
+                + failure.map(reason -> "<br><span class=\"soft\">" + text(reason) + "</span>")
+                        .orElse("")
                 + "</td></tr>";
     }
 

@@ -115,7 +115,10 @@ class FalseAlarmTest {
                             "| %s | %d | %d | %.1e | %s | %s |%n",
                             adapter.subpath(count - 2, count),
                             seed,
-                            report.comparisons().stream().map(Comparison::output).distinct().count(),
+                            report.comparisons().stream()
+                                    .map(Comparison::output)
+                                    .distinct()
+                                    .count(),
                             largest,
                             report.passed() ? "PASS" : "FAIL",
                             String.join("; ", failed)),

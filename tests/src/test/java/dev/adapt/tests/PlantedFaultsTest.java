@@ -54,8 +54,7 @@ class PlantedFaultsTest {
              "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "attention_bias": true,
              "tie_word_embeddings": false}
             """;
-    private static final String TIED =
-            LLAMA.replace("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
+    private static final String TIED = LLAMA.replace("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
     private static final Lora LORA = new Lora(4, 8, 0);
     private static final Lora DORA = new Lora(4, 8, false, true, 0, Map.of(), Map.of());
     private static final Lora RSLORA = new Lora(4, 8, true, false, 0, Map.of(), Map.of());
@@ -110,8 +109,16 @@ class PlantedFaultsTest {
             }
         }));
         return List.of(
-                bert("adapter not merged", Cause.ADAPTER_NOT_MERGED, "equals the base: the adapter was not merged", base),
-                llama("adapter not merged", Cause.ADAPTER_NOT_MERGED, "equals the base: the adapter was not merged", base),
+                bert(
+                        "adapter not merged",
+                        Cause.ADAPTER_NOT_MERGED,
+                        "equals the base: the adapter was not merged",
+                        base),
+                llama(
+                        "adapter not merged",
+                        Cause.ADAPTER_NOT_MERGED,
+                        "equals the base: the adapter was not merged",
+                        base),
                 bert("merged twice", Cause.MERGED_TWICE, "merged twice", twice),
                 llama("merged twice", Cause.MERGED_TWICE, "merged twice", twice),
                 bert("one layer missing", Cause.ADAPTER_PARTLY_MERGED, "layer 1", layer),
@@ -132,11 +139,7 @@ class PlantedFaultsTest {
                         Cause.SCALE,
                         "α/r: 2 where its config says α/√r = 4",
                         files -> mergedWith(files, LORA)),
-                llama(
-                        "no α/r",
-                        Cause.SCALE,
-                        "left out: 1 where",
-                        files -> mergedWith(files, new Lora(4, 4, 0))),
+                llama("no α/r", Cause.SCALE, "left out: 1 where", files -> mergedWith(files, new Lora(4, 4, 0))),
                 new Fault(
                         "DoRA's magnitude ignored",
                         BERT,
@@ -154,22 +157,42 @@ class PlantedFaultsTest {
                         "magnitude (DoRA) was ignored",
                         files -> mergedWith(files, LORA)),
                 bert("another base", Cause.OTHER_BASE, "another base of the same shape", PlantedFaultsTest::otherBase),
-                llama("another base", Cause.OTHER_BASE, "another base of the same shape", PlantedFaultsTest::otherBase));
+                llama(
+                        "another base",
+                        Cause.OTHER_BASE,
+                        "another base of the same shape",
+                        PlantedFaultsTest::otherBase));
     }
 
     private static List<Fault> weights() {
         return List.of(
-                bert("a weight transposed", Cause.TRANSPOSED, SQUARE + " transposed", files -> files.change(
-                        tensors -> tensors.computeIfPresent(SQUARE, (name, tensor) -> tensor.transposed()))),
-                llama("a weight transposed", Cause.TRANSPOSED, "self_attn.o_proj.weight transposed", files -> files
-                        .change(tensors -> tensors.computeIfPresent(
+                bert(
+                        "a weight transposed",
+                        Cause.TRANSPOSED,
+                        SQUARE + " transposed",
+                        files -> files.change(
+                                tensors -> tensors.computeIfPresent(SQUARE, (name, tensor) -> tensor.transposed()))),
+                llama(
+                        "a weight transposed",
+                        Cause.TRANSPOSED,
+                        "self_attn.o_proj.weight transposed",
+                        files -> files.change(tensors -> tensors.computeIfPresent(
                                 "layers.2.self_attn.o_proj.weight", (name, tensor) -> tensor.transposed()))),
-                bert("a bias lost", Cause.BIAS_LOST, "encoder.layer.2.output.dense.bias", files -> files.change(
-                        tensors -> zero(tensors, "encoder.layer.2.output.dense.bias"))),
-                llama("a bias lost", Cause.BIAS_LOST, "layers.0.self_attn.k_proj.bias", files -> files.change(
-                        tensors -> zero(tensors, "layers.0.self_attn.k_proj.bias"))),
-                bert("positions from 64 on", Cause.ROWS, "the rows from 64 on", files -> files.change(
-                        tensors -> tensors.computeIfPresent(
+                bert(
+                        "a bias lost",
+                        Cause.BIAS_LOST,
+                        "encoder.layer.2.output.dense.bias",
+                        files -> files.change(tensors -> zero(tensors, "encoder.layer.2.output.dense.bias"))),
+                llama(
+                        "a bias lost",
+                        Cause.BIAS_LOST,
+                        "layers.0.self_attn.k_proj.bias",
+                        files -> files.change(tensors -> zero(tensors, "layers.0.self_attn.k_proj.bias"))),
+                bert(
+                        "positions from 64 on",
+                        Cause.ROWS,
+                        "the rows from 64 on",
+                        files -> files.change(tensors -> tensors.computeIfPresent(
                                 "embeddings.position_embeddings.weight",
                                 (name, tensor) -> PlantedFiles.mapped(tensor, values -> {
                                     for (int i = 64 * 16; i < values.length; i++) {
@@ -177,27 +200,49 @@ class PlantedFaultsTest {
                                     }
                                     return values;
                                 })))),
-                bert("a word that no input shows", Cause.ROWS, "embeddings.word_embeddings.weight", files -> files
-                        .change(tensors -> tensors.computeIfPresent(
+                bert(
+                        "a word that no input shows",
+                        Cause.ROWS,
+                        "embeddings.word_embeddings.weight",
+                        files -> files.change(tensors -> tensors.computeIfPresent(
                                 "embeddings.word_embeddings.weight",
                                 (name, tensor) -> PlantedFiles.mapped(tensor, values -> {
                                     values[17 * 16] += 0.5f;
                                     return values;
                                 })))),
-                bert("vocabulary off by one", Cause.SHIFTED, "vocabulary off by one", files -> files.change(
-                        tensors -> shift(tensors, "embeddings.word_embeddings.weight"))),
-                llama("vocabulary off by one", Cause.SHIFTED, "vocabulary off by one", files -> files.change(
-                        tensors -> shift(tensors, "embed_tokens.weight"))),
-                bert("another label order", Cause.LABEL_ORDER, "another label order", files -> files.change(tensors -> {
-                    for (String name : List.of("classifier.weight", "classifier.bias")) {
-                        tensors.computeIfPresent(
-                                name, (key, tensor) -> PlantedFiles.rows(tensor, rows -> new int[] {2, 0, 1}));
-                    }
-                })),
-                bert("labels named in another order", Cause.LABEL_ORDER, "id2label", files -> files.changeConfig(
-                        files.merged(), "\"0\"\\s*:\\s*\"a\",\\s*\"1\"\\s*:\\s*\"b\"", "\"0\":\"b\",\"1\":\"a\"")),
-                llama("two layers exchanged", Cause.EXCHANGED, "it holds the values of layers.", files -> files.change(
-                        tensors -> {
+                bert(
+                        "vocabulary off by one",
+                        Cause.SHIFTED,
+                        "vocabulary off by one",
+                        files -> files.change(tensors -> shift(tensors, "embeddings.word_embeddings.weight"))),
+                llama(
+                        "vocabulary off by one",
+                        Cause.SHIFTED,
+                        "vocabulary off by one",
+                        files -> files.change(tensors -> shift(tensors, "embed_tokens.weight"))),
+                bert(
+                        "another label order",
+                        Cause.LABEL_ORDER,
+                        "another label order",
+                        files -> files.change(tensors -> {
+                            for (String name : List.of("classifier.weight", "classifier.bias")) {
+                                tensors.computeIfPresent(
+                                        name, (key, tensor) -> PlantedFiles.rows(tensor, rows -> new int[] {2, 0, 1}));
+                            }
+                        })),
+                bert(
+                        "labels named in another order",
+                        Cause.LABEL_ORDER,
+                        "id2label",
+                        files -> files.changeConfig(
+                                files.merged(),
+                                "\"0\"\\s*:\\s*\"a\",\\s*\"1\"\\s*:\\s*\"b\"",
+                                "\"0\":\"b\",\"1\":\"a\"")),
+                llama(
+                        "two layers exchanged",
+                        Cause.EXCHANGED,
+                        "it holds the values of layers.",
+                        files -> files.change(tensors -> {
                             FloatTensor one = tensors.get("layers.0.mlp.up_proj.weight");
                             tensors.put("layers.0.mlp.up_proj.weight", tensors.get("layers.1.mlp.up_proj.weight"));
                             tensors.put("layers.1.mlp.up_proj.weight", one);
@@ -222,23 +267,41 @@ class PlantedFaultsTest {
 
     private static List<Fault> graphs() {
         return List.of(
-                bert("token types ignored", Cause.TOKEN_TYPES_IGNORED, "token types ignored", files -> files
-                        .changeGraph(graph -> zeroInput(graph, "token_type_ids", 0))),
-                bert("mask ignored", Cause.MASK_IGNORED, "attention mask ignored", files -> files.changeGraph(
-                        graph -> zeroInput(graph, "attention_mask", 1))),
-                llama("mask ignored", Cause.MASK_IGNORED, "attention mask ignored", files -> files.changeGraph(
-                        graph -> zeroInput(graph, "attention_mask", 1))),
-                bert("left padding wrong", Cause.PADDING, "left padding wrong", files -> files.changeGraph(
-                        PlantedFaultsTest::maskAsCount)),
-                llama("left padding wrong", Cause.PADDING, "left padding wrong", files -> files.changeGraph(
-                        PlantedFaultsTest::maskAsCount)),
+                bert(
+                        "token types ignored",
+                        Cause.TOKEN_TYPES_IGNORED,
+                        "token types ignored",
+                        files -> files.changeGraph(graph -> zeroInput(graph, "token_type_ids", 0))),
+                bert(
+                        "mask ignored",
+                        Cause.MASK_IGNORED,
+                        "attention mask ignored",
+                        files -> files.changeGraph(graph -> zeroInput(graph, "attention_mask", 1))),
+                llama(
+                        "mask ignored",
+                        Cause.MASK_IGNORED,
+                        "attention mask ignored",
+                        files -> files.changeGraph(graph -> zeroInput(graph, "attention_mask", 1))),
+                bert(
+                        "left padding wrong",
+                        Cause.PADDING,
+                        "left padding wrong",
+                        files -> files.changeGraph(PlantedFaultsTest::maskAsCount)),
+                llama(
+                        "left padding wrong",
+                        Cause.PADDING,
+                        "left padding wrong",
+                        files -> files.changeGraph(PlantedFaultsTest::maskAsCount)),
                 llama("wrong rope base", Cause.ROPE_BASE, "wrong rope base", files -> {
                     Path other = copied(files);
                     files.changeConfig(other, "10000\\.0", "500000.0");
                     files.export(other);
                 }),
-                llama("wrong rope base in the merged folder", Cause.ROPE_BASE, "rope_theta", files -> files
-                        .changeConfig(files.merged(), "10000\\.0", "1000000.0")),
+                llama(
+                        "wrong rope base in the merged folder",
+                        Cause.ROPE_BASE,
+                        "rope_theta",
+                        files -> files.changeConfig(files.merged(), "10000\\.0", "1000000.0")),
                 bert("a layer left out", Cause.LAYER_MISSING, "layer 2 is missing", files -> {
                     Path other = copied(files);
                     files.changeConfig(other, "(\"num_hidden_layers\"\\s*:\\s*)3", "$12");
@@ -249,18 +312,27 @@ class PlantedFaultsTest {
                     files.changeConfig(other, "\"gelu\"", "\"relu\"");
                     files.export(other);
                 }),
-                bert("probabilities", Cause.OUTPUT_FORM, "holds probabilities", files -> files.changeGraph(
-                        graph -> after(graph, "logits", "Softmax"))),
-                bert("ids off by one", Cause.TOKEN_IDS_SHIFTED, "vocabulary off by one", files -> files.changeGraph(
-                        graph -> {
+                bert(
+                        "probabilities",
+                        Cause.OUTPUT_FORM,
+                        "holds probabilities",
+                        files -> files.changeGraph(graph -> after(graph, "logits", "Softmax"))),
+                bert(
+                        "ids off by one",
+                        Cause.TOKEN_IDS_SHIFTED,
+                        "vocabulary off by one",
+                        files -> files.changeGraph(graph -> {
                             PlantedFiles.constant(graph, "one", 1);
                             PlantedFiles.constant(graph, "size", 60);
                             PlantedFiles.reroute(graph, "input_ids", "shifted");
                             graph.addNode(0, PlantedFiles.node("Add", "plus", "input_ids", "one"));
                             graph.addNode(1, PlantedFiles.node("Mod", "shifted", "plus", "size"));
                         })),
-                llama("a node computes otherwise", Cause.COMPUTATION, "layers.1.mlp.down_proj", files -> files
-                        .changeGraph(graph -> nodeOf(graph, "layers.1.mlp.down_proj"))));
+                llama(
+                        "a node computes otherwise",
+                        Cause.COMPUTATION,
+                        "layers.1.mlp.down_proj",
+                        files -> files.changeGraph(graph -> nodeOf(graph, "layers.1.mlp.down_proj"))));
     }
 
     private static List<Fault> exports() {
@@ -273,10 +345,17 @@ class PlantedFaultsTest {
                         Cause.OUTPUT_FORM,
                         "times what it should be",
                         files -> files.changeGraph(graph -> after(graph, "last_hidden_state", "Neg"))),
-                bert("int8 with a bad scale", Cause.QUANTIZATION_SCALE, "int8 scale", files -> files.changeGraph(
-                        graph -> PlantedFiles.quantize(graph, initialiser(graph, SQUARE), 2))),
-                llama("int8 with a bad scale", Cause.QUANTIZATION_SCALE, "int8 scale", files -> files.changeGraph(
-                        graph -> PlantedFiles.quantize(
+                bert(
+                        "int8 with a bad scale",
+                        Cause.QUANTIZATION_SCALE,
+                        "int8 scale",
+                        files -> files.changeGraph(
+                                graph -> PlantedFiles.quantize(graph, initialiser(graph, SQUARE), 2))),
+                llama(
+                        "int8 with a bad scale",
+                        Cause.QUANTIZATION_SCALE,
+                        "int8 scale",
+                        files -> files.changeGraph(graph -> PlantedFiles.quantize(
                                 graph, initialiser(graph, "layers.1.self_attn.o_proj.weight"), 1.5f))),
                 new Fault(
                         "float16 overflow",
@@ -291,13 +370,18 @@ class PlantedFaultsTest {
                             }
                             files.export(files.merged(), "--dtype", "fp16");
                         }),
-                past("keys and values exchanged", "past in the wrong order", files -> files.changeGraph(graph -> {
-                    rename(graph, "present.1.key", "was");
-                    rename(graph, "present.1.value", "present.1.key");
-                    rename(graph, "was", "present.1.value");
-                })),
-                past("the past after the new", "past in the wrong order", files -> files.changeGraph(
-                        PlantedFaultsTest::pastLast)));
+                past(
+                        "keys and values exchanged",
+                        "past in the wrong order",
+                        files -> files.changeGraph(graph -> {
+                            rename(graph, "present.1.key", "was");
+                            rename(graph, "present.1.value", "present.1.key");
+                            rename(graph, "was", "present.1.value");
+                        })),
+                past(
+                        "the past after the new",
+                        "past in the wrong order",
+                        files -> files.changeGraph(PlantedFaultsTest::pastLast)));
     }
 
     @TempDir
@@ -318,7 +402,11 @@ class PlantedFaultsTest {
     /** The same files without a fault, and with what rounding does to them. */
     @Test
     void rightFilesPass() throws IOException {
-        for (Fault fault : List.of(merging().getFirst(), merging().get(1), exports().getLast(), weights().getLast())) {
+        for (Fault fault : List.of(
+                merging().getFirst(),
+                merging().get(1),
+                exports().getLast(),
+                weights().getLast())) {
             PlantedFiles files = files(fault);
             Report report = verify(files, false);
             assertTrue(report.passed(), report::text);
@@ -401,13 +489,15 @@ class PlantedFaultsTest {
     }
 
     private static void shift(Map<String, FloatTensor> tensors, String name) {
-        tensors.computeIfPresent(name, (key, tensor) -> PlantedFiles.rows(tensor, rows -> {
-            int[] moved = new int[rows.length];
-            for (int i = 0; i < moved.length; i++) {
-                moved[i] = (i + moved.length - 1) % moved.length;
-            }
-            return moved;
-        }));
+        tensors.computeIfPresent(
+                name,
+                (key, tensor) -> PlantedFiles.rows(tensor, rows -> {
+                    int[] moved = new int[rows.length];
+                    for (int i = 0; i < moved.length; i++) {
+                        moved[i] = (i + moved.length - 1) % moved.length;
+                    }
+                    return moved;
+                }));
     }
 
     /** An embedding table that was trained, in a merged folder with a stored head that is still the base's table. */
@@ -431,10 +521,9 @@ class PlantedFaultsTest {
 
     private static void saveTable(Path adapter, FloatTensor trained) throws IOException {
         SequencedMap<String, FloatTensor> tensors = new LinkedHashMap<>();
-        try (SafetensorsFile file =
-                SafetensorsFile.open(adapter)) {
-            file.tensors().forEach(tensor -> tensors.put(
-                    tensor.name(), new FloatTensor(tensor.shape(), tensor.toFloats())));
+        try (SafetensorsFile file = SafetensorsFile.open(adapter)) {
+            file.tensors()
+                    .forEach(tensor -> tensors.put(tensor.name(), new FloatTensor(tensor.shape(), tensor.toFloats())));
         }
         tensors.put("base_model.model.model.embed_tokens.weight", trained);
         SafetensorsWriter.write(adapter, tensors, Map.of("format", "pt"));
@@ -443,8 +532,7 @@ class PlantedFaultsTest {
                 config,
                 Files.readString(config)
                         .replaceFirst("\"modules_to_save\"\\s*:\\s*null", "\"modules_to_save\": [\"embed_tokens\"]")
-                        .replaceFirst(
-                                "\"ensure_weight_tying\"\\s*:\\s*false", "\"ensure_weight_tying\": true"));
+                        .replaceFirst("\"ensure_weight_tying\"\\s*:\\s*false", "\"ensure_weight_tying\": true"));
     }
 
     private static Path copied(PlantedFiles files) throws IOException {
@@ -457,12 +545,14 @@ class PlantedFaultsTest {
 
     private static void large(Path checkpoint, String name) throws IOException {
         SequencedMap<String, FloatTensor> tensors = PlantedFiles.tensors(checkpoint);
-        tensors.computeIfPresent(name, (key, tensor) -> PlantedFiles.mapped(tensor, values -> {
-            for (int i = 0; i < values.length; i++) {
-                values[i] *= 60_000;
-            }
-            return values;
-        }));
+        tensors.computeIfPresent(
+                name,
+                (key, tensor) -> PlantedFiles.mapped(tensor, values -> {
+                    for (int i = 0; i < values.length; i++) {
+                        values[i] *= 60_000;
+                    }
+                    return values;
+                }));
         SafetensorsWriter.write(checkpoint.resolve(Checkpoint.SINGLE), tensors, Map.of("format", "pt"));
     }
 

@@ -40,7 +40,7 @@ class SuiteTest {
         Files.writeString(
                 files.base().resolve("tokenizer.json"),
                 Files.readString(TinyBert.write(folder.resolve("tokens"), 1).resolve("tokenizer.json")));
-        Files.writeString(folder.resolve("dev.tsv"), "text\tlabel\na good movie\tpos\na bad book\tneg\n");
+        Files.writeString(folder.resolve("dev.tsv"), "text\tlabel\ntext\tlabel\na good movie\tpos\na bad book\tneg\n");
         Path suite = Files.writeString(folder.resolve("models.yaml"), """
                 defaults: {device: cpu, inputs: 4}
                 models:
@@ -69,8 +69,7 @@ class SuiteTest {
         Path junit = folder.resolve("junit.xml");
         Path json = folder.resolve("result.json");
         Path html = folder.resolve("result.html");
-        Cli run = Cli.run(
-                "verify", "--suite", suite, "--junit", junit, "--json", json, "--html", html, "--github");
+        Cli run = Cli.run("verify", "--suite", suite, "--junit", junit, "--json", json, "--html", html, "--github");
         assertEquals(4, run.exitCode(), run.errors());
         assertTrue(run.output().contains("1 of 4 models passed"), run.output());
         assertTrue(run.output().contains("equals the base: the adapter was not merged"), run.output());
@@ -89,8 +88,7 @@ class SuiteTest {
         String page = Files.readString(html);
         assertTrue(page.contains("not &lt;merged&gt;") && !page.contains("{{"), page);
         // nothing is replaced unless asked
-        assertEquals(
-                2, Cli.run("verify", "--suite", suite, "--junit", junit).exitCode());
+        assertEquals(2, Cli.run("verify", "--suite", suite, "--junit", junit).exitCode());
     }
 
     @ParameterizedTest

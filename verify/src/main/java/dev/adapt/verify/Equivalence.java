@@ -62,9 +62,7 @@ public final class Equivalence {
         for (int batch = 0; batch < batches.size(); batch++) {
             equivalence.add(batch + 1, batches.get(batch));
         }
-        return equivalence.pairs.stream()
-                .flatMap(equivalence::comparisons)
-                .toList();
+        return equivalence.pairs.stream().flatMap(equivalence::comparisons).toList();
     }
 
     /**

@@ -30,6 +30,5 @@ public record Errors(
      *     to 1; only of logits
      * @param parting the first row of logits whose largest elements are at different places: there greedy texts part
      */
-    public record Likeness(
-            double cosine, Optional<Double> divergence, Optional<Double> top, Optional<Place> parting) {}
+    public record Likeness(double cosine, Optional<Double> divergence, Optional<Double> top, Optional<Place> parting) {}
 }

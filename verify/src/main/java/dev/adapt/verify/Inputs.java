@@ -199,7 +199,8 @@ public record Inputs(
             for (int from = 0; from < shown; from += usual) {
                 batches.add(random.run(from, Math.min(shown, from + usual)));
             }
-            description.append(", every length, and ")
+            description
+                    .append(", every length, and ")
                     .append(shown == tokens.vocabulary() ? "all" : "the first " + shown)
                     .append(" tokens of the vocabulary");
         }

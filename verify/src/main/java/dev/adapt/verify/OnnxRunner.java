@@ -90,7 +90,8 @@ public final class OnnxRunner implements AutoCloseable {
                 incomparable.put(name, tensor.type + " values");
             }
         });
-        this.output = output.isEmpty() && !outputs.isEmpty() ? outputs.firstEntry().getKey() : output;
+        this.output =
+                output.isEmpty() && !outputs.isEmpty() ? outputs.firstEntry().getKey() : output;
     }
 
     private static boolean isFloat(OnnxJavaType type) {
@@ -204,7 +205,11 @@ public final class OnnxRunner implements AutoCloseable {
      * @param profile where the profiler writes, if it is to tell where operators run
      */
     private record Model(
-            Path path, Optional<byte[]> changed, Optional<MainOutput> main, Precision precision, Optional<Path> profile) {}
+            Path path,
+            Optional<byte[]> changed,
+            Optional<MainOutput> main,
+            Precision precision,
+            Optional<Path> profile) {}
 
     /**
      * Loads a model with its intermediate values as outputs too.
@@ -214,8 +219,7 @@ public final class OnnxRunner implements AutoCloseable {
     public static Optional<OnnxRunner> probing(Path path, OnnxProbe probe) {
         try {
             return Optional.of(load(
-                    new Model(
-                            path, Optional.of(probe.bytes()), Optional.empty(), Precision.FLOAT32, Optional.empty()),
+                    new Model(path, Optional.of(probe.bytes()), Optional.empty(), Precision.FLOAT32, Optional.empty()),
                     OrtProvider.CPU));
         } catch (OrtException e) {
             return Optional.empty();
@@ -253,7 +257,8 @@ public final class OnnxRunner implements AutoCloseable {
             try {
                 Map<String, String> otherNames = new HashMap<>(OTHER_NAMES);
                 if (model.main().isPresent()) {
-                    otherNames.putAll(mainOutput(model.path(), session, model.main().get()));
+                    otherNames.putAll(
+                            mainOutput(model.path(), session, model.main().get()));
                 }
                 String main = model.main().map(MainOutput::name).orElse("");
                 return new OnnxRunner(
@@ -278,8 +283,7 @@ public final class OnnxRunner implements AutoCloseable {
     /** The name of the main output in the file, where it is another. */
     private static Map<String, String> mainOutput(Path path, OrtSession session, MainOutput main) throws OrtException {
         Set<String> found = session.getOutputNames();
-        if (found.stream()
-                .anyMatch(name -> OTHER_NAMES.getOrDefault(name, name).equals(main.name()))) {
+        if (found.stream().anyMatch(name -> OTHER_NAMES.getOrDefault(name, name).equals(main.name()))) {
             return Map.of();
         }
         for (Map.Entry<String, NodeInfo> output : session.getOutputInfo().entrySet()) {

@@ -56,9 +56,7 @@ record Placement(Map<String, SortedMap<String, Integer>> operators) {
             String operator = event.path("args").path("op_name").asText("");
             boolean kernel = event.path("name").asText("").endsWith("_kernel_time");
             if (kernel && !provider.isEmpty() && !operator.isEmpty()) {
-                operators
-                        .computeIfAbsent(provider, absent -> new TreeMap<>())
-                        .merge(operator, 1, Integer::sum);
+                operators.computeIfAbsent(provider, absent -> new TreeMap<>()).merge(operator, 1, Integer::sum);
             }
         }
         return new Placement(operators);

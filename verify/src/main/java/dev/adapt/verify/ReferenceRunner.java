@@ -55,10 +55,6 @@ public final class ReferenceRunner {
         Map<String, DoubleTensor> wide = new LinkedHashMap<>();
         inputs.forEach((name, input) -> wide.put(name, DoubleTensor.of(input)));
         return model.outputs(
-                ops,
-                name -> leaves.computeIfAbsent(name, own -> DoubleTensor.of(leaf.apply(own))),
-                wide,
-                wanted,
-                seen);
+                ops, name -> leaves.computeIfAbsent(name, own -> DoubleTensor.of(leaf.apply(own))), wide, wanted, seen);
     }
 }

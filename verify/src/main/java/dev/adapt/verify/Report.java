@@ -43,7 +43,8 @@ public record Report(
         public static Summary of(Inputs inputs) {
             int sequences = inputs.batches().stream()
                     .flatMap(batch -> batch.values().stream().limit(1))
-                    .mapToInt(first -> first.shape().rank() == 0 ? 1 : (int) first.shape().dim(0))
+                    .mapToInt(first ->
+                            first.shape().rank() == 0 ? 1 : (int) first.shape().dim(0))
                     .sum();
             return new Summary(sequences, inputs.description(), inputs.seed(), inputs.lengths());
         }
@@ -85,8 +86,7 @@ public record Report(
     /** The same report with every text that may come from a file passed through {@code text}. */
     public Report map(UnaryOperator<String> text) {
         return new Report(
-                new Summary(
-                        inputs.sequences(), text.apply(inputs.description()), inputs.seed(), inputs.lengths()),
+                new Summary(inputs.sequences(), text.apply(inputs.description()), inputs.seed(), inputs.lengths()),
                 tolerance,
                 half,
                 runners.stream().map(text).toList(),
@@ -118,7 +118,8 @@ public record Report(
 
     /** What was found, in words: no more than the inputs that were run can show. */
     public String verdict() {
-        long failed = comparisons.stream().filter(comparison -> !comparison.passed()).count();
+        long failed =
+                comparisons.stream().filter(comparison -> !comparison.passed()).count();
         if (failed > 0) {
             return failed + " of " + comparisons.size() + " comparisons differ by more than the tolerance";
         }
@@ -182,7 +183,10 @@ public record Report(
         uncompared.forEach(
                 output -> text.append("not compared: ").append(output).append('\n'));
         text.append(diagnosis());
-        return text.append(passed() ? "PASS: " : "FAIL: ").append(verdict()).append('\n').toString();
+        return text.append(passed() ? "PASS: " : "FAIL: ")
+                .append(verdict())
+                .append('\n')
+                .toString();
     }
 
     /** What was found, in lines; empty where that is nothing. */

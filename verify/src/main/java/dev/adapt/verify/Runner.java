@@ -36,8 +36,7 @@ public record Runner(
     }
 
     /** A form whose weights were not rounded. */
-    public Runner(
-            String name, Precision precision, List<String> outputs, Map<String, String> incomparable, Run run) {
+    public Runner(String name, Precision precision, List<String> outputs, Map<String, String> incomparable, Run run) {
         this(name, precision, Precision.FLOAT32, outputs, incomparable, run);
     }
 

@@ -164,9 +164,8 @@ final class Tally {
                         isLogits() ? Optional.of(sumTop / rows) : Optional.empty(),
                         parting));
         // integers err in all rows: one row of random tokens says little, all of them together say much
-        double error = precision == Precision.INT8
-                ? sumSquares == 0 ? 0 : Math.sqrt(sumDistance / sumSquares)
-                : maxError;
+        double error =
+                precision == Precision.INT8 ? sumSquares == 0 ? 0 : Math.sqrt(sumDistance / sumSquares) : maxError;
         Optional<String> failure =
                 error <= limit ? Optional.empty() : Optional.of(tolerance.exceeded(precision, error, limit));
         return new Comparison(left.name(), right.name(), group, Optional.of(errors), worst, failure);

@@ -28,7 +28,9 @@ class PlacementTest {
     void operatorsThatFellBackAreNamed() throws IOException {
         String cuda = "CUDAExecutionProvider";
         String cpu = "CPUExecutionProvider";
-        assertEquals(Optional.empty(), read(event("MatMul", cuda), event("Shape", cpu)).onCpu());
+        assertEquals(
+                Optional.empty(),
+                read(event("MatMul", cuda), event("Shape", cpu)).onCpu());
         assertEquals(
                 Optional.of("MatMul × 2, Softmax × 1"),
                 read(event("MatMul", cpu), event("Softmax", cpu), event("MatMul", cpu), event("Gemm", cuda))

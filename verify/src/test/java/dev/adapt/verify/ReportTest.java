@@ -61,7 +61,10 @@ class ReportTest {
         // rounded down: 100 % would hide the one row in 2500 that differs
         assertTrue(text.contains("1.3e-06") && text.contains("99.9 %"), text);
         String uncompared = "\n\nnot compared: mask of " + ONNX + ": it holds BOOL values\n";
-        assertTrue(text.endsWith("FAIL\n    batch 3: 1 of 3 values are NaN" + uncompared + "FAIL: 1 of 2 comparisons differ by more than the tolerance\n"), text);
+        assertTrue(
+                text.endsWith("FAIL\n    batch 3: 1 of 3 values are NaN" + uncompared
+                        + "FAIL: 1 of 2 comparisons differ by more than the tolerance\n"),
+                text);
         assertTrue(
                 report(EQUAL).text().endsWith("PASS" + uncompared + "PASS: outputs agree within 1.0e-04 on 7 inputs\n"),
                 report(EQUAL).text());

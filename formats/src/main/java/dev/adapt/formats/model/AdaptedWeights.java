@@ -81,7 +81,8 @@ public final class AdaptedWeights {
         if (tied.containsKey(name)) {
             return changes(tied.getOrDefault(name, name));
         }
-        return targets.containsKey(name) || biases.containsKey(name)
+        return targets.containsKey(name)
+                || biases.containsKey(name)
                 || adapter.saved().containsKey(name);
     }
 
@@ -125,8 +126,7 @@ public final class AdaptedWeights {
         return changed(name, weight, adapter::adapted);
     }
 
-    private FloatTensor changed(
-            String name, FloatTensor weight, BiFunction<Target, FloatTensor, FloatTensor> change) {
+    private FloatTensor changed(String name, FloatTensor weight, BiFunction<Target, FloatTensor, FloatTensor> change) {
         List<Target> own = targets.getOrDefault(name, List.of());
         if (own.isEmpty()) {
             return weight;
@@ -144,15 +144,18 @@ public final class AdaptedWeights {
     private FloatTensor beforeGain(Target target, FloatTensor weight) {
         ReferenceOps ops = new ReferenceOps();
         DoubleTensor upright = DoubleTensor.of(target.upright(weight));
-        DoubleTensor before = change(ops, target, upright)
-                .beforeOutGain(ops, upright, Region.of(target.out(), target.in()));
+        DoubleTensor before =
+                change(ops, target, upright).beforeOutGain(ops, upright, Region.of(target.out(), target.in()));
         FloatTensor rounded = new FloatTensor(before.shape(), before.toFloats());
         return target.transposed() ? rounded.transposed() : rounded;
     }
 
     private WeightChange<DoubleTensor> change(ReferenceOps ops, Target target, DoubleTensor upright) {
         return adapter.change(
-                ops, target, key -> DoubleTensor.of(Objects.requireNonNull(adapter.tensors().get(key))), () -> upright);
+                ops,
+                target,
+                key -> DoubleTensor.of(Objects.requireNonNull(adapter.tensors().get(key))),
+                () -> upright);
     }
 
     private Optional<FloatTensor> changedBias(Target target, String name) {
@@ -161,8 +164,8 @@ public final class AdaptedWeights {
         }
         ReferenceOps ops = new ReferenceOps();
         TensorView stored = Objects.requireNonNull(base.tensors().get(target.tensor()));
-        DoubleTensor upright = DoubleTensor.of(target.upright(
-                new FloatTensor(target.storedShape(), stored.toFloats())));
+        DoubleTensor upright =
+                DoubleTensor.of(target.upright(new FloatTensor(target.storedShape(), stored.toFloats())));
         return change(ops, target, upright)
                 .biasOf(before(name).map(DoubleTensor::of))
                 .map(bias -> new FloatTensor(Shape.of(bias.values().length), bias.toFloats()));

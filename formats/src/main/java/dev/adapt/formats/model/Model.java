@@ -311,10 +311,7 @@ public final class Model {
     }
 
     private <T> Layers<T> layers(
-            Ops<T> ops,
-            Function<String, T> leaf,
-            Optional<KeyValueCache<T>> cache,
-            BiConsumer<String, T> seen) {
+            Ops<T> ops, Function<String, T> leaf, Optional<KeyValueCache<T>> cache, BiConsumer<String, T> seen) {
         Map<String, Layers.Adapted<T>> adapted =
                 changes.changes().map(own -> own.changes(ops, leaf)).orElse(Map.of());
         // layers that share a weight ask for one leaf: a gradient is then the sum of theirs, and a graph holds it once

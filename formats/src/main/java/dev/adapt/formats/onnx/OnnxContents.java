@@ -103,7 +103,9 @@ public final class OnnxContents implements AutoCloseable {
         for (OnnxTensor tensor : nodes.constants().values()) {
             boolean lone = tensor.shape().elements() < 2 && tensor.shape().rank() < 2;
             boolean quantized = scale(tensor.name()).isPresent();
-            if (lone || scales.contains(tensor.name()) || nodes.readers(tensor.name()).isEmpty()) {
+            if (lone
+                    || scales.contains(tensor.name())
+                    || nodes.readers(tensor.name()).isEmpty()) {
                 continue;
             }
             if (tensor.isFloat() || quantized) {
@@ -221,7 +223,9 @@ public final class OnnxContents implements AutoCloseable {
             return nodes.constant(name.substring(0, name.length() - QUANTIZED.length()) + "_scale")
                     .filter(OnnxTensor::isFloat);
         }
-        return reader(name).flatMap(node -> nodes.constant(OnnxNodes.input(node, 1))).filter(OnnxTensor::isFloat);
+        return reader(name)
+                .flatMap(node -> nodes.constant(OnnxNodes.input(node, 1)))
+                .filter(OnnxTensor::isFloat);
     }
 
     private Optional<OnnxTensor> zeroPoint(String name) {
@@ -257,10 +261,13 @@ public final class OnnxContents implements AutoCloseable {
         for (int i = 0; i < values.length; i++) {
             int group = scales.length == 1 ? 0 : Math.toIntExact(columns ? i % last : i / rowSize);
             if (group >= scales.length) {
-                throw new FormatException(file.path(), tensor.name(), "has " + scales.length + " scales, which do not"
-                        + " fit its shape " + shape);
+                throw new FormatException(
+                        file.path(),
+                        tensor.name(),
+                        "has " + scales.length + " scales, which do not" + " fit its shape " + shape);
             }
-            long origin = zero.map(own -> integer(own, own.shape().elements() == 1 ? 0 : group)).orElse(0L);
+            long origin = zero.map(own -> integer(own, own.shape().elements() == 1 ? 0 : group))
+                    .orElse(0L);
             values[i] = (integer(tensor, i) - origin) * scales[group];
         }
         return new FloatTensor(shape, values);

@@ -50,9 +50,8 @@ public record OnnxProbe(byte[] bytes, SequencedMap<String, String> values) {
             OnnxSoundness.require(file);
             ModelProto.Builder changed = file.model().toBuilder();
             GraphProto.Builder graph = changed.getGraphBuilder();
-            Set<String> given = graph.getOutputList().stream()
-                    .map(ValueInfoProto::getName)
-                    .collect(Collectors.toSet());
+            Set<String> given =
+                    graph.getOutputList().stream().map(ValueInfoProto::getName).collect(Collectors.toSet());
             SequencedMap<String, String> values = new LinkedHashMap<>();
             for (NodeProto node : graph.getNodeList()) {
                 String value = OnnxNodes.output(node);

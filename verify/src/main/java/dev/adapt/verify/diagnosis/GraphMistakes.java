@@ -39,9 +39,17 @@ record GraphMistakes(Model model, OptionalDouble ropeBase) {
     private static final List<String> ACTIVATIONS = List.of("hidden_act", "activation_function", "hidden_activation");
     private static final List<String> LAYERS = List.of("num_hidden_layers", "n_layer", "num_layers");
     private static final List<String> HEADS = List.of("num_attention_heads", "n_head");
-    private static final List<String> SWITCHES = List.of("sliding_window", "rope_scaling", "final_logit_softcapping",
-            "attn_logit_softcapping", "logit_scale", "logits_scaling", "embedding_multiplier", "residual_multiplier",
-            "attention_multiplier", "use_qk_norm");
+    private static final List<String> SWITCHES = List.of(
+            "sliding_window",
+            "rope_scaling",
+            "final_logit_softcapping",
+            "attn_logit_softcapping",
+            "logit_scale",
+            "logits_scaling",
+            "embedding_multiplier",
+            "residual_multiplier",
+            "attention_multiplier",
+            "use_qk_norm");
     private static final int MOST_LAYERS = 48;
     private static final String POSITION_TABLE = "embeddings.position_embeddings.weight";
     private static final Pattern NUMBERED = Pattern.compile("^(.*?\\.|)(\\d+)(\\..*)$");
@@ -74,8 +82,8 @@ record GraphMistakes(Model model, OptionalDouble ropeBase) {
         ObjectNode json = config();
         change.accept(json);
         try {
-            Model changed = model.with(new ModelConfig(
-                    new JsonDocument(model.config().document().path(), json)));
+            Model changed = model.with(
+                    new ModelConfig(new JsonDocument(model.config().document().path(), json)));
             all.add(new Hypothesis(
                     cause,
                     sentence,
@@ -114,7 +122,11 @@ record GraphMistakes(Model model, OptionalDouble ropeBase) {
                             all,
                             Cause.ROPE_BASE,
                             String.format(
-                                    Locale.ROOT, "wrong rope base: it computes with %.6g, %s is %.6g", base, field, own),
+                                    Locale.ROOT,
+                                    "wrong rope base: it computes with %.6g, %s is %.6g",
+                                    base,
+                                    field,
+                                    own),
                             json -> holder(json, field).orElse(json).put(field, base));
                 }
             }
@@ -127,16 +139,21 @@ record GraphMistakes(Model model, OptionalDouble ropeBase) {
 
     private void options(List<Hypothesis> all) {
         for (String field : EPSILONS) {
-            Optional<Double> own = holder(config(), field).map(object -> object.path(field).doubleValue());
+            Optional<Double> own =
+                    holder(config(), field).map(object -> object.path(field).doubleValue());
             for (double other : own.isPresent() ? SMALL : List.<Double>of()) {
                 if (other != own.get()) {
-                    add(all, Cause.OPTION, "it computes with " + field + " " + other + ", config.json says "
-                            + own.get(), json -> holder(json, field).orElse(json).put(field, other));
+                    add(
+                            all,
+                            Cause.OPTION,
+                            "it computes with " + field + " " + other + ", config.json says " + own.get(),
+                            json -> holder(json, field).orElse(json).put(field, other));
                 }
             }
         }
         for (String field : ACTIVATIONS) {
-            Optional<String> own = holder(config(), field).map(object -> object.path(field).asText());
+            Optional<String> own =
+                    holder(config(), field).map(object -> object.path(field).asText());
             for (String other : own.isPresent() ? List.of("gelu", "gelu_new", "relu", "silu") : List.<String>of()) {
                 if (!other.equals(own.get())) {
                     add(
@@ -151,8 +168,11 @@ record GraphMistakes(Model model, OptionalDouble ropeBase) {
             int own = config().path(field).asInt(0);
             for (int other : new int[] {own / 2, own * 2}) {
                 if (own > 1 && other > 0) {
-                    add(all, Cause.OPTION, "it computes with " + other + " attention heads, " + field + " is "
-                            + own, json -> json.put(field, other));
+                    add(
+                            all,
+                            Cause.OPTION,
+                            "it computes with " + other + " attention heads, " + field + " is " + own,
+                            json -> json.put(field, other));
                 }
             }
         }
@@ -165,8 +185,7 @@ record GraphMistakes(Model model, OptionalDouble ropeBase) {
             add(all, Cause.OPTION, "it computes with plain rotary embeddings, config.json scales them", json -> {
                 ObjectNode plain = json.putObject("rope_parameters");
                 plain.put("rope_type", "default");
-                holder(config(), "rope_theta")
-                        .ifPresent(object -> plain.set("rope_theta", object.get("rope_theta")));
+                holder(config(), "rope_theta").ifPresent(object -> plain.set("rope_theta", object.get("rope_theta")));
             });
         }
     }
@@ -188,9 +207,7 @@ record GraphMistakes(Model model, OptionalDouble ropeBase) {
         try {
             Model changed = model.with(model.config().withHead(head));
             all.add(new Hypothesis(
-                    Cause.POOLING,
-                    sentence,
-                    (inputs, wanted) -> new ReferenceRunner(changed).outputs(inputs, wanted)));
+                    Cause.POOLING, sentence, (inputs, wanted) -> new ReferenceRunner(changed).outputs(inputs, wanted)));
         } catch (FormatException | IllegalArgumentException e) {
             // not every architecture has every pooling
             return;
@@ -205,8 +222,11 @@ record GraphMistakes(Model model, OptionalDouble ropeBase) {
         Tensor table = model.leaf(POSITION_TABLE);
         int rows = (int) table.shape().dim(0);
         for (int by : new int[] {1, 2, -1}) {
-            all.add(moved("positions off by " + Math.abs(by) + ": it reads row i " + (by > 0 ? "+ " : "- ")
-                    + Math.abs(by) + " for position i", row -> Math.min(rows - 1, Math.max(0, row + by)), table));
+            all.add(moved(
+                    "positions off by " + Math.abs(by) + ": it reads row i " + (by > 0 ? "+ " : "- ") + Math.abs(by)
+                            + " for position i",
+                    row -> Math.min(rows - 1, Math.max(0, row + by)),
+                    table));
         }
         all.add(moved("positions ignored: it reads row 0 for all", row -> 0, table));
     }

@@ -28,10 +28,16 @@ record InputMistakes(Model model, ReferenceRunner reference) {
     List<Hypothesis> all() {
         Architecture architecture = model.architecture();
         List<Hypothesis> all = new ArrayList<>();
-        boolean types = architecture.inputs().stream().anyMatch(input -> input.name().equals(TYPES));
+        boolean types =
+                architecture.inputs().stream().anyMatch(input -> input.name().equals(TYPES));
         if (types) {
             add(all, Cause.TOKEN_TYPES_IGNORED, "token types ignored: it takes 0 for all", TYPES, (value, at) -> 0);
-            add(all, Cause.TOKEN_TYPES_IGNORED, "token types exchanged: it takes 1 for 0", TYPES, (value, at) -> 1 - value);
+            add(
+                    all,
+                    Cause.TOKEN_TYPES_IGNORED,
+                    "token types exchanged: it takes 1 for 0",
+                    TYPES,
+                    (value, at) -> 1 - value);
         }
         add(all, Cause.MASK_IGNORED, "attention mask ignored: it reads padding as tokens", MASK, (value, at) -> 1);
         padding(all, "left padding wrong: it masks as if the tokens stood first", false);
@@ -142,8 +148,8 @@ record InputMistakes(Model model, ReferenceRunner reference) {
             int at = row;
             reference
                     .outputs(own, wanted)
-                    .forEach((name, values) -> whole.computeIfPresent(
-                            name, (same, all) -> placed(all, values, at, width, count)));
+                    .forEach((name, values) ->
+                            whole.computeIfPresent(name, (same, all) -> placed(all, values, at, width, count)));
         }
         return whole;
     }

@@ -59,16 +59,16 @@ public record NamedWeights(
         return new NamedWeights(
                 all,
                 name -> view(checkpoint, names, name).map(FloatTensor::of),
-                name -> Noise.of(
-                        view(checkpoint, names, name).map(TensorView::dtype).map(Precision::of).orElse(
-                                Precision.of(Dtype.F32))));
+                name -> Noise.of(view(checkpoint, names, name)
+                        .map(TensorView::dtype)
+                        .map(Precision::of)
+                        .orElse(Precision.of(Dtype.F32))));
     }
 
     private static Optional<TensorView> view(Checkpoint checkpoint, TensorNames names, String name) {
         // a head that is not stored is the embedding table
         return names.find(name)
-                .or(() -> names.isTied()
-                                && name.equals(names.head().orElseThrow() + ".weight")
+                .or(() -> names.isTied() && name.equals(names.head().orElseThrow() + ".weight")
                         ? names.find(names.table().orElseThrow() + ".weight")
                         : Optional.empty())
                 .map(stored -> Objects.requireNonNull(checkpoint.tensors().get(stored)))
@@ -83,7 +83,8 @@ public record NamedWeights(
     /** Those of an ONNX model by their own names, as far as these tell what they are. The model must stay open meanwhile. */
     public static NamedWeights of(OnnxContents contents) {
         Map<String, OnnxContents.Weight> byName = new LinkedHashMap<>();
-        contents.weights().forEach(weight -> byName.putIfAbsent(weight.parameter().orElse(weight.name()), weight));
+        contents.weights()
+                .forEach(weight -> byName.putIfAbsent(weight.parameter().orElse(weight.name()), weight));
         return new NamedWeights(
                 byName.keySet(),
                 name -> Optional.ofNullable(byName.get(name)).map(contents::values),

@@ -90,7 +90,9 @@ final class OnnxMatch {
             return false;
         }
         boolean square = own.dim(0) == own.dim(1);
-        return square ? weight.turned() && !storedAsIn.test(name) : !weight.shape().equals(own);
+        return square
+                ? weight.turned() && !storedAsIn.test(name)
+                : !weight.shape().equals(own);
     }
 
     private void byValue(List<Weight> weights) {
@@ -104,7 +106,8 @@ final class OnnxMatch {
                 if (!fits(weight, shape)) {
                     continue;
                 }
-                FloatTensor values = should.isPresent() ? should.get() : expected.of(name).orElseThrow();
+                FloatTensor values =
+                        should.isPresent() ? should.get() : expected.of(name).orElseThrow();
                 should = Optional.of(values);
                 if (holds(name, weight, values)) {
                     add(name, weight);

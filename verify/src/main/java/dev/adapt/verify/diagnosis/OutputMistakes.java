@@ -82,7 +82,8 @@ final class OutputMistakes {
 
     private static double[] logSoftmax(double[] row) {
         double most = Arrays.stream(row).max().orElse(0);
-        double log = most + Math.log(Arrays.stream(row).map(x -> Math.exp(x - most)).sum());
+        double log =
+                most + Math.log(Arrays.stream(row).map(x -> Math.exp(x - most)).sum());
         return Arrays.stream(row).map(x -> x - log).toArray();
     }
 
@@ -126,8 +127,7 @@ final class OutputMistakes {
         return new FloatTensor(Shape.of(width, rows), values);
     }
 
-    private static Optional<Mistake> factor(
-            String name, DoubleTensor found, DoubleTensor expected, double tolerance) {
+    private static Optional<Mistake> factor(String name, DoubleTensor found, DoubleTensor expected, double tolerance) {
         double product = 0;
         double squares = 0;
         for (int i = 0; i < found.values().length; i++) {
@@ -135,13 +135,11 @@ final class OutputMistakes {
             squares += expected.values()[i] * expected.values()[i];
         }
         double factor = squares == 0 ? 1 : product / squares;
-        double[] scaled =
-                Arrays.stream(expected.values()).map(x -> factor * x).toArray();
+        double[] scaled = Arrays.stream(expected.values()).map(x -> factor * x).toArray();
         return Math.abs(factor) > tolerance && near(found, new DoubleTensor(expected.shape(), scaled), tolerance)
                 ? Optional.of(new Mistake(
                         Cause.OUTPUT_FORM,
-                        String.format(
-                                Locale.ROOT, "%s is %.4g times what it should be", name, factor)))
+                        String.format(Locale.ROOT, "%s is %.4g times what it should be", name, factor)))
                 : Optional.empty();
     }
 }

@@ -81,7 +81,8 @@ record RowMatch(FloatTensor found, FloatTensor expected, double tolerance) {
         }
         Map<Long, List<Integer>> byKey = new HashMap<>();
         for (int row = 0; row < rows; row++) {
-            byKey.computeIfAbsent(key(expected, row), absent -> new ArrayList<>()).add(row);
+            byKey.computeIfAbsent(key(expected, row), absent -> new ArrayList<>())
+                    .add(row);
         }
         int[] order = new int[rows];
         Set<Integer> used = new HashSet<>();

@@ -34,11 +34,7 @@ import java.util.Set;
  * @param batches small inputs on which to ask
  */
 public record RunDiagnosis(
-        Model model,
-        Optional<Model> base,
-        List<Map<String, Tensor>> batches,
-        int products,
-        Tolerance tolerance) {
+        Model model, Optional<Model> base, List<Map<String, Tensor>> batches, int products, Tolerance tolerance) {
     /** Batches that fail, and batches that pass, on which a hypothesis must hold. */
     private static final int ASKED = 3;
 
@@ -191,15 +187,10 @@ public record RunDiagnosis(
 
     /** A form that is right without a past, and wrong with one. */
     private Optional<Finding> past(
-            Runner suspect,
-            OnnxRunner onnx,
-            Runner right,
-            ReferenceRunner reference,
-            Map<String, Tensor> batch) {
-        Runner whole = new Runner(
-                suspect.name(), suspect.precision(), suspect.outputs(), suspect.incomparable(), onnx::whole);
-        Map<String, DoubleTensor> expected =
-                reference.outputs(batch, new LinkedHashSet<>(model.outputNames()));
+            Runner suspect, OnnxRunner onnx, Runner right, ReferenceRunner reference, Map<String, Tensor> batch) {
+        Runner whole =
+                new Runner(suspect.name(), suspect.precision(), suspect.outputs(), suspect.incomparable(), onnx::whole);
+        Map<String, DoubleTensor> expected = reference.outputs(batch, new LinkedHashSet<>(model.outputNames()));
         Map<String, DoubleTensor> found = onnx.whole(batch, new LinkedHashSet<>(suspect.outputs()));
         for (Map.Entry<String, DoubleTensor> output : found.entrySet()) {
             Optional<OutputMistakes.Mistake> exchanged = output.getKey().startsWith("present.")
@@ -207,7 +198,9 @@ public record RunDiagnosis(
                     : Optional.empty();
             if (exchanged.isPresent()) {
                 return Optional.of(finding(
-                        suspect, Cause.PAST, "past in the wrong order: " + exchanged.get().sentence()));
+                        suspect,
+                        Cause.PAST,
+                        "past in the wrong order: " + exchanged.get().sentence()));
             }
         }
         if (!failures(right, whole, batch).isEmpty()) {
@@ -228,21 +221,16 @@ public record RunDiagnosis(
         Map<String, DoubleTensor> found = asked.runner().run().outputs(batch, names);
         boolean labels = model.architecture().head().isPresent();
         return names.stream()
-                .flatMap(name -> OutputMistakes.of(
-                                name,
-                                Objects.requireNonNull(found.get(name)),
-                                expected,
-                                labels,
-                                tolerance.fp32())
-                        .stream())
+                .flatMap(name ->
+                        OutputMistakes.of(
+                                name, Objects.requireNonNull(found.get(name)), expected, labels, tolerance.fp32())
+                                .stream())
                 .findFirst()
                 .map(mistake -> finding(suspect, mistake.cause(), mistake.sentence()));
     }
 
-    private Optional<Finding> oneOutput(
-            Runner suspect, Runner right, Memory asked, List<Map<String, Tensor>> cases) {
-        List<Comparison> all =
-                Equivalence.compare(List.of(right, asked.runner()), cases, products, tolerance);
+    private Optional<Finding> oneOutput(Runner suspect, Runner right, Memory asked, List<Map<String, Tensor>> cases) {
+        List<Comparison> all = Equivalence.compare(List.of(right, asked.runner()), cases, products, tolerance);
         List<String> wrong = all.stream()
                 .filter(own -> !own.passed())
                 .map(Comparison::output)

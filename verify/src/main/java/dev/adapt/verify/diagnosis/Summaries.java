@@ -45,7 +45,9 @@ final class Summaries {
     static String number(double value) {
         return value == Math.rint(value) && Math.abs(value) < 1e6
                 ? String.format(Locale.ROOT, "%.0f", value)
-                : String.format(Locale.ROOT, "%.4g", value).replaceFirst("(\\.\\d*?)0+$", "$1").replaceFirst("\\.$", "");
+                : String.format(Locale.ROOT, "%.4g", value)
+                        .replaceFirst("(\\.\\d*?)0+$", "$1")
+                        .replaceFirst("\\.$", "");
     }
 
     /** The number of the layer that a tensor or module belongs to, −1 for none. */

@@ -32,8 +32,8 @@ record TensorDiagnosis(Optional<AdaptedWeights> adapted) {
             return otherShape(name, found, expected, noise);
         }
         if (bad > 0 && Values.notFinite(expected) == 0) {
-            return Optional.of(verdict(
-                    Cause.NOT_FINITE, 1, bad + " values are NaN or infinite", name, found, expected));
+            return Optional.of(
+                    verdict(Cause.NOT_FINITE, 1, bad + " values are NaN or infinite", name, found, expected));
         }
         double tolerance = noise.of(Values.largest(expected));
         if (Values.maxDistance(found, expected) <= tolerance) {
@@ -76,11 +76,14 @@ record TensorDiagnosis(Optional<AdaptedWeights> adapted) {
             return Optional.empty();
         }
         AdaptedWeights own = adapted.get();
-        Optional<FloatTensor> base = own.before(name).filter(before -> before.shape().equals(found.shape()));
+        Optional<FloatTensor> base =
+                own.before(name).filter(before -> before.shape().equals(found.shape()));
         if (base.isPresent() && explains(base.get(), found, expected, tolerance)) {
             return Optional.of(verdict(Cause.ADAPTER_NOT_MERGED, 0, "", name, found, expected));
         }
-        if (own.twice(name).filter(twice -> explains(twice, found, expected, tolerance)).isPresent()) {
+        if (own.twice(name)
+                .filter(twice -> explains(twice, found, expected, tolerance))
+                .isPresent()) {
             return Optional.of(verdict(Cause.MERGED_TWICE, 2, "", name, found, expected));
         }
         if (own.withoutGain(name)
@@ -113,8 +116,8 @@ record TensorDiagnosis(Optional<AdaptedWeights> adapted) {
         return adapted.flatMap(own -> own.withoutGain(name))
                 .filter(before -> before.shape().equals(found.shape()) && !explains(before, expected, base, tolerance))
                 .flatMap(before -> new RowMatch(found, before, tolerance).factors())
-                .map(factors -> verdict(
-                        Cause.MAGNITUDE_IGNORED, 1, "its rows have other lengths", name, found, expected));
+                .map(factors ->
+                        verdict(Cause.MAGNITUDE_IGNORED, 1, "its rows have other lengths", name, found, expected));
     }
 
     private static boolean isSquare(Shape shape) {
@@ -181,14 +184,19 @@ record TensorDiagnosis(Optional<AdaptedWeights> adapted) {
             }
         }
         boolean some = expected.shape().rank() > 0 && differing.size() * 2L <= match.rows() && match.rows() > 1;
-        boolean tail = differing.size() > 1 && differing.getLast() == match.rows() - 1
+        boolean tail = differing.size() > 1
+                && differing.getLast() == match.rows() - 1
                 && differing.size() == match.rows() - differing.getFirst()
                 && differing.size() < match.rows();
         if (some || tail) {
             String range = RowMatch.range(differing, match.rows());
             return Optional.of(verdict(
-                    Cause.ROWS, 1, range + " of " + match.rows() + " differ" + (differing.size() == 1 ? "s" : ""),
-                    name, found, expected));
+                    Cause.ROWS,
+                    1,
+                    range + " of " + match.rows() + " differ" + (differing.size() == 1 ? "s" : ""),
+                    name,
+                    found,
+                    expected));
         }
         return Optional.empty();
     }
@@ -241,8 +249,8 @@ record TensorDiagnosis(Optional<AdaptedWeights> adapted) {
         if (matrices && own.dim(0) == other.dim(1) && own.dim(1) == other.dim(0)) {
             FloatTensor turned = Values.transposed(found);
             if (Values.maxDistance(turned, expected) <= noise.of(Values.largest(expected))) {
-                return Optional.of(new TensorVerdict(
-                        Cause.TRANSPOSED, 1, "", false, Values.error(name, turned, expected)));
+                return Optional.of(
+                        new TensorVerdict(Cause.TRANSPOSED, 1, "", false, Values.error(name, turned, expected)));
             }
         }
         boolean rows = matrices && own.dim(1) == other.dim(1);

@@ -37,7 +37,10 @@ public final class UnreachedRows {
         boolean offset = model.architecture()
                 .tokens()
                 .filter(tokens -> model.weightNames().contains("embeddings.position_embeddings.weight")
-                        && model.leaf("embeddings.position_embeddings.weight").shape().dim(0) > tokens.longest())
+                        && model.leaf("embeddings.position_embeddings.weight")
+                                        .shape()
+                                        .dim(0)
+                                > tokens.longest())
                 .isPresent();
         this.positions = longest + (offset ? OFFSET : 0);
     }
@@ -55,8 +58,11 @@ public final class UnreachedRows {
         for (String name : tables) {
             Optional<FloatTensor> own = found.of(name);
             Optional<FloatTensor> should = expected.of(name);
-            if (own.isPresent() && should.isPresent() && own.get().shape().equals(should.get().shape())) {
-                rows(form, name, own.get(), should.get(), found.noise().apply(name)).ifPresent(findings::add);
+            if (own.isPresent()
+                    && should.isPresent()
+                    && own.get().shape().equals(should.get().shape())) {
+                rows(form, name, own.get(), should.get(), found.noise().apply(name))
+                        .ifPresent(findings::add);
             }
         }
         return findings;
@@ -74,7 +80,6 @@ public final class UnreachedRows {
         String sentence = name + ": " + RowMatch.range(unreached, match.rows()) + " of " + match.rows() + " differ"
                 + (unreached.size() == 1 ? "s" : "") + ", and no input reached "
                 + (unreached.size() == 1 ? "it" : "them");
-        return Optional.of(new Finding(
-                form, Cause.ROWS, sentence, List.of(Values.error(name, found, expected)), true));
+        return Optional.of(new Finding(form, Cause.ROWS, sentence, List.of(Values.error(name, found, expected)), true));
     }
 }

@@ -59,7 +59,9 @@ public record WeightDiagnosis(
             }
             compared++;
             frozen += adapted.filter(weights -> weights.changes(name)).isPresent() ? 0 : 1;
-            diagnosis.of(name, own.get(), should.get(), found.noise().apply(name)).ifPresent(wrong::add);
+            diagnosis
+                    .of(name, own.get(), should.get(), found.noise().apply(name))
+                    .ifPresent(wrong::add);
         }
         if (compared == 0) {
             return List.of();
@@ -84,7 +86,8 @@ public record WeightDiagnosis(
         }
         Optional<TensorVerdict> verdict = new TensorDiagnosis(adapted)
                 .of(head.get(), own.get(), should.get(), found.noise().apply(head.get()));
-        return verdict.map(wrong -> new Grouped(form, List.of(wrong), 1, 1).findings()).orElse(List.of());
+        return verdict.map(wrong -> new Grouped(form, List.of(wrong), 1, 1).findings())
+                .orElse(List.of());
     }
 
     private static List<Finding> missing(String form, List<String> missing) {
@@ -93,8 +96,8 @@ public record WeightDiagnosis(
         }
         boolean biases = missing.stream().allMatch(name -> name.endsWith(".bias"));
         int layer = Summaries.layer(missing.getFirst());
-        boolean whole = layer >= 0 && missing.size() > 2
-                && missing.stream().allMatch(name -> Summaries.layer(name) == layer);
+        boolean whole =
+                layer >= 0 && missing.size() > 2 && missing.stream().allMatch(name -> Summaries.layer(name) == layer);
         Cause cause = biases ? Cause.BIAS_LOST : whole ? Cause.LAYER_MISSING : Cause.MISSING;
         String what = whole
                 ? "layer " + layer + " is missing: it has none of its weights"
@@ -114,8 +117,8 @@ public record WeightDiagnosis(
             Optional<String> other = beginnings.keySet().stream()
                     .filter(name -> begins(own, beginnings.getOrDefault(name, new float[0]), tolerance))
                     .filter(name -> expected.of(name)
-                            .filter(should -> should.shape().equals(own.shape())
-                                    && Values.maxDistance(own, should) <= tolerance)
+                            .filter(should ->
+                                    should.shape().equals(own.shape()) && Values.maxDistance(own, should) <= tolerance)
                             .isPresent())
                     .findFirst();
             if (other.isPresent()) {
@@ -166,8 +169,9 @@ public record WeightDiagnosis(
             scales();
             take(Cause.MERGED_TWICE, all -> "the adapter was merged twice into " + all);
             take(Cause.SUBTRACTED, all -> "the adapter was subtracted from " + all + ", not added");
-            take(Cause.MAGNITUDE_IGNORED, all ->
-                    "the magnitude (DoRA) was ignored: the rows of " + all + " have not its lengths");
+            take(
+                    Cause.MAGNITUDE_IGNORED,
+                    all -> "the magnitude (DoRA) was ignored: the rows of " + all + " have not its lengths");
             take(Cause.UPDATE_TRANSPOSED, all -> "the adapter's update was added transposed to " + all);
             take(Cause.TRANSPOSED, all -> all + " transposed");
             take(Cause.BIAS_LOST, all -> "a bias is lost: " + all + " is zero");
@@ -227,7 +231,9 @@ public record WeightDiagnosis(
 
         /** Whether the expected values are beyond float16, so that storing them in it made infinities. */
         private boolean isBeyondFloat16(String name) {
-            return expected.of(name).filter(should -> Values.largest(should) > 65504).isPresent();
+            return expected.of(name)
+                    .filter(should -> Values.largest(should) > 65504)
+                    .isPresent();
         }
 
         private void otherBase() {
@@ -309,8 +315,8 @@ public record WeightDiagnosis(
         }
 
         private void labelOrder() {
-            List<TensorVerdict> own = taken(verdict ->
-                    verdict.cause() == Cause.PERMUTED && TensorDiagnosis.isOfLabels(verdict.name()));
+            List<TensorVerdict> own =
+                    taken(verdict -> verdict.cause() == Cause.PERMUTED && TensorDiagnosis.isOfLabels(verdict.name()));
             if (!own.isEmpty()) {
                 add(
                         Cause.LABEL_ORDER,
@@ -335,17 +341,14 @@ public record WeightDiagnosis(
             return switch (first.cause()) {
                 case QUANTIZATION_SCALE ->
                     String.format(
-                            Locale.ROOT,
-                            "the int8 scale of %s is %.4g times what it should be",
-                            names,
-                            first.factor());
-                case SHIFTED -> tables.contains(first.name())
-                        ? "vocabulary off by one: " + names + detail
-                        : names + detail;
+                            Locale.ROOT, "the int8 scale of %s is %.4g times what it should be", names, first.factor());
+                case SHIFTED ->
+                    tables.contains(first.name()) ? "vocabulary off by one: " + names + detail : names + detail;
                 case VOCABULARY_SIZE -> names + ": it has another number of rows" + detail;
-                case VALUES -> adapted.isPresent()
-                        ? "not " + source + ": " + names + (all.size() == 1 ? " differs" : " differ") + detail
-                        : names + " not as in " + source + detail;
+                case VALUES ->
+                    adapted.isPresent()
+                            ? "not " + source + ": " + names + (all.size() == 1 ? " differs" : " differ") + detail
+                            : names + " not as in " + source + detail;
                 default -> names + detail;
             };
         }

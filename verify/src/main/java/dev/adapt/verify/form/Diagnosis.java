@@ -83,7 +83,10 @@ record Diagnosis(OpenForms forms, Settings settings, List<Runner> onnx, Inputs i
         Architecture architecture = first().model().architecture();
         Map<String, Shape> tables = new LinkedHashMap<>();
         architecture.requiredTensors().forEach((name, shape) -> {
-            boolean words = architecture.wordTable().filter(own -> name.equals(own + ".weight")).isPresent();
+            boolean words = architecture
+                    .wordTable()
+                    .filter(own -> name.equals(own + ".weight"))
+                    .isPresent();
             boolean positions = UnreachedRows.isOfPositions(name);
             if (shape.rank() == 2 && (words || positions)) {
                 tables.put(name, shape);
@@ -109,8 +112,8 @@ record Diagnosis(OpenForms forms, Settings settings, List<Runner> onnx, Inputs i
         List<Finding> found = new ArrayList<>();
         for (Form form : others()) {
             NamedWeights own = NamedWeights.of(form.checkpoint().orElseThrow());
-            found.addAll(new ConfigDiagnosis(first().model().config(), form.model().config())
-                    .labels(form.name()));
+            found.addAll(
+                    new ConfigDiagnosis(first().model().config(), form.model().config()).labels(form.name()));
             found.addAll(diagnosis.staleHead(form.name(), own));
             found.addAll(rows.of(form.name(), own, expected, looked));
         }
@@ -144,7 +147,9 @@ record Diagnosis(OpenForms forms, Settings settings, List<Runner> onnx, Inputs i
         try (OnnxContents contents = OnnxContents.open(own.onnx().path())) {
             boolean unmerged = own.adapter().isPresent() || contents.holdsAdapter();
             NamedWeights found = NamedWeights.of(
-                    contents, expected, name -> first().model().architecture().transposed(name.replaceFirst("\\.weight$", "")));
+                    contents,
+                    expected,
+                    name -> first().model().architecture().transposed(name.replaceFirst("\\.weight$", "")));
             if (!unmerged) {
                 action.accept(contents, found);
             }
@@ -165,9 +170,10 @@ record Diagnosis(OpenForms forms, Settings settings, List<Runner> onnx, Inputs i
             WeightDiagnosis diagnosis = weights(expected, adapted);
             for (Form form : others()) {
                 listener("comparing the weights of " + form.name());
-                List<Finding> own = new ArrayList<>(
-                        diagnosis.of(form.name(), NamedWeights.of(form.checkpoint().orElseThrow())));
-                own.addAll(new ConfigDiagnosis(first().model().config(), form.model().config())
+                List<Finding> own = new ArrayList<>(diagnosis.of(
+                        form.name(), NamedWeights.of(form.checkpoint().orElseThrow())));
+                own.addAll(new ConfigDiagnosis(
+                                first().model().config(), form.model().config())
                         .of(form.name()));
                 if (!own.isEmpty()) {
                     wrong.add(form);
@@ -203,9 +209,10 @@ record Diagnosis(OpenForms forms, Settings settings, List<Runner> onnx, Inputs i
                 .filter(form -> !wrong.contains(form) && form.stored() == first().stored())
                 .findFirst()
                 .orElse(first());
-        Optional<Model> base = first().adapter().isPresent() && first().checkpoint().isPresent()
-                ? base(first().checkpoint().get())
-                : Optional.empty();
+        Optional<Model> base =
+                first().adapter().isPresent() && first().checkpoint().isPresent()
+                        ? base(first().checkpoint().get())
+                        : Optional.empty();
         RunDiagnosis diagnosis = new RunDiagnosis(
                 right.model(),
                 base,
@@ -219,8 +226,8 @@ record Diagnosis(OpenForms forms, Settings settings, List<Runner> onnx, Inputs i
                 Optional<OnnxRunner> plain =
                         exported.adapter().isPresent() ? Optional.empty() : Optional.of(exported.onnx());
                 diagnosis.of(onnx.get(i), plain, bases.getOrDefault(exported, OptionalDouble.empty())).stream()
-                        .map(own -> new Finding(
-                                exported.name(), own.cause(), own.sentence(), own.tensors(), own.decides()))
+                        .map(own ->
+                                new Finding(exported.name(), own.cause(), own.sentence(), own.tensors(), own.decides()))
                         .forEach(found::add);
             }
         }

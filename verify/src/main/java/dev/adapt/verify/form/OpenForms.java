@@ -70,8 +70,7 @@ final class OpenForms implements AutoCloseable {
             Path path = forms.adapter().get();
             StackedModel.Opened opened = StackedModel.open(path);
             closeLater(opened::close);
-            models.add(
-                    new Form(
+            models.add(new Form(
                     "sharing weights",
                     path,
                     opened.whole().model(),
@@ -89,7 +88,12 @@ final class OpenForms implements AutoCloseable {
             listener.progress().accept("reading " + path);
             Checkpoint back = checkpoint(readBack(path));
             models.add(new Form(
-                    name("GGUF", path, forms.gguf()), path, Model.of(back), Optional.of(back), Optional.empty(), stored(path)));
+                    name("GGUF", path, forms.gguf()),
+                    path,
+                    Model.of(back),
+                    Optional.of(back),
+                    Optional.empty(),
+                    stored(path)));
         }
         for (Path path : forms.onnx()) {
             OnnxRunner runner = models.isEmpty()

@@ -29,26 +29,16 @@ public record Settings(
         Optional<Engine> engine) {
     /** Random inputs, enough to be meaningful and done in seconds. */
     public static final Settings DEFAULT = new Settings(
-            16,
-            0,
-            false,
-            Optional.empty(),
-            Optional.empty(),
-            Tolerance.DEFAULT,
-            Device.AUTO,
-            true,
-            Optional.empty());
+            16, 0, false, Optional.empty(), Optional.empty(), Tolerance.DEFAULT, Device.AUTO, true, Optional.empty());
 
     /** The same on an engine. */
     public Settings on(Engine other) {
-        return new Settings(
-                count, seed, thorough, texts, tensors, tolerance, device, reference, Optional.of(other));
+        return new Settings(count, seed, thorough, texts, tensors, tolerance, device, reference, Optional.of(other));
     }
 
     /** The same on texts. */
     public Settings comparedOn(Engine.Texts other) {
-        return new Settings(
-                count, seed, thorough, Optional.of(other), tensors, tolerance, device, reference, engine);
+        return new Settings(count, seed, thorough, Optional.of(other), tensors, tolerance, device, reference, engine);
     }
 
     /** The same without the float64 reference. */

@@ -102,11 +102,17 @@ public final class Verification {
     private int products() {
         return forms.models().isEmpty()
                 ? 1
-                : forms.models().getFirst().model().architecture().linearModules().size();
+                : forms.models()
+                        .getFirst()
+                        .model()
+                        .architecture()
+                        .linearModules()
+                        .size();
     }
 
     private Precision stored(Exported own) throws IOException {
-        boolean besideAdapter = forms.models().stream().anyMatch(form -> form.adapter().isPresent());
+        boolean besideAdapter =
+                forms.models().stream().anyMatch(form -> form.adapter().isPresent());
         if (!besideAdapter || own.adapter().isPresent()) {
             return Precision.FLOAT32;
         }
@@ -153,8 +159,8 @@ public final class Verification {
                 .filter(own -> own.outputNames().contains(SentenceEmbedding.OUTPUT))
                 .findFirst()
                 .orElseThrow();
-        DoubleTensor found = Objects.requireNonNull(onnx.outputs(batch, Set.of(SentenceEmbedding.OUTPUT))
-                .get(SentenceEmbedding.OUTPUT));
+        DoubleTensor found = Objects.requireNonNull(
+                onnx.outputs(batch, Set.of(SentenceEmbedding.OUTPUT)).get(SentenceEmbedding.OUTPUT));
         DoubleTensor states = new ReferenceRunner(first.model()).run(batch);
         SentenceEmbedding best = SentenceEmbedding.all().getFirst();
         double least = Double.POSITIVE_INFINITY;
@@ -186,12 +192,7 @@ public final class Verification {
         List<String> outputs = new ArrayList<>(inner.outputs());
         outputs.add(SentenceEmbedding.OUTPUT);
         return new Runner(
-                inner.name(),
-                inner.precision(),
-                inner.stored(),
-                outputs,
-                inner.incomparable(),
-                (inputs, wanted) -> {
+                inner.name(), inner.precision(), inner.stored(), outputs, inner.incomparable(), (inputs, wanted) -> {
                     Set<String> asked = new HashSet<>(wanted);
                     asked.add(SentenceEmbedding.STATES);
                     asked.remove(SentenceEmbedding.OUTPUT);
@@ -209,8 +210,7 @@ public final class Verification {
         }
         boolean tokenTypes = forms.exported().stream()
                 .allMatch(own -> own.onnx().inputNames().contains("token_type_ids"));
-        Inputs.Size size =
-                new Inputs.Size(settings.count(), settings.seed(), tokenTypes, settings.thorough());
+        Inputs.Size size = new Inputs.Size(settings.count(), settings.seed(), tokenTypes, settings.thorough());
         if (forms.models().isEmpty()) {
             return Inputs.random(guessed(forms.exported().getFirst().onnx()), size);
         }
@@ -221,8 +221,7 @@ public final class Verification {
         }
         int longest = Math.min(
                 MAX_LENGTH,
-                tokens.orElseThrow(() -> new UsageException(
-                                "data", first.path() + " is no model of texts"))
+                tokens.orElseThrow(() -> new UsageException("data", first.path() + " is no model of texts"))
                         .longest());
         Engine.Texts texts = settings.texts().get();
         List<Map<String, Tensor>> batches =

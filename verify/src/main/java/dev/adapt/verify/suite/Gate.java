@@ -55,7 +55,10 @@ public sealed interface Gate {
         gate.requireOnly(Set.of("accuracy", "latency", "size"));
         if (gate.fields().size() != 1) {
             throw new FormatException(
-                    gate.file(), gate.place(), "expected one of accuracy, latency and size, found " + gate.fields().size());
+                    gate.file(),
+                    gate.place(),
+                    "expected one of accuracy, latency and size, found "
+                            + gate.fields().size());
         }
         Optional<YamlNode> accuracy = gate.node("accuracy");
         if (accuracy.isPresent()) {

@@ -90,7 +90,8 @@ public final class GateRun implements AutoCloseable {
     /** The checkpoint of a form; of an ONNX model, that which it is compared with. */
     private Model open(Gate.Of of) throws IOException {
         Forms forms = model.forms();
-        boolean adapted = of == Gate.Of.UNMERGED || (of == Gate.Of.ONNX && forms.merged().isEmpty());
+        boolean adapted =
+                of == Gate.Of.UNMERGED || (of == Gate.Of.ONNX && forms.merged().isEmpty());
         if (of == Gate.Of.MERGED || (of == Gate.Of.ONNX && !forms.merged().isEmpty())) {
             return Model.of(checkpoint(first(forms.merged(), of)));
         }
@@ -98,7 +99,9 @@ public final class GateRun implements AutoCloseable {
                 .orElseThrow(() -> new FormatException(
                         Path.of(model.name()), "gates", "measure " + of + ", which the model does not list")));
         return adapted && forms.adapter().isPresent()
-                ? Model.of(base, new Binding(base).bind(Adapter.read(forms.adapter().get()), false))
+                ? Model.of(
+                        base,
+                        new Binding(base).bind(Adapter.read(forms.adapter().get()), false))
                 : Model.of(base);
     }
 
@@ -118,7 +121,8 @@ public final class GateRun implements AutoCloseable {
 
     private GateResult accuracy(Gate.Accuracy gate) throws IOException {
         Loaded form = load(gate.of());
-        Path tokenizer = model.forms().base().orElseGet(() -> model.forms().merged().getFirst());
+        Path tokenizer =
+                model.forms().base().orElseGet(() -> model.forms().merged().getFirst());
         long right = 0;
         long all = 0;
         for (Labelled batch : labels.read(gate.file(), tokenizer, form.model())) {
@@ -150,7 +154,8 @@ public final class GateRun implements AutoCloseable {
     private GateResult latency(Gate.Latency gate) throws IOException {
         Loaded of = load(gate.of());
         Loaded over = load(gate.over());
-        Map<String, Tensor> batch = Inputs.random(of.model().config(), 16, model.settings().seed(), false)
+        Map<String, Tensor> batch = Inputs.random(
+                        of.model().config(), 16, model.settings().seed(), false)
                 .batches()
                 .get(1);
         double[] first = new double[RUNS];

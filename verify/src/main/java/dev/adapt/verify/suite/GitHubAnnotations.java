@@ -16,14 +16,16 @@ public final class GitHubAnnotations {
         List<String> lines = new ArrayList<>();
         for (ModelResult model : result.models()) {
             model.error().ifPresent(error -> lines.add(line("error", model.name(), sentence.apply(error))));
-            model.report().filter(report -> !report.passed()).ifPresent(report -> lines.add(
-                    line("error", model.name(), said(report))));
+            model.report()
+                    .filter(report -> !report.passed())
+                    .ifPresent(report -> lines.add(line("error", model.name(), said(report))));
             model.gates().stream()
                     .filter(gate -> !gate.passed())
                     .forEach(gate -> lines.add(line("error", model.name(), gate.name() + ": " + gate.found())));
         }
         long passed = result.models().stream().filter(ModelResult::passed).count();
-        lines.add(line("notice", result.name(), passed + " of " + result.models().size() + " models agree"));
+        lines.add(
+                line("notice", result.name(), passed + " of " + result.models().size() + " models agree"));
         return lines;
     }
 
@@ -32,9 +34,7 @@ public final class GitHubAnnotations {
                 ? report.verdict()
                 : String.join(
                         "\n",
-                        report.findings().stream()
-                                .map(GitHubAnnotations::said)
-                                .toList());
+                        report.findings().stream().map(GitHubAnnotations::said).toList());
     }
 
     private static String said(Finding finding) {
@@ -43,8 +43,7 @@ public final class GitHubAnnotations {
 
     /** A command ends with its line, and a property with a comma: these are escaped. */
     private static String line(String kind, String title, String message) {
-        return "::" + kind + " title=" + escape(title).replace(":", "%3A").replace(",", "%2C") + "::"
-                + escape(message);
+        return "::" + kind + " title=" + escape(title).replace(":", "%3A").replace(",", "%2C") + "::" + escape(message);
     }
 
     private static String escape(String text) {

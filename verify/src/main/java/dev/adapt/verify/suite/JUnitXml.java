@@ -30,7 +30,9 @@ public record JUnitXml(SuiteResult result, Function<Throwable, String> sentence)
             counts.tests++;
             counts.errors++;
             begin(cases, model, "verify", model.seconds());
-            cases.append("<error message=\"").append(escape(sentence.apply(error))).append("\" type=\"");
+            cases.append("<error message=\"")
+                    .append(escape(sentence.apply(error)))
+                    .append("\" type=\"");
             cases.append(escape(error.getClass().getSimpleName())).append("\"/></testcase>\n");
         });
         model.report().ifPresent(report -> report(cases, counts, model, report));
@@ -55,13 +57,17 @@ public record JUnitXml(SuiteResult result, Function<Throwable, String> sentence)
     private void report(StringBuilder cases, Counts counts, ModelResult model, Report report) {
         for (Comparison comparison : report.comparisons()) {
             String name = comparison.output() + ": " + comparison.left() + " and " + comparison.right();
-            String detail = comparison.worst().map(worst -> "at " + worst + "\n").orElse("") + report.diagnosis();
+            String detail =
+                    comparison.worst().map(worst -> "at " + worst + "\n").orElse("") + report.diagnosis();
             test(
                     cases,
                     counts,
                     model,
                     name,
-                    comparison.failure().map(failure -> new String[] {failure, detail}).orElse(new String[0]));
+                    comparison
+                            .failure()
+                            .map(failure -> new String[] {failure, detail})
+                            .orElse(new String[0]));
         }
         report.findings().stream()
                 .filter(finding -> finding.decides())

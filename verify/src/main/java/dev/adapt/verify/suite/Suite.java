@@ -24,7 +24,15 @@ import java.util.Set;
  */
 public record Suite(String name, List<Model> models, int parallel) {
     private static final Set<String> SETTINGS = Set.of(
-            "inputs", "seed", "thorough", "tolerance", "tolerance-fp16", "device", "reference", "texts", "input-tensors");
+            "inputs",
+            "seed",
+            "thorough",
+            "tolerance",
+            "tolerance-fp16",
+            "device",
+            "reference",
+            "texts",
+            "input-tensors");
     private static final Set<String> FORMS =
             Set.of("name", "base", "adapter", "merged", "gguf", "onnx", "onnx-adapter", "gates");
     private static final int MOST = 1000;

@@ -27,15 +27,17 @@ public final class SuiteJson {
             model.error().ifPresent(error -> own.put("error", sentence.apply(error)));
             model.report().ifPresent(report -> own.set("report", report.node()));
             ArrayNode gates = own.putArray("gates");
-            model.gates().forEach(gate -> gates.addObject()
-                    .put("name", gate.name())
-                    .put("passed", gate.passed())
-                    .put("found", gate.found()));
+            model.gates()
+                    .forEach(gate -> gates.addObject()
+                            .put("name", gate.name())
+                            .put("passed", gate.passed())
+                            .put("found", gate.found()));
             ArrayNode files = own.putArray("files");
-            model.files().forEach(file -> files.addObject()
-                    .put("file", file.file().toString())
-                    .put("bytes", file.bytes())
-                    .put("sha256", file.sha256()));
+            model.files()
+                    .forEach(file -> files.addObject()
+                            .put("file", file.file().toString())
+                            .put("bytes", file.bytes())
+                            .put("sha256", file.sha256()));
         }
         return root.toPrettyString();
     }

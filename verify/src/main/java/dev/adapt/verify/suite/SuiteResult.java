@@ -39,8 +39,7 @@ public record SuiteResult(String name, List<ModelResult> models, Environment env
 
         /** Whether its forms agree and all its gates hold. */
         public boolean passed() {
-            return report.filter(Report::passed).isPresent()
-                    && gates.stream().allMatch(GateResult::passed);
+            return report.filter(Report::passed).isPresent() && gates.stream().allMatch(GateResult::passed);
         }
     }
 

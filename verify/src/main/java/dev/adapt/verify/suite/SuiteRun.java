@@ -30,7 +30,10 @@ import java.util.function.Function;
  * @param listener of each model, by its name
  */
 public record SuiteRun(
-        Function<Device, Engine> engine, Texts texts, GateRun.Labels labels, Function<String, Engine.Listener> listener) {
+        Function<Device, Engine> engine,
+        Texts texts,
+        GateRun.Labels labels,
+        Function<String, Engine.Listener> listener) {
     /**
      * Bytes of memory for a byte of weights: they are mapped, held by two engines as float32, and as float64 by the reference.
      */
@@ -102,8 +105,7 @@ public record SuiteRun(
         try {
             Suite.Model with = prepared(model);
             files = Environment.of(with.forms());
-            report = Optional.of(Verification.of(
-                    with.forms(), with.settings(), listener.apply(model.name())));
+            report = Optional.of(Verification.of(with.forms(), with.settings(), listener.apply(model.name())));
             for (Gate gate : with.gates()) {
                 try (GateRun run = new GateRun(with, labels)) {
                     gates.add(run.of(gate));
