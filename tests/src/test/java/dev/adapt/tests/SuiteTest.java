@@ -40,7 +40,7 @@ class SuiteTest {
         Files.writeString(
                 files.base().resolve("tokenizer.json"),
                 Files.readString(TinyBert.write(folder.resolve("tokens"), 1).resolve("tokenizer.json")));
-        Files.writeString(folder.resolve("dev.tsv"), "text\tlabel\ntext\tlabel\na good movie\tpos\na bad book\tneg\n");
+        Files.writeString(folder.resolve("dev.tsv"), "text\tlabel\na good movie\tpos\na bad book\tneg\n");
         Path suite = Files.writeString(folder.resolve("models.yaml"), """
                 defaults: {device: cpu, inputs: 4}
                 models:
