@@ -5,9 +5,10 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.AdapterSize;
-import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.lors.LorsLayout;
+import dev.adapt.formats.lors.StackSize;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
@@ -93,7 +94,7 @@ final class CountCommand implements Callable<Integer> {
     private int countAdapters() throws IOException {
         List<AdapterSize> sizes = new ArrayList<>();
         for (Path adapter : adapters) {
-            sizes.add(AdapterSize.of(Adapters.read(adapter)));
+            sizes.add(InspectCommand.sizeOf(adapter));
         }
         if (json) {
             Terminal.json(asJson(sizes));
@@ -147,9 +148,9 @@ final class CountCommand implements Callable<Integer> {
         return switch (method) {
             case TrainedMethod.Adapter adapter -> AdapterSize.planned(MethodOptions.ofRank(adapter, rank), targets);
             case TrainedMethod.Stacks _ -> {
-                Lors stacks = groups.lors(List.of(rank));
+                LorsLayout stacks = groups.lors(List.of(rank));
                 GroupsOption.requireFit(stacks, targets);
-                yield AdapterSize.planned(stacks, targets);
+                yield StackSize.planned(stacks, targets);
             }
             case TrainedMethod.Full _ -> throw new UsageException("full is all parameters of a model, and has no rank");
         };

@@ -1,10 +1,10 @@
 package dev.adapt.cli;
 
-import dev.adapt.formats.model.WholeModel;
+import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.merge.lowrank.Decomposition;
 import java.util.Locale;
 
-/** What a checkpoint lost, and saved, when it became a model in stacks. */
+/** What a checkpoint lost, and saved, when it became a model whose layers share weights. */
 record DecompositionReport(Decomposition decomposition) {
     /** A table of its stacks, and the whole. */
     String text() {
@@ -28,7 +28,7 @@ record DecompositionReport(Decomposition decomposition) {
                     count(stack.parameters()),
                     percent(1 - (double) stack.parameters() / stack.plain()));
         }
-        WholeModel whole = decomposition.whole();
+        StackedModel whole = decomposition.whole();
         return table
                 + String.format(
                         Locale.ROOT,

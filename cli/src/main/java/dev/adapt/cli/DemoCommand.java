@@ -14,6 +14,7 @@ import dev.adapt.merge.Merger;
 import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
+import dev.adapt.train.Learner;
 import dev.adapt.train.Metric;
 import dev.adapt.train.Scores;
 import dev.adapt.train.TrainConfig;
@@ -218,8 +219,7 @@ final class DemoCommand implements Callable<Integer> {
     private static TrainConfig config(Show show, Path base, Path train, Path dev, Path adapter) {
         return new TrainConfig(
                 base,
-                Optional.empty(),
-                show.method(),
+                new Learner.Adapter(show.method()),
                 TARGETS,
                 new Classification(Dataset.Columns.UNKNOWN),
                 train,

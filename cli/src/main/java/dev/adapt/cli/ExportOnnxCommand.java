@@ -7,9 +7,9 @@ import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.io.Snapshot;
+import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
-import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.onnx.AdapterInputs;
 import dev.adapt.formats.onnx.OnnxExport;
 import dev.adapt.formats.onnx.OnnxPrecision;
@@ -119,13 +119,14 @@ final class ExportOnnxCommand implements Callable<Integer> {
                     + " its place open: give one or the other");
         }
         long start = System.nanoTime();
-        if (WholeModel.isIn(path)) {
+        if (StackedModel.isIn(path)) {
             if (inputs || adapter.isPresent()) {
                 throw new UsageException(
-                        path + " is a whole model, in stacks (LORS), and takes no adapters; merge it first");
+                        path
+                                + " is a whole model, whose layers share weights (LORS), and takes no adapters; merge it first");
             }
-            try (WholeModel.Opened opened = WholeModel.open(path)) {
-                export(opened.whole().model(), List.of(opened.file().tensors().snapshot()), start);
+            try (StackedModel.Opened opened = StackedModel.open(path)) {
+                export(opened.whole().model(), List.of(opened.file().snapshot()), start);
             }
             return 0;
         }

@@ -1,13 +1,13 @@
 package dev.adapt.cli;
 
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.Lors;
+import dev.adapt.formats.lors.LorsLayout;
 import dev.adapt.formats.method.Target;
 import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Option;
 
-/** LORS's groups, with which its ranks become a method. */
+/** LORS's groups, which with its ranks make its layout. */
 final class GroupsOption {
     @Option(
             names = "--groups",
@@ -25,9 +25,9 @@ final class GroupsOption {
      *
      * @throws UsageException if a number of groups is not positive
      */
-    Lors lors(List<Integer> ranks) {
+    LorsLayout lors(List<Integer> ranks) {
         MethodOptions.requirePositive("--groups", groups);
-        return new Lors(ranks, isGiven() ? groups : List.of(1));
+        return new LorsLayout(ranks, isGiven() ? groups : List.of(1));
     }
 
     /**
@@ -35,8 +35,8 @@ final class GroupsOption {
      *
      * @throws UsageException if they are not
      */
-    static void requireFit(Lors method, List<Target> targets) {
-        method.misfit(targets).ifPresent(fault -> {
+    static void requireFit(LorsLayout layout, List<Target> targets) {
+        layout.misfit(targets).ifPresent(fault -> {
             throw new UsageException("--rank and --groups: LORS " + fault);
         });
     }

@@ -7,8 +7,9 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.AdapterSize;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.gguf.GgufFile;
+import dev.adapt.formats.lors.StackSize;
+import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.method.AdapterConfig;
-import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.onnx.OnnxAdapter;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
@@ -32,7 +33,7 @@ import picocli.CommandLine.Spec;
         description = {
             "Lists the tensors of a safetensors file, a checkpoint folder or an adapter folder: dtype, shape, size, metadata.",
             "Of an adapter it also tells method, rank, trained parameters, and what the same rank costs with LoRA; of a model"
-                    + " in stacks (LORS), what its layers cost without them.",
+                    + " whose layers share weights (LORS), what they cost without sharing.",
             "It lists an .onnx_adapter file of ONNX Runtime and a .gguf file of llama.cpp too."
         },
         footer = {"", "Example: adapt inspect demo/vera-adapter"})
@@ -162,12 +163,13 @@ final class InspectCommand implements Callable<Integer> {
         }
     }
 
-    private static AdapterSize sizeOf(Path folder) throws IOException {
-        if (!WholeModel.isIn(folder)) {
+    /** The cost of an adapter, or of a model whose layers share weights, as far as its own folder tells. */
+    static AdapterSize sizeOf(Path folder) throws IOException {
+        if (!StackedModel.isIn(folder)) {
             return AdapterSize.of(Adapters.read(folder));
         }
-        try (WholeModel.Opened opened = WholeModel.open(folder)) {
-            return AdapterSize.whole(opened.whole().adapter(), folder.resolve(Adapter.FILE));
+        try (StackedModel.Opened opened = StackedModel.open(folder)) {
+            return StackSize.of(opened.whole(), folder.resolve(Adapter.FILE));
         }
     }
 
@@ -217,7 +219,7 @@ final class InspectCommand implements Callable<Integer> {
             table.row(
                     "plain layers",
                     String.format(
-                            "%,d parameters, %s in float32; in stacks %.1f %% of that",
+                            "%,d parameters, %s in float32; with shared weights %.1f %% of that",
                             plain, new Bytes(4 * plain), 100.0 * size.trained() / plain));
             Terminal.table(table);
             return;

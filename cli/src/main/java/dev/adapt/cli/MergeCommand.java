@@ -11,11 +11,11 @@ import dev.adapt.formats.gguf.GgufExport;
 import dev.adapt.formats.gguf.GgufFile;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
+import dev.adapt.formats.lors.Expansion;
+import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.method.lowrank.Vera;
 import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.model.Binding;
-import dev.adapt.formats.model.Expansion;
-import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.safetensors.TensorRange;
 import dev.adapt.formats.safetensors.TensorTarget;
 import dev.adapt.merge.Estimate;
@@ -239,7 +239,7 @@ final class MergeCommand implements Callable<Integer> {
         if (whole.isEmpty()) {
             return mergeInto(into.orElseThrow(), settings, start);
         }
-        return WholeModel.isIn(whole.get())
+        return StackedModel.isIn(whole.get())
                 ? mergeStacks(whole.get(), settings, start)
                 : mergeDecoder(whole.get(), out.orElseThrow(), outputs);
     }
@@ -276,7 +276,8 @@ final class MergeCommand implements Callable<Integer> {
 
     private int mergeStacks(Path folder, Merger.Settings settings, long start) throws IOException {
         try (Expansion expansion = Expansion.open(folder)) {
-            return merge(expansion.shared(), List.of(new MergePlan.Weighted(expansion.update(), 1)), settings, start);
+            return merge(
+                    expansion.shared(), List.of(new MergePlan.Weighted(expansion.residuals(), 1)), settings, start);
         }
     }
 
@@ -292,11 +293,11 @@ final class MergeCommand implements Callable<Integer> {
         return 0;
     }
 
-    /** The model with LORS that is merged, which needs no base: one in stacks, or a decoder of queries. */
+    /** The model with LORS that is merged, which needs no base: one whose layers share weights, or a decoder of queries. */
     private Optional<Path> whole() throws IOException {
         Optional<Path> whole = Optional.empty();
         for (Path folder : folders) {
-            whole = WholeModel.isIn(folder) || LorsMerge.isDecoder(folder) ? Optional.of(folder) : whole;
+            whole = StackedModel.isIn(folder) || LorsMerge.isDecoder(folder) ? Optional.of(folder) : whole;
         }
         if (whole.isEmpty() && into.isEmpty()) {
             throw new UsageException("give --into, the checkpoint that the adapter was trained on");

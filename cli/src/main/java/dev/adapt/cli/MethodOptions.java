@@ -9,7 +9,7 @@ import com.fasterxml.jackson.databind.node.IntNode;
 import com.fasterxml.jackson.databind.node.LongNode;
 import com.fasterxml.jackson.databind.node.TextNode;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.Lors;
+import dev.adapt.formats.lors.LorsLayout;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.MethodType;
 import java.nio.file.Path;
@@ -167,7 +167,7 @@ final class MethodOptions {
      *
      * @throws UsageException if an option is not its own, or cannot be
      */
-    Lors lors() {
+    LorsLayout lors() {
         requireNoAdapters(new TrainedMethod.Stacks());
         requirePositive("--rank", ranks);
         return groups.lors(ranks.isEmpty() ? List.of(8) : ranks);

@@ -1,22 +1,25 @@
 package dev.adapt.cli;
 
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
-import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.lors.LorsLayout;
+import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.FromScratch;
+import dev.adapt.formats.model.PlainModel;
 import dev.adapt.formats.model.WholeModel;
 import dev.adapt.merge.lowrank.Decomposition;
+import dev.adapt.train.Learner;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 import picocli.CommandLine.Option;
 
@@ -57,23 +60,17 @@ final class StartOptions {
      * Where training starts.
      *
      * @param folder with what reads the data: tokenizer.json, preprocessor_config.json
-     * @param method of the adapter, or of the model that is trained whole
-     * @param decomposition if the model is one
+     * @param decomposition if training starts from one
      * @param hasLearned whether a model that is trained whole has been trained before
      */
-    record Start(
-            Path folder,
-            AdapterMethod method,
-            Optional<WholeModel> whole,
-            Optional<Decomposition> decomposition,
-            boolean hasLearned) {
-        /** Writes the model that training would start from. */
+    record Start(Path folder, Learner learner, Optional<Decomposition> decomposition, boolean hasLearned) {
+        /** Writes the decomposition that training would start from. */
         void write(Path out, Outputs outputs) throws IOException {
             try (OutputFolder pending = outputs.folder(out, WholeModel.files())) {
-                whole.orElseThrow().write(pending.path(), folder);
+                decomposition.orElseThrow().whole().write(pending.path(), folder);
                 pending.commit();
             }
-            Terminal.line("Model in stacks in " + out);
+            Terminal.line("Model whose layers share weights in " + out);
         }
     }
 
@@ -98,14 +95,13 @@ final class StartOptions {
         }
         Path folder = base.orElseThrow();
         if (method instanceof TrainedMethod.Adapter adapter) {
-            return new Start(folder, options.adapter(adapter), Optional.empty(), Optional.empty(), false);
+            return new Start(folder, new Learner.Adapter(options.adapter(adapter)), Optional.empty(), false);
         }
         options.requireNone(method, "the model in " + folder + " has its own");
         if (!targets.isEmpty()) {
             throw new UsageException("--target: all of the model in " + folder + " is trained; leave it out");
         }
-        WholeModel whole = read(folder, method);
-        return new Start(folder, whole.method(), Optional.of(whole), Optional.empty(), true);
+        return new Start(folder, new Learner.Whole(read(folder, method)), Optional.empty(), true);
     }
 
     private void requireOne(TrainedMethod method) {
@@ -139,22 +135,22 @@ final class StartOptions {
             throws IOException {
         Path given = config.orElseThrow();
         ModelConfig model = ModelConfig.at(given);
-        boolean stacks = method instanceof TrainedMethod.Stacks;
-        if (!stacks) {
+        // the head, if the task makes one, draws from the seed itself
+        RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed + 1);
+        WholeModel whole;
+        if (method instanceof TrainedMethod.Stacks) {
+            LorsLayout layout = options.lors();
+            List<String> names = names(model, targets);
+            GroupsOption.requireFit(layout, Binding.targets(model, names));
+            whole = StackedModel.fromScratch(model, layout, names, random);
+        } else {
             options.requireNone(method, "a plain model has none");
             if (!targets.isEmpty()) {
                 throw new UsageException("--target: a plain model is trained whole; leave it out");
             }
+            whole = FromScratch.of(model, random);
         }
-        Lors own = stacks ? options.lors() : Lors.plain();
-        List<String> names = stacks ? names(model, targets) : List.of();
-        if (stacks) {
-            GroupsOption.requireFit(own, Binding.targets(model, names));
-        }
-        // the head, if the task makes one, draws from the seed itself
-        WholeModel whole = FromScratch.of(
-                model, own, names, RandomGeneratorFactory.of("L64X128MixRandom").create(seed + 1));
-        return new Start(readers(given), own, Optional.of(whole), Optional.empty(), false);
+        return new Start(readers(given), new Learner.Whole(whole), Optional.empty(), false);
     }
 
     private static List<String> names(ModelConfig model, List<String> targets) {
@@ -170,32 +166,32 @@ final class StartOptions {
         return Files.isDirectory(named) ? named : named.resolveSibling("").normalize();
     }
 
-    private static Start decomposed(Path folder, Lors method, List<String> targets) throws IOException {
+    private static Start decomposed(Path folder, LorsLayout layout, List<String> targets) throws IOException {
         try (Checkpoint checkpoint = Checkpoints.open(folder)) {
             ModelConfig model = ModelConfig.of(checkpoint);
             List<String> names = names(model, targets);
-            GroupsOption.requireFit(method, Binding.targets(model, names));
-            Decomposition decomposition = Decomposition.of(checkpoint, method, names);
+            GroupsOption.requireFit(layout, Binding.targets(model, names));
+            Decomposition decomposition = Decomposition.of(checkpoint, layout, names);
             Terminal.lines(new DecompositionReport(decomposition).text());
-            return new Start(folder, method, Optional.of(decomposition.whole()), Optional.of(decomposition), true);
+            return new Start(folder, new Learner.Whole(decomposition.whole()), Optional.of(decomposition), true);
         }
     }
 
     private static WholeModel read(Path folder, TrainedMethod method) throws IOException {
-        boolean stacks = WholeModel.isIn(folder);
+        boolean stacks = StackedModel.isIn(folder);
         if (stacks != method instanceof TrainedMethod.Stacks) {
             throw new UsageException(
                     stacks
                             ? "--base " + folder
-                                    + " is a model in stacks: train it with --method lors, or merge it first"
-                            : "--base " + folder + " is no model in stacks: decompose it with --into " + folder
-                                    + ", or start --from-scratch");
+                                    + " is a model whose layers share weights: train it with --method lors, or merge it first"
+                            : "--base " + folder + " is no model whose layers share weights: decompose it with --into "
+                                    + folder + ", or start --from-scratch");
         }
         if (stacks) {
-            return WholeModel.read(folder);
+            return StackedModel.read(folder);
         }
         try (Checkpoint checkpoint = Checkpoints.open(folder)) {
-            return WholeModel.plain(checkpoint);
+            return PlainModel.of(checkpoint);
         }
     }
 }

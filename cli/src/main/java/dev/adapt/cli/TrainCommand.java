@@ -9,6 +9,7 @@ import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
 import dev.adapt.train.ImageClassification;
+import dev.adapt.train.Learner;
 import dev.adapt.train.Metric;
 import dev.adapt.train.Regression;
 import dev.adapt.train.Task;
@@ -318,8 +319,7 @@ final class TrainCommand implements Callable<Integer> {
         double usual = from.hasLearned() ? WHOLE_LEARNING_RATE : defaultLearningRate(method, kind);
         return new TrainConfig(
                 from.folder(),
-                from.whole(),
-                from.method(),
+                from.learner(),
                 targets,
                 task(),
                 data.orElseThrow(),
@@ -362,7 +362,7 @@ final class TrainCommand implements Callable<Integer> {
     }
 
     private void report(TrainConfig config, TrainResult result) {
-        String what = config.whole().isPresent() ? "model" : "adapter";
+        String what = config.learner() instanceof Learner.Whole ? "model" : "adapter";
         if (result.stopped()) {
             Terminal.line(
                     result.best() == 0
@@ -389,7 +389,7 @@ final class TrainCommand implements Callable<Integer> {
     }
 
     private static String parameters(TrainConfig config, TrainResult result) {
-        return config.whole().isPresent()
+        return config.learner() instanceof Learner.Whole
                 ? String.format(Locale.ROOT, "%,d parameters", result.adapterParameters())
                 : String.format(
                         Locale.ROOT,

@@ -8,9 +8,9 @@ import dev.adapt.formats.gguf.GgufImport;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Tokens;
+import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
-import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.train.Dataset;
@@ -47,7 +47,7 @@ final class Verification implements AutoCloseable {
     /**
      * The forms to compare.
      *
-     * @param adapter beside the base, unmerged; a model in stacks (LORS) is its own base
+     * @param adapter beside the base, unmerged; a model whose layers share weights (LORS) is its own base
      * @param gguf a GGUF file, read back as a checkpoint
      * @param onnxAdapter active in the exported model
      */
@@ -155,9 +155,9 @@ final class Verification implements AutoCloseable {
         List<Form> models = new ArrayList<>();
         if (forms.adapter().isPresent() && requireOneModel(forms)) {
             Path path = forms.adapter().get();
-            WholeModel.Opened opened = WholeModel.open(path);
+            StackedModel.Opened opened = StackedModel.open(path);
             closers.push(opened::close);
-            models.add(new Form("in stacks", path, opened.whole().model()));
+            models.add(new Form("sharing weights", path, opened.whole().model()));
         }
         if (forms.base().isPresent()) {
             Path path = forms.base().get();
@@ -184,11 +184,12 @@ final class Verification implements AutoCloseable {
     /** Whether the adapter is a whole model; one that is not needs its base. */
     private static boolean requireOneModel(Forms forms) throws IOException {
         Path adapter = forms.adapter().orElseThrow();
-        boolean whole = WholeModel.isIn(adapter);
+        boolean whole = StackedModel.isIn(adapter);
         if (whole == forms.base().isPresent()) {
             throw new UsageException(
                     whole
-                            ? "--adapter " + adapter + " is a whole model, in stacks (LORS); leave out --base"
+                            ? "--adapter " + adapter
+                                    + " is a whole model, whose layers share weights (LORS); leave out --base"
                             : "--adapter needs --base, the checkpoint it was trained on");
         }
         return whole;
@@ -273,7 +274,7 @@ final class Verification implements AutoCloseable {
         DjlRunner runner = DjlRunner.open(form.model(), device);
         closers.push(runner::close);
         String provider = runner.device().startsWith("cpu") ? "CPU" : "CUDA";
-        String name = form.model().adapter().isPresent() ? form.name() + ", unmerged" : form.name();
+        String name = form.model().isUnmerged() ? form.name() + ", unmerged" : form.name();
         return new Runner(name + " (DJL, " + provider + ")", outputs, (inputs, wanted) -> {
             Map<String, DoubleTensor> wide = new LinkedHashMap<>();
             runner.outputs(inputs, wanted).forEach((output, values) -> wide.put(output, DoubleTensor.of(values)));

@@ -32,7 +32,8 @@ final class VerifyCommand implements Callable<Integer> {
     @Option(
             names = "--adapter",
             paramLabel = "DIR",
-            description = "the adapter that runs beside the base; or a model in stacks (LORS), without --base")
+            description =
+                    "the adapter that runs beside the base; or a model whose layers share weights (LORS), without --base")
     private Optional<Path> adapter = Optional.empty();
 
     @Option(names = "--merged", paramLabel = "DIR", description = "the merged checkpoint")

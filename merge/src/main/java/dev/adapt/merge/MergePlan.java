@@ -2,7 +2,7 @@ package dev.adapt.merge;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.WeightChanges;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.graph.WeightChange;
@@ -47,7 +47,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     }
 
     /** What one adapter adds to a weight: its update, times a weight of its own. */
-    public record Contribution(BoundAdapter adapter, Target target, double weight, Shared shared) {
+    public record Contribution(WeightChanges adapter, Target target, double weight, Shared shared) {
         /**
          * The change it makes.
          *
@@ -93,7 +93,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
             /** The rank of the whole update. */
             int rank() {
                 return parts.stream()
-                        .mapToInt(part -> part.adapter().method().rank(part.target()))
+                        .mapToInt(part -> part.adapter().rank(part.target()))
                         .sum();
             }
 
@@ -115,7 +115,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     private record Place(String tensor, long offset) {}
 
     /** An adapter, and what its update is multiplied with. */
-    public record Weighted(BoundAdapter adapter, double weight) {}
+    public record Weighted(WeightChanges adapter, double weight) {}
 
     /**
      * Plans a merge of the weighted sum of adapters' updates.
@@ -168,8 +168,8 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     }
 
     private static void requireLinear(Weighted each, int adapters) {
-        if (!each.adapter().method().isAdditive() && (adapters > 1 || each.weight() != 1)) {
-            throw new UsageException("a " + each.adapter().method().title()
+        if (!each.adapter().isAdditive() && (adapters > 1 || each.weight() != 1)) {
+            throw new UsageException("a " + each.adapter().title()
                     + " adapter does more to a weight than adding to it, so that its change cannot be weighted or added to"
                     + " others; merge it alone");
         }
@@ -199,8 +199,8 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
 
     /** The adapter's saved tensors by the names the base gives them, or would; its updates are added where it adapts them too. */
     private static Map<String, Tensor> savedByTensor(Checkpoint base, Weighted each) {
-        BoundAdapter adapter = each.adapter();
-        if (adapter.saved().isEmpty() && !adapter.method().changesBias()) {
+        WeightChanges adapter = each.adapter();
+        if (adapter.saved().isEmpty() && !adapter.changesBias()) {
             return Map.of();
         }
         Binding binding = new Binding(base);
@@ -215,7 +215,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
                         + " whole and adapts it: such an update cannot be weighted; merge it alone");
             }
             saved.computeIfPresent(target.tensor(), (name, weight) -> adapter.adapted(target, FloatTensor.of(weight)));
-            if (adapter.method().changesBias()) {
+            if (adapter.changesBias()) {
                 changeBias(base, binding, each, target, saved);
             }
         }
@@ -225,7 +225,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     private static void changeBias(
             Checkpoint base, Binding binding, Weighted each, Target target, Map<String, Tensor> saved) {
         if (each.weight() != 1) {
-            throw new UsageException("a " + each.adapter().method().title()
+            throw new UsageException("a " + each.adapter().title()
                     + " adapter changes biases, so that it cannot be weighted; merge it alone");
         }
         TensorView weight = binding.weight(target);
@@ -256,7 +256,7 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
     }
 
     /** New tensors that begin as one of the base: a head that was the table of words, and no longer is. */
-    private static Map<String, String> copies(Checkpoint base, BoundAdapter adapter) {
+    private static Map<String, String> copies(Checkpoint base, WeightChanges adapter) {
         Map<String, String> copies = new LinkedHashMap<>();
         if (adapter.change().unties()) {
             TensorNames names = TensorNames.of(base);

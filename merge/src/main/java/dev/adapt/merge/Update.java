@@ -103,7 +103,7 @@ final class Update {
     }
 
     private static boolean isProduct(MergePlan.Task.Adapt task) {
-        return task.parts().stream().allMatch(part -> part.adapter().method().hasLowRankDelta(part.target()));
+        return task.parts().stream().allMatch(part -> part.adapter().hasLowRankDelta(part.target()));
     }
 
     /** How many rows a tile of a weight has: all of them, where one of its changes needs the whole weight. */
@@ -112,7 +112,7 @@ final class Update {
         boolean whole = tasks.stream()
                 .filter(task -> !isProduct(task))
                 .flatMap(task -> task.parts().stream())
-                .map(part -> part.adapter().method().scope(part.target()))
+                .map(part -> part.adapter().scope(part.target()))
                 .anyMatch(scope -> scope == Delta.Scope.MATRIX || (scope == Delta.Scope.ROW && target.transposed()));
         int rows = rows(target);
         return whole ? rows : Panels.padded(Math.clamp(TILE / Math.max(1, columns(target)), 1, rows));
@@ -302,7 +302,7 @@ final class Update {
         for (MergePlan.Contribution part : task.parts()) {
             WeightChange<Tensor> change = part.change(task.weight());
             if (!(change.delta() instanceof LowRank<Tensor> factors)) {
-                throw new IllegalStateException(part.adapter().method().title() + " has no product of low rank");
+                throw new IllegalStateException(part.adapter().title() + " has no product of low rank");
             }
             parts.add(new Factors.Part(factors, part.weight()));
             magnitude = change.outGain() instanceof OutGain.Magnitude<Tensor>(Tensor norms)

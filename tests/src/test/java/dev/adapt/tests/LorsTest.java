@@ -296,7 +296,7 @@ class LorsTest {
                 "--method lors | give one of --base, --from-scratch and --into",
                 "--method lors --from-scratch | --from-scratch needs --config",
                 "--method lors --base BASE --config BASE | --config goes with --from-scratch",
-                "--method lors --base BASE | is no model in stacks: decompose it with --into",
+                "--method lors --base BASE | is no model whose layers share weights: decompose it with --into",
                 "--method lors --into BASE --base BASE | from which training starts, and no other",
                 "--method lors --into BASE --groups 1,2,3 | LORS has groups for 3 layers, expected one for all or one for each of the model's 2",
                 "--method lors --into BASE --rank 9 --groups 2 | has rank 9 in 2 groups for encoder.layer.0.attention.self.query",

@@ -13,6 +13,7 @@ import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
 import dev.adapt.train.ImageClassification;
+import dev.adapt.train.Learner;
 import dev.adapt.train.Metric;
 import dev.adapt.train.Progress;
 import dev.adapt.train.Regression;
@@ -104,8 +105,7 @@ class TaskPathTest {
             throws IOException {
         TrainConfig config = new TrainConfig(
                 base,
-                Optional.empty(),
-                method,
+                new Learner.Adapter(method),
                 List.of(),
                 task,
                 data,

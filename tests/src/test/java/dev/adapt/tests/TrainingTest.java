@@ -15,6 +15,7 @@ import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.train.Classification;
 import dev.adapt.train.Dataset;
 import dev.adapt.train.Devices;
+import dev.adapt.train.Learner;
 import dev.adapt.train.Metric;
 import dev.adapt.train.Progress;
 import dev.adapt.train.TrainConfig;
@@ -161,8 +162,7 @@ class TrainingTest {
     private TrainConfig config(AdapterMethod method, String out, double learningRate, double weightDecay, long seed) {
         return new TrainConfig(
                 base,
-                Optional.empty(),
-                method,
+                new Learner.Adapter(method),
                 List.of("query", "value"),
                 new Classification(Dataset.Columns.UNKNOWN),
                 data,

@@ -11,12 +11,16 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.adapter.Methods;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Activation;
+import dev.adapt.formats.graph.Architecture;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Ops;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.lors.LorsLayout;
+import dev.adapt.formats.lors.StackedModel;
+import dev.adapt.formats.lors.Stacks;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;
@@ -28,6 +32,7 @@ import dev.adapt.formats.method.transform.Miss;
 import dev.adapt.formats.method.transform.Road;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
+import dev.adapt.formats.model.PlainModel;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -63,6 +68,8 @@ class GradientsTest {
     @TempDir
     private Path folder;
 
+    private static final String STACKS = "LORS";
+
     private static final Map<String, AdapterMethod> METHODS = new LinkedHashMap<>();
 
     static {
@@ -90,7 +97,6 @@ class GradientsTest {
         for (Road.Variant variant : Road.Variant.values()) {
             METHODS.put(variant.toString(), new Road(variant, 2));
         }
-        METHODS.put("LORS", new Lors(List.of(2), List.of(2)));
     }
 
     private static void sample(String name, String settings) {
@@ -108,7 +114,8 @@ class GradientsTest {
 
     static Stream<Arguments> cases() {
         return Stream.of(TinyModel.values())
-                .flatMap(tiny -> METHODS.keySet().stream().map(method -> Arguments.of(tiny, method)));
+                .flatMap(tiny -> Stream.concat(METHODS.keySet().stream(), Stream.of(STACKS))
+                        .map(method -> Arguments.of(tiny, method)));
     }
 
     @BeforeAll
@@ -120,7 +127,7 @@ class GradientsTest {
     @MethodSource("cases")
     void gradients(TinyModel tiny, String method) throws IOException {
         try (Checkpoint base = Checkpoint.open(tiny.write(folder, 4))) {
-            Model model = Model.of(base, adapter(base, METHODS.get(method)));
+            Model model = method.equals(STACKS) ? stacked(base) : Model.of(base, adapter(base, METHODS.get(method)));
             Map<String, Tensor> inputs =
                     Inputs.random(model.config(), 6, 5, false).batches().get(2);
             FiniteDifferences reference = new FiniteDifferences(model, inputs);
@@ -156,14 +163,33 @@ class GradientsTest {
                 BoundAdapter.fresh(method, targets, binding::weight, Map.of(), Optional.empty(), Map.of(), random);
         Map<String, FloatTensor> trained = new LinkedHashMap<>();
         for (String key : fresh.trainedKeys()) {
-            Shape shape = fresh.tensors().get(key).shape();
-            float[] values = new float[Math.toIntExact(shape.elements())];
-            for (int i = 0; i < values.length; i++) {
-                values[i] = (key.endsWith("magnitude_vector") ? 1 : 0) + 0.3f * (float) random.nextGaussian();
-            }
-            trained.put(key, new FloatTensor(shape, values));
+            float mean = key.endsWith("magnitude_vector") ? 1 : 0;
+            trained.put(key, random(fresh.tensors().get(key).shape(), mean, random));
         }
         return fresh.with(trained, Map.of());
+    }
+
+    private static FloatTensor random(Shape shape, float mean, Random random) {
+        float[] values = new float[Math.toIntExact(shape.elements())];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = mean + 0.3f * (float) random.nextGaussian();
+        }
+        return new FloatTensor(shape, values);
+    }
+
+    /** The base with all linear layers that share weights, of which the tensors have random values. */
+    private static Model stacked(Checkpoint base) throws IOException {
+        ModelConfig config = ModelConfig.of(base);
+        List<String> names = Architecture.of(config).linearModules();
+        Random random = new Random(6);
+        LorsLayout layout = new LorsLayout(List.of(2), List.of(2));
+        Stacks fresh = StackedModel.fromScratch(config, layout, names, random).stacks();
+        Map<String, FloatTensor> tensors = new LinkedHashMap<>();
+        fresh.tensors().forEach((key, tensor) -> tensors.put(key, random(tensor.shape(), 0, random)));
+        Stacks stacks = Stacks.of(layout, fresh.targets(), tensors);
+        return StackedModel.of(config, stacks, names, PlainModel.tensors(base, stacks.targets()))
+                .withoutUnread()
+                .model();
     }
 
     private static Map<String, double[]> gradients(Model model, Map<String, Tensor> inputs, FloatTensor weights) {

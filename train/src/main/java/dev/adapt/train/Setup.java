@@ -14,6 +14,7 @@ import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.FromScratch;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.model.WholeModel;
+import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -39,19 +40,20 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
         /**
          * Writes a model's files into a folder.
          *
+         * @param trained the trained tensors, by the names of the model's leaves
          * @return the file with its weights
          */
-        Path write(BoundAdapter trained, Path folder) throws IOException;
+        Path write(Map<String, FloatTensor> trained, Path folder) throws IOException;
     }
 
-    static Setup of(TrainConfig config, Checkpoint base) throws IOException {
+    static Setup of(TrainConfig config, AdapterMethod method, Checkpoint base) throws IOException {
         ModelConfig model = ModelConfig.of(base);
         Architecture architecture = Architecture.of(model);
         Binding binding = new Binding(base);
         List<String> names = config.targets().isEmpty() ? architecture.usualTargets() : config.targets();
         List<Target> targets = binding.targets(names, architecture);
-        targets.forEach(target -> requireFit(config.method(), target));
-        binding.requireOneShape(config.method(), targets);
+        targets.forEach(target -> requireFit(method, target));
+        binding.requireOneShape(method, targets);
         Source source = new Source(config.base(), model, architecture, config.maxLength());
         Task.Data data = config.task().read(config.data(), config.eval(), source);
         RandomGenerator random = random(config.seed());
@@ -62,7 +64,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
             return new Head(pooling, labels);
         });
         BoundAdapter adapter = BoundAdapter.fresh(
-                config.method(),
+                method,
                 targets,
                 binding::weight,
                 head.map(own -> FromScratch.values(architecture.headTensors(own), FromScratch.DEVIATION, random))
@@ -77,7 +79,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 names,
                 adapter.saved().keySet(),
                 (trained, folder) -> {
-                    trained.write(folder, names, config.base());
+                    adapter.trained(trained).write(folder, names, config.base());
                     return folder.resolve(Adapter.FILE);
                 });
     }
@@ -96,13 +98,13 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 data.eval(),
                 whole.targets(),
                 Set.of(),
-                (trained, folder) -> whole.with(trained).write(folder, config.base()));
+                (trained, folder) -> whole.trained(trained).write(folder, config.base()));
     }
 
     /** The model with the task's labels: its own head, where it has one for the same. */
     private static WholeModel withHead(TrainConfig config, WholeModel start, List<String> labels) {
         Architecture architecture = start.model().architecture();
-        Map<String, ?> tensors = start.adapter().saved();
+        Map<String, ?> tensors = start.others();
         Pooling pooling = config.pooling()
                 .or(() -> architecture.head().map(Head::pooling))
                 .orElseGet(() -> architecture.defaultPooling(tensors::containsKey));

@@ -2,8 +2,6 @@ package dev.adapt.train;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Pooling;
-import dev.adapt.formats.method.AdapterMethod;
-import dev.adapt.formats.model.WholeModel;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -14,8 +12,7 @@ import java.util.stream.Collectors;
  *
  * @param base checkpoint folder with config.json, and tokenizer.json where the data are texts; for a model that is trained
  *     whole, the folder it came from
- * @param whole the model that is trained whole, in the place of an adapter beside a frozen base; the method and the targets
- *     are then its own
+ * @param learner an adapter, or a model that is trained whole; the targets are then its own
  * @param targets names of the modules to adapt, whole or their end after a dot; those usual for the architecture where
  *     there are none
  * @param pooling what feeds the head; the architecture's own where it is missing
@@ -28,8 +25,7 @@ import java.util.stream.Collectors;
  */
 public record TrainConfig(
         Path base,
-        Optional<WholeModel> whole,
-        AdapterMethod method,
+        Learner learner,
         List<String> targets,
         Task task,
         Path data,

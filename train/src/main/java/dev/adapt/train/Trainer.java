@@ -5,11 +5,11 @@ import ai.djl.ndarray.NDManager;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
@@ -80,13 +80,15 @@ public final class Trainer implements AutoCloseable {
     public static Optional<TrainResult> train(
             TrainConfig config, Progress progress, BooleanSupplier stop, Outputs outputs) throws IOException {
         try (OutputFolder out = outputs.folder(config.out(), files())) {
-            if (config.whole().isPresent()) {
-                return train(config, Setup.whole(config, config.whole().get()), out, progress, stop);
-            }
-            try (Checkpoint base = Checkpoint.open(config.base())) {
-                outputs.madeFrom(base.snapshots());
-                return train(config, Setup.of(config, base), out, progress, stop);
-            }
+            return switch (config.learner()) {
+                case Learner.Whole(WholeModel model) -> train(config, Setup.whole(config, model), out, progress, stop);
+                case Learner.Adapter(AdapterMethod method) -> {
+                    try (Checkpoint base = Checkpoint.open(config.base())) {
+                        outputs.madeFrom(base.snapshots());
+                        yield train(config, Setup.of(config, method, base), out, progress, stop);
+                    }
+                }
+            };
         }
     }
 
@@ -251,8 +253,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     private TrainResult write(OutputFolder out, End end) throws IOException {
-        BoundAdapter adapter = setup.model().trained(best == 0 ? values() : kept);
-        Path weights = setup.output().write(adapter, out.path());
+        Path weights = setup.output().write(best == 0 ? values() : kept, out.path());
         TrainResult result = new TrainResult(
                 config.out(),
                 scores,

@@ -4,6 +4,8 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.io.OutputFolder;
+import dev.adapt.formats.method.AdapterMethod;
+import dev.adapt.formats.model.WholeModel;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -43,16 +45,25 @@ final class TrainingLog {
             throws IOException {
         folder.text(STEPS, String.join("\n", lines) + "\n");
         ObjectNode summary = json.createObjectNode();
-        boolean plain = config.whole().filter(whole -> !whole.hasStacks()).isPresent();
-        summary.put("method", plain ? "FULL" : config.method().peftType());
+        summary.put(
+                "method",
+                switch (config.learner()) {
+                    case Learner.Adapter(AdapterMethod method) -> method.peftType();
+                    case Learner.Whole(WholeModel model) -> model.method();
+                });
         summary.put("task", config.task().name());
         summary.put("base", config.base().toString());
         summary.put("data", config.data().toString());
         summary.put("eval", config.eval().toString());
         ArrayNode targets = summary.putArray("targets");
         targetNames.forEach(targets::add);
-        if (!plain) {
-            config.method().describe(summary.putObject("method_config"));
+        ObjectNode settings = json.createObjectNode();
+        switch (config.learner()) {
+            case Learner.Adapter(AdapterMethod method) -> method.describe(settings);
+            case Learner.Whole(WholeModel model) -> model.describe(settings);
+        }
+        if (!settings.isEmpty()) {
+            summary.set("method_config", settings);
         }
         summary.put("epochs", config.epochs());
         summary.put("batch_size", config.batchSize());

@@ -129,7 +129,8 @@ public final class OnnxRunner implements AutoCloseable {
     @SuppressWarnings("MustBeClosedChecker") // the runner closes them
     private static OnnxRunner load(Path path, String output, OnnxPrecision precision, OrtProvider provider)
             throws OrtException {
-        OrtEnvironment environment = OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL);
+        OrtEnvironment environment =
+                DeepStack.call(() -> OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL));
         OrtSession.SessionOptions options = new OrtSession.SessionOptions();
         try {
             // what goes wrong reaches us as an exception: nothing more belongs on the terminal

@@ -123,7 +123,7 @@ public record Adapter(
     private static Adapter read(Path folder, SafetensorsFile tensors, Function<TensorView, Tensor> values)
             throws IOException {
         AdapterConfig config = AdapterConfig.read(folder.resolve(AdapterConfig.FILE));
-        AdapterMethod method = method(config, tensors.metadata());
+        AdapterMethod method = Methods.of(config, tensors.metadata());
         List<String> unknown = config.unknown(method.configFields());
         SequencedSet<String> modules = new LinkedHashSet<>();
         Map<String, Tensor> parts = new TreeMap<>();
@@ -203,10 +203,6 @@ public record Adapter(
                 }
             }
         }
-    }
-
-    private static AdapterMethod method(AdapterConfig config, Map<String, String> metadata) {
-        return config.peftType().equals(Lors.PEFT_TYPE) ? Lors.of(config) : Methods.of(config, metadata);
     }
 
     /** A stack whose layers have keys of their own is those layers. */
@@ -290,7 +286,7 @@ public record Adapter(
         String name = method.wholeModules()
                 .map(infix -> stored.replace("." + infix + ".", "."))
                 .orElse(stored);
-        if (METHOD_TENSOR.matcher(name).find()) {
+        if (isOfMethod(name)) {
             throw new FormatException(
                     tensor.file(),
                     tensor.name(),
@@ -298,6 +294,11 @@ public record Adapter(
                             .orElse("is no tensor of " + config.peftType() + " as its config describes it"));
         }
         return name;
+    }
+
+    /** Whether a tensor's name is one that a method gives its tensors, whichever the method. */
+    public static boolean isOfMethod(String tensor) {
+        return METHOD_TENSOR.matcher(tensor).find();
     }
 
     /** The config and the file must speak of the same modules: PEFT would leave out, without a word, what they do not share. */

@@ -8,7 +8,6 @@ import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
@@ -24,7 +23,7 @@ import java.util.stream.Collectors;
  * @param head elements of the modules it holds whole
  * @param bytes of its safetensors file; of one that is planned, of its tensors in float32
  * @param loraParameters what LoRA of the same rank trains on the same layers, if their widths are known
- * @param plainParameters what the layers' weights take without the method, where it holds them and not an update
+ * @param plainParameters what the layers' weights take in a plain model, where they are stored too and not an update alone
  */
 public record AdapterSize(
         String method,
@@ -35,19 +34,6 @@ public record AdapterSize(
         long bytes,
         OptionalLong loraParameters,
         OptionalLong plainParameters) {
-    /** The cost of a model whose layers share weights, of which an adapter holds every tensor. */
-    public static AdapterSize whole(BoundAdapter adapter, Path file) throws IOException {
-        return new AdapterSize(
-                adapter.method().title(),
-                ranks(adapter.method(), adapter.targets()),
-                adapter.targets().size(),
-                adapter.trainedParameters(),
-                elements(List.copyOf(adapter.saved().values())),
-                Files.size(file),
-                lora(adapter.method(), adapter.targets()),
-                plain(adapter.method(), adapter.targets()));
-    }
-
     /** The cost as far as the adapter's own folder tells. */
     public static AdapterSize of(Adapter adapter) throws IOException {
         List<List<Target>> layers = adapter.modules().stream()
@@ -74,15 +60,7 @@ public record AdapterSize(
                 0,
                 Float.BYTES * BoundAdapter.elements(method, targets, Part::stored),
                 lora(method, targets),
-                plain(method, targets));
-    }
-
-    private static OptionalLong plain(AdapterMethod method, List<Target> targets) {
-        return method.weightPart().isEmpty()
-                ? OptionalLong.empty()
-                : OptionalLong.of(targets.stream()
-                        .mapToLong(target -> target.storedShape().elements())
-                        .sum());
+                OptionalLong.empty());
     }
 
     private static String ranks(AdapterMethod method, List<Target> targets) {

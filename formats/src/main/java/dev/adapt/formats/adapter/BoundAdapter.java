@@ -5,12 +5,10 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.graph.Delta;
 import dev.adapt.formats.graph.Head;
-import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.graph.MatrixOps;
 import dev.adapt.formats.graph.Pooling;
-import dev.adapt.formats.graph.ReferenceOps;
-import dev.adapt.formats.graph.Region;
 import dev.adapt.formats.graph.WeightChange;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.io.OutputFile;
@@ -25,7 +23,6 @@ import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
-import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -40,7 +37,6 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
@@ -71,7 +67,8 @@ public record BoundAdapter(
         Map<String, Tensor> saved,
         Map<String, String> savedNames,
         BaseChange change,
-        Map<String, String> baseDigests) {
+        Map<String, String> baseDigests)
+        implements WeightChanges {
     /** What metadata keys begin with that record the digest of a target or stack, before its canonical name. */
     public static final String BASE_SHA256 = "adapt.base.sha256.";
     /** What metadata keys begin with that record the shape of a target or stack, before its module's name. */
@@ -227,11 +224,9 @@ public record BoundAdapter(
     /**
      * An adapter without its base, on layers as wide as its own file tells.
      *
-     * @throws FormatException if the file does not tell a layer's widths, or its tensors do not fit each other, or it is a
-     *     whole model
+     * @throws FormatException if the file does not tell a layer's widths, or its tensors do not fit each other
      */
     public static BoundAdapter alone(Adapter adapter) {
-        requireUpdate(adapter);
         if (!TargetParameters.of(adapter.config()).entries().isEmpty()) {
             throw new FormatException(
                     adapter.file(),
@@ -257,21 +252,6 @@ public record BoundAdapter(
         }
         BaseChange change = BaseChange.of(Optional.empty());
         return of(adapter, targets, adapter.saved(), Map.of(), change, Map.of(), Optional.empty(), true);
-    }
-
-    /**
-     * Makes sure that an adapter is one of a base.
-     *
-     * @throws FormatException if it is a whole model
-     */
-    public static void requireUpdate(Adapter adapter) {
-        if (adapter.method().weightPart().isPresent()) {
-            throw new FormatException(
-                    adapter.file(),
-                    "is a whole model, of " + adapter.method().title()
-                            + ", and no change of another: adapt merge makes a"
-                            + " plain checkpoint of its folder, without --into");
-        }
     }
 
     private static Tensor checked(Adapter adapter, String key, @Nullable Tensor found, Shape expected) {
@@ -393,21 +373,6 @@ public record BoundAdapter(
         return parts;
     }
 
-    /**
-     * The keys of the tensors that are layers' weights in the place of a base's, by canonical name of the weight; empty for
-     * most methods.
-     */
-    public Map<String, String> weightKeys() {
-        Map<String, String> keys = new LinkedHashMap<>();
-        for (Target target : targets) {
-            method.parts(target, targets).stream()
-                    .filter(part ->
-                            method.weightPart().filter(part.name()::equals).isPresent())
-                    .forEach(part -> keys.put(target.canonical() + ".weight", key(part, target)));
-        }
-        return keys;
-    }
-
     /** The number of trained elements of the method's tensors, without the head. */
     public long trainedParameters() {
         return elements(method, targets, Part::trained);
@@ -421,56 +386,44 @@ public record BoundAdapter(
                 .sum();
     }
 
-    /**
-     * The change of every target, by its canonical module name, for a forward pass.
-     *
-     * @param tensor the tensor of a key of {@link #tensors}, and of the canonical name of a target's weight
-     */
-    public <T> Map<String, Layers.Adapted<T>> changes(MatrixOps<T> ops, Function<String, T> tensor) {
-        Map<String, Layers.Adapted<T>> changes = new LinkedHashMap<>();
-        Map<String, Long> counts =
-                targets.stream().collect(Collectors.groupingBy(Target::canonical, Collectors.counting()));
-        for (Target target : targets) {
-            // one expert of a tensor that the graph has as a stack too
-            Optional<Storage.Expert> stacked = target.storage() instanceof Storage.Expert expert
-                            && expert.count() == Objects.requireNonNull(counts.get(target.canonical()))
-                    ? Optional.of(expert)
-                    : Optional.empty();
-            WeightChange<T> change = change(ops, target, tensor, () -> weight(ops, target, stacked, tensor));
-            String name = stacked.map(expert -> target.canonical() + "." + expert.index())
-                    .orElse(target.canonical());
-            changes.put(name, new Layers.Adapted<>(change, target.out(), target.in()));
-        }
-        return changes;
+    @Override
+    public String title() {
+        return method.title();
     }
 
-    private static <T> T weight(
-            MatrixOps<T> ops, Target target, Optional<Storage.Expert> stacked, Function<String, T> tensor) {
-        if (stacked.isPresent()) {
-            Storage.Expert expert = stacked.get();
-            T stored = ops.slice(tensor.apply(target.canonical()), 0, expert.index(), expert.index() + 1L);
-            T matrix = expert.transposed()
-                    ? ops.reshape(stored, target.in(), target.out())
-                    : ops.reshape(stored, target.out(), target.in());
-            return expert.transposed() ? ops.transpose(matrix, 1, 0) : matrix;
-        }
-        T weight = tensor.apply(target.canonical() + ".weight");
-        return target.transposed() ? ops.transpose(weight, 1, 0) : weight;
+    @Override
+    public int rank(Target target) {
+        return method.rank(target);
     }
 
-    /**
-     * The change of one target.
-     *
-     * @param tensor the tensor of a key of {@link #tensors}
-     * @param weight the target's frozen weight [out, in]; asked only by methods whose factors come from it
-     */
+    @Override
+    public boolean hasLowRankDelta(Target target) {
+        return method.hasLowRankDelta(target);
+    }
+
+    @Override
+    public boolean isAdditive() {
+        return method.isAdditive();
+    }
+
+    @Override
+    public Delta.Scope scope(Target target) {
+        return method.scope(target);
+    }
+
+    @Override
+    public boolean changesBias() {
+        return method.changesBias();
+    }
+
+    @Override
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> tensor, Supplier<T> weight) {
         Map<String, String> keys = new LinkedHashMap<>();
         method.parts(target, targets).forEach(part -> keys.put(part.name(), key(part, target)));
         return method.change(ops, target, part -> tensor.apply(require(keys, part)), weight);
     }
 
-    /** The tensors that the change of a target is made of, by their keys. */
+    @Override
     public Map<String, Tensor> tensorsOf(Target target) {
         Map<String, Tensor> own = new LinkedHashMap<>();
         method.parts(target, targets).forEach(part -> own.put(key(part, target), require(tensors, key(part, target))));
@@ -478,18 +431,16 @@ public record BoundAdapter(
     }
 
     /**
-     * A weight with its change, for weights that are not the base's: in float64, rounded once.
+     * The same adapter as training left it.
      *
-     * @param weight as the base stores it
+     * @param leaves the trained tensors: the method's by their keys, saved ones by canonical name
      */
-    public FloatTensor adapted(Target target, FloatTensor weight) {
-        ReferenceOps ops = new ReferenceOps();
-        DoubleTensor upright = DoubleTensor.of(target.upright(weight));
-        WeightChange<DoubleTensor> change =
-                change(ops, target, key -> DoubleTensor.of(require(tensors, key)), () -> upright);
-        DoubleTensor whole = change.changed(ops, upright, Region.of(target.out(), target.in()));
-        FloatTensor rounded = new FloatTensor(whole.shape(), whole.toFloats());
-        return target.transposed() ? rounded.transposed() : rounded;
+    public BoundAdapter trained(Map<String, FloatTensor> leaves) {
+        Map<String, FloatTensor> parts = new LinkedHashMap<>(leaves);
+        Map<String, FloatTensor> whole = new LinkedHashMap<>(leaves);
+        parts.keySet().retainAll(tensors.keySet());
+        whole.keySet().retainAll(saved.keySet());
+        return with(parts, whole);
     }
 
     /** The same adapter with other values, as training left them. */
@@ -536,9 +487,7 @@ public record BoundAdapter(
         Map<String, String> metadata = new TreeMap<>();
         metadata.put("format", "pt");
         metadata.putAll(method.metadata());
-        if (method.weightPart().isEmpty()) {
-            metadata.putAll(BaseRecord.of(method, targets, baseDigests));
-        }
+        metadata.putAll(BaseRecord.of(method, targets, baseDigests));
         Set<String> digested = new LinkedHashSet<>();
         for (Target target : targets) {
             for (Part part : method.parts(target, targets)) {
@@ -562,8 +511,7 @@ public record BoundAdapter(
     public String savedKey(String canonical) {
         String name = savedNames.getOrDefault(canonical, canonical);
         String module = moduleOf(name);
-        boolean wrapped = method.weightPart().isEmpty()
-                && targets.stream().anyMatch(target -> target.module().equals(module));
+        boolean wrapped = targets.stream().anyMatch(target -> target.module().equals(module));
         return Adapter.MODULE_PREFIX
                 + (wrapped ? module + Adapter.BASE_LAYER + name.substring(module.length() + 1) : name);
     }
@@ -579,11 +527,7 @@ public record BoundAdapter(
     private JsonDocument config(Path path, List<String> targetNames, Path base) {
         ObjectNode json = new JsonMapper().createObjectNode();
         json.putNull("auto_mapping");
-        if (method.weightPart().isEmpty()) {
-            json.put("base_model_name_or_path", base.toString());
-        } else {
-            json.putNull("base_model_name_or_path");
-        }
+        json.put("base_model_name_or_path", base.toString());
         json.put("fan_in_fan_out", targets.stream().anyMatch(target -> target.transposed() && !target.embedding()));
         json.put("inference_mode", true);
         json.putNull("layers_pattern");
@@ -606,8 +550,7 @@ public record BoundAdapter(
         Set<String> adapted = targets.stream().map(Target::module).collect(Collectors.toSet());
         Set<String> modules = new LinkedHashSet<>();
         boolean biases = false;
-        // an adapter that is the whole model need not say which of its modules it holds
-        for (String canonical : method.weightPart().isPresent() ? Set.<String>of() : saved.keySet()) {
+        for (String canonical : saved.keySet()) {
             String name = savedNames.getOrDefault(canonical, canonical);
             String module = moduleOf(name);
             boolean weighted = saved.containsKey(moduleOf(canonical) + ".weight");

@@ -105,6 +105,12 @@ public final class Methods {
             "XLORA",
             "how much each of its adapters counts depends on the inputs, so that no merged weight is the same");
 
+    /** What is laid out like an adapter and is none, by its {@code peft_type}, and what to do with it. */
+    private static final Map<String, String> OTHERS = Map.of(
+            "LORS",
+            "is a whole model, of LORS, and no change of another: merge its folder alone, and it becomes a plain"
+                    + " checkpoint");
+
     private Methods() {}
 
     /**
@@ -115,6 +121,10 @@ public final class Methods {
      */
     public static AdapterMethod of(AdapterConfig config, Map<String, String> metadata) {
         String peftType = RENAMED.getOrDefault(config.peftType(), config.peftType());
+        String other = OTHERS.get(peftType);
+        if (other != null) {
+            throw new FormatException(config.path(), other);
+        }
         String unmergeable = UNMERGEABLE.get(peftType);
         if (unmergeable != null) {
             throw new FormatException(

@@ -33,14 +33,6 @@ public interface AdapterMethod {
     List<String> partNames();
 
     /**
-     * The part that is a layer's weight, stored as the model stores it, in the place of a base's; most methods have none. An
-     * adapter with one holds every tensor of its model, and has no base.
-     */
-    default Optional<String> weightPart() {
-        return Optional.empty();
-    }
-
-    /**
      * What PEFT's keys name between a module that the method holds whole and its tensors; empty for most methods, which hold
      * none but {@code modules_to_save}.
      */

@@ -64,11 +64,9 @@ public final class Binding {
      * @param stored as its folder holds it
      * @param force whether to go on with another base than the adapter was trained on
      * @throws FormatException if a module of the adapter is not in the base, or one that its config names is not in the
-     *     adapter, a shape does not fit, the base is quantized there, the adapter was trained on another base, or it is a
-     *     whole model
+     *     adapter, a shape does not fit, the base is quantized there, or the adapter was trained on another base
      */
     public BoundAdapter bind(Adapter stored, boolean force) {
-        BoundAdapter.requireUpdate(stored);
         Adapter whole = stored.of(layers(stored));
         WrappedParameters wrapped = WrappedParameters.of(whole, names);
         Spelling spelling = spelling(whole, wrapped);
@@ -169,19 +167,30 @@ public final class Binding {
      * @throws FormatException naming those that differ
      */
     public void requireOneShape(AdapterMethod method, List<Target> targets) {
+        Stack.of(targets).values().stream()
+                .filter(layers -> method.parts(layers.getFirst(), layers).stream()
+                        .anyMatch(part -> part.scope() == Part.Scope.STACK))
+                .forEach(layers -> requireOneShape(method.peftType(), layers));
+    }
+
+    /**
+     * Makes sure that the layers of each stack have one shape, for a method that shares tensors among them.
+     *
+     * @throws FormatException naming those that differ
+     */
+    public void requireOneShape(String method, List<Target> targets) {
         Stack.of(targets).forEach((stack, layers) -> {
             Target first = layers.getFirst();
             List<String> others = layers.stream()
                     .filter(layer -> layer.out() != first.out() || layer.in() != first.in())
                     .map(layer -> layer.tensor() + " " + Shape.of(layer.out(), layer.in()))
                     .toList();
-            boolean shares = method.parts(first, layers).stream().anyMatch(part -> part.scope() == Part.Scope.STACK);
-            if (!others.isEmpty() && shares) {
+            if (!others.isEmpty()) {
                 throw new FormatException(
                         base.path(),
                         first.tensor(),
                         "has shape " + Shape.of(first.out(), first.in()) + " and other layers of " + stack.name()
-                                + " differ: " + some(others) + "; " + method.peftType()
+                                + " differ: " + some(others) + "; " + method
                                 + " shares its matrices among them, so adapt only layers of one shape");
             }
         });

@@ -1,8 +1,6 @@
 package dev.adapt.formats.model;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
@@ -13,13 +11,12 @@ import dev.adapt.formats.tensor.Shape;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.random.RandomGenerator;
 
 /**
- * Models before any training. The weights of linear layers, shared or not, start Kaiming-uniform, as LORS has them and
- * torch's linear layers do; all else starts as in transformers: normalisations at 1, biases at 0, tables and heads normal.
+ * Models before any training. The weights of linear layers start Kaiming-uniform, as torch's linear layers do; all
+ * else starts as in transformers: normalisations at 1, biases at 0, tables and heads normal.
  */
 public final class FromScratch {
     /** The deviation of what is normal, where no config says it: a new head's too, as in transformers. */
@@ -28,37 +25,34 @@ public final class FromScratch {
     private FromScratch() {}
 
     /**
-     * A model of random values.
+     * A plain model of random values.
      *
-     * @param method {@link Lors#plain} for a model without stacks
-     * @param names of the modules that share weights, whole or their end after a dot
-     * @param random where values are drawn from: what is in no stack first, the same for models with and without
-     * @throws dev.adapt.formats.FormatException if the architecture is not supported, or a name matches no module
+     * @throws dev.adapt.formats.FormatException if the architecture is not supported
      */
-    public static WholeModel of(ModelConfig config, Lors method, List<String> names, RandomGenerator random) {
+    public static PlainModel of(ModelConfig config, RandomGenerator random) {
+        return PlainModel.of(config, tensors(config, List.of(), random));
+    }
+
+    /**
+     * Random values of a model's tensors, by canonical name.
+     *
+     * @param without layers whose weights are made elsewhere
+     * @param random where values are drawn from: first all but linear layers' weights, the same with these layers and without
+     * @throws dev.adapt.formats.FormatException if the architecture is not supported
+     */
+    public static Map<String, FloatTensor> tensors(ModelConfig config, List<Target> without, RandomGenerator random) {
         Architecture architecture = Architecture.of(config);
         List<Target> linear = Binding.targets(config, architecture.linearModules());
-        List<Target> targets = names.isEmpty() ? List.of() : Binding.targets(config, names);
         SequencedMap<String, Shape> shapes = tensors(config, architecture);
         shapes.forEach((name, shape) -> requireArray(config, name, shape));
         linear.forEach(layer -> shapes.remove(layer.canonical() + ".weight"));
-        Map<String, FloatTensor> others = values(shapes, deviation(config), random);
+        Map<String, FloatTensor> tensors = values(shapes, deviation(config), random);
         for (Target layer : linear) {
-            if (!targets.contains(layer)) {
-                others.put(layer.canonical() + ".weight", kaiming(layer, random));
+            if (!without.contains(layer)) {
+                tensors.put(layer.canonical() + ".weight", kaiming(layer, random));
             }
         }
-        BoundAdapter stacks = BoundAdapter.fresh(
-                method,
-                targets,
-                target -> {
-                    throw new IllegalStateException(target.module() + " starts from no weight");
-                },
-                Map.of(),
-                Optional.empty(),
-                Map.of(),
-                random);
-        return WholeModel.of(config, method, names, targets, stacks.tensors(), others);
+        return tensors;
     }
 
     private static void requireArray(ModelConfig config, String name, Shape shape) {

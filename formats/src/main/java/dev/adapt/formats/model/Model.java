@@ -2,6 +2,7 @@ package dev.adapt.formats.model;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.WeightChanges;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.graph.Architecture;
@@ -15,12 +16,12 @@ import dev.adapt.formats.names.ChangedConfig;
 import dev.adapt.formats.names.Place;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.TensorView;
-import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -28,6 +29,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.SequencedSet;
 import java.util.Set;
 import java.util.function.Function;
 
@@ -35,26 +37,51 @@ import java.util.function.Function;
  * A checkpoint, with or without an adapter beside it, ready to run on any interpreter. It is valid as long as its
  * checkpoint is open.
  *
- * <p>Its leaves are all the tensors that the graph can ask for: the checkpoint's by canonical name (those of the adapter's
- * saved modules in their place), and the adapter's own by their keys. The two kinds of names never meet.
+ * <p>Its leaves are all the tensors that the graph can ask for: weights by canonical name (those that an adapter holds whole
+ * in the place of the checkpoint's), and the tensors of its changes by their keys. The two kinds of names never meet.
  */
 public final class Model {
     private final ModelConfig config;
     private final Architecture architecture;
-    private final Optional<BoundAdapter> adapter;
     private final SequencedMap<String, Tensor> weights;
-    private final Map<String, String> weightKeys;
+    private final Changes changes;
 
-    private Model(ModelConfig config, Architecture architecture, Checkpoint base, Optional<BoundAdapter> adapter) {
-        this(config, architecture, adapter);
+    /**
+     * What a model computes beside its weights, and what of it is trained.
+     *
+     * @param changes of its weights; their tensors are leaves too
+     * @param trainable the names of the leaves that training changes
+     * @param sharedKeys weights that are a tensor of the changes: its key, by the weight's canonical name
+     * @param dropout on the input of changes of low rank, while training
+     */
+    public record Changes(
+            Optional<WeightChanges> changes,
+            SequencedSet<String> trainable,
+            Map<String, String> sharedKeys,
+            double dropout) {
+        /** Of a model that only runs: nothing. */
+        static Changes none() {
+            return new Changes(Optional.empty(), new LinkedHashSet<>(), Map.of(), 0);
+        }
+
+        static Changes of(BoundAdapter adapter) {
+            SequencedSet<String> trainable = new LinkedHashSet<>(adapter.trainedKeys());
+            trainable.addAll(adapter.saved().keySet());
+            return new Changes(
+                    Optional.of(adapter), trainable, Map.of(), adapter.method().dropout());
+        }
+    }
+
+    private Model(ModelConfig config, Architecture architecture, Checkpoint base, Changes changes) {
+        this(config, architecture, changes);
         TensorNames names = TensorNames.of(base);
         for (TensorView tensor : base.tensors().values()) {
             weights.put(names.canonical(tensor.name()), tensor);
         }
         addJoined(base, names);
         requireUnquantized(base, names);
-        adapter.filter(own -> own.change().unties()).ifPresent(own -> untie(names));
-        adapter.ifPresent(own -> weights.putAll(own.saved()));
+        changes.changes().filter(own -> own.change().unties()).ifPresent(own -> untie(names));
+        changes.changes().ifPresent(own -> weights.putAll(own.saved()));
         requireTensors(base.path());
     }
 
@@ -93,12 +120,11 @@ public final class Model {
         }
     }
 
-    private Model(ModelConfig config, Architecture architecture, Optional<BoundAdapter> adapter) {
+    private Model(ModelConfig config, Architecture architecture, Changes changes) {
         this.config = config;
         this.architecture = architecture;
-        this.adapter = adapter;
         this.weights = new LinkedHashMap<>();
-        this.weightKeys = adapter.map(BoundAdapter::weightKeys).orElse(Map.of());
+        this.changes = changes;
     }
 
     /**
@@ -109,30 +135,25 @@ public final class Model {
      */
     public static Model of(Checkpoint base) throws IOException {
         ModelConfig config = ModelConfig.of(base);
-        return new Model(config, Architecture.of(config), base, Optional.empty());
+        return new Model(config, Architecture.of(config), base, Changes.none());
     }
 
     /** A base with an adapter beside it, unmerged. */
     public static Model of(Checkpoint base, BoundAdapter adapter) throws IOException {
         ModelConfig config = ModelConfig.of(base);
         ModelConfig adapted = new ModelConfig(ChangedConfig.of(config.document(), adapter.change()));
-        return new Model(adapted, Architecture.of(adapted), base, Optional.of(adapter));
+        return new Model(adapted, Architecture.of(adapted), base, Changes.of(adapter));
     }
 
     /**
-     * A model of which an adapter holds every tensor.
+     * A model of tensors that no checkpoint holds.
      *
+     * @param weights all of its weights by canonical name
      * @throws FormatException if its architecture is not supported, or a tensor is missing or has another shape
      */
-    static Model whole(ModelConfig config, BoundAdapter adapter) {
-        Model model = new Model(config, Architecture.of(config), Optional.of(adapter));
-        model.weights.putAll(adapter.saved());
-        model.weightKeys.forEach((name, key) -> {
-            Tensor weight = adapter.tensors().get(key);
-            if (weight != null) {
-                model.weights.put(name, weight);
-            }
-        });
+    public static Model of(ModelConfig config, Map<String, Tensor> weights, Changes changes) {
+        Model model = new Model(config, Architecture.of(config), changes);
+        model.weights.putAll(weights);
         model.requireTensors(config.document().path().resolveSibling(""));
         return model;
     }
@@ -174,9 +195,9 @@ public final class Model {
         return architecture;
     }
 
-    /** The adapter beside it. */
-    public Optional<BoundAdapter> adapter() {
-        return adapter;
+    /** Whether changes of its weights are computed beside them. */
+    public boolean isUnmerged() {
+        return changes.changes().isPresent();
     }
 
     /** A leaf by name. */
@@ -185,29 +206,14 @@ public final class Model {
         if (weight != null) {
             return weight;
         }
-        return adapter.map(own -> own.tensors().get(name))
-                .map(Tensor.class::cast)
+        return changes.changes()
+                .map(own -> own.tensors().get(name))
                 .orElseThrow(() -> new IllegalArgumentException("the model has no tensor " + name));
     }
 
-    /** The names of the leaves that training changes: the adapter's trained tensors and its saved modules. */
+    /** The names of the leaves that training changes. */
     public Set<String> trainable() {
-        Set<String> names = new LinkedHashSet<>();
-        adapter.ifPresent(own -> {
-            names.addAll(own.trainedKeys());
-            names.addAll(own.saved().keySet());
-        });
-        return names;
-    }
-
-    /** The adapter with these leaves as training left them. */
-    public BoundAdapter trained(Map<String, FloatTensor> leaves) {
-        BoundAdapter own = adapter.orElseThrow(() -> new IllegalStateException("the model has no adapter"));
-        Map<String, FloatTensor> parts = new LinkedHashMap<>(leaves);
-        Map<String, FloatTensor> saved = new LinkedHashMap<>(leaves);
-        parts.keySet().retainAll(own.tensors().keySet());
-        saved.keySet().retainAll(own.saved().keySet());
-        return own.with(parts, saved);
+        return Collections.unmodifiableSet(changes.trainable());
     }
 
     /**
@@ -273,11 +279,10 @@ public final class Model {
     }
 
     private <T> Layers<T> layers(Ops<T> ops, Function<String, T> leaf, Optional<KeyValueCache<T>> cache) {
-        Map<String, Layers.Adapted<T>> changes =
-                adapter.map(own -> own.changes(ops, leaf)).orElse(Map.of());
-        double dropout = adapter.map(own -> own.method().dropout()).orElse(0.0);
+        Map<String, Layers.Adapted<T>> adapted =
+                changes.changes().map(own -> own.changes(ops, leaf)).orElse(Map.of());
         // layers that share a weight ask for one leaf: a gradient is then the sum of theirs, and a graph holds it once
-        Function<String, T> weight = name -> leaf.apply(weightKeys.getOrDefault(name, name));
-        return new Layers<>(ops, weight, weights::containsKey, changes, dropout, cache);
+        Function<String, T> weight = name -> leaf.apply(changes.sharedKeys().getOrDefault(name, name));
+        return new Layers<>(ops, weight, weights::containsKey, adapted, changes.dropout(), cache);
     }
 }

@@ -35,7 +35,6 @@ public final class MethodSamples {
                 new Vera(rank, 0.25, (1L << 32) + 7, 0, true, Rounding.FMA),
                 new Vera(rank, 0.1, 49, 0, false, Rounding.UNFUSED),
                 new CondLora(rank, 3, 0.125),
-                new Lors(List.of(rank, rank + 1), List.of(2, 1)),
                 sample("loha", Map.of("r", rank, "alpha", 3)),
                 sample("loha", Map.of("r", rank, "r2", rank + 1, "use_khatri_rao", true)),
                 sample("ia3", Map.of("feedforward_modules", "[\"value\"]")),

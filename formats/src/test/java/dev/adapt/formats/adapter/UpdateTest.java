@@ -129,11 +129,6 @@ class UpdateTest {
                 yield Optional.of(sum(
                         target, vera.rank(), (i, k, j) -> (double) outer[i] * at(b, i, k) * inner[k] * at(a, k, j)));
             }
-            case Lors stacks -> {
-                FloatTensor a = tensor(adapter, own + ".lors_A");
-                FloatTensor b = tensor(adapter, own + ".lors_B");
-                yield Optional.of(sum(target, stacks.rank(target), (i, k, j) -> at(b, i, k) * at(a, k, j)));
-            }
             case CondLora shared -> {
                 FloatTensor w = weight(target);
                 FloatTensor thetaA = tensor(adapter, stack(target) + ".condlora_theta_A");

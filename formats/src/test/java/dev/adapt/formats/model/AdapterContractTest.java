@@ -55,8 +55,7 @@ class AdapterContractTest {
     private Path folder;
 
     static Stream<AdapterMethod> methods() {
-        // a whole model has no base: WholeModelTest
-        return MethodSamples.of(5).stream().filter(method -> method.weightPart().isEmpty());
+        return MethodSamples.of(5).stream();
     }
 
     @ParameterizedTest(name = "{0}")

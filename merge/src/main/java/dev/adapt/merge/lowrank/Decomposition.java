@@ -1,16 +1,17 @@
 package dev.adapt.merge.lowrank;
 
-import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.ReferenceOps;
+import dev.adapt.formats.lors.LorsLayout;
+import dev.adapt.formats.lors.StackedModel;
+import dev.adapt.formats.lors.Stacks;
 import dev.adapt.formats.method.Stack;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.Binding;
 import dev.adapt.formats.model.Model;
-import dev.adapt.formats.model.WholeModel;
+import dev.adapt.formats.model.PlainModel;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
@@ -21,13 +22,13 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A checkpoint as a model in stacks (LORS): of each stack, W_shared is the mean of its layers' weights, and B_i·A_i the
+ * A checkpoint as a model whose layers share weights (LORS): of each stack, W_shared is the mean of its layers' weights, and B_i·A_i the
  * truncated singular value decomposition of what is left of each, {@code W_i − W_shared}. That is the best approximation of
  * its rank (Eckart and Young, 1936) for this W_shared.
  *
  * @param stacks in the model's order
  */
-public record Decomposition(WholeModel whole, List<OfStack> stacks) {
+public record Decomposition(StackedModel whole, List<OfStack> stacks) {
     /**
      * What a stack lost and saved.
      *
@@ -49,43 +50,44 @@ public record Decomposition(WholeModel whole, List<OfStack> stacks) {
     /**
      * Decomposes a checkpoint, in float64; what is stored is rounded once to float32.
      *
-     * @param method with ranks and groups that fit the layers
-     * @param names of the modules in stacks, whole or their end after a dot
+     * @param layout ranks and groups that fit the layers
+     * @param names of the modules that share weights, whole or their end after a dot
      * @throws dev.adapt.formats.FormatException if a name matches no module, a stack's layers have different shapes, or the
      *     checkpoint is not what its config calls for
      */
-    public static Decomposition of(Checkpoint base, Lors method, List<String> names) throws IOException {
+    public static Decomposition of(Checkpoint base, LorsLayout layout, List<String> names) throws IOException {
         ModelConfig config = ModelConfig.of(base);
         Binding binding = new Binding(base);
-        binding.requireOneShape(method, binding.targets(names, Architecture.of(config)));
+        binding.requireOneShape(LorsLayout.NAME, binding.targets(names, Architecture.of(config)));
         Model.of(base);
         List<Target> targets = Binding.targets(config, names);
         Map<String, Tensor> parts = new LinkedHashMap<>();
         List<OfStack> stacks = new ArrayList<>();
         Stack.of(targets)
-                .forEach((stack, layers) -> stacks.add(new Layers(binding, method, layers).decompose(stack, parts)));
+                .forEach((stack, layers) -> stacks.add(new Layers(binding, layout, layers).decompose(stack, parts)));
         return new Decomposition(
-                WholeModel.of(config, method, names, targets, parts, WholeModel.others(base, targets)), stacks);
+                StackedModel.of(config, Stacks.of(layout, targets, parts), names, PlainModel.tensors(base, targets)),
+                stacks);
     }
 
     /** The layers of one stack. */
-    private record Layers(Binding binding, Lors method, List<Target> targets) {
+    private record Layers(Binding binding, LorsLayout layout, List<Target> targets) {
         OfStack decompose(Stack stack, Map<String, Tensor> parts) {
             Target first = targets.getFirst();
             FloatTensor mean = mean();
-            List<BoundAdapter.Factors> factors = new ArrayList<>();
+            List<Stacks.Residual> residuals = new ArrayList<>();
             List<Double> errors = new ArrayList<>();
             for (Target layer : targets) {
                 DoubleTensor weight = weight(layer);
                 DoubleTensor residual = minus(weight, DoubleTensor.of(mean));
-                Factors own = Svd.leading(Rows.of(residual), method.rank(layer)).balancedFactors();
-                BoundAdapter.Factors stored = new BoundAdapter.Factors(rounded(own.left()), rounded(own.right()));
-                factors.add(stored);
+                Factors own = Svd.leading(Rows.of(residual), layout.rank(layer)).balancedFactors();
+                Stacks.Residual stored = new Stacks.Residual(rounded(own.left()), rounded(own.right()));
+                residuals.add(stored);
                 DoubleTensor product =
                         new ReferenceOps().matMul(DoubleTensor.of(stored.left()), DoubleTensor.of(stored.right()));
                 errors.add(norm(minus(residual, product)) / Math.max(norm(weight), Double.MIN_NORMAL));
             }
-            Map<String, Tensor> own = method.tensors(targets, first.transposed() ? mean.transposed() : mean, factors);
+            Map<String, Tensor> own = Stacks.tensors(targets, first.transposed() ? mean.transposed() : mean, residuals);
             parts.putAll(own);
             return new OfStack(
                     stack.name(),

@@ -2,7 +2,9 @@ package dev.adapt.tests.bench;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import dev.adapt.formats.model.WholeModel;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.lors.StackSize;
+import dev.adapt.formats.lors.StackedModel;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -24,8 +26,8 @@ import picocli.CommandLine.Option;
         sortOptions = false,
         showDefaultValues = true,
         description = {
-            "Trains a ViT from scratch, once plain and once in stacks for each rank, with the same data, steps and seeds, and",
-            "prints parameters, dev loss and accuracy side by side: mean and spread over the seeds. Each model in stacks is",
+            "Trains a ViT from scratch, once plain and once with shared weights for each rank, with the same data, steps and seeds, and",
+            "prints parameters, dev loss and accuracy side by side: mean and spread over the seeds. Each model that shares weights is",
             "then merged, and the merged one verified to be the same within 1e-5.",
             "Without --data the images are drawn: outlines of polygons and stars on noise, in 8 classes."
         })
@@ -109,7 +111,7 @@ final class LorsBenchmark implements Callable<Integer> {
             List<String> options = new ArrayList<>(method);
             options.addAll(List.of("--seed", "" + seed));
             runs.add(run(config, train, dev, out, options));
-            if (WholeModel.isIn(out)) {
+            if (StackedModel.isIn(out)) {
                 Path plain = work.resolve(out.getFileName() + "-merged");
                 adapt("merge", out.toString(), "--out", plain.toString());
                 adapt("verify", "--adapter", out.toString(), "--merged", plain.toString(), "--tolerance", "1e-5");
@@ -140,7 +142,10 @@ final class LorsBenchmark implements Callable<Integer> {
         JsonNode kept = summary.path("epochs_scores").path(epochs); // the last: every run makes the same steps
         long parameters = summary.path("adapter_parameters").asLong();
         long plainLayers = layers * (4L * hidden * hidden + 4L * hidden * hidden);
-        long stack = WholeModel.isIn(out) ? WholeModel.read(out).adapter().trainedParameters() : plainLayers;
+        long stack = StackedModel.isIn(out)
+                ? StackSize.of(StackedModel.read(out), out.resolve(Adapter.FILE))
+                        .trained()
+                : plainLayers;
         return new Run(
                 parameters,
                 stack,

@@ -1,6 +1,5 @@
-package dev.adapt.formats.model;
+package dev.adapt.formats.lors;
 
-import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
@@ -13,12 +12,12 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * A model whose layers share weights (LORS) as a plain checkpoint and an update of it, which a merge makes one: in the checkpoint each layer
- * of a stack has the stack's weight, all of them the same bytes of the file.
+ * A model whose layers share weights as a plain checkpoint and changes of it, which a merge adds: in the checkpoint each layer of a stack has
+ * the stack's weight, all of them the same bytes of the file.
  *
- * @param update what is each layer's own
+ * @param residuals what each layer adds to the weight it shares
  */
-public record Expansion(Checkpoint shared, BoundAdapter update) implements AutoCloseable {
+public record Expansion(Checkpoint shared, Stacks residuals) implements AutoCloseable {
     /**
      * Opens a folder that holds a model whose layers share weights.
      *
@@ -26,24 +25,18 @@ public record Expansion(Checkpoint shared, BoundAdapter update) implements AutoC
      */
     @SuppressWarnings("MustBeClosedChecker") // closed by whoever closes what is returned
     public static Expansion open(Path folder) throws IOException {
-        WholeModel.Opened opened = WholeModel.open(folder);
-        ModelConfig config = opened.whole().config();
-        BoundAdapter stacks = opened.whole().adapter();
+        StackedModel.Opened opened = StackedModel.open(folder);
+        StackedModel whole = opened.whole();
+        ModelConfig config = whole.config();
         Map<String, List<String>> names = new TreeMap<>();
-        stacks.weightKeys().forEach((weight, key) -> name(names, key, config, weight));
-        stacks.saved().keySet().forEach(name -> name(names, stacks.savedKey(name), config, name));
-        List<Target> targets =
-                stacks.targets().stream().map(target -> named(config, target)).toList();
+        whole.stacks().sharedKeys().forEach((weight, key) -> name(names, key, config, weight));
+        whole.others().keySet().forEach(name -> name(names, LorsFolder.key(name), config, name));
+        List<Target> targets = whole.stacks().targets().stream()
+                .map(target -> named(config, target))
+                .toList();
         return new Expansion(
-                Checkpoint.named(folder, opened.file().tensors(), config.document(), names),
-                new BoundAdapter(
-                        stacks.method(),
-                        targets,
-                        stacks.tensors(),
-                        Map.of(),
-                        Map.of(),
-                        stacks.change(),
-                        stacks.baseDigests()));
+                Checkpoint.named(folder, opened.file(), config.document(), names),
+                whole.stacks().with(targets));
     }
 
     private static void name(Map<String, List<String>> names, String key, ModelConfig config, String canonical) {

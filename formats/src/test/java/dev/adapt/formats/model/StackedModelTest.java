@@ -2,16 +2,15 @@ package dev.adapt.formats.model;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Lors;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.lors.LorsLayout;
+import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
@@ -32,11 +31,11 @@ import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-@DisplayName("A model in stacks that share weights (LORS)")
-class WholeModelTest {
+@DisplayName("A model whose layers share weights (LORS)")
+class StackedModelTest {
     private static final List<String> NAMES = List.of("query", "intermediate.dense");
     private static final String STACK = "base_model.model.encoder.layer.*.attention.self.query.lors_shared";
-    private static final Lors METHOD = new Lors(List.of(3, 2), List.of(1, 2));
+    private static final LorsLayout LAYOUT = new LorsLayout(List.of(3, 2), List.of(1, 2));
 
     @TempDir
     private Path folder;
@@ -50,17 +49,17 @@ class WholeModelTest {
 
     @Test
     void isReadBackBitForBit() throws IOException {
-        WholeModel written = write();
-        WholeModel read = WholeModel.read(folder);
-        assertTrue(WholeModel.isIn(folder));
-        assertEquals(METHOD, read.method());
+        StackedModel written = write();
+        StackedModel read = StackedModel.read(folder);
+        assertTrue(StackedModel.isIn(folder));
+        assertEquals(LAYOUT, read.stacks().layout());
         assertEquals(written.targets(), read.targets());
-        assertEquals(written.adapter().targets(), read.adapter().targets());
-        assertSame(written.adapter().tensors(), read.adapter().tensors());
-        assertSame(written.adapter().saved(), read.adapter().saved());
-        assertEquals(2 + 2 * 4, read.adapter().tensors().size());
+        assertEquals(written.stacks().targets(), read.stacks().targets());
+        assertSame(written.stacks().tensors(), read.stacks().tensors());
+        assertSame(written.others(), read.others());
+        assertEquals(2 + 2 * 4, read.stacks().tensors().size());
         // 2 stacks, ranks 3 + 4 of in + out, and all else
-        long others = written.adapter().saved().values().stream()
+        long others = written.others().values().stream()
                 .mapToLong(tensor -> tensor.shape().elements())
                 .sum();
         assertEquals(12 * 12 + 20 * 12 + 7 * (24 + 32) + others, read.parameters());
@@ -69,14 +68,14 @@ class WholeModelTest {
 
     @Test
     void computesWhatThePlainModelOfItsSumsDoes() throws IOException {
-        WholeModel whole = write();
+        StackedModel whole = write();
         Map<String, FloatTensor> plain = new LinkedHashMap<>();
-        whole.adapter().saved().forEach((name, tensor) -> plain.put(name, FloatTensor.of(tensor)));
-        Map<String, String> keys = whole.adapter().weightKeys();
-        for (Target target : whole.adapter().targets()) {
+        whole.others().forEach((name, tensor) -> plain.put(name, FloatTensor.of(tensor)));
+        Map<String, String> keys = whole.stacks().sharedKeys();
+        for (Target target : whole.stacks().targets()) {
             String weight = target.canonical() + ".weight";
-            FloatTensor shared = FloatTensor.of(whole.adapter().tensors().get(keys.get(weight)));
-            plain.put(weight, whole.adapter().adapted(target, shared));
+            FloatTensor shared = FloatTensor.of(whole.stacks().tensors().get(keys.get(weight)));
+            plain.put(weight, sum(shared, whole, "base_model.model." + target.module()));
         }
         Path expanded = Files.createDirectory(folder.resolve("expanded"));
         Files.copy(base.resolve(ModelConfig.FILE), expanded.resolve(ModelConfig.FILE));
@@ -100,7 +99,7 @@ class WholeModelTest {
         rewrite(tensors -> tensors.remove("base_model.model.embeddings.LayerNorm.bias"));
         assertMessage("lacks 1 tensors that its config.json calls for, among them embeddings.LayerNorm.bias");
         Files.delete(folder.resolve(ModelConfig.FILE));
-        assertThrows(IOException.class, () -> WholeModel.read(folder));
+        assertThrows(IOException.class, () -> StackedModel.read(folder));
     }
 
     @Test
@@ -111,8 +110,13 @@ class WholeModelTest {
             assertMessage(key + ": has shape [3]");
         }
         write();
+        rewrite(tensors -> tensors.put(
+                "base_model.model.encoder.layer.0.attention.self.query.lora_A.weight",
+                new FloatTensor(Shape.of(1), new float[1])));
+        assertMessage("is no tensor of LORS");
+        write();
         rewrite(tensors -> tensors.put("base_model.stray", new FloatTensor(Shape.of(1), new float[1])));
-        assertMessage("no adapted module uses: base_model.stray");
+        assertMessage("no module that shares weights uses: base_model.stray");
     }
 
     @Test
@@ -131,55 +135,66 @@ class WholeModelTest {
     @Test
     void isNoAdapterOfABase() throws IOException {
         write();
-        Adapter adapter = Adapter.read(folder);
-        try (Checkpoint checkpoint = Checkpoint.open(base)) {
-            FormatException thrown =
-                    assertThrows(FormatException.class, () -> new Binding(checkpoint).bind(adapter, true));
-            assertTrue(thrown.getMessage().contains("is a whole model, of LORS"), thrown::getMessage);
-        }
-        assertThrows(FormatException.class, () -> BoundAdapter.alone(adapter));
+        FormatException thrown = assertThrows(FormatException.class, () -> Adapter.read(folder));
+        assertTrue(thrown.getMessage().contains("is a whole model, of LORS"), thrown::getMessage);
     }
 
     @Test
     void startsWithAllLayersOfAStackEqualAndTheRestAsThePlainModel() throws IOException {
         ModelConfig config = ModelConfig.read(base.resolve(ModelConfig.FILE));
-        WholeModel stacked = FromScratch.of(config, METHOD, NAMES, new Random(7));
-        WholeModel plain = FromScratch.of(config, Lors.plain(), List.of(), new Random(7));
-        assertFalse(plain.hasStacks());
+        StackedModel stacked = StackedModel.fromScratch(config, LAYOUT, NAMES, new Random(7));
+        PlainModel plain = FromScratch.of(config, new Random(7));
         assertEquals(plain.parameters(), stacked.plainParameters());
         assertEquals(
-                TensorDigest.ofFloats(plain.adapter().saved().get("embeddings.word_embeddings.weight")),
-                TensorDigest.ofFloats(stacked.adapter().saved().get("embeddings.word_embeddings.weight")));
-        assertTrue(stacked.adapter().saved().containsKey("pooler.dense.weight"));
-        for (Target target : stacked.adapter().targets()) {
-            FloatTensor shared = FloatTensor.of(stacked.adapter()
-                    .tensors()
-                    .get(stacked.adapter().weightKeys().get(target.canonical() + ".weight")));
+                TensorDigest.ofFloats(plain.others().get("embeddings.word_embeddings.weight")),
+                TensorDigest.ofFloats(stacked.others().get("embeddings.word_embeddings.weight")));
+        assertTrue(stacked.others().containsKey("pooler.dense.weight"));
+        for (Target target : stacked.stacks().targets()) {
+            FloatTensor shared = FloatTensor.of(
+                    stacked.stacks().tensors().get(stacked.stacks().sharedKeys().get(target.canonical() + ".weight")));
             assertArrayEquals(
-                    shared.values(), stacked.adapter().adapted(target, shared).values(), 0);
+                    shared.values(), stacked.stacks().adapted(target, shared).values(), 0);
         }
     }
 
     /** A model of random values, in {@link #folder}. */
-    private WholeModel write() throws IOException {
+    private StackedModel write() throws IOException {
         Random random = new Random(3);
-        WholeModel fresh = FromScratch.of(ModelConfig.read(base.resolve(ModelConfig.FILE)), METHOD, NAMES, random);
+        StackedModel fresh =
+                StackedModel.fromScratch(ModelConfig.read(base.resolve(ModelConfig.FILE)), LAYOUT, NAMES, random);
         Map<String, FloatTensor> values = new LinkedHashMap<>();
         fresh.model()
                 .trainable()
                 .forEach(name ->
                         values.put(name, TinyBert.random(leaf(fresh, name).shape(), random)));
-        WholeModel whole = fresh.with(fresh.model().trained(values));
+        StackedModel whole = fresh.trained(values);
         whole.write(folder);
         return whole;
     }
 
-    private static Tensor leaf(WholeModel whole, String name) {
+    /** {@code W_shared + B·A}, element by element. */
+    private static FloatTensor sum(FloatTensor shared, StackedModel whole, String module) {
+        FloatTensor a = FloatTensor.of(leaf(whole, module + ".lors_A"));
+        FloatTensor b = FloatTensor.of(leaf(whole, module + ".lors_B"));
+        int rank = (int) a.shape().dim(0);
+        int in = (int) a.shape().dim(1);
+        float[] sums = new float[shared.values().length];
+        for (int i = 0; i < sums.length; i++) {
+            double sum = shared.values()[i];
+            for (int k = 0; k < rank; k++) {
+                sum += (double) b.values()[i / in * rank + k] * a.values()[k * in + i % in];
+            }
+            sums[i] = (float) sum;
+        }
+        return new FloatTensor(shared.shape(), sums);
+    }
+
+    private static Tensor leaf(StackedModel whole, String name) {
         return whole.model().leaf(name);
     }
 
     private void assertMessage(String part) {
-        FormatException thrown = assertThrows(FormatException.class, () -> WholeModel.read(folder));
+        FormatException thrown = assertThrows(FormatException.class, () -> StackedModel.read(folder));
         assertTrue(thrown.getMessage().contains(part), thrown::getMessage);
     }
 
