@@ -103,7 +103,7 @@ enum TextVocabulary {
         }
         SequencedSet<String> tokens = new LinkedHashSet<>(special());
         // the likeliest first: small tables have not all bytes
-        for (byte value : (" abcdefghijklmnopqrstuvwxyz").getBytes(StandardCharsets.US_ASCII)) {
+        for (byte value : " abcdefghijklmnopqrstuvwxyz".getBytes(StandardCharsets.US_ASCII)) {
             tokens.add(byteName(value));
         }
         for (int value = 0; value < 256; value++) {
@@ -130,7 +130,7 @@ enum TextVocabulary {
     /** The character that stands for a byte. */
     private static String byteName(int value) {
         int character = value;
-        boolean own = value >= 33 && value <= 126 || value >= 161 && value <= 172 || value >= 174;
+        boolean own = (value >= 33 && value <= 126) || (value >= 161 && value <= 172) || value >= 174;
         if (!own) {
             character = 256 + (value <= 32 ? value : value <= 160 ? value - 127 + 33 : 67);
         }
@@ -304,7 +304,7 @@ enum TextVocabulary {
         processor.putArray("cls").add("[CLS]").add(2);
         Map<String, Integer> words = new TreeMap<>();
         for (String text : texts) {
-            for (String word : text.toLowerCase(Locale.ROOT).split("[^\\p{L}\\p{N}]+")) {
+            for (String word : text.toLowerCase(Locale.ROOT).split("[^\\p{L}\\p{N}]+", -1)) {
                 words.merge(word, 1, Integer::sum);
             }
         }
