@@ -125,8 +125,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     /** Some rows of a product. Each row of the right matrix is copied to an array of its own: loops over those vectorise. */
-    private static void multiply(
-            double[] a, int aAt, double[] b, int bAt, double[] y, int at, int rows, int k, int m) {
+    private static void multiply(double[] a, int aAt, double[] b, int bAt, double[] y, int at, int rows, int k, int m) {
         int width = Math.min(m, COLUMNS);
         double[][] panel = new double[k][width];
         double[] sums = new double[width];

@@ -141,8 +141,8 @@ public record Road(Variant variant, int group) implements AdapterMethod {
         T alpha = part.apply(ALPHA);
         T own = ops.mul(angles(ops, alpha, 0), ops.cos(angles(ops, theta, 0)));
         T others = ops.mul(angles(ops, alpha, 1), ops.sin(angles(ops, theta, 1)));
-        return WeightChange.of(new Delta.Transform<T>(
-                        scope(), (tile, w, region) -> turned(tile, w, own, others, region)))
+        return WeightChange.of(
+                        new Delta.Transform<T>(scope(), (tile, w, region) -> turned(tile, w, own, others, region)))
                 .with(new WeightChange.BiasChange<>(
                         old -> ops.reshape(
                                 turned(ops, old.orElseThrow(), own, others, Region.of(target.out(), 1)), target.out()),
