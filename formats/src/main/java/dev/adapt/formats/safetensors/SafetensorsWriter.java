@@ -159,7 +159,7 @@ public final class SafetensorsWriter implements TensorTarget, AutoCloseable {
         for (int i = 0; i < values.length; i++) {
             long whole = (long) values[i];
             for (int at = 0; at < width; at++) {
-                bytes[i * width + at] = (byte) (whole >> 8 * at);
+                bytes[i * width + at] = (byte) (whole >> (8 * at));
             }
         }
         return MemorySegment.ofArray(bytes);
