@@ -39,8 +39,8 @@ final class EncoderDraft {
     final int layers;
     final Heads heads;
     int inner;
-    Norm norm;
-    Activation activation;
+    Norm norm = new Norm(Norm.Kind.LAYER, 1e-12);
+    Activation activation = Activation.GELU;
     double dropout;
     double attentionDropout;
 
