@@ -108,8 +108,8 @@ class PredictTest {
         List<String> right = found.lines().toList();
         assertEquals(left.size(), right.size());
         for (int i = 0; i < left.size(); i++) {
-            String[] one = left.get(i).split("\t");
-            String[] other = right.get(i).split("\t");
+            String[] one = left.get(i).split("\t", -1);
+            String[] other = right.get(i).split("\t", -1);
             assertEquals(one[0], other[0]);
             assertEquals(Double.parseDouble(one[1]), Double.parseDouble(other[1]), 1e-4);
         }
@@ -162,7 +162,7 @@ class PredictTest {
         String[] values = Cli.succeeds("predict", "--base", base, "--normalize", "good movie")
                 .output()
                 .strip()
-                .split("\t");
+                .split("\t", -1);
         assertEquals(TinyBert.HIDDEN, values.length);
         double square = 0;
         for (String value : values) {

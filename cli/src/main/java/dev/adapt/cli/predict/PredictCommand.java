@@ -165,9 +165,9 @@ public final class PredictCommand implements Callable<Integer> {
                                 .map(label -> number(scores.getOrDefault(label, 0.0)))
                                 .collect(Collectors.joining(","))
                         + "\n";
-            case Prediction.Number(double value) -> number(value) + "\n";
-            case Prediction.Words(_, List<Prediction.Found> entities) ->
-                entities.stream().map(this::tsv).collect(Collectors.joining());
+            case Prediction.Value(double value) -> number(value) + "\n";
+            case Prediction.Words words ->
+                words.entities().stream().map(this::tsv).collect(Collectors.joining());
             case Prediction.Embedding(double[] values) ->
                 Arrays.stream(values).mapToObj(PredictCommand::number).collect(Collectors.joining("\t")) + "\n";
         };
@@ -199,15 +199,16 @@ public final class PredictCommand implements Callable<Integer> {
                 ObjectNode each = line.putObject("scores");
                 scores.forEach(each::put);
             }
-            case Prediction.Number(double value) -> line.put("value", value);
-            case Prediction.Words(_, List<Prediction.Found> entities) -> {
+            case Prediction.Value(double value) -> line.put("value", value);
+            case Prediction.Words words -> {
                 ArrayNode found = line.putArray("entities");
-                entities.forEach(entity -> found.addObject()
-                        .put("text", entity.text())
-                        .put("label", entity.label())
-                        .put("start", entity.start())
-                        .put("end", entity.end())
-                        .put("score", entity.score()));
+                words.entities()
+                        .forEach(entity -> found.addObject()
+                                .put("text", entity.text())
+                                .put("label", entity.label())
+                                .put("start", entity.start())
+                                .put("end", entity.end())
+                                .put("score", entity.score()));
             }
             case Prediction.Embedding(double[] values) -> {
                 ArrayNode vector = line.putArray("embedding");

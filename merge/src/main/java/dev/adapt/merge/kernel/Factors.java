@@ -72,7 +72,7 @@ public record Factors(List<Side> left, float[] right, int columns, int rank, Pan
          * @param values {@link #room} to read in
          * @param into gets the indices from {@code first} on, as its own from 0 on
          */
-        public void pack(int first, int count, double[] values, Packed into);
+        void pack(int first, int count, double[] values, Packed into);
 
         static List<Side> of(List<Part> parts, boolean outputs) {
             List<Side> sides = new ArrayList<>();

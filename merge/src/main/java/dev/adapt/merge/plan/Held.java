@@ -21,6 +21,7 @@ public final class Held {
     /** A tensor, as one of the same array, shape and strides. */
     private record Seen(Strided tensor) {
         @Override
+        @SuppressWarnings("ReferenceEquality") // two arrays of the same numbers may not stay the same
         public boolean equals(@Nullable Object other) {
             return other instanceof Seen(Strided own)
                     && own.values() == tensor.values()

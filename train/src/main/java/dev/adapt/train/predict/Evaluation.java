@@ -70,7 +70,7 @@ public record Evaluation(int examples, SequencedMap<Metric, Double> figures, Lis
         double[] truth =
                 Regression.numbers(data).stream().mapToDouble(each -> each).toArray();
         double[] found = predictions.stream()
-                .mapToDouble(each -> each instanceof Prediction.Number(double value) ? value : Double.NaN)
+                .mapToDouble(each -> each instanceof Prediction.Value(double value) ? value : Double.NaN)
                 .toArray();
         SequencedMap<Metric, Double> figures = new LinkedHashMap<>();
         figures.put(Metric.PEARSON, Correlation.pearson(found, truth));
@@ -82,12 +82,12 @@ public record Evaluation(int examples, SequencedMap<Metric, Double> figures, Lis
         List<Integer> truth = data.classes(labels);
         Confusion confusion = new Confusion(labels.size());
         for (int i = 0; i < truth.size(); i++) {
-            if (!(predictions.get(i) instanceof Prediction.Classes(List<String> chosen, _))
-                    || chosen.size() != 1) {
+            if (!(predictions.get(i) instanceof Prediction.Classes own)
+                    || own.labels().size() != 1) {
                 throw new UsageException("the model's classes do not exclude each other, and each text has one label;"
                         + " give a model with problem_type single_label_classification");
             }
-            confusion.add(truth.get(i), labels.indexOf(chosen.getFirst()));
+            confusion.add(truth.get(i), labels.indexOf(own.labels().getFirst()));
         }
         SequencedMap<Metric, Double> figures = new LinkedHashMap<>();
         figures.put(Metric.ACCURACY, confusion.accuracy());

@@ -15,7 +15,7 @@ public sealed interface Prediction {
     record Classes(List<String> labels, SequencedMap<String, Double> scores) implements Prediction {}
 
     /** A number. */
-    record Number(double value) implements Prediction {}
+    record Value(double value) implements Prediction {}
 
     /**
      * What is said of words.

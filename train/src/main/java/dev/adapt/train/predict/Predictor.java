@@ -184,7 +184,7 @@ public final class Predictor implements AutoCloseable {
             return words(words, tokens, output);
         }
         if (head.get().labels().size() == 1) {
-            return new Prediction.Number(output[0]);
+            return new Prediction.Value(output[0]);
         }
         return classes(output);
     }

@@ -57,7 +57,7 @@ public final class TorchRandom {
 
     /** Uniform in [0, 1), a multiple of 2⁻⁵³, as NumPy's {@code RandomState} makes it of the same bits. */
     double numpyUnit() {
-        long high = next() >>> 5;
+        int high = next() >>> 5;
         return (high * 0x1p26 + (next() >>> 6)) * 0x1p-53;
     }
 
