@@ -98,8 +98,10 @@ class PromptFormatTest {
 
     @Test
     void whatWasCutIsInTheSummary() throws IOException {
-        Path adapter = trained("{\"prompt\": \"good\", \"response\": \"fine\"}\n"
-                + "{\"prompt\": \"good\", \"response\": \"fine book and very good\"}\n");
+        Path adapter = trained("""
+                {"prompt": "good", "response": "fine"}
+                {"prompt": "good", "response": "fine book and very good"}
+                """);
         JsonNode cut = new JsonMapper()
                 .readTree(adapter.resolve("summary.json").toFile())
                 .path("truncated");
@@ -155,7 +157,7 @@ class PromptFormatTest {
         String[] all = Cli.succeeds("generate", "--base", base, "--prompt-ids", "1", "--eos", "39")
                 .output()
                 .strip()
-                .split(",");
+                .split(",", -1);
         Files.writeString(generation, "{\"eos_token_id\": " + all[3] + "}");
         String ended =
                 Cli.succeeds("generate", "--base", base, "--prompt-ids", "1").output();
