@@ -140,7 +140,8 @@ final class GgufRope {
         if (!rope.path("truncate").asBoolean(true)) {
             notes.add(
                     "llama.cpp rounds to whole dimensions where YaRN's ramp begins and ends, and config.json says that"
-                            + " truncate is false: logits differ a little");
+                            + " truncate is false: its logits differ from transformers', the more the narrower the heads"
+                            + " are");
         }
         // llama.cpp multiplies this one by 0.1·ln(factor) + 1
         double usual = factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1;
