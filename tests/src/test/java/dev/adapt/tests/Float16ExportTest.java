@@ -99,10 +99,10 @@ class Float16ExportTest {
     @ParameterizedTest
     @EnumSource(TinyModel.class)
     void everyArchitecture(TinyModel tiny) throws IOException {
-        // with the seed 5, two experts of MIXTRAL differ by 1.6e-4 in the probability that they give one of 126 tokens,
-        // and
-        // float16 chooses the other: that token is off by 0.17, all others by at most 6e-3
-        Path home = tiny.write(folder.resolve("model"), tiny == TinyModel.MIXTRAL ? 7 : 5);
+        // where two experts of a token are nearly as probable, float16 may choose the other, and that token is far off:
+        // with the seed 5, of MIXTRAL's 126 tokens one, by 0.17, and all others by at most 6e-3
+        boolean chooses = tiny == TinyModel.MIXTRAL || tiny == TinyModel.GPT_OSS;
+        Path home = tiny.write(folder.resolve("model"), Integer.getInteger("adapt.seed", chooses ? 7 : 5));
         try (Checkpoint checkpoint = Checkpoint.open(home)) {
             Model model = Model.of(checkpoint);
             OnnxExport.run(model, home.resolve("model.onnx"), options(Weights.LINKED));

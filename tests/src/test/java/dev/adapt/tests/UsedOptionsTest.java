@@ -45,7 +45,7 @@ class UsedOptionsTest {
     }
 
     private static final String TRAINING =
-            "--epochs --batch-size --lr --weight-decay --warmup --clip --metric --seed --device --overwrite ";
+            "--epochs --batch-size --lr --weight-decay --warmup --clip --metric --seed --device --recompute --overwrite ";
     private static final String TEXTS = "--text-column --label-column --header --max-length ";
     private static final String ADAPTED = "--rank --alpha --set --rslora --dora --dropout --target ";
     private static final String STACKED = "--rank --groups --target ";
@@ -88,11 +88,18 @@ class UsedOptionsTest {
             Use.of(
                     "merge ADAPTER --into BASE --out GGUF",
                     "--weights --report --force --dry-run --threads --projection-rounding --overwrite"),
+            Use.of(
+                    "merge FILE --into BASE --out OUT",
+                    "--only --weights --in-place --undo --report --max-shard-size --force --dry-run --no-fsync --threads"
+                            + " --projection-rounding --overwrite"),
             Use.of("unmerge BASE --undo UNDO --out OUT", "--overwrite"),
             Use.of("recover BASE", ""),
             Use.of(
                     "convert ADAPTER --out OUT",
-                    "--to --base --rank --energy --dtype --save-projection --no-projection --json --overwrite"),
+                    "--to --base --rank --energy --pad-rank --dtype --save-projection --no-projection --json"
+                            + " --overwrite"),
+            Use.of("convert FILE --base BASE --to lora --out OUT", "--only --rank --energy --pad-rank --dtype"
+                            + " --save-projection --no-projection --force --json --overwrite"),
             Use.of(
                     "convert ADAPTER --base BASE --to kohya --out FILE",
                     "--rank --energy --dtype --save-projection --no-projection --prefix --force --json --overwrite"),
@@ -114,17 +121,35 @@ class UsedOptionsTest {
             Use.of("import-gguf FILE --out OUT", "--overwrite"),
             Use.of(
                     "verify --base BASE --merged BASE",
-                    "--adapter --gguf --onnx --data --inputs --seed --tolerance --device --no-reference --json"),
+                    "--adapter --gguf --onnx --data --inputs --seed --tolerance --device --no-reference --json"
+                            + " --input-tensors --thorough --junit --html --github"),
+            Use.of("verify --base BASE --merged BASE --junit OUT", "--overwrite --adapter --gguf --onnx --data --inputs"
+                            + " --seed --tolerance --device --no-reference --json --input-tensors --thorough --html"
+                            + " --github"),
+            Use.of("verify --suite DATA --device cpu", "--json --junit --html --github"),
             Use.of(
                     "verify --base BASE --onnx FILE --data DATA",
                     "--adapter --gguf --merged --onnx-adapter --text-column --label-column --inputs --tolerance"
-                            + " --tolerance-fp16 --device --no-reference --json"),
+                            + " --tolerance-fp16 --device --no-reference --json --input-tensors --thorough --junit --html"
+                            + " --github"),
             Use.of(
                     "generate --base BASE --prompt-ids 1",
                     "--adapter --tokenizer --max-new-tokens --temperature --eos --no-cache --device"),
             Use.of(
                     "generate --onnx FILE --prompt x --temperature 1",
-                    "--onnx-adapter --tokenizer --max-new-tokens --top-k --top-p --seed --eos --no-cache --device"),
+                    "--onnx-adapter --prompt-format --tokenizer --max-new-tokens --top-k --top-p --seed --eos --no-cache --device"),
+            Use.of(
+                    "predict --base BASE --data DATA",
+                    "--adapter --tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"),
+            Use.of(
+                    "predict --onnx FILE --data DATA",
+                    "--tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"),
+            Use.of(
+                    "evaluate --base BASE --data DATA",
+                    "--adapter --tokenizer --batch-size --max-length --device --text-column --label-column --json --min"),
+            Use.of(
+                    "evaluate --onnx FILE --data DATA",
+                    "--tokenizer --batch-size --max-length --device --text-column --label-column --json --min"),
             Use.of("inspect BASE", "--json"),
             Use.of("inspect ADAPTER", "--base --json"),
             Use.of("count ADAPTER", "--json"),

@@ -84,7 +84,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 names,
                 adapter.saved().keySet(),
                 (trained, folder) -> {
-                    adapter.trained(trained).write(folder, names, config.base());
+                    recording.trained(trained).write(folder, names, config.base());
                     return folder.resolve(Adapter.FILE);
                 });
     }

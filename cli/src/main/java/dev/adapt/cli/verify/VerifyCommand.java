@@ -182,8 +182,11 @@ public final class VerifyCommand implements Callable<Integer> {
             throw new UsageException("--inputs: expected at least 1, found " + inputs);
         }
         GivenOptions given = new GivenOptions(spec);
+        if (!reports.hasFiles() && json.filter(path -> !path.toString().equals(PRINT)).isEmpty()) {
+            given.refuse("no report is written to a file", "--overwrite");
+        }
         if (suite.isPresent()) {
-            given.refuse("a suite's file says it of each model", OF_ONE_MODEL);
+            given.refuse("the file of --suite says it of each model", OF_ONE_MODEL);
             return suite(suite.get());
         }
         if (data.isEmpty()) {

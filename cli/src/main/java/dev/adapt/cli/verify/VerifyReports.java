@@ -53,6 +53,11 @@ final class VerifyReports {
         return junit.isPresent() || html.isPresent() || github;
     }
 
+    /** Whether a report goes to a file. */
+    boolean hasFiles() {
+        return junit.isPresent() || html.isPresent();
+    }
+
     /** What a user is told of an error. */
     static String sentence(Throwable error) {
         return Failure.of(error).sentence();
