@@ -216,7 +216,8 @@ class TerminalTest {
         for (String stream : List.of("out", "err")) {
             ArchRuleDefinition.noClasses()
                     .that()
-                    .haveNameNotMatching("dev\\.adapt\\.cli\\.(terminal\\.(Terminal|StandardOutput)|Adapt|WarmUpCommand)")
+                    .haveNameNotMatching(
+                            "dev\\.adapt\\.cli\\.(terminal\\.(Terminal|StandardOutput)|Adapt|WarmUpCommand)")
                     .should()
                     .accessField(System.class, stream)
                     .check(classes);

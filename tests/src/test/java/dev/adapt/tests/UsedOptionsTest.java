@@ -98,7 +98,9 @@ class UsedOptionsTest {
                     "convert ADAPTER --out OUT",
                     "--to --base --rank --energy --pad-rank --dtype --save-projection --no-projection --json"
                             + " --overwrite"),
-            Use.of("convert FILE --base BASE --to lora --out OUT", "--only --rank --energy --pad-rank --dtype"
+            Use.of(
+                    "convert FILE --base BASE --to lora --out OUT",
+                    "--only --rank --energy --pad-rank --dtype"
                             + " --save-projection --no-projection --force --json --overwrite"),
             Use.of(
                     "convert ADAPTER --base BASE --to kohya --out FILE",
@@ -123,7 +125,9 @@ class UsedOptionsTest {
                     "verify --base BASE --merged BASE",
                     "--adapter --gguf --onnx --data --inputs --seed --tolerance --device --no-reference --json"
                             + " --input-tensors --thorough --junit --html --github"),
-            Use.of("verify --base BASE --merged BASE --junit OUT", "--overwrite --adapter --gguf --onnx --data --inputs"
+            Use.of(
+                    "verify --base BASE --merged BASE --junit OUT",
+                    "--overwrite --adapter --gguf --onnx --data --inputs"
                             + " --seed --tolerance --device --no-reference --json --input-tensors --thorough --html"
                             + " --github"),
             Use.of("verify --suite DATA --device cpu", "--json --junit --html --github"),

@@ -182,7 +182,8 @@ public final class VerifyCommand implements Callable<Integer> {
             throw new UsageException("--inputs: expected at least 1, found " + inputs);
         }
         GivenOptions given = new GivenOptions(spec);
-        if (!reports.hasFiles() && json.filter(path -> !path.toString().equals(PRINT)).isEmpty()) {
+        if (!reports.hasFiles()
+                && json.filter(path -> !path.toString().equals(PRINT)).isEmpty()) {
             given.refuse("no report is written to a file", "--overwrite");
         }
         if (suite.isPresent()) {
