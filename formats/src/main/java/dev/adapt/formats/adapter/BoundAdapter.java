@@ -193,7 +193,6 @@ public record BoundAdapter(
             Optional<Function<Target, BaseLayer>> base,
             Optional<Dtype> baseDtype,
             boolean force) {
-        requireDefined(adapter, targets);
         if (!force) {
             BaseRecord.check(adapter, targets, baseDigests);
         }
@@ -273,6 +272,7 @@ public record BoundAdapter(
                     layer.in(),
                     embedding ? new Storage.Embedding() : new Storage.Linear(transposed))));
         }
+        requireDefined(adapter, targets);
         BaseChange change = BaseChange.of(Optional.empty());
         return of(
                 adapter,

@@ -123,13 +123,20 @@ public interface WeightChanges {
     default FloatTensor adapted(Target target, FloatTensor weight) {
         ReferenceOps ops = new ReferenceOps();
         DoubleTensor upright = DoubleTensor.of(target.upright(weight));
-        WeightChange<DoubleTensor> change = change(
+        return target.asStored(
+                change(ops, target, upright).changed(ops, upright, Region.of(target.out(), target.in())));
+    }
+
+    /**
+     * The change of one target in float64.
+     *
+     * @param upright the target's weight [out, in]
+     */
+    default WeightChange<DoubleTensor> change(ReferenceOps ops, Target target, DoubleTensor upright) {
+        return change(
                 ops,
                 target,
                 key -> DoubleTensor.of(Objects.requireNonNull(tensors().get(key), key)),
                 () -> upright);
-        DoubleTensor whole = change.changed(ops, upright, Region.of(target.out(), target.in()));
-        FloatTensor rounded = new FloatTensor(whole.shape(), whole.toFloats());
-        return target.transposed() ? rounded.transposed() : rounded;
     }
 }

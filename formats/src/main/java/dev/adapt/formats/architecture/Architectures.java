@@ -8,6 +8,7 @@ import dev.adapt.formats.architecture.query.QueryDecoder;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import java.util.Optional;
+import java.util.function.UnaryOperator;
 
 /** The architectures that have a graph, by the {@code model_type} of their config. */
 public final class Architectures {
@@ -35,11 +36,11 @@ public final class Architectures {
                                 + "; adapters of other models can be merged only"));
     }
 
-    /** What transformers calls the tensor of a canonical name in a checkpoint of the class that the config names. */
-    public static String checkpointName(ModelConfig config, String canonical) {
+    /** What transformers calls tensors in a checkpoint of the class that the config names, by their canonical names. */
+    public static UnaryOperator<String> checkpointNames(ModelConfig config) {
         boolean bare = config.className().isEmpty() || config.className().endsWith("Model");
         boolean language = config.className().endsWith("LMHeadModel");
         Architecture own = of(config);
-        return (bare && !language) || own.isOfHead(canonical) ? canonical : own.prefix() + canonical;
+        return canonical -> (bare && !language) || own.isOfHead(canonical) ? canonical : own.prefix() + canonical;
     }
 }

@@ -258,6 +258,15 @@ public record JsonDocument(Path path, ObjectNode json) {
     }
 
     /**
+     * The same, where the field may be missing.
+     *
+     * @param usual what a missing or null field means
+     */
+    public int positive(String field, int most, int usual) {
+        return has(field) ? positive(field, most) : usual;
+    }
+
+    /**
      * A whole number, or what its absence means.
      *
      * @throws FormatException if it is something else, below {@code least} or above {@code most}

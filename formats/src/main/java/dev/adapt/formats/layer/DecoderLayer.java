@@ -9,6 +9,7 @@ import dev.adapt.formats.layer.attention.DecoderAttention;
 import dev.adapt.formats.layer.attention.DecoderContext;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 
 /**
@@ -81,6 +82,20 @@ public record DecoderLayer(
                 .forEach(own -> tensors.add(name + own, hidden));
         attention.addTensors(tensors, name);
         feedForward.addTensors(tensors, name);
+    }
+
+    /** All layers applied, one after the other; an interpreter may forget what each computes on the way. */
+    public static <T> T all(List<DecoderLayer> layers, Layers<T> model, DecoderContext<T> context, T states) {
+        T last = states;
+        for (int i = 0; i < layers.size(); i++) {
+            int index = i;
+            DecoderLayer layer = layers.get(i);
+            UnaryOperator<T> own = x -> layer.apply(model, context, index, x);
+            // the keys and values of a cache outlive their layer
+            boolean alone = !model.isCached() && !layer.attention().sharesLearned();
+            last = alone ? model.ops().layer(last, own) : own.apply(last);
+        }
+        return last;
     }
 
     /**

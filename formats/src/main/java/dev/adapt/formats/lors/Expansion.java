@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.UnaryOperator;
 
 /**
  * A model whose layers share weights as a plain checkpoint and changes of it, which a merge adds: in the checkpoint each layer of a stack has
@@ -29,25 +30,26 @@ public record Expansion(Checkpoint shared, Stacks residuals) implements AutoClos
         StackedModel whole = opened.whole();
         ModelConfig config = whole.config();
         Map<String, List<String>> names = new TreeMap<>();
-        whole.stacks().sharedKeys().forEach((weight, key) -> name(names, key, config, weight));
-        whole.others().keySet().forEach(name -> name(names, LorsFolder.key(name), config, name));
+        UnaryOperator<String> stored = Architectures.checkpointNames(config);
+        whole.stacks().sharedKeys().forEach((weight, key) -> name(names, key, stored.apply(weight)));
+        whole.others().keySet().forEach(name -> name(names, LorsFolder.key(name), stored.apply(name)));
         List<Target> targets = whole.stacks().targets().stream()
-                .map(target -> named(config, target))
+                .map(target -> named(stored, target))
                 .toList();
         return new Expansion(
                 Checkpoint.named(folder, opened.file(), config.document(), names),
                 whole.stacks().with(targets));
     }
 
-    private static void name(Map<String, List<String>> names, String key, ModelConfig config, String canonical) {
-        names.computeIfAbsent(key, absent -> new ArrayList<>()).add(Architectures.checkpointName(config, canonical));
+    private static void name(Map<String, List<String>> names, String key, String stored) {
+        names.computeIfAbsent(key, absent -> new ArrayList<>()).add(stored);
     }
 
-    private static Target named(ModelConfig config, Target target) {
+    private static Target named(UnaryOperator<String> stored, Target target) {
         return new Target(
                 target.module(),
                 target.canonical(),
-                Architectures.checkpointName(config, target.canonical() + ".weight"),
+                stored.apply(target.canonical() + ".weight"),
                 target.out(),
                 target.in(),
                 target.transposed());

@@ -1,5 +1,6 @@
 package dev.adapt.formats.method;
 
+import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
@@ -87,6 +88,12 @@ public record Target(
     public FloatTensor upright(Tensor stored) {
         FloatTensor weight = FloatTensor.of(stored);
         return transposed() ? weight.transposed() : weight;
+    }
+
+    /** Values [out, in] as they are stored, rounded once to float32. */
+    public FloatTensor asStored(DoubleTensor upright) {
+        FloatTensor rounded = new FloatTensor(upright.shape(), upright.toFloats());
+        return transposed() ? rounded.transposed() : rounded;
     }
 
     /** The shape its values are stored in, as a matrix. */

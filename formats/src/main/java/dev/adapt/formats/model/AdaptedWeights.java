@@ -3,7 +3,6 @@ package dev.adapt.formats.model;
 import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.algebra.Region;
-import dev.adapt.formats.algebra.WeightChange;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
@@ -144,18 +143,8 @@ public final class AdaptedWeights {
     private FloatTensor beforeGain(Target target, FloatTensor weight) {
         ReferenceOps ops = new ReferenceOps();
         DoubleTensor upright = DoubleTensor.of(target.upright(weight));
-        DoubleTensor before =
-                change(ops, target, upright).beforeOutGain(ops, upright, Region.of(target.out(), target.in()));
-        FloatTensor rounded = new FloatTensor(before.shape(), before.toFloats());
-        return target.transposed() ? rounded.transposed() : rounded;
-    }
-
-    private WeightChange<DoubleTensor> change(ReferenceOps ops, Target target, DoubleTensor upright) {
-        return adapter.change(
-                ops,
-                target,
-                key -> DoubleTensor.of(Objects.requireNonNull(adapter.tensors().get(key))),
-                () -> upright);
+        return target.asStored(
+                adapter.change(ops, target, upright).beforeOutGain(ops, upright, Region.of(target.out(), target.in())));
     }
 
     private Optional<FloatTensor> changedBias(Target target, String name) {
@@ -166,7 +155,7 @@ public final class AdaptedWeights {
         TensorView stored = Objects.requireNonNull(base.tensors().get(target.tensor()));
         DoubleTensor upright =
                 DoubleTensor.of(target.upright(new FloatTensor(target.storedShape(), stored.toFloats())));
-        return change(ops, target, upright)
+        return adapter.change(ops, target, upright)
                 .biasOf(before(name).map(DoubleTensor::of))
                 .map(bias -> new FloatTensor(Shape.of(bias.values().length), bias.toFloats()));
     }

@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.function.UnaryOperator;
 
 /**
  * A plain model in memory, of which every weight is trained.
@@ -100,8 +101,8 @@ public record PlainModel(ModelConfig config, Map<String, Tensor> others) impleme
     public Path writeWeights(Path folder) throws IOException {
         Path file = folder.resolve(Checkpoint.SINGLE);
         Map<String, FloatTensor> stored = new LinkedHashMap<>();
-        others.forEach(
-                (name, tensor) -> stored.put(Architectures.checkpointName(config, name), FloatTensor.of(tensor)));
+        UnaryOperator<String> names = Architectures.checkpointNames(config);
+        others.forEach((name, tensor) -> stored.put(names.apply(name), FloatTensor.of(tensor)));
         ValueCount.requireFiniteResults(file, stored);
         SafetensorsWriter.write(file, stored, Map.of("format", "pt"));
         return file;

@@ -17,7 +17,6 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.Set;
-import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -174,27 +173,12 @@ public final class OnnxContents implements AutoCloseable {
             return Optional.of(bare);
         }
         for (NodeProto node : nodes.readers(tensor.name())) {
-            Optional<String> module = byPath(node).or(() -> byBias(node));
+            Optional<String> module = OnnxNodes.moduleOfPath(node, MODULE).or(() -> nodes.moduleOfBias(node));
             if (module.isPresent()) {
                 return module.map(name -> name + (tensor.shape().rank() == 1 ? ".bias" : ".weight"));
             }
         }
         return Optional.empty();
-    }
-
-    private static Optional<String> byPath(NodeProto node) {
-        Matcher path = MODULE.matcher(node.getName());
-        return path.matches() ? Optional.of(path.group(1).replace('/', '.')) : Optional.empty();
-    }
-
-    private Optional<String> byBias(NodeProto product) {
-        return nodes.readers(OnnxNodes.output(product)).stream()
-                .filter(node -> node.getOpType().equals("Add"))
-                .flatMap(nodes::constantInputs)
-                .map(OnnxTensor::name)
-                .filter(name -> name.endsWith(".bias"))
-                .map(name -> name.substring(0, name.length() - ".bias".length()))
-                .findFirst();
     }
 
     /** A matrix that a product reads directly, with nothing to turn it, stands as [in, out]. */

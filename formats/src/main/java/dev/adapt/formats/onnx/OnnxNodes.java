@@ -14,10 +14,14 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /** A model's graph as one who looks for patterns sees it: constants by name, and who makes and who reads each value. */
 public final class OnnxNodes {
+    private static final String BIAS = ".bias";
+
     private final SequencedMap<String, OnnxTensor> constants = new LinkedHashMap<>();
     private final Map<String, NodeProto> makers = new LinkedHashMap<>();
     private final Map<String, List<NodeProto>> readers = new LinkedHashMap<>();
@@ -119,6 +123,27 @@ public final class OnnxNodes {
     /** The nodes that read a value. */
     public List<NodeProto> readers(String value) {
         return readers.getOrDefault(value, List.of());
+    }
+
+    /** The module that a product belongs to, by the name of the bias that is added to what it computes. */
+    public Optional<String> moduleOfBias(NodeProto product) {
+        return readers(output(product)).stream()
+                .filter(node -> node.getOpType().equals("Add"))
+                .flatMap(this::constantInputs)
+                .map(OnnxTensor::name)
+                .filter(name -> name.endsWith(BIAS))
+                .map(name -> name.substring(0, name.length() - BIAS.length()))
+                .findFirst();
+    }
+
+    /**
+     * The module that a node belongs to, by its own name, {@code /encoder/layer.0/MatMul}.
+     *
+     * @param path whose first group is the module's path
+     */
+    public static Optional<String> moduleOfPath(NodeProto node, Pattern path) {
+        Matcher matcher = path.matcher(node.getName());
+        return matcher.matches() ? Optional.of(matcher.group(1).replace('/', '.')) : Optional.empty();
     }
 
     /** All nodes. */

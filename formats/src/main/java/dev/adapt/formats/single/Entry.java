@@ -1,6 +1,8 @@
 package dev.adapt.formats.single;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.algebra.ReferenceOps;
+import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -172,22 +174,11 @@ record Entry(Path file, String name, Map<TensorRole, TensorView> tensors) {
                     "has shape " + core + ", expected [" + rank + ", " + rank + ", …], a kernel between the " + rank
                             + " directions of lora_down " + down.shape());
         }
-        int size = Math.toIntExact(core.elements() / rank / rank);
-        double[] mid = DoubleTensor.of(tensor(TensorRole.MID)).values();
-        int width = Math.toIntExact(in);
-        float[] product = new float[Math.multiplyExact(rank, Math.multiplyExact(width, size))];
-        for (int i = 0; i < rank; i++) {
-            for (int channel = 0; channel < width; channel++) {
-                for (int k = 0; k < size; k++) {
-                    double sum = 0;
-                    for (int j = 0; j < rank; j++) {
-                        sum += mid[(i * rank + j) * size + k] * down.values()[j * width + channel];
-                    }
-                    product[(i * width + channel) * size + k] = (float) sum;
-                }
-            }
-        }
-        return new FloatTensor(core.with(1, width), product);
+        Storage.Kernel kernel = new Storage.Kernel(core.with(1, in));
+        ReferenceOps ops = new ReferenceOps();
+        DoubleTensor product = kernel.contract(
+                ops, DoubleTensor.of(tensor(TensorRole.MID)), ops.reshape(DoubleTensor.of(down), rank, in));
+        return new FloatTensor(core.with(1, in), product.toFloats());
     }
 
     /** The rank of a LoRA: the rows of A. */

@@ -33,7 +33,7 @@ final class CohereFamily {
         DecoderDraft draft = cohere(model);
         draft.className = "Cohere2";
         int pattern = draft.config.integer(
-                draft.name("sliding_window_pattern", "_sliding_window_pattern"), 4, 1, Limits.LAYERS);
+                draft.config.either("sliding_window_pattern", "_sliding_window_pattern"), 4, 1, Limits.LAYERS);
         List<Boolean> windowed = draft.windowed(index -> (index + 1) % pattern != 0);
         draft.see(windowed);
         var turning = draft.rope;

@@ -23,7 +23,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
-import java.util.function.UnaryOperator;
 
 /**
  * The family of causal language models: a stack of equal layers between an embedding table and a head. Its members, from
@@ -42,10 +41,8 @@ public record Decoder(DecoderSpec spec) implements Architecture {
     public <T> Unfinished<T> unfinished(Layers<T> model, Map<String, T> inputs) {
         Causal<T> causal = Causal.of(model, inputs);
         DecoderContext<T> context = new DecoderContext<>(model, causal);
-        T states = spec.embedding().apply(model, causal, spec.norm(), spec.hidden());
-        for (int i = 0; i < spec.layers().size(); i++) {
-            states = layer(model, context, i, states);
-        }
+        T first = spec.embedding().apply(model, causal, spec.norm(), spec.hidden());
+        T states = DecoderLayer.all(spec.layers(), model, context, first);
         T normed = spec.finalNorm().isPresent()
                 ? spec.norm().apply(model, states, spec.finalNorm().get(), spec.hidden())
                 : states;
@@ -59,12 +56,6 @@ public record Decoder(DecoderSpec spec) implements Architecture {
             case TOKEN_CLASSES -> Unfinished.whole(model.linear(normed, spec.tokenClassifier()));
             case BARE -> Unfinished.whole(projected(model, normed));
         };
-    }
-
-    private <T> T layer(Layers<T> model, DecoderContext<T> context, int index, T states) {
-        UnaryOperator<T> own = x -> spec.layers().get(index).apply(model, context, index, x);
-        // the keys and values of a cache outlive their layer
-        return model.isCached() ? own.apply(states) : model.ops().layer(states, own);
     }
 
     private <T> T projected(Layers<T> model, T states) {

@@ -106,14 +106,14 @@ final class DecoderDraft {
         this.className = className;
         this.hidden = positive(Limits.WIDTH, "hidden_size", "n_embd", "n_embed", "d_model");
         this.layers = positive(Limits.LAYERS, "num_hidden_layers", "n_layer", "num_layers");
-        String heads = name("num_attention_heads", "n_head", "num_heads");
+        String heads = config.either("num_attention_heads", "n_head", "num_heads");
         int count = config.positive(heads, Limits.HEADS);
         this.queries = config.has("head_dim")
                 ? new Heads(count, config.positive("head_dim", Limits.HEAD_WIDTH))
                 : new Heads(count, evenly(heads, count));
-        int shared = config.has("num_key_value_heads") ? config.positive("num_key_value_heads", Limits.HEADS) : count;
+        int shared = config.positive("num_key_value_heads", Limits.HEADS, count);
         this.keys = new Heads(shared, queries.width());
-        this.inner = config.has("intermediate_size") ? config.positive("intermediate_size", Limits.WIDTH) : 4 * hidden;
+        this.inner = config.positive("intermediate_size", Limits.WIDTH, 4 * hidden);
         this.tokens = new Tokens(config.positive("vocab_size", Limits.ROWS), longest(), 1);
         this.norm = new Norm(Norm.Kind.RMS, config.number("rms_norm_eps", 1e-6));
         this.activation = Activation.of(config, "hidden_act", "silu");
@@ -125,14 +125,9 @@ final class DecoderDraft {
         this.attentionDropout = config.number("attention_dropout", 0);
     }
 
-    /** The first of these fields that the config has; the first of all if it has none. */
-    String name(String... names) {
-        return config.either(names);
-    }
-
     /** The first of these fields that the config has. */
     int positive(int most, String... names) {
-        return config.positive(name(names), most);
+        return config.positive(config.either(names), most);
     }
 
     private int evenly(String field, int count) {
@@ -143,13 +138,8 @@ final class DecoderDraft {
     }
 
     private int longest() {
-        String field = name("max_position_embeddings", "n_positions");
-        return config.has(field) ? config.positive(field, Limits.SEQUENCE) : Limits.SEQUENCE;
-    }
-
-    /** Refuses a flag that is set and would change the graph in a way that is not supported. */
-    void refuse(String flag) {
-        config.refuse(flag);
+        String field = config.either("max_position_embeddings", "n_positions");
+        return config.positive(field, Limits.SEQUENCE, Limits.SEQUENCE);
     }
 
     /** The same rotary embeddings in all layers. */
@@ -226,7 +216,7 @@ final class DecoderDraft {
 
     private DecoderAttention attention(int index) {
         if (queries.count() % keys.count() != 0) {
-            String field = name("num_key_value_heads", "num_kv_heads");
+            String field = config.either("num_key_value_heads", "num_kv_heads");
             throw config.wrong(field, "a divisor of the number of heads " + queries.count());
         }
         int out = queries.total() + 2 * keys.total();

@@ -38,16 +38,14 @@ final class FalconFamily {
     static DecoderDraft falcon(ModelConfig model) {
         DecoderDraft draft = draft(model, "Falcon");
         JsonDocument config = draft.config;
-        draft.refuse("alibi");
+        draft.config.refuse("alibi");
         boolean grouped = config.flag("new_decoder_architecture", false);
         boolean one = config.flag("multi_query", true) && !grouped;
-        int shared = grouped && config.has("num_kv_heads")
-                ? config.positive("num_kv_heads", Limits.HEADS)
-                : draft.queries.count();
+        int shared =
+                grouped ? config.positive("num_kv_heads", Limits.HEADS, draft.queries.count()) : draft.queries.count();
         draft.keys = new Heads(one ? 1 : shared, draft.queries.width());
         draft.layout = one ? DecoderDraft.Layout.JOINED : DecoderDraft.Layout.GROUPED;
-        draft.inner =
-                config.has("ffn_hidden_size") ? config.positive("ffn_hidden_size", Limits.WIDTH) : 4 * draft.hidden;
+        draft.inner = config.positive("ffn_hidden_size", Limits.WIDTH, 4 * draft.hidden);
         draft.activation = Activation.of(config, "activation", "gelu");
         draft.biasedProjections = config.flag("bias", false);
         draft.biasedOutput = draft.biasedProjections;
@@ -65,7 +63,7 @@ final class FalconFamily {
 
     static DecoderDraft bloom(ModelConfig model) {
         DecoderDraft draft = draft(model, "Bloom");
-        draft.refuse("apply_residual_connection_post_layernorm");
+        draft.config.refuse("apply_residual_connection_post_layernorm");
         draft.keys = draft.queries;
         draft.inner = 4 * draft.hidden;
         draft.activation = Activation.GELU_TANH;

@@ -17,14 +17,14 @@ final class GemmaFamily {
 
     private static DecoderDraft draft(ModelConfig model, String className) {
         DecoderDraft draft = new DecoderDraft(model, className);
-        draft.refuse("use_bidirectional_attention");
+        draft.config.refuse("use_bidirectional_attention");
         draft.norm = new Norm(Norm.Kind.RMS_PLUS_ONE, draft.config.number("rms_norm_eps", 1e-6));
         draft.biasedProjections = draft.config.flag("attention_bias", false);
         draft.biasedOutput = draft.biasedProjections;
         draft.embeddingScale = (float) Math.sqrt(draft.hidden);
         draft.tied = draft.config.flag("tie_word_embeddings", true);
-        draft.activation =
-                Activation.of(draft.config, draft.name("hidden_activation", "hidden_act"), "gelu_pytorch_tanh");
+        draft.activation = Activation.of(
+                draft.config, draft.config.either("hidden_activation", "hidden_act"), "gelu_pytorch_tanh");
         return draft;
     }
 
@@ -69,7 +69,7 @@ final class GemmaFamily {
         second(draft);
         draft.normaliseQueriesAndKeys(Attention.Span.HEAD);
         int pattern = draft.config.integer(
-                draft.name("sliding_window_pattern", "_sliding_window_pattern"), 6, 1, Limits.LAYERS);
+                draft.config.either("sliding_window_pattern", "_sliding_window_pattern"), 6, 1, Limits.LAYERS);
         List<Boolean> windowed = draft.windowed(index -> (index + 1) % pattern != 0);
         draft.see(windowed);
         Rope far =

@@ -23,7 +23,7 @@ final class GptFamily {
     private static DecoderDraft draft(ModelConfig model, String className) {
         DecoderDraft draft = new DecoderDraft(model, className);
         JsonDocument config = draft.config;
-        draft.refuse("add_cross_attention");
+        draft.config.refuse("add_cross_attention");
         draft.norm = new Norm(Norm.Kind.LAYER, config.number("layer_norm_epsilon", 1e-5));
         draft.activation = Activation.of(config, "activation_function", "gelu_new");
         draft.words = "wte";
@@ -61,7 +61,7 @@ final class GptFamily {
 
     private static void second(DecoderDraft draft) {
         learnPositions(draft, "n_positions");
-        draft.inner = draft.config.has("n_inner") ? draft.config.positive("n_inner", Limits.WIDTH) : 4 * draft.hidden;
+        draft.inner = draft.config.positive("n_inner", Limits.WIDTH, 4 * draft.hidden);
         draft.projections = List.of("attn.c_attn");
         draft.output = "attn.c_proj";
         draft.up = "mlp.c_fc";
@@ -88,15 +88,14 @@ final class GptFamily {
     static DecoderDraft gptj(ModelConfig model) {
         DecoderDraft draft = draft(model, "GPTJ");
         JsonDocument config = draft.config;
-        draft.inner = config.has("n_inner") ? config.positive("n_inner", Limits.WIDTH) : 4 * draft.hidden;
+        draft.inner = config.positive("n_inner", Limits.WIDTH, 4 * draft.hidden);
         draft.parallel = true;
         draft.feedForwardNorms = draft.attentionNorms;
         draft.projections = List.of("attn.q_proj", "attn.k_proj", "attn.v_proj");
         draft.output = "attn.out_proj";
         draft.up = "mlp.fc_in";
         draft.down = "mlp.fc_out";
-        int width =
-                config.has("rotary_dim") ? config.positive("rotary_dim", draft.queries.width()) : draft.queries.width();
+        int width = config.positive("rotary_dim", draft.queries.width(), draft.queries.width());
         if (width % 2 != 0) {
             throw config.wrong("rotary_dim", "an even number");
         }

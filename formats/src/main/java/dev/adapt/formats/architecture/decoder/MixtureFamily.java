@@ -47,7 +47,7 @@ final class MixtureFamily {
         if (config.flag("use_sliding_window", false)) {
             draft.see(Collections.nCopies(draft.layers, true));
         }
-        int count = experts(config, draft.name("num_experts", "num_local_experts"), 128);
+        int count = experts(config, draft.config.either("num_experts", "num_local_experts"), 128);
         int width = config.integer("moe_intermediate_size", 768, 1, Limits.WIDTH);
         int step = config.integer("decoder_sparse_step", 1, 1, Limits.LAYERS);
         Set<Integer> dense = new TreeSet<>();

@@ -18,7 +18,6 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
 import java.util.function.Predicate;
-import java.util.function.UnaryOperator;
 
 /**
  * The family of encoders: a stack of equal layers over the embeddings of words or of an image's patches, in which every
@@ -39,20 +38,10 @@ public record Encoder(EncoderSpec spec) implements Architecture {
     <T> T states(Layers<T> model, Map<String, T> inputs) {
         T states = spec.input().apply(model, inputs, spec.norm(), spec.hidden());
         DecoderContext<T> context = new DecoderContext<>(model, spec.input().visibility(model, inputs, states));
-        for (int i = 0; i < spec.layers().size(); i++) {
-            states = layer(model, context, i, states);
-        }
+        T last = DecoderLayer.all(spec.layers(), model, context, states);
         return spec.finalNorm().isPresent()
-                ? spec.norm().apply(model, states, spec.finalNorm().get(), spec.hidden())
-                : states;
-    }
-
-    private <T> T layer(Layers<T> model, DecoderContext<T> context, int index, T states) {
-        DecoderLayer layer = spec.layers().get(index);
-        UnaryOperator<T> own = x -> layer.apply(model, context, index, x);
-        return layer.attention().sharesLearned()
-                ? own.apply(states)
-                : model.ops().layer(states, own);
+                ? spec.norm().apply(model, last, spec.finalNorm().get(), spec.hidden())
+                : last;
     }
 
     @Override

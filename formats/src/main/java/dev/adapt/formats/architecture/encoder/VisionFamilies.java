@@ -54,7 +54,7 @@ final class VisionFamilies {
         if (side % patch != 0) {
             throw config.wrong("patch_size", "a divisor of image_size " + side);
         }
-        int channels = config.has("num_channels") ? config.positive("num_channels", Limits.CHANNELS) : 3;
+        int channels = config.positive("num_channels", Limits.CHANNELS, 3);
         List<Patches.Stored> tokens = new ArrayList<>();
         first.forEach(name -> tokens.add(new Patches.Stored("embeddings." + name, Shape.of(1, 1, draft.hidden))));
         long count = (long) Patches.count(side, patch) + first.size();

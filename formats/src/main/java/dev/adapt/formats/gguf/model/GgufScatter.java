@@ -58,7 +58,9 @@ final class GgufScatter implements TensorTarget {
         long from = offset / format.bytes();
         int count = Math.toIntExact(bytes.byteSize() / format.bytes());
         for (Piece piece : pieces.getOrDefault(tensor.name(), List.of())) {
-            new Scattered(piece, format, from, count, bytes).write();
+            if (piece.source().start() < from + count && from <= piece.source().last()) {
+                new Scattered(piece, format, from, count, bytes).write();
+            }
         }
     }
 
@@ -95,9 +97,6 @@ final class GgufScatter implements TensorTarget {
         }
 
         void write() throws IOException {
-            if (to <= source.start() || from > source.last()) {
-                return;
-            }
             if (source.contiguous()) {
                 long first = Math.max(from, source.start());
                 long end = Math.min(to, source.last() + 1);

@@ -111,6 +111,11 @@ public record Frod(double sparseRate, long seed, double regularization, double d
     }
 
     @Override
+    public List<Integer> integerLimits(String part, Target target) {
+        return part.equals(PLACES) ? List.of(target.in(), target.in()) : List.of();
+    }
+
+    @Override
     public boolean hasLowRankDelta() {
         return false;
     }

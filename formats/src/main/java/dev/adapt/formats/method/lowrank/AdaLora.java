@@ -83,7 +83,7 @@ public record AdaLora(int initialRank, double alpha, double dropout, Map<String,
         config.requireNoBias();
         config.refuse("use_dora", "lora_bias", "layer_replication", "target_parameters", "trainable_token_indices");
         return new AdaLora(
-                config.document().has("init_r") ? config.document().positive("init_r", AdapterConfig.MOST_RANK) : 12,
+                config.document().positive("init_r", AdapterConfig.MOST_RANK, 12),
                 config.document().number("lora_alpha", 8),
                 config.document().number("lora_dropout", 0),
                 ranks(config));

@@ -110,10 +110,8 @@ public record Adamss(
         config.requireNoBias();
         return new Adamss(
                 config.document().has("r") ? config.rank() : 100,
-                config.document().has(SUBSPACES) ? config.document().positive(SUBSPACES, MOST_SUBSPACES) : 5,
-                config.document().has("subspace_rank")
-                        ? config.document().positive("subspace_rank", AdapterConfig.MOST_RANK)
-                        : 1,
+                config.document().positive(SUBSPACES, MOST_SUBSPACES, 5),
+                config.document().positive("subspace_rank", AdapterConfig.MOST_RANK, 1),
                 config.document().whole(SEED),
                 Map.of());
     }

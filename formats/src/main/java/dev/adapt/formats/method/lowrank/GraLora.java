@@ -46,9 +46,7 @@ public record GraLora(int ownRank, int blocks, int hybridRank, double alpha, dou
         config.requireNoBias();
         return new GraLora(
                 config.rank(),
-                config.document().has("gralora_k")
-                        ? config.document().positive("gralora_k", AdapterConfig.MOST_RANK)
-                        : 2,
+                config.document().positive("gralora_k", AdapterConfig.MOST_RANK, 2),
                 config.document().integer("hybrid_r", 0, 0, AdapterConfig.MOST_RANK),
                 config.document().number("alpha", 64),
                 config.document().number("gralora_dropout", 0));
@@ -123,7 +121,7 @@ public record GraLora(int ownRank, int blocks, int hybridRank, double alpha, dou
 
     @Override
     public Optional<String> undefined(Target target) {
-        String layer = "is " + target.shape() + "";
+        String layer = "is " + target.shape();
         if (target.in() % blocks != 0 || target.out() % blocks != 0) {
             return Optional.of(layer + ", which gralora_k " + blocks + " does not divide");
         }

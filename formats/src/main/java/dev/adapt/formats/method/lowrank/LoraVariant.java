@@ -9,7 +9,7 @@ import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;
-import dev.adapt.formats.tensor.DoubleTensor;
+import dev.adapt.formats.tensor.Orthonormal;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Svd;
 import java.util.ArrayList;
@@ -75,11 +75,11 @@ public sealed interface LoraVariant {
         }
         if (document.says("monteclora_config")) {
             JsonDocument own = document.object("monteclora_config");
-            found.add(new MonteCarlo(own.has("num_samples") ? own.positive("num_samples", 1 << 16) : 8));
+            found.add(new MonteCarlo(own.positive("num_samples", 1 << 16, 8)));
         }
         if (document.says("velora_config")) {
             JsonDocument own = document.object("velora_config");
-            found.add(new Velora(own.has("num_groups") ? own.positive("num_groups", 1 << 16) : 32));
+            found.add(new Velora(own.positive("num_groups", 1 << 16, 32)));
         }
         switch (start) {
             case "pissa" -> found.add(new Pissa());
@@ -94,7 +94,7 @@ public sealed interface LoraVariant {
 
     private static BlockDiagonal blockDiagonal(JsonDocument own) {
         return new BlockDiagonal(
-                own.has("nblocks") ? own.positive("nblocks", AdapterConfig.MOST_RANK) : 1,
+                own.positive("nblocks", AdapterConfig.MOST_RANK, 1),
                 names(own, "target_modules_bd_a"),
                 names(own, "target_modules_bd_b"),
                 own.flag("match_strict", true));
@@ -174,7 +174,7 @@ public sealed interface LoraVariant {
 
     /** What keeps it from a target, in words that follow the target's name. */
     default Optional<String> undefined(Target target, int rank) {
-        String layer = "is " + target.shape() + "";
+        String layer = "is " + target.shape();
         return switch (this) {
             case BlockDiagonal own -> {
                 boolean a = within(own.a(), target);
@@ -242,7 +242,7 @@ public sealed interface LoraVariant {
             }
             case Pissa _ -> lessOf(ops, weight.get(), ops.affine(b, scale, 0), a, rank, 0);
             case Olora _ -> {
-                T basis = ops.computed(ops.slice(weight.get(), 1, 0, rank), LoraVariant::orthonormal);
+                T basis = ops.computed(ops.slice(weight.get(), 1, 0, rank), columns -> Orthonormal.of(columns, 0));
                 T coefficients = ops.matMul(ops.transpose(basis, 1, 0), weight.get());
                 yield new LowRank<>(
                         ops.concat(1, List.of(b, ops.affine(basis, -1, 0))),
@@ -277,37 +277,5 @@ public sealed interface LoraVariant {
         T vectors = ops.computed(weight, values -> Svd.of(values).rightRows(first, count, 0));
         T taken = ops.affine(ops.matMul(weight, ops.transpose(vectors, 1, 0)), -1, 0);
         return new LowRank<>(ops.concat(1, List.of(left, taken)), ops.concat(0, List.of(right, vectors)), 1);
-    }
-
-    /** An orthonormal basis of columns [m, n], by Gram and Schmidt's method, twice, for columns that are nearly dependent. */
-    private static DoubleTensor orthonormal(DoubleTensor columns) {
-        int m = Math.toIntExact(columns.shape().dim(0));
-        int n = Math.toIntExact(columns.shape().dim(1));
-        double[] basis = columns.values().clone();
-        for (int k = 0; k < n; k++) {
-            for (int earlier = 0; earlier < 2 * k; earlier++) {
-                subtract(basis, m, n, k, earlier % k);
-            }
-            double norm = Math.sqrt(dot(basis, m, n, k, k));
-            for (int i = 0; i < m; i++) {
-                basis[i * n + k] = norm == 0 ? 0 : basis[i * n + k] / norm;
-            }
-        }
-        return new DoubleTensor(columns.shape(), basis);
-    }
-
-    private static void subtract(double[] basis, int m, int n, int column, int unit) {
-        double along = dot(basis, m, n, column, unit);
-        for (int i = 0; i < m; i++) {
-            basis[i * n + column] -= along * basis[i * n + unit];
-        }
-    }
-
-    private static double dot(double[] columns, int m, int n, int one, int other) {
-        double sum = 0;
-        for (int i = 0; i < m; i++) {
-            sum += columns[i * n + one] * columns[i * n + other];
-        }
-        return sum;
     }
 }

@@ -6,6 +6,7 @@ import dev.adapt.formats.method.random.TorchRandom;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Inverse;
+import dev.adapt.formats.tensor.Orthonormal;
 import dev.adapt.formats.tensor.Shape;
 import java.util.Optional;
 
@@ -17,6 +18,9 @@ import java.util.Optional;
 final class Subspace {
     /** Power iterations that AdaMSS asks for. */
     private static final int ITERATIONS = 2;
+
+    /** The share of a direction that is left where it depends on others, by float64's rounding. */
+    private static final double DEPENDENT = 1e-12;
 
     /** Bases whose mean squared cosine is less do not span one subspace. */
     private static final double SAME = 0.999;
@@ -44,12 +48,13 @@ final class Subspace {
         int r = Math.toIntExact(right.shape().dim(0));
         int width = Math.toIntExact(a.shape().dim(1));
         float[] random = new TorchRandom(seed).normal(Math.multiplyExact(width, r), 1, Rounding.FMA);
-        DoubleTensor basis = orthonormal(ops.matMul(a, DoubleTensor.of(new FloatTensor(Shape.of(width, r), random))));
+        DoubleTensor first = DoubleTensor.of(new FloatTensor(Shape.of(width, r), random));
+        DoubleTensor basis = Orthonormal.of(ops.matMul(a, first), DEPENDENT);
         for (int i = 0; i < ITERATIONS; i++) {
-            basis = orthonormal(ops.matMul(b, basis));
-            basis = orthonormal(ops.matMul(a, basis));
+            basis = Orthonormal.of(ops.matMul(b, basis), DEPENDENT);
+            basis = Orthonormal.of(ops.matMul(a, basis), DEPENDENT);
         }
-        DoubleTensor other = orthonormal(ops.matMul(b, basis));
+        DoubleTensor other = Orthonormal.of(ops.matMul(b, basis), DEPENDENT);
         double same = 0;
         for (double cosine : ops.matMul(right, tall ? other : basis).values()) {
             same += cosine * cosine;
@@ -66,50 +71,6 @@ final class Subspace {
         return (tall
                         ? Inverse.of(ops.matMul(turned, matrix)).map(inverse -> ops.matMul(inverse, vectors))
                         : Optional.of(vectors))
-                .map(own -> orthonormal(ops.matMul(matrix, own)));
-    }
-
-    /** Columns made orthonormal, by Gram-Schmidt twice over; those that depend on others become 0. */
-    private static DoubleTensor orthonormal(DoubleTensor columns) {
-        int rows = Math.toIntExact(columns.shape().dim(0));
-        int count = Math.toIntExact(columns.shape().dim(1));
-        double[][] done = new double[count][rows];
-        for (int k = 0; k < count; k++) {
-            for (int i = 0; i < rows; i++) {
-                done[k][i] = columns.values()[i * count + k];
-            }
-            double length = Math.sqrt(dot(done[k], done[k]));
-            for (int pass = 0; pass < 2; pass++) {
-                for (int j = 0; j < k; j++) {
-                    subtract(done[k], done[j], dot(done[k], done[j]));
-                }
-            }
-            double left = Math.sqrt(dot(done[k], done[k]));
-            double scale = left > 1e-12 * length ? 1 / left : 0;
-            for (int i = 0; i < rows; i++) {
-                done[k][i] *= scale;
-            }
-        }
-        double[] values = new double[rows * count];
-        for (int k = 0; k < count; k++) {
-            for (int i = 0; i < rows; i++) {
-                values[i * count + k] = done[k][i];
-            }
-        }
-        return new DoubleTensor(columns.shape(), values);
-    }
-
-    private static double dot(double[] a, double[] b) {
-        double sum = 0;
-        for (int i = 0; i < a.length; i++) {
-            sum += a[i] * b[i];
-        }
-        return sum;
-    }
-
-    private static void subtract(double[] a, double[] b, double times) {
-        for (int i = 0; i < a.length; i++) {
-            a[i] -= times * b[i];
-        }
+                .map(own -> Orthonormal.of(ops.matMul(matrix, own), DEPENDENT));
     }
 }

@@ -95,9 +95,7 @@ public record PVera(int ownRank, double dInitial, long key, double dropout, bool
     }
 
     private Shape shape(String part, List<Target> all) {
-        return part.equals(A)
-                ? Shape.of(2L * ownRank, all.stream().mapToInt(Target::in).max().orElseThrow())
-                : Shape.of(all.stream().mapToInt(Target::out).max().orElseThrow(), ownRank);
+        return part.equals(A) ? Shape.of(2L * ownRank, Seeds.in(all)) : Shape.of(Seeds.out(all), ownRank);
     }
 
     @Override

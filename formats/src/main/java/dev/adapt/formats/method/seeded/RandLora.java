@@ -132,15 +132,7 @@ public record RandLora(
 
     /** The smaller of the largest width of inputs and the largest width of outputs; A's width. */
     private static int least(List<Target> all) {
-        return Math.min(in(all), out(all));
-    }
-
-    private static int in(List<Target> all) {
-        return all.stream().mapToInt(Target::in).max().orElseThrow();
-    }
-
-    private static int out(List<Target> all) {
-        return all.stream().mapToInt(Target::out).max().orElseThrow();
+        return Math.min(Seeds.in(all), Seeds.out(all));
     }
 
     @Override
@@ -152,7 +144,9 @@ public record RandLora(
                 Part.trained(GAMMA, gamma, new Initial.Constant(1f / Math.max(n, least(target)))),
                 Part.regenerated(A, Shape.of(ownRank, 1, least(all)), saveProjection),
                 Part.regenerated(
-                        B, Shape.of(Math.max(in(all), out(all)), products(least(all)), ownRank), saveProjection));
+                        B,
+                        Shape.of(Math.max(Seeds.in(all), Seeds.out(all)), products(least(all)), ownRank),
+                        saveProjection));
     }
 
     @Override
@@ -190,7 +184,7 @@ public record RandLora(
 
     @Override
     public Map<String, Tensor> regenerate(List<Target> all) {
-        RandomBases bases = new RandomBases(ownRank, least(all), Math.max(in(all), out(all)), rounding);
+        RandomBases bases = new RandomBases(ownRank, least(all), Math.max(Seeds.in(all), Seeds.out(all)), rounding);
         TorchRandom random = new TorchRandom(key);
         return switch (sparsity) {
             case DENSE -> Map.of(A, bases.denseA(random), B, bases.denseB(random, products(least(all))));

@@ -28,6 +28,16 @@ final class Seeds {
         return rounding == Rounding.FMA ? Rounding.UNFUSED : Rounding.FMA;
     }
 
+    /** The largest width of the inputs of these layers. */
+    static int in(List<Target> all) {
+        return all.stream().mapToInt(Target::in).max().orElseThrow();
+    }
+
+    /** The largest width of their outputs. */
+    static int out(List<Target> all) {
+        return all.stream().mapToInt(Target::out).max().orElseThrow();
+    }
+
     /** A projection is frozen: a rank over the narrower side still buys trained scales. */
     static Optional<String> misfit(int rank, Target target) {
         return target.unlessRank(rank, Math.max(target.in(), target.out()));

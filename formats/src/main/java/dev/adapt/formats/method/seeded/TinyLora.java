@@ -56,7 +56,7 @@ public record TinyLora(
         config.requireProbabilities("weight_tying");
         return new TinyLora(
                 config.rank(),
-                config.document().has("u") ? config.document().positive("u", 1 << 24) : 64,
+                config.document().positive("u", 1 << 24, 64),
                 config.document().number("weight_tying", 0),
                 config.document().whole("projection_seed").orElse(42L),
                 config.document().number("tinylora_dropout", 0),
@@ -131,11 +131,6 @@ public record TinyLora(
         T projections = ops.reshape(part.apply(P), vectors, (long) r * r);
         T mixed = ops.matMul(ops.reshape(part.apply(V), 1, vectors), projections);
         return WeightChange.of(new LowRank<>(ops.matMul(part.apply(B), ops.reshape(mixed, r, r)), part.apply(A), 1));
-    }
-
-    @Override
-    public Optional<String> misfit(Target target) {
-        return Optional.empty();
     }
 
     @Override

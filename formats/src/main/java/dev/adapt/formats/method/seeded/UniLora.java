@@ -54,7 +54,7 @@ public record UniLora(int ownRank, int length, long seed, double bound, double d
         }
         return new UniLora(
                 config.rank(),
-                config.document().has("theta_d_length") ? config.document().positive("theta_d_length", 1 << 24) : 256,
+                config.document().positive("theta_d_length", 1 << 24, 256),
                 seed,
                 config.document().number("init_theta_d_bound", 0.02),
                 config.document().number("unilora_dropout", 0),

@@ -88,7 +88,7 @@ public record VbLora(
     }
 
     private static int positive(AdapterConfig config, String field, int usual) {
-        return config.document().has(field) ? config.document().positive(field, 1 << 24) : usual;
+        return config.document().positive(field, 1 << 24, usual);
     }
 
     @Override

@@ -107,8 +107,8 @@ public record Vera(int rank, double dInitial, long key, double dropout, boolean 
 
     @Override
     public List<Part> parts(Target target, List<Target> all) {
-        int in = all.stream().mapToInt(Target::in).max().orElseThrow();
-        int out = all.stream().mapToInt(Target::out).max().orElseThrow();
+        int in = Seeds.in(all);
+        int out = Seeds.out(all);
         return List.of(
                 Part.trained(LAMBDA_B, Shape.of(target.out()), new Initial.Constant(0)),
                 Part.trained(LAMBDA_D, Shape.of(rank), new Initial.Constant((float) dInitial)),
@@ -148,8 +148,8 @@ public record Vera(int rank, double dInitial, long key, double dropout, boolean 
 
     @Override
     public Map<String, Tensor> regenerate(List<Target> all) {
-        int in = all.stream().mapToInt(Target::in).max().orElseThrow();
-        int out = all.stream().mapToInt(Target::out).max().orElseThrow();
+        int in = Seeds.in(all);
+        int out = Seeds.out(all);
         Projection projection = Projection.draw(key, rank, in, out, rounding);
         return Map.of(A, projection.a(), B, projection.b());
     }

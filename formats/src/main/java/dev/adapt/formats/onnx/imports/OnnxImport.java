@@ -86,7 +86,7 @@ public record OnnxImport(ModelConfig config, int tensors, long bytes) {
         requireTensors(model, architecture, parameters.keySet());
         requireShapes(model, architecture, parameters);
         folder.text(ModelConfig.FILE, config.document().text());
-        SafetensorsHeader header = write(folder.path().resolve(Checkpoint.SINGLE), named(config, parameters));
+        SafetensorsHeader header = write(folder.path().resolve(Checkpoint.SINGLE), named(architecture, parameters));
         if (tokenizer.isPresent()) {
             InputFile.named(tokenizer.get()).copyTo(folder.path().resolve(TOKENIZER));
         }
@@ -115,10 +115,11 @@ public record OnnxImport(ModelConfig config, int tensors, long bytes) {
 
     /** As transformers' class of the config names them: a classifier stands beside the body, "bert". */
     private static SequencedMap<String, OnnxParameters.Found> named(
-            ModelConfig config, SequencedMap<String, OnnxParameters.Found> canonical) {
+            Architecture architecture, SequencedMap<String, OnnxParameters.Found> canonical) {
+        boolean headed = architecture.head().isPresent();
         SequencedMap<String, OnnxParameters.Found> named = new LinkedHashMap<>();
         canonical.forEach((name, found) -> {
-            boolean inBody = Architectures.of(config).head().isPresent() && !name.startsWith(Head.MODULE + ".");
+            boolean inBody = headed && !name.startsWith(Head.MODULE + ".");
             named.put(inBody ? "bert." + name : name, found);
         });
         return named;

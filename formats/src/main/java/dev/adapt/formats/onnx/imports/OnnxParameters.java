@@ -12,7 +12,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.TreeMap;
-import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
@@ -110,9 +109,14 @@ final class OnnxParameters {
     private Optional<String> recovered(OnnxTensor tensor) {
         for (NodeProto node : nodes.readers(tensor.name())) {
             Optional<String> module = switch (tensor.shape().rank()) {
-                case 2 -> isProduct(node, tensor) ? byPath(node).or(() -> byBias(node)) : Optional.empty();
+                case 2 ->
+                    isProduct(node, tensor)
+                            ? OnnxNodes.moduleOfPath(node, NODE).or(() -> nodes.moduleOfBias(node))
+                            : Optional.empty();
                 case 1 ->
-                    node.getOpType().equals("Add") || node.getOpType().equals("Gemm") ? byPath(node) : Optional.empty();
+                    node.getOpType().equals("Add") || node.getOpType().equals("Gemm")
+                            ? OnnxNodes.moduleOfPath(node, NODE)
+                            : Optional.empty();
                 default -> Optional.empty();
             };
             if (module.isPresent()) {
@@ -120,20 +124,5 @@ final class OnnxParameters {
             }
         }
         return Optional.empty();
-    }
-
-    private static Optional<String> byPath(NodeProto node) {
-        Matcher path = NODE.matcher(node.getName());
-        return path.matches() ? Optional.of(path.group(1).replace('/', '.')) : Optional.empty();
-    }
-
-    private Optional<String> byBias(NodeProto product) {
-        return nodes.readers(OnnxNodes.output(product)).stream()
-                .filter(node -> node.getOpType().equals("Add"))
-                .flatMap(nodes::constantInputs)
-                .map(OnnxTensor::name)
-                .filter(name -> name.endsWith(".bias"))
-                .map(name -> name.substring(0, name.length() - ".bias".length()))
-                .findFirst();
     }
 }
