@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDArrays;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
+import dev.adapt.train.djl.Gradients;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -44,7 +45,7 @@ public final class AdamW {
         List<NDArray> gradients = new ArrayList<>();
         NDList squares = new NDList();
         for (NDArray weight : weights.values()) {
-            NDArray gradient = Replicas.gradient(weight, step);
+            NDArray gradient = Gradients.collected(step, weight);
             gradients.add(gradient);
             squares.add(gradient.square().sum());
         }

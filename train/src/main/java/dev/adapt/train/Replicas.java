@@ -153,15 +153,8 @@ final class Replicas implements AutoCloseable {
 
     private static List<NDArray> gradients(Replica replica, NDManager step) {
         return replica.trained().values().stream()
-                .map(array -> gradient(array, step))
+                .map(array -> Gradients.collected(step, array))
                 .toList();
-    }
-
-    /** The accumulator of an array's gradient itself, as DJL hands it out. */
-    static NDArray gradient(NDArray array, NDManager step) {
-        NDArray gradient = array.getGradient();
-        gradient.attach(step);
-        return gradient;
     }
 
     /**

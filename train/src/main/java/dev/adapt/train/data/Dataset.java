@@ -292,16 +292,22 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
                 : labels;
     }
 
+    /** The index of each label; of equal ones the first. */
+    static Map<String, Integer> indices(List<String> labels) {
+        Map<String, Integer> byLabel = new HashMap<>();
+        for (int i = 0; i < labels.size(); i++) {
+            byLabel.putIfAbsent(labels.get(i), i);
+        }
+        return byLabel;
+    }
+
     /**
      * The index of each example's label.
      *
      * @throws FormatException naming the line of a label that is not among those given
      */
     public List<Integer> classes(List<String> labels) {
-        Map<String, Integer> byLabel = new HashMap<>();
-        for (int i = 0; i < labels.size(); i++) {
-            byLabel.putIfAbsent(labels.get(i), i);
-        }
+        Map<String, Integer> byLabel = indices(labels);
         List<Integer> classes = new ArrayList<>();
         for (Example example : examples) {
             Integer index = byLabel.get(example.label());

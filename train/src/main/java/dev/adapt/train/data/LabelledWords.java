@@ -5,7 +5,6 @@ import dev.adapt.formats.FormatException;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -145,8 +144,7 @@ public record LabelledWords(Path file, List<Sentence> sentences) {
      * @throws FormatException naming the line of a label that is not among those given
      */
     public List<int[]> classes(List<String> labels) {
-        Map<String, Integer> byLabel = new HashMap<>();
-        labels.forEach(label -> byLabel.put(label, byLabel.size()));
+        Map<String, Integer> byLabel = Dataset.indices(labels);
         List<int[]> classes = new ArrayList<>();
         for (Sentence sentence : sentences) {
             Optional<String> unknown = sentence.labels().stream()

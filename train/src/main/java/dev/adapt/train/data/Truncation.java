@@ -1,5 +1,6 @@
 package dev.adapt.train.data;
 
+import java.util.List;
 import java.util.Locale;
 
 /**
@@ -11,6 +12,12 @@ import java.util.Locale;
  * @param longest the limit, in tokens
  */
 public record Truncation(int examples, int cut, int responses, int longest) {
+    /** Of sequences that know whether they were cut, none of which has a response. */
+    public static Truncation of(List<Sequence> sequences, int longest) {
+        return new Truncation(
+                sequences.size(), (int) sequences.stream().filter(Sequence::cut).count(), 0, longest);
+    }
+
     /** Nothing was cut. */
     static Truncation none(int examples) {
         return new Truncation(examples, 0, 0, Integer.MAX_VALUE);

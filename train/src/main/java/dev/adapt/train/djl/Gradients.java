@@ -39,10 +39,15 @@ public record Gradients(boolean wanted, double share, boolean again) {
         if (!wanted) {
             return values;
         }
-        NDArray collecting = values.stopGradient();
-        collecting.attach(step);
-        collecting.setRequiresGradient(true);
-        return collecting;
+        return detached(step, values);
+    }
+
+    /** The same values as a start of its own, which collects a gradient. */
+    static NDArray detached(NDManager step, NDArray values) {
+        NDArray detached = values.stopGradient();
+        detached.attach(step);
+        detached.setRequiresGradient(true);
+        return detached;
     }
 
     /** Passes on the gradient that was collected. */
@@ -67,8 +72,8 @@ public record Gradients(boolean wanted, double share, boolean again) {
         backward(sum, collected(step, collecting), kept);
     }
 
-    /** The gradient that an array has collected. */
-    static NDArray collected(NDManager step, NDArray collecting) {
+    /** The gradient that an array has collected: the accumulator itself, as DJL hands it out. */
+    public static NDArray collected(NDManager step, NDArray collecting) {
         NDArray gradient = collecting.getGradient();
         gradient.attach(step);
         return gradient;

@@ -155,7 +155,7 @@ public final class NDArrayOps implements Ops<NDArray> {
     }
 
     /**
-     * A number as an array that lives as long as the current. DJL's own {@code mul(Number)} lends PyTorch the memory of a Java
+     * A number as an array of the current manager, a step's or a layer's. DJL's own {@code mul(Number)} lends PyTorch the memory of a Java
      * buffer and lets go of it at once, but the backward pass still reads it: after a garbage collection it reads anything.
      */
     private NDArray scalar(double value) {

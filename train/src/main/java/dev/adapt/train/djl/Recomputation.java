@@ -20,12 +20,12 @@ public final class Recomputation {
      * @param given the states that it was given
      * @param start the same, cut off from what gave them
      */
-    private record Layer(NDArray given, NDArray start, UnaryOperator<NDArray> function, Dropout.Mark drawn) {}
+    private record Layer(
+            NDArray given, NDArray start, UnaryOperator<NDArray> function, Dropout.Mark drawn, NDArray result) {}
 
     private final NDManager step;
     private final Dropout dropout;
     private final List<Layer> layers = new ArrayList<>();
-    private final List<NDArray> results = new ArrayList<>();
 
     /**
      * @param step closed by the caller after the backward pass
@@ -38,9 +38,7 @@ public final class Recomputation {
 
     /** What a layer gives; the backward pass ends there, until {@link #backward} goes on. */
     NDArray forward(NDArray states, UnaryOperator<NDArray> function) {
-        NDArray start = states.stopGradient();
-        start.attach(step);
-        start.setRequiresGradient(true);
+        NDArray start = Gradients.detached(step, states);
         Dropout.Mark mark = dropout.mark();
         JniUtils.setGradMode(false);
         NDArray result;
@@ -52,8 +50,7 @@ public final class Recomputation {
         // what dropped was used and is not needed before the layer is computed again
         dropout.freeAfter(mark);
         result.setRequiresGradient(true);
-        layers.add(new Layer(states, start, function, mark));
-        results.add(result);
+        layers.add(new Layer(states, start, function, mark, result));
         return result;
     }
 
@@ -72,7 +69,7 @@ public final class Recomputation {
             dropout.returnTo(layer.drawn());
             try (NDManager own = step.newSubManager();
                     NDArray result = layer.function().apply(layer.start())) {
-                Gradients.backward(result, Gradients.collected(own, results.get(i)), true);
+                Gradients.backward(result, Gradients.collected(own, layer.result()), true);
                 // the result of the layer before collects it; before the first, what is trained of the embeddings takes
                 // it
                 Gradients.passOn(own, layer.start(), layer.given(), true);

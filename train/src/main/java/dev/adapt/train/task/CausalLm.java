@@ -57,23 +57,16 @@ public record CausalLm(Dataset.Columns columns) implements Task {
     /** Only the states before a learned token are looked at, some at a time: a vocabulary is wide. */
     @Override
     public double loss(NDArrayOps ops, Unfinished<NDArray> output, Batch batch, Gradients gradients) {
-        long[] goals = Losses.integers(batch.goals());
-        int count = goals.length / 2;
-        long[] at = new long[count];
-        long[] tokens = new long[count];
-        for (int i = 0; i < count; i++) {
-            at[i] = goals[2 * i];
-            tokens[i] = goals[2 * i + 1];
-        }
+        Losses.Places places = Losses.Places.of(batch);
+        int count = places.classes().length;
         NDManager step = ops.manager();
-        NDArray states = output.states();
-        NDArray wanted = ops.embedding(ops.reshape(states, -1, states.getShape().get(2)), step.create(at));
+        NDArray wanted = places.rows(ops, output.states());
         NDArray collecting = gradients.collecting(step, wanted);
         double loss = 0;
         int rows = FIRST_TOKENS;
         for (int from = 0; from < count; ) {
             int to = Math.min(count, from + rows);
-            Part part = part(ops, output, ops.slice(collecting, 0, from, to), tokens, from, count, gradients);
+            Part part = part(ops, output, ops.slice(collecting, 0, from, to), places.classes(), from, count, gradients);
             loss += part.loss();
             from = to;
             rows = Math.max(FIRST_TOKENS, LOGITS / part.vocabulary());

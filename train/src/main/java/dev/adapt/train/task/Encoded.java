@@ -103,8 +103,7 @@ record Encoded(List<Sequence> sequences, Function<List<Integer>, Tensor> goals, 
 
     @Override
     public Truncation truncation() {
-        int cut = (int) sequences.stream().filter(Sequence::cut).count();
-        return new Truncation(size(), cut, 0, longest);
+        return Truncation.of(sequences, longest);
     }
 
     @Override

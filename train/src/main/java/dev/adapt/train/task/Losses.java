@@ -2,9 +2,10 @@ package dev.adapt.train.task;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.SparseFormat;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.train.data.Batch;
+import dev.adapt.train.djl.NDArrayOps;
 
 /** What training minimises, as DJL computes it. */
 final class Losses {
@@ -23,26 +24,38 @@ final class Losses {
         return mean;
     }
 
-    /**
-     * Mean cross-entropy of some tokens: only their states are looked at, as a vocabulary is wide.
-     *
-     * @param logits [batch, sequence, classes]
-     * @param goals for each of these tokens its place among all of the batch, and its class
-     */
-    static NDArray crossEntropyOfTokens(NDManager step, NDArray logits, long[] goals) {
-        long[] at = new long[goals.length / 2];
-        long[] classes = new long[at.length];
-        for (int i = 0; i < at.length; i++) {
-            at[i] = goals[2 * i];
-            classes[i] = goals[2 * i + 1];
+    /** The tokens of a batch that have a target class: their positions in [batch × sequence], and the classes. */
+    static final class Places {
+        private final long[] at;
+        private final long[] classes;
+
+        private Places(long[] at, long[] classes) {
+            this.at = at;
+            this.classes = classes;
         }
-        NDArray all = logits.reshape(-1, logits.getShape().get(2));
-        all.attach(step);
-        NDArray chosen = all.getNDArrayInternal()
-                .embedding(step.create(at), all, SparseFormat.DENSE)
-                .singletonOrThrow();
-        chosen.attach(step);
-        return crossEntropy(step, chosen, classes);
+
+        /** Reads the pairs of position and class, [tokens, 2], that a batch has as its goals. */
+        static Places of(Batch batch) {
+            long[] goals = integers(batch.goals());
+            long[] at = new long[goals.length / 2];
+            long[] classes = new long[at.length];
+            for (int i = 0; i < at.length; i++) {
+                at[i] = goals[2 * i];
+                classes[i] = goals[2 * i + 1];
+            }
+            return new Places(at, classes);
+        }
+
+        /** One class for each token. */
+        long[] classes() {
+            return classes;
+        }
+
+        /** The states [tokens, width] of these tokens, from {@code states} [batch, sequence, width]. */
+        NDArray rows(NDArrayOps ops, NDArray states) {
+            NDArray all = ops.reshape(states, -1, states.getShape().get(2));
+            return ops.embedding(all, ops.manager().create(at));
+        }
     }
 
     /**

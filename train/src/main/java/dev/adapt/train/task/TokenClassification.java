@@ -52,7 +52,8 @@ public record TokenClassification(Dataset.Columns columns) implements Task {
 
     @Override
     public double loss(NDArrayOps ops, Unfinished<NDArray> output, Batch batch, Gradients gradients) {
-        NDArray mean = Losses.crossEntropyOfTokens(ops.manager(), output.output(), Losses.integers(batch.goals()));
+        Losses.Places places = Losses.Places.of(batch);
+        NDArray mean = Losses.crossEntropy(ops.manager(), places.rows(ops, output.output()), places.classes());
         gradients.last(ops.manager(), mean);
         return mean.getFloat();
     }

@@ -8,6 +8,7 @@ import dev.adapt.train.data.LabelledWords;
 import dev.adapt.train.data.Lines;
 import dev.adapt.train.data.Sequence;
 import dev.adapt.train.data.Source;
+import dev.adapt.train.data.Truncation;
 import dev.adapt.train.tokenizer.Tokenizer;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -20,8 +21,10 @@ import java.util.stream.IntStream;
  *
  * @param words of each sentence the first tokens of its words
  * @param classes of each sentence the labels of those words
+ * @param longest the limit on a sentence's length, in tokens
  */
-public record WordExamples(List<Sequence> sequences, List<int[]> words, List<int[]> classes, Sequence.Padding padding)
+public record WordExamples(
+        List<Sequence> sequences, List<int[]> words, List<int[]> classes, Sequence.Padding padding, int longest)
         implements Examples {
     /**
      * Tokenizes sentences, cutting them off after as many tokens as the source says; words that are cut off are not learned.
@@ -55,7 +58,8 @@ public record WordExamples(List<Sequence> sequences, List<int[]> words, List<int
                         .toArray());
             }
         }
-        return new WordExamples(sequences, words, classes, new Sequence.Padding(source.padding(), false));
+        return new WordExamples(
+                sequences, words, classes, new Sequence.Padding(source.padding(), false), source.longest());
     }
 
     /** The first token of each word; -1 where none is left of it. */
@@ -74,6 +78,11 @@ public record WordExamples(List<Sequence> sequences, List<int[]> words, List<int
     @Override
     public int size() {
         return sequences.size();
+    }
+
+    @Override
+    public Truncation truncation() {
+        return Truncation.of(sequences, longest);
     }
 
     @Override
