@@ -109,6 +109,10 @@ class DecoderTrainingTest {
         Object[] more = Arrays.copyOf(options, options.length + 1, Object[].class);
         more[options.length] = "--recompute";
         List<Double> again = losses(base, "again", more);
+        assertTrue(new JsonMapper()
+                .readTree(folder.resolve("again").resolve("summary.json").toFile())
+                .path("recompute")
+                .booleanValue());
         assertTrue(plain.getLast() < plain.getFirst(), plain.toString());
         for (int i = 0; i < plain.size(); i++) {
             assertEquals(plain.get(i), again.get(i), 1e-6 * plain.get(i));

@@ -2,6 +2,7 @@ package dev.adapt.tests;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -120,6 +121,7 @@ class GgufCasesTest {
             assertTrue(found.tensors().size() > 10, "few tensors");
         }
         Cli verified = Cli.run("verify", "--base", base, "--gguf", gguf, "--inputs", "2", "--no-reference");
+        assertNotEquals(4, verified.exitCode(), verified.errors());
         System.out.printf(
                 "| %s | %s |%n",
                 name, verified.exitCode() == 0 ? "verified" : verified.errors().strip());

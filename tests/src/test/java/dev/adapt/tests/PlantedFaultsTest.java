@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.onnx.proto.GraphProto;
 import dev.adapt.formats.onnx.proto.NodeProto;
@@ -11,6 +12,8 @@ import dev.adapt.formats.onnx.proto.TensorProto;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.LongTensor;
+import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.verify.Cause;
 import dev.adapt.verify.compare.Report;
 import dev.adapt.verify.compare.Tolerance;
@@ -18,11 +21,13 @@ import dev.adapt.verify.form.Engine;
 import dev.adapt.verify.form.Forms;
 import dev.adapt.verify.form.Settings;
 import dev.adapt.verify.form.Verification;
+import dev.adapt.verify.input.Inputs;
 import dev.adapt.verify.runner.Device;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -31,6 +36,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.Set;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
@@ -200,8 +206,24 @@ class PlantedFaultsTest {
                                     }
                                     return values;
                                 })))),
-                bert(
+                new Fault(
                         "a word that no input shows",
+                        BERT.replace("\"vocab_size\": 60", "\"vocab_size\": 2000"),
+                        LORA,
+                        List.of(),
+                        Cause.ROWS,
+                        "and no input reached it",
+                        files -> {
+                            int word = unseen(files);
+                            files.change(tensors -> tensors.computeIfPresent(
+                                    "embeddings.word_embeddings.weight",
+                                    (name, tensor) -> PlantedFiles.mapped(tensor, values -> {
+                                        values[word * 16] += 0.5f;
+                                        return values;
+                                    })));
+                        }),
+                bert(
+                        "a word's row",
                         Cause.ROWS,
                         "embeddings.word_embeddings.weight",
                         files -> files.change(tensors -> tensors.computeIfPresent(
@@ -338,7 +360,7 @@ class PlantedFaultsTest {
     private static List<Fault> exports() {
         return List.of(
                 new Fault(
-                        "a second output corrupted",
+                        "the main output turned",
                         ENCODER,
                         LORA,
                         List.of(),
@@ -451,6 +473,21 @@ class PlantedFaultsTest {
                 Optional.empty());
         return Verification.of(
                 Forms.of(files.base(), files.adapter(), files.merged(), files.onnx()), settings, Engine.Listener.NONE);
+    }
+
+    /** A word that the default inputs do not hold. */
+    private static int unseen(PlantedFiles files) throws IOException {
+        Set<Long> seen = new HashSet<>();
+        ModelConfig config = ModelConfig.read(files.base().resolve(ModelConfig.FILE));
+        for (Map<String, Tensor> batch : Inputs.random(config, 16, 0, false).batches()) {
+            if (batch.get("input_ids") instanceof LongTensor ids) {
+                Arrays.stream(ids.values()).forEach(seen::add);
+            }
+        }
+        return IntStream.range(100, 2000)
+                .filter(word -> !seen.contains((long) word))
+                .findFirst()
+                .orElseThrow();
     }
 
     private static Map<String, FloatTensor> baseOf(PlantedFiles files) {

@@ -69,7 +69,6 @@ record PlantedFiles(Path folder, List<String> targets) {
             BoundAdapter fresh = BoundAdapter.fresh(
                     method, own, binding::weight, Map.of(), Optional.empty(), binding.digests(own), random);
             Map<String, FloatTensor> trained = new LinkedHashMap<>();
-            Map<String, FloatTensor> drawn = new LinkedHashMap<>();
             // the factors are drawn by their keys, so that methods which share them share their values
             fresh.trainedKeys().stream().sorted().forEach(key -> {
                 FloatTensor before = FloatTensor.of(fresh.tensors().get(key));
@@ -81,9 +80,8 @@ record PlantedFiles(Path folder, List<String> targets) {
                             ? before.values()[i] * (0.6f + 0.8f * ofKey.nextFloat())
                             : 0.3f * (float) ofKey.nextGaussian();
                 }
-                drawn.put(key, new FloatTensor(before.shape(), values));
+                trained.put(key, new FloatTensor(before.shape(), values));
             });
-            trained.putAll(drawn);
             fresh.with(trained, Map.of()).write(out, targets, base());
         }
     }
@@ -133,19 +131,6 @@ record PlantedFiles(Path folder, List<String> targets) {
         ModelProto.Builder model = ModelProto.parseFrom(Files.readAllBytes(onnx())).toBuilder();
         change.accept(model.getGraphBuilder());
         Files.write(onnx(), model.build().toByteArray());
-    }
-
-    /** Changes the values of an ONNX model's float32 initialiser. */
-    static void changeWeight(GraphProto.Builder graph, String name, Consumer<float[]> change) {
-        for (TensorProto.Builder tensor : graph.getInitializerBuilderList()) {
-            if (tensor.getName().equals(name)) {
-                float[] values = floats(tensor.getRawData());
-                change.accept(values);
-                tensor.setRawData(bytes(values));
-                return;
-            }
-        }
-        throw new AssertionError("no initialiser " + name);
     }
 
     static float[] floats(ByteString bytes) {

@@ -41,6 +41,7 @@ class SuiteTest {
                 files.base().resolve("tokenizer.json"),
                 Files.readString(TinyBert.write(folder.resolve("tokens"), 1).resolve("tokenizer.json")));
         Files.writeString(folder.resolve("dev.tsv"), "text\tlabel\na good movie\tpos\na bad book\tneg\n");
+        Files.writeString(folder.resolve("turned.tsv"), "text\tlabel\na good movie\tneg\na bad book\tpos\n");
         Path suite = Files.writeString(folder.resolve("models.yaml"), """
                 defaults: {device: cpu, inputs: 4}
                 models:
@@ -52,6 +53,7 @@ class SuiteTest {
                     gates:
                       - size: {of: onnx, most: 1 MB}
                       - accuracy: {file: dev.tsv, of: merged, least: 0}
+                      - accuracy: {file: turned.tsv, of: merged, least: 0}
                   - name: not <merged>
                     base: base
                     adapter: adapter
@@ -81,6 +83,8 @@ class SuiteTest {
         JsonNode result = new JsonMapper().readTree(json.toFile());
         assertFalse(result.get("passed").booleanValue());
         assertTrue(result.at("/models/0/passed").booleanValue(), result.toPrettyString());
+        // of two labels, the turned ones are right where the others are not
+        assertEquals(1, accuracy(result, 1) + accuracy(result, 2), result.toPrettyString());
         assertEquals(64, result.at("/models/0/files/0/sha256").textValue().length());
         assertEquals(
                 "adapter-not-merged",
@@ -89,6 +93,27 @@ class SuiteTest {
         assertTrue(page.contains("not &lt;merged&gt;") && !page.contains("{{"), page);
         // nothing is replaced unless asked
         assertEquals(2, Cli.run("verify", "--suite", suite, "--junit", junit).exitCode());
+    }
+
+    private static double accuracy(JsonNode result, int gate) {
+        String found = result.at("/models/0/gates/" + gate + "/found").textValue();
+        assertTrue(found.contains(" on 2 texts of "), found);
+        return Double.parseDouble(found.substring(0, found.indexOf(' ')));
+    }
+
+    @Test
+    void onlyTheSizeOfAGgufFileIsMeasured() throws IOException {
+        Files.writeString(folder.resolve("dev.tsv"), "text\tlabel\na\tpos\nb\tneg\n");
+        Path base = TinyModel.LLAMA.write(folder.resolve("base"), 1);
+        Cli.succeeds("export-gguf", base, "--dtype", "f32", "--out", folder.resolve("base.gguf"));
+        Path suite = Files.writeString(folder.resolve("models.yaml"), """
+                defaults: {device: cpu, inputs: 2}
+                models:
+                  - {name: a, base: base, gguf: base.gguf, gates: [{accuracy: {file: dev.tsv, of: gguf, least: 0}}]}
+                """);
+        Cli run = Cli.run("verify", "--suite", suite);
+        assertTrue(run.output().contains("of which only the size is measured"), run.output());
+        assertTrue(run.exitCode() != 0, run.output());
     }
 
     @ParameterizedTest

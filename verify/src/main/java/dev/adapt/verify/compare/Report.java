@@ -61,13 +61,8 @@ public record Report(
         findings = List.copyOf(findings);
     }
 
-    /** Runs the runners on the batches and reports what came of it, as {@link Equivalence#compare} defines it. */
-    public static Report of(List<Runner> runners, Inputs inputs, Tolerance tolerance) {
-        return of(runners, inputs, 1, tolerance);
-    }
-
     /**
-     * The same, for models of a known depth.
+     * Runs the runners on the batches and reports what came of it, as {@link Equivalence#compare} defines it.
      *
      * @param products linear layers between an input and the outputs, one after the other
      */

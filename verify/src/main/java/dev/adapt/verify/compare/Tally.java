@@ -29,7 +29,7 @@ final class Tally {
     private double sumAbsolute;
     private double maxRelative;
     private double sumRelative;
-    private double sumDistance;
+    private double sumSquaredDistances;
     private double sumSquares;
     private double leastCosine = 1;
     private double maxDivergence;
@@ -112,8 +112,9 @@ final class Tally {
             maxRelative = Math.max(maxRelative, relative);
             sumRelative += relative;
         }
-        double error = tolerance.error(precision, Math.abs(a[farthest] - b[farthest]), rms, row.distance());
-        sumDistance += row.distance() * row.distance();
+        double distance = row.distance();
+        double error = tolerance.error(precision, Math.abs(a[farthest] - b[farthest]), rms, distance);
+        sumSquaredDistances += distance * distance;
         sumSquares += rms * rms;
         if (error > maxError) {
             maxError = error;
@@ -166,8 +167,9 @@ final class Tally {
                         isLogits() ? Optional.of(sumTop / rows) : Optional.empty(),
                         parting));
         // integers err in all rows: one row of random tokens says little, all of them together say much
-        double error =
-                precision == Precision.INT8 ? sumSquares == 0 ? 0 : Math.sqrt(sumDistance / sumSquares) : maxError;
+        double error = precision == Precision.INT8
+                ? sumSquares == 0 ? 0 : Math.sqrt(sumSquaredDistances / sumSquares)
+                : maxError;
         Optional<String> failure =
                 error <= limit ? Optional.empty() : Optional.of(tolerance.exceeded(precision, error, limit));
         return new Comparison(left.name(), right.name(), group, Optional.of(errors), worst, failure);

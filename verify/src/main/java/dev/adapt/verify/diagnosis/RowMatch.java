@@ -56,10 +56,11 @@ record RowMatch(FloatTensor found, FloatTensor expected, double tolerance) {
     /** How many places rows stand after where they should, if nearly all of those that differ do by one number. */
     Optional<Integer> shift() {
         int rows = rows();
+        List<Integer> differing = differing();
         for (int by : new int[] {1, -1, 2, -2}) {
             int fitting = 0;
             int seen = 0;
-            for (int row : differing()) {
+            for (int row : differing) {
                 int source = row - by;
                 if (source >= 0 && source < rows) {
                     seen++;

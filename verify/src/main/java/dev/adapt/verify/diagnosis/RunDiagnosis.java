@@ -52,15 +52,18 @@ public record RunDiagnosis(
      * @param ropeBase that its file holds
      */
     public List<Finding> of(Runner suspect, Optional<OnnxRunner> onnx, OptionalDouble ropeBase) throws IOException {
+        if (isLarge()) {
+            return List.of();
+        }
         ReferenceRunner reference = new ReferenceRunner(model);
         Runner right = new Runner("reference", model.outputNames(), reference::outputs);
-        Memory asked = new Memory(suspect);
-        List<Map<String, Tensor>> cases = cases(right, asked.runner());
-        if (cases.isEmpty() || isLarge()) {
+        Runner asked = remembering(suspect);
+        List<Map<String, Tensor>> cases = cases(right, asked);
+        if (cases.isEmpty()) {
             return List.of();
         }
         List<Finding> found = new ArrayList<>();
-        boolean notFinite = failures(right, asked.runner(), cases.getFirst()).stream()
+        boolean notFinite = failures(right, asked, cases.getFirst()).stream()
                 .anyMatch(failure -> failure.contains("NaN or infinite"));
         if (notFinite && onnx.isPresent()) {
             States.of(onnx.get().path(), suspect.precision(), reference, cases.getFirst())
@@ -77,7 +80,7 @@ public record RunDiagnosis(
         }
         if (found.isEmpty()) {
             hypotheses(reference, ropeBase).stream()
-                    .filter(guess -> holds(guess, asked.runner(), cases))
+                    .filter(guess -> holds(guess, asked, cases))
                     .findFirst()
                     .ifPresent(guess -> found.add(finding(suspect, guess.cause(), guess.sentence())));
         }
@@ -117,26 +120,18 @@ public record RunDiagnosis(
         return all;
     }
 
-    /** What a form gave, so that it runs once on each batch. */
-    private static final class Memory {
-        private final Runner runner;
-
-        Memory(Runner suspect) {
-            IdentityHashMap<Map<String, Tensor>, Map<String, DoubleTensor>> known = new IdentityHashMap<>();
-            Set<String> all = new LinkedHashSet<>(suspect.outputs());
-            this.runner = new Runner(
-                    suspect.name(),
-                    suspect.precision(),
-                    suspect.stored(),
-                    suspect.outputs(),
-                    suspect.incomparable(),
-                    (inputs, wanted) ->
-                            known.computeIfAbsent(inputs, own -> suspect.run().outputs(own, all)));
-        }
-
-        Runner runner() {
-            return runner;
-        }
+    /** A form that runs once on each batch, and remembers what it gave. */
+    private static Runner remembering(Runner form) {
+        IdentityHashMap<Map<String, Tensor>, Map<String, DoubleTensor>> known = new IdentityHashMap<>();
+        Set<String> all = new LinkedHashSet<>(form.outputs());
+        return new Runner(
+                form.name(),
+                form.precision(),
+                form.stored(),
+                form.outputs(),
+                form.incomparable(),
+                (inputs, wanted) ->
+                        known.computeIfAbsent(inputs, own -> form.run().outputs(own, all)));
     }
 
     /** The smallest batches that fail, the smallest first, and after them some that pass. */
@@ -214,11 +209,11 @@ public record RunDiagnosis(
     }
 
     private Optional<Finding> output(
-            Runner suspect, Memory asked, ReferenceRunner reference, Map<String, Tensor> batch) {
+            Runner suspect, Runner asked, ReferenceRunner reference, Map<String, Tensor> batch) {
         Set<String> names = new LinkedHashSet<>(model.outputNames());
         names.retainAll(suspect.outputs());
         Map<String, DoubleTensor> expected = new LinkedHashMap<>(reference.outputs(batch, names));
-        Map<String, DoubleTensor> found = asked.runner().run().outputs(batch, names);
+        Map<String, DoubleTensor> found = asked.run().outputs(batch, names);
         boolean labels = model.architecture().head().isPresent();
         return names.stream()
                 .flatMap(name ->
@@ -229,8 +224,8 @@ public record RunDiagnosis(
                 .map(mistake -> finding(suspect, mistake.cause(), mistake.sentence()));
     }
 
-    private Optional<Finding> oneOutput(Runner suspect, Runner right, Memory asked, List<Map<String, Tensor>> cases) {
-        List<Comparison> all = Equivalence.compare(List.of(right, asked.runner()), cases, products, tolerance);
+    private Optional<Finding> oneOutput(Runner suspect, Runner right, Runner asked, List<Map<String, Tensor>> cases) {
+        List<Comparison> all = Equivalence.compare(List.of(right, asked), cases, products, tolerance);
         List<String> wrong = all.stream()
                 .filter(own -> !own.passed())
                 .map(Comparison::output)

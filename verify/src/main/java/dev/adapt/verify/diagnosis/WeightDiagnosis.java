@@ -9,7 +9,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -279,20 +278,13 @@ public record WeightDiagnosis(
                 return;
             }
             AdaptedWeights weights = adapted.orElseThrow();
-            Set<String> changed = new LinkedHashSet<>();
-            for (String name : expected.names()) {
-                if (weights.changes(name)) {
-                    changed.add(name);
-                }
-            }
-            int others = changed.size() - own.size();
-            long right = others - wrong.stream().filter(TensorVerdict::adapted).count();
-            if (right <= 0 && others == 0) {
+            long changed = expected.names().stream().filter(weights::changes).count();
+            if (changed == own.size()) {
                 add(Cause.ADAPTER_NOT_MERGED, "equals the base: the adapter was not merged", own);
             } else {
                 add(
                         Cause.ADAPTER_PARTLY_MERGED,
-                        "the adapter was not merged into " + own.size() + " of " + changed.size()
+                        "the adapter was not merged into " + own.size() + " of " + changed
                                 + " tensors that it changes: " + Summaries.of(names(own)) + ", still "
                                 + (own.size() == 1 ? "that" : "those") + " of the base",
                         own);

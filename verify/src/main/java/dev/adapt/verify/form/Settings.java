@@ -40,9 +40,4 @@ public record Settings(
     public Settings comparedOn(Engine.Texts other) {
         return new Settings(count, seed, thorough, Optional.of(other), tensors, tolerance, device, reference, engine);
     }
-
-    /** The same without the float64 reference. */
-    public Settings withoutReference() {
-        return new Settings(count, seed, thorough, texts, tensors, tolerance, device, false, engine);
-    }
 }

@@ -468,6 +468,9 @@ public final class OnnxRunner implements AutoCloseable {
     public void close() {
         adapters.forEach(OrtLoraAdapter::close);
         try {
+            if (profiled) {
+                delete(Path.of(session.endProfiling()));
+            }
             session.close();
         } catch (OrtException e) {
             throw new IllegalStateException(path + ": ONNX Runtime cannot close its session", e);

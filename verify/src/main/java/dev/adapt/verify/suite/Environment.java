@@ -1,23 +1,19 @@
 package dev.adapt.verify.suite;
 
+import dev.adapt.formats.io.InputFile;
+import dev.adapt.formats.io.Sha256;
 import dev.adapt.verify.form.Forms;
 import dev.adapt.verify.runner.OnnxRunner;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.DigestInputStream;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.Stream;
 
 /** What a verification ran on, so that its result can be told from that of another machine. */
 public record Environment(String java, String system, int processors, String onnxRuntime, List<String> providers) {
-    private static final int BLOCK = 1 << 16;
-
     /** A file of a form and its SHA-256 digest. */
     public record Digest(Path file, long bytes, String sha256) {}
 
@@ -36,7 +32,7 @@ public record Environment(String java, String system, int processors, String onn
     static List<Digest> of(Forms forms) throws IOException {
         List<Digest> digests = new ArrayList<>();
         for (Path path : paths(forms)) {
-            for (Path file : Files.isDirectory(path) ? within(path) : List.of(path)) {
+            for (Path file : within(path)) {
                 digests.add(new Digest(file, Files.size(file), sha256(file)));
             }
         }
@@ -54,7 +50,11 @@ public record Environment(String java, String system, int processors, String onn
         return paths;
     }
 
+    /** The configs and weights of a folder; of a file, itself. */
     static List<Path> within(Path folder) throws IOException {
+        if (!Files.isDirectory(folder)) {
+            return List.of(folder);
+        }
         try (Stream<Path> all = Files.list(folder)) {
             return all.filter(Files::isRegularFile)
                     .filter(file -> {
@@ -67,16 +67,8 @@ public record Environment(String java, String system, int processors, String onn
     }
 
     private static String sha256(Path file) throws IOException {
-        try (InputStream in = Files.newInputStream(file);
-                DigestInputStream digest = new DigestInputStream(in, MessageDigest.getInstance("SHA-256"))) {
-            byte[] block = new byte[BLOCK];
-            int read = 0;
-            while (read >= 0) {
-                read = digest.read(block);
-            }
-            return HexFormat.of().formatHex(digest.getMessageDigest().digest());
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException(e);
+        try (InputStream in = InputFile.found(file).stream()) {
+            return Sha256.hex(in);
         }
     }
 }

@@ -90,19 +90,31 @@ public final class GateRun implements AutoCloseable {
     /** The checkpoint of a form; of an ONNX model, that which it is compared with. */
     private Model open(Gate.Of of) throws IOException {
         Forms forms = model.forms();
-        boolean adapted =
-                of == Gate.Of.UNMERGED || (of == Gate.Of.ONNX && forms.merged().isEmpty());
-        if (of == Gate.Of.MERGED || (of == Gate.Of.ONNX && !forms.merged().isEmpty())) {
-            return Model.of(checkpoint(first(forms.merged(), of)));
-        }
-        Checkpoint base = checkpoint(forms.base()
-                .orElseThrow(() -> new FormatException(
-                        Path.of(model.name()), "gates", "measure " + of + ", which the model does not list")));
-        return adapted && forms.adapter().isPresent()
-                ? Model.of(
-                        base,
-                        new Binding(base).bind(Adapter.read(forms.adapter().get()), false))
-                : Model.of(base);
+        return switch (of) {
+            case BASE -> Model.of(base(of));
+            case UNMERGED -> unmerged(first(forms.adapter().stream().toList(), of), of);
+            case MERGED -> Model.of(checkpoint(first(forms.merged(), of)));
+            case ONNX -> {
+                if (!forms.merged().isEmpty()) {
+                    yield Model.of(checkpoint(forms.merged().getFirst()));
+                }
+                yield forms.adapter().isPresent() ? unmerged(forms.adapter().get(), of) : Model.of(base(of));
+            }
+            case GGUF ->
+                throw new FormatException(
+                        Path.of(model.name()),
+                        "gates",
+                        "measure " + of + ", of which only the size is measured: llama.cpp runs such a file");
+        };
+    }
+
+    private Model unmerged(Path adapter, Gate.Of of) throws IOException {
+        Checkpoint base = base(of);
+        return Model.of(base, new Binding(base).bind(Adapter.read(adapter), false));
+    }
+
+    private Checkpoint base(Gate.Of of) throws IOException {
+        return checkpoint(first(model.forms().base().stream().toList(), of));
     }
 
     private Checkpoint checkpoint(Path path) throws IOException {
@@ -205,7 +217,7 @@ public final class GateRun implements AutoCloseable {
         };
         Path own = first(path.stream().toList(), gate.of());
         long bytes = 0;
-        for (Path file : Files.isDirectory(own) ? Environment.within(own) : List.of(own)) {
+        for (Path file : Environment.within(own)) {
             bytes += Files.size(file);
         }
         Path data = own.resolveSibling(own.getFileName() + "_data");

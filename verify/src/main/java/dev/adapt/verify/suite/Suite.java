@@ -46,11 +46,6 @@ public record Suite(String name, List<Model> models, int parallel) {
         public Model {
             gates = List.copyOf(gates);
         }
-
-        /** A model without gates. */
-        public Model(String name, Forms forms, Settings settings) {
-            this(name, forms, settings, Optional.empty(), List.of());
-        }
     }
 
     public Suite {

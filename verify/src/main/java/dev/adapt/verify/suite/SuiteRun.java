@@ -84,7 +84,7 @@ public record SuiteRun(
         long bytes = 0;
         try {
             for (Path path : Environment.paths(model.forms())) {
-                for (Path file : Files.isDirectory(path) ? Environment.within(path) : List.of(path)) {
+                for (Path file : Environment.within(path)) {
                     bytes = Math.max(bytes, Files.size(file));
                 }
             }
