@@ -348,7 +348,7 @@ public record Adapter(
     }
 
     /** The same adapter, what it records of its base under the names that the base at hand gives its modules. */
-    public Adapter recording(UnaryOperator<String> canonical) {
+    Adapter recording(UnaryOperator<String> canonical) {
         Map<String, String> renamed = new TreeMap<>();
         metadata.forEach((key, value) -> renamed.put(
                 key.startsWith(BoundAdapter.BASE_SHA256)
@@ -359,7 +359,7 @@ public record Adapter(
     }
 
     /** The same adapter without some of its modules. */
-    public Adapter without(Set<String> others) {
+    Adapter without(Set<String> others) {
         SequencedSet<String> kept = new LinkedHashSet<>(modules);
         kept.removeAll(others);
         Map<String, Tensor> rest = new TreeMap<>(parts);
@@ -368,13 +368,13 @@ public record Adapter(
     }
 
     /** Whether a tensor belongs to one of the modules named, or to a module inside it. */
-    public static boolean isOf(List<String> modules, String tensor) {
+    static boolean isOf(List<String> modules, String tensor) {
         return modules.stream()
                 .anyMatch(module -> tensor.startsWith(module + ".") || tensor.contains("." + module + "."));
     }
 
     /** The shape [out, in] of a module's matrix, if its tensors tell it. */
-    public Optional<Shape> layerShape(String module) {
+    Optional<Shape> layerShape(String module) {
         // a vector where a method has a matrix is for the check of its shape to name
         return method.layerShape(part ->
                 part(module, part).filter(tensor -> tensor.shape().rank() > 1).orElse(null));
@@ -386,7 +386,7 @@ public record Adapter(
     }
 
     /** Whether each of one module's tensors is one of another's, transposed: the two then have one update, transposed. */
-    public boolean haveTransposedParts(String module, String other) {
+    boolean haveTransposedParts(String module, String other) {
         List<FloatTensor> own = partsOf(module);
         List<FloatTensor> others = partsOf(other);
         return own.size() == others.size()
@@ -406,7 +406,7 @@ public record Adapter(
     }
 
     /** Whether a module is an embedding. */
-    public boolean isEmbedding(String module) {
+    boolean isEmbedding(String module) {
         return method.adaptsEmbedding(part -> part(module, part).orElse(null));
     }
 
@@ -416,7 +416,7 @@ public record Adapter(
     }
 
     /** The same adapter, the layers of its stacks in the place of their names. */
-    public Adapter of(SequencedSet<String> layers) {
+    Adapter of(SequencedSet<String> layers) {
         return new Adapter(file, config, method, layers, parts, saved, metadata, notes);
     }
 

@@ -135,7 +135,7 @@ public record BoundAdapter(
      * @param weight [out, in]
      * @param bias [out], where it has one
      */
-    public record BaseLayer(FloatTensor weight, Optional<FloatTensor> bias) {}
+    record BaseLayer(FloatTensor weight, Optional<FloatTensor> bias) {}
 
     /** ΔW of one layer, left [out, k] times right [k, in]. */
     public record Factors(FloatTensor left, FloatTensor right) {}
@@ -183,7 +183,7 @@ public record BoundAdapter(
      * @throws FormatException if a tensor is missing, has another shape than its layer needs, or the base or a regenerated
      *     tensor is not what the adapter was trained with
      */
-    public static BoundAdapter of(
+    static BoundAdapter of(
             Adapter adapter,
             List<Target> targets,
             Map<String, Tensor> saved,
@@ -307,7 +307,7 @@ public record BoundAdapter(
      *
      * @throws FormatException naming the first layer on which it is not
      */
-    public static void requireDefined(Adapter adapter, List<Target> targets) {
+    static void requireDefined(Adapter adapter, List<Target> targets) {
         for (Target target : targets) {
             adapter.method().undefined(target).ifPresent(reason -> {
                 throw new FormatException(adapter.file(), target.module(), reason);
@@ -608,7 +608,7 @@ public record BoundAdapter(
      * The key of a saved tensor in the adapter's file: PEFT wraps the layers it adapts, and the bias of such a layer is the
      * layer's beneath.
      */
-    public String savedKey(String canonical) {
+    String savedKey(String canonical) {
         String name = savedNames.getOrDefault(canonical, canonical);
         String module = moduleOf(name);
         boolean wrapped = targets.stream().anyMatch(target -> target.module().equals(module));
