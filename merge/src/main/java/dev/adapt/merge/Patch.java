@@ -1,7 +1,7 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.BaseChange;
+import dev.adapt.formats.saved.BaseChange;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.safetensors.SafetensorsFile;

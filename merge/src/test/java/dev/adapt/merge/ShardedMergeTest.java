@@ -8,8 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.BaseChange;
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.saved.BaseChange;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.ShardIndex;
 import dev.adapt.formats.checkpoint.ShardPlan;

@@ -14,7 +14,7 @@ import dev.adapt.train.djl.Gradients;
 import dev.adapt.train.djl.LoadedModel;
 import dev.adapt.train.djl.NDArrayOps;
 import dev.adapt.train.djl.Recomputation;
-import dev.adapt.train.djl.Torch;
+import dev.adapt.train.device.Torch;
 import dev.adapt.train.task.Task;
 import java.util.ArrayList;
 import java.util.List;

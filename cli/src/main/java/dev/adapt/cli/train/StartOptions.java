@@ -4,7 +4,7 @@ import dev.adapt.cli.convert.DecompositionReport;
 import dev.adapt.cli.options.Checkpoints;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ModelConfig;

@@ -35,7 +35,7 @@ import java.util.stream.Stream;
 
 /**
  * An adapter as its folder holds it: {@code adapter_config.json} and {@code adapter_model.safetensors}, as PEFT lays
- * them out. What its modules are in a given base is for {@link BoundAdapter}.
+ * them out. What its modules are in a given base is for {@code BoundAdapter}.
  *
  * @param file the safetensors file
  * @param modules the adapted modules, as its keys spell them; of a {@link Stack} whose layers have no keys of their own, its
@@ -74,13 +74,19 @@ public record Adapter(
     private static final int DEPTH = 3;
 
     /** What PEFT's keys begin with, before a tensor that all layers share. */
-    static final String SHARED_PREFIX = "base_model.";
+    public static final String SHARED_PREFIX = "base_model.";
 
     /** What PEFT's keys begin with, before the name of a module. */
     public static final String MODULE_PREFIX = "base_model.model.";
+    /** What metadata keys begin with that record the digest of a target or stack, before its canonical name. */
+    public static final String BASE_SHA256 = "adapt.base.sha256.";
+    /** What metadata keys begin with that record the shape of a target or stack, before its module's name. */
+    public static final String BASE_SHAPE = "adapt.base.shape.";
+    /** What metadata keys begin with that record the digest of a regenerated part, before its name. */
+    public static final String PART_SHA256 = "adapt.sha256.";
 
     /** What stands in a key between an adapted module and a tensor of the layer beneath. */
-    static final String BASE_LAYER = ".base_layer.";
+    public static final String BASE_LAYER = ".base_layer.";
 
     public Adapter {
         notes = List.copyOf(notes);
@@ -348,18 +354,18 @@ public record Adapter(
     }
 
     /** The same adapter, what it records of its base under the names that the base at hand gives its modules. */
-    Adapter recording(UnaryOperator<String> canonical) {
+    public Adapter recording(UnaryOperator<String> canonical) {
         Map<String, String> renamed = new TreeMap<>();
         metadata.forEach((key, value) -> renamed.put(
-                key.startsWith(BoundAdapter.BASE_SHA256)
-                        ? BoundAdapter.BASE_SHA256 + canonical.apply(key.substring(BoundAdapter.BASE_SHA256.length()))
+                key.startsWith(BASE_SHA256)
+                        ? BASE_SHA256 + canonical.apply(key.substring(BASE_SHA256.length()))
                         : key,
                 value));
         return new Adapter(file, config, method, modules, parts, saved, renamed, notes);
     }
 
     /** The same adapter without some of its modules. */
-    Adapter without(Set<String> others) {
+    public Adapter without(Set<String> others) {
         SequencedSet<String> kept = new LinkedHashSet<>(modules);
         kept.removeAll(others);
         Map<String, Tensor> rest = new TreeMap<>(parts);
@@ -368,13 +374,13 @@ public record Adapter(
     }
 
     /** Whether a tensor belongs to one of the modules named, or to a module inside it. */
-    static boolean isOf(List<String> modules, String tensor) {
+    public static boolean isOf(List<String> modules, String tensor) {
         return modules.stream()
                 .anyMatch(module -> tensor.startsWith(module + ".") || tensor.contains("." + module + "."));
     }
 
     /** The shape [out, in] of a module's matrix, if its tensors tell it. */
-    Optional<Shape> layerShape(String module) {
+    public Optional<Shape> layerShape(String module) {
         // a vector where a method has a matrix is for the check of its shape to name
         return method.layerShape(part ->
                 part(module, part).filter(tensor -> tensor.shape().rank() > 1).orElse(null));
@@ -386,7 +392,7 @@ public record Adapter(
     }
 
     /** Whether each of one module's tensors is one of another's, transposed: the two then have one update, transposed. */
-    boolean haveTransposedParts(String module, String other) {
+    public boolean haveTransposedParts(String module, String other) {
         List<FloatTensor> own = partsOf(module);
         List<FloatTensor> others = partsOf(other);
         return own.size() == others.size()
@@ -406,17 +412,17 @@ public record Adapter(
     }
 
     /** Whether a module is an embedding. */
-    boolean isEmbedding(String module) {
+    public boolean isEmbedding(String module) {
         return method.adaptsEmbedding(part -> part(module, part).orElse(null));
     }
 
     /** Whether its metadata say which base it was trained on. */
     public boolean recordsBase() {
-        return metadata.keySet().stream().anyMatch(key -> key.startsWith(BoundAdapter.BASE_SHA256));
+        return metadata.keySet().stream().anyMatch(key -> key.startsWith(BASE_SHA256));
     }
 
     /** The same adapter, the layers of its stacks in the place of their names. */
-    Adapter of(SequencedSet<String> layers) {
+    public Adapter of(SequencedSet<String> layers) {
         return new Adapter(file, config, method, layers, parts, saved, metadata, notes);
     }
 

@@ -1,6 +1,6 @@
 package dev.adapt.formats.lors;
 
-import dev.adapt.formats.adapter.WeightChanges;
+import dev.adapt.formats.binding.WeightChanges;
 import dev.adapt.formats.algebra.LowRank;
 import dev.adapt.formats.algebra.MatrixOps;
 import dev.adapt.formats.algebra.WeightChange;

@@ -1,6 +1,6 @@
 package dev.adapt.formats.model;
 
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.algebra.Region;
 import dev.adapt.formats.checkpoint.Checkpoint;

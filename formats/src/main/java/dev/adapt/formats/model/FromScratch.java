@@ -1,7 +1,7 @@
 package dev.adapt.formats.model;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;

@@ -1,9 +1,9 @@
 package dev.adapt.formats.model;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.ChangedConfig;
-import dev.adapt.formats.adapter.WeightChanges;
+import dev.adapt.formats.binding.BoundAdapter;
+import dev.adapt.formats.saved.ChangedConfig;
+import dev.adapt.formats.binding.WeightChanges;
 import dev.adapt.formats.algebra.Ops;
 import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.checkpoint.Checkpoint;

@@ -1,6 +1,6 @@
 package dev.adapt.merge.convert;
 
-import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.checkpoint.Checkpoint;

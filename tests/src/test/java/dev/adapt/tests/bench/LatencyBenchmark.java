@@ -1,7 +1,7 @@
 package dev.adapt.tests.bench;
 
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;

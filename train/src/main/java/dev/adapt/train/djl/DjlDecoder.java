@@ -1,5 +1,6 @@
 package dev.adapt.train.djl;
 
+import dev.adapt.train.device.Devices;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;

@@ -1,5 +1,6 @@
 package dev.adapt.train.djl;
 
+import dev.adapt.train.device.Devices;
 import ai.djl.ndarray.NDManager;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.FloatTensor;

@@ -3,7 +3,7 @@ package dev.adapt.formats.onnx.export;
 import com.google.flatbuffers.FlatBufferBuilder;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.algebra.LowRank;
 import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.algebra.WeightChange;

@@ -1,5 +1,6 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.binding;
 
+import dev.adapt.formats.saved.BaseChange;
 import dev.adapt.formats.algebra.Delta;
 import dev.adapt.formats.algebra.MatrixOps;
 import dev.adapt.formats.algebra.ReferenceOps;

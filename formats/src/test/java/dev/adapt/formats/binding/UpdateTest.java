@@ -1,5 +1,6 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.binding;
 
+import dev.adapt.formats.adapter.MethodSamples;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 

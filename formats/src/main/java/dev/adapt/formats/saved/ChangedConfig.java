@@ -1,5 +1,6 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.saved;
 
+import dev.adapt.formats.adapter.PromptFormat;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.Head;
