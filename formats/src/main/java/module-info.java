@@ -20,7 +20,6 @@ module dev.adapt.formats {
     exports dev.adapt.formats.method;
     exports dev.adapt.formats.safetensors;
     exports dev.adapt.formats.tensor;
-
     exports dev.adapt.formats.algebra to
             dev.adapt.merge,
             dev.adapt.train,

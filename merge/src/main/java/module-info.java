@@ -17,7 +17,6 @@ module dev.adapt.merge {
     exports dev.adapt.merge.analysis;
     exports dev.adapt.merge.convert;
     exports dev.adapt.merge.undo;
-
     exports dev.adapt.merge.engine to
             dev.adapt.cli;
     exports dev.adapt.merge.kernel to

@@ -19,7 +19,6 @@ module dev.adapt.train {
     exports dev.adapt.train.metric;
     exports dev.adapt.train.predict;
     exports dev.adapt.train.task;
-
     exports dev.adapt.train.djl to
             dev.adapt.cli;
     exports dev.adapt.train.tokenizer to

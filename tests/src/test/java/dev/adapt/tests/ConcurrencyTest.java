@@ -1,11 +1,10 @@
 package dev.adapt.tests;
 
-import dev.adapt.formats.adapter.Adapter;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.adapt.formats.binding.BoundAdapter;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.safetensors.Dtype;

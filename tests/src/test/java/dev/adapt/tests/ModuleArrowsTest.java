@@ -149,7 +149,9 @@ class ModuleArrowsTest {
         fails(holdsNoOptionRule("..", "--planted"), planted);
         fails(holdsNoOptionRule("dev.adapt.cli.."), OURS);
         fails(knowsNoArchitectureRule("dev.adapt.train.."), OURS);
-        fails(dependsOnExportsRule("tests", descriptor("formats")), new ClassFileImporter().importPackages("dev.adapt"));
+        fails(
+                dependsOnExportsRule("tests", descriptor("formats")),
+                new ClassFileImporter().importPackages("dev.adapt"));
         assertDoesNotThrow(() -> noNameEndsWithRule("Helper").check(planted));
     }
 

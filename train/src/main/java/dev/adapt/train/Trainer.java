@@ -1,6 +1,5 @@
 package dev.adapt.train;
 
-import dev.adapt.train.djl.AdamW;
 import ai.djl.engine.EngineException;
 import ai.djl.ndarray.NDManager;
 import dev.adapt.formats.FormatException;
@@ -14,9 +13,10 @@ import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.train.device.Torch;
+import dev.adapt.train.djl.AdamW;
 import dev.adapt.train.djl.LoadedModel;
 import dev.adapt.train.djl.Schedule;
-import dev.adapt.train.device.Torch;
 import dev.adapt.train.metric.Metric;
 import dev.adapt.train.metric.Scores;
 import dev.adapt.train.task.Task;

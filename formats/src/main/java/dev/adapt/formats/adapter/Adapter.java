@@ -357,9 +357,7 @@ public record Adapter(
     public Adapter recording(UnaryOperator<String> canonical) {
         Map<String, String> renamed = new TreeMap<>();
         metadata.forEach((key, value) -> renamed.put(
-                key.startsWith(BASE_SHA256)
-                        ? BASE_SHA256 + canonical.apply(key.substring(BASE_SHA256.length()))
-                        : key,
+                key.startsWith(BASE_SHA256) ? BASE_SHA256 + canonical.apply(key.substring(BASE_SHA256.length())) : key,
                 value));
         return new Adapter(file, config, method, modules, parts, saved, renamed, notes);
     }

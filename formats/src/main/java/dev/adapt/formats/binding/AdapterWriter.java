@@ -32,7 +32,8 @@ import java.util.stream.Collectors;
 record AdapterWriter(BoundAdapter adapter) {
     void write(Path folder, List<String> targetNames, Path base, Dtype dtype) throws IOException {
         Map<String, FloatTensor> stored = new LinkedHashMap<>();
-        adapter.keys(Part::stored).forEach(key -> stored.put(key, FloatTensor.of(BoundAdapter.require(adapter.tensors(), key))));
+        adapter.keys(Part::stored)
+                .forEach(key -> stored.put(key, FloatTensor.of(BoundAdapter.require(adapter.tensors(), key))));
         adapter.saved().forEach((name, tensor) -> stored.put(savedKey(name), FloatTensor.of(tensor)));
         ValueCount.requireFiniteResults(folder.resolve(Adapter.FILE), stored);
         Set<String> integers = Set.copyOf(adapter.keys(part -> adapter.method().isInteger(part.name())));
@@ -55,7 +56,9 @@ record AdapterWriter(BoundAdapter adapter) {
             for (Part part : adapter.method().parts(target, adapter.targets())) {
                 if (part.initial() instanceof Initial.Regenerated && digested.add(part.id(target))) {
                     metadata.put(
-                            Adapter.PART_SHA256 + part.id(target), TensorDigest.ofFloats(BoundAdapter.require(adapter.tensors(), BoundAdapter.key(part, target))));
+                            Adapter.PART_SHA256 + part.id(target),
+                            TensorDigest.ofFloats(
+                                    BoundAdapter.require(adapter.tensors(), BoundAdapter.key(part, target))));
                 }
             }
         }
@@ -71,7 +74,8 @@ record AdapterWriter(BoundAdapter adapter) {
     private String savedKey(String canonical) {
         String name = adapter.savedNames().getOrDefault(canonical, canonical);
         String module = moduleOf(name);
-        boolean wrapped = adapter.targets().stream().anyMatch(target -> target.module().equals(module));
+        boolean wrapped =
+                adapter.targets().stream().anyMatch(target -> target.module().equals(module));
         return Adapter.MODULE_PREFIX
                 + (wrapped ? module + Adapter.BASE_LAYER + name.substring(module.length() + 1) : name);
     }
@@ -88,7 +92,9 @@ record AdapterWriter(BoundAdapter adapter) {
         ObjectNode json = new JsonMapper().createObjectNode();
         json.putNull("auto_mapping");
         json.put("base_model_name_or_path", base.toString());
-        json.put("fan_in_fan_out", adapter.targets().stream().anyMatch(target -> target.transposed() && !target.embedding()));
+        json.put(
+                "fan_in_fan_out",
+                adapter.targets().stream().anyMatch(target -> target.transposed() && !target.embedding()));
         json.put("inference_mode", true);
         json.putNull("layers_pattern");
         json.putNull("layers_to_transform");

@@ -1,7 +1,7 @@
 package dev.adapt.formats.binding;
 
-import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.io.Sha256;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Stack;

@@ -1,8 +1,7 @@
 package dev.adapt.formats.binding;
 
-import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.saved.SavedTensors;
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
@@ -21,6 +20,7 @@ import dev.adapt.formats.names.Spelling;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.saved.SavedTensors;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.file.Path;

@@ -18,7 +18,6 @@ import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.saved.BaseChange;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
-import dev.adapt.formats.tensor.TensorDigest;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;

@@ -96,7 +96,8 @@ final class StoredAdapter {
                             target,
                             initial,
                             base,
-                            name -> BoundAdapter.require(tensors, BoundAdapter.key(adapter.method(), target, targets, name)));
+                            name -> BoundAdapter.require(
+                                    tensors, BoundAdapter.key(adapter.method(), target, targets, name)));
                 }
                 Tensor sound = checked(adapter, key, found, part.shape());
                 requireIntegers(adapter, key, sound, adapter.method().integerLimits(part.name(), target));

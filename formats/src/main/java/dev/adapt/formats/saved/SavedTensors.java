@@ -1,8 +1,8 @@
 package dev.adapt.formats.saved;
 
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.PromptFormat;
-import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Companions;
 import dev.adapt.formats.names.Spelling;
@@ -26,7 +26,8 @@ import java.util.Set;
  * @param names what the adapter calls them, by canonical name
  * @param following adapted modules that need no tensor of their own: a head that stays the embedding table
  */
-public record SavedTensors(Map<String, Tensor> tensors, Map<String, String> names, BaseChange change, Set<String> following) {
+public record SavedTensors(
+        Map<String, Tensor> tensors, Map<String, String> names, BaseChange change, Set<String> following) {
     private static final String WEIGHT = ".weight";
 
     /**

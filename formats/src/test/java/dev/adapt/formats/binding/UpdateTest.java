@@ -1,9 +1,9 @@
 package dev.adapt.formats.binding;
 
-import dev.adapt.formats.adapter.MethodSamples;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.adapt.formats.adapter.MethodSamples;
 import dev.adapt.formats.algebra.LowRank;
 import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.algebra.WeightChange;

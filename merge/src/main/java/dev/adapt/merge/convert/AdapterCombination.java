@@ -5,7 +5,6 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;

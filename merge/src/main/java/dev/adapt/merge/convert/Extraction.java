@@ -3,7 +3,6 @@ package dev.adapt.merge.convert;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.binding.Binding;
-import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.io.Outputs;

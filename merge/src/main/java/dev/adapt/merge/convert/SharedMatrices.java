@@ -125,8 +125,7 @@ public enum SharedMatrices {
         drawn.keySet().forEach(output::remove);
         removeCopies(method, output);
         output.metadata().putAll(same.metadata());
-        stored.forEach(
-                (id, tensor) -> output.metadata().put(Adapter.PART_SHA256 + id, TensorDigest.ofFloats(tensor)));
+        stored.forEach((id, tensor) -> output.metadata().put(Adapter.PART_SHA256 + id, TensorDigest.ofFloats(tensor)));
     }
 
     /** Removes the layers' copies of what all layers share. */
