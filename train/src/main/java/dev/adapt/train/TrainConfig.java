@@ -2,7 +2,7 @@ package dev.adapt.train;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Pooling;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.train.metric.Metric;
 import dev.adapt.train.task.Task;
 import java.nio.file.Path;

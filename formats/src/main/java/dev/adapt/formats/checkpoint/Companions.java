@@ -42,7 +42,7 @@ public record Companions(Path folder) {
     private static final List<String> FOREIGN_WEIGHTS = List.of(".ckpt", ".gguf", ".h5", ".msgpack", ".ot", ".tflite");
 
     /** The files in the folder itself, in order. */
-    public List<Path> files() throws IOException {
+    List<Path> files() throws IOException {
         if (!Files.isDirectory(folder)) {
             return List.of();
         }

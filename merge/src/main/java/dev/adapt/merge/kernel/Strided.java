@@ -41,7 +41,7 @@ public record Strided(float[] values, int first, int[] dims, int[] strides, bool
     }
 
     /** The number of elements of a tensor of these dimensions. */
-    public static int elements(int... dims) {
+    static int elements(int... dims) {
         int count = 1;
         for (int dim : dims) {
             count = Math.multiplyExact(count, dim);

@@ -34,7 +34,7 @@ public final class FactorOps implements MatrixOps<Tensor> {
      *
      * @param columns theirs
      */
-    public FactorOps(ExpertColumns columns) {
+    FactorOps(ExpertColumns columns) {
         this.columns = columns;
     }
 

@@ -96,7 +96,7 @@ public final class Predictor implements AutoCloseable {
     }
 
     /** The labels of the model's head by index; none where it has no head. */
-    public List<String> labels() {
+    List<String> labels() {
         return head.map(Head::labels).orElse(List.of());
     }
 

@@ -57,7 +57,7 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
      */
     public record Options(Weights weights, OnnxPrecision precision, boolean adapterInputs, boolean past) {
         /** A graph of the model's own inputs alone. */
-        public Options(Weights weights) {
+        Options(Weights weights) {
             this(weights, OnnxPrecision.FP32, false, false);
         }
     }

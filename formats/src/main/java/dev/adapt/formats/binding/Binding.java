@@ -1,6 +1,7 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.binding;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
@@ -19,6 +20,7 @@ import dev.adapt.formats.names.Spelling;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.saved.SavedTensors;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.nio.file.Path;
@@ -75,13 +77,13 @@ public final class Binding {
         SavedTensors saved = SavedTensors.of(whole, base, names, spelling);
         Adapter adapter = whole.without(saved.following()).recording(spelling);
         List<Target> targets = ordered(adapter, new Layers(adapter, wrapped, spelling, saved).targets());
-        BoundAdapter.requireDefined(adapter, targets);
+        StoredAdapter.requireDefined(adapter, targets);
         requireOneShape(adapter.method(), targets);
         // digests cost a pass over the targets' bytes: only where there is something to compare them with
         Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
         Optional<Dtype> dtype =
                 targets.stream().findFirst().map(target -> weight(target).dtype());
-        return BoundAdapter.of(
+        return StoredAdapter.bind(
                 adapter,
                 targets,
                 saved.tensors(),
@@ -93,8 +95,8 @@ public final class Binding {
                 force);
     }
 
-    private BoundAdapter.BaseLayer baseLayer(Target target) {
-        return new BoundAdapter.BaseLayer(
+    private StoredAdapter.BaseLayer baseLayer(Target target) {
+        return new StoredAdapter.BaseLayer(
                 target.upright(weight(target)), find(target.canonical() + BIAS).map(FloatTensor::of));
     }
 

@@ -1,5 +1,6 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.saved;
 
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;

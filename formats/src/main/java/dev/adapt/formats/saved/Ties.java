@@ -1,6 +1,7 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.saved;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.names.Spelling;
 import dev.adapt.formats.names.TensorNames;

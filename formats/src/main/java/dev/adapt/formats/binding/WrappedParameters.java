@@ -1,6 +1,7 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.binding;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.names.Place;

@@ -1,4 +1,4 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.binding;
 
 import dev.adapt.formats.algebra.Delta;
 import dev.adapt.formats.algebra.MatrixOps;
@@ -8,6 +8,7 @@ import dev.adapt.formats.algebra.WeightChange;
 import dev.adapt.formats.graph.Layers;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.saved.BaseChange;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;

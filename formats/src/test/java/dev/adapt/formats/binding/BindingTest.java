@@ -1,4 +1,4 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.binding;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;

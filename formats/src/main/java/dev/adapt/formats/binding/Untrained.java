@@ -1,4 +1,4 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.binding;
 
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.Part;

@@ -1,6 +1,7 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.binding;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.method.TargetModules;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;

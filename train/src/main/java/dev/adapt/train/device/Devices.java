@@ -1,4 +1,4 @@
-package dev.adapt.train.djl;
+package dev.adapt.train.device;
 
 import ai.djl.Device;
 import ai.djl.engine.Engine;

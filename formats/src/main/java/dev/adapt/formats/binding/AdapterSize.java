@@ -1,5 +1,6 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.binding;
 
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Part;

@@ -1,4 +1,4 @@
-package dev.adapt.train.djl;
+package dev.adapt.train.device;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 

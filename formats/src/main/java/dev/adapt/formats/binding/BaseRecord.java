@@ -1,6 +1,7 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.binding;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.io.Sha256;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Stack;
@@ -51,7 +52,7 @@ final class BaseRecord {
             Map<String, String> metadata, List<Target> targets, Map<String, String> digests) {
         Map<String, String> byLayer = new TreeMap<>(metadata);
         boolean stacks = byLayer.keySet()
-                .removeIf(key -> Stream.of(BoundAdapter.BASE_SHAPE, BoundAdapter.BASE_SHA256)
+                .removeIf(key -> Stream.of(Adapter.BASE_SHAPE, Adapter.BASE_SHA256)
                         .anyMatch(entry ->
                                 key.startsWith(entry) && new Stack(key.substring(entry.length())).isNumbered()));
         if (stacks) {
@@ -66,9 +67,9 @@ final class BaseRecord {
         Shape shape = group.isNumbered()
                 ? Shape.of(layers.size(), first.out(), first.in())
                 : Shape.of(first.out(), first.in());
-        entries.put(BoundAdapter.BASE_SHAPE + group.name(), shape.toString());
+        entries.put(Adapter.BASE_SHAPE + group.name(), shape.toString());
         digest(group, layers, digests)
-                .ifPresent(digest -> entries.put(BoundAdapter.BASE_SHA256 + canonical(group, first), digest));
+                .ifPresent(digest -> entries.put(Adapter.BASE_SHA256 + canonical(group, first), digest));
         return entries;
     }
 
@@ -81,7 +82,7 @@ final class BaseRecord {
     static void check(Adapter adapter, List<Target> targets, Map<String, String> digests) {
         groups(adapter.method(), targets).forEach((group, layers) -> {
             String name = canonical(group, layers.getFirst());
-            String trained = adapter.metadata().get(BoundAdapter.BASE_SHA256 + name);
+            String trained = adapter.metadata().get(Adapter.BASE_SHA256 + name);
             String found = digest(group, layers, digests).orElse("");
             if (trained != null && !trained.equals(found)) {
                 String what = group.isNumbered()
@@ -113,7 +114,7 @@ final class BaseRecord {
         if (stack.isNumbered() && numbered > MOST_LAYERS) {
             throw new FormatException(
                     adapter.file(),
-                    BoundAdapter.BASE_SHAPE + module,
+                    Adapter.BASE_SHAPE + module,
                     "expected at most " + MOST_LAYERS + " layers, found " + numbered);
         }
         return shape.stream()
@@ -123,7 +124,7 @@ final class BaseRecord {
     }
 
     private static Optional<Shape> recorded(Adapter adapter, String module) {
-        return Optional.ofNullable(adapter.metadata().get(BoundAdapter.BASE_SHAPE + module))
+        return Optional.ofNullable(adapter.metadata().get(Adapter.BASE_SHAPE + module))
                 .map(SHAPE::matcher)
                 .filter(Matcher::matches)
                 .map(found -> Shape.of(IntStream.rangeClosed(1, 3)

@@ -1,8 +1,9 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.binding;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.adapt.formats.adapter.MethodSamples;
 import dev.adapt.formats.algebra.LowRank;
 import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.algebra.WeightChange;

@@ -1,5 +1,6 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.saved;
 
+import dev.adapt.formats.adapter.PromptFormat;
 import dev.adapt.formats.graph.Head;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -29,12 +30,12 @@ public record BaseChange(
     }
 
     /** The same with another head, which is one of the base's own class for classification. */
-    BaseChange with(Head own) {
+    public BaseChange with(Head own) {
         return new BaseChange(Optional.of(own), Optional.empty(), vocabulary, unties, tokenizer, prompt);
     }
 
     /** The same with this layout of prompts. */
-    BaseChange with(PromptFormat own) {
+    public BaseChange with(PromptFormat own) {
         return new BaseChange(head, task, vocabulary, unties, tokenizer, Optional.of(own));
     }
 

@@ -1,7 +1,8 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.saved;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.adapter.PromptFormat;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;

@@ -1,4 +1,4 @@
-package dev.adapt.train;
+package dev.adapt.train.djl;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 

@@ -1,6 +1,8 @@
-package dev.adapt.formats.adapter;
+package dev.adapt.formats.saved;
 
 import dev.adapt.formats.FormatException;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.PromptFormat;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Companions;
 import dev.adapt.formats.names.Spelling;
@@ -24,7 +26,8 @@ import java.util.Set;
  * @param names what the adapter calls them, by canonical name
  * @param following adapted modules that need no tensor of their own: a head that stays the embedding table
  */
-record SavedTensors(Map<String, Tensor> tensors, Map<String, String> names, BaseChange change, Set<String> following) {
+public record SavedTensors(
+        Map<String, Tensor> tensors, Map<String, String> names, BaseChange change, Set<String> following) {
     private static final String WEIGHT = ".weight";
 
     /**
@@ -33,7 +36,7 @@ record SavedTensors(Map<String, Tensor> tensors, Map<String, String> names, Base
      * @throws FormatException if one has no place there, or another shape than its place, or a biases' or module's are
      *     missing
      */
-    static SavedTensors of(Adapter adapter, Checkpoint base, TensorNames names, Spelling spelling) {
+    public static SavedTensors of(Adapter adapter, Checkpoint base, TensorNames names, Spelling spelling) {
         Placing placing = new Placing(adapter, base, names, spelling);
         placing.requireWhole();
         Map<String, Tensor> tensors = new LinkedHashMap<>();
@@ -60,7 +63,7 @@ record SavedTensors(Map<String, Tensor> tensors, Map<String, String> names, Base
     }
 
     /** The shape of one of the tensors. */
-    Optional<Shape> shape(String canonicalName) {
+    public Optional<Shape> shape(String canonicalName) {
         return Optional.ofNullable(tensors.get(canonicalName)).map(Tensor::shape);
     }
 
