@@ -361,9 +361,13 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     @Override
-    public DoubleTensor inverseFourier(DoubleTensor values, int[] rowAt, int[] columnAt, int rows, int columns) {
+    public DoubleTensor inverseFourier(DoubleTensor values, Frequencies at, Region region) {
+        if (region.columns() < at.columns()) {
+            return transpose(inverseFourier(values, at.transposed(), region.transposed()), 1, 0);
+        }
         return new DoubleTensor(
-                Shape.of(rows, columns), Fourier.realInverse(values.values(), rowAt, columnAt, rows, columns));
+                Shape.of(region.rows(), at.columns()),
+                Fourier.realInverse(values.values(), at, region.row(), region.rows()));
     }
 
     @Override
