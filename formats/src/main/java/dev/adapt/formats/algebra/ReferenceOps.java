@@ -20,7 +20,10 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     private static final int TILE = 4;
 
     /** Operations that are worth waking other threads. */
-    private static final int PARALLEL = 1 << 20;
+    private static final int PARALLEL = 1 << 23;
+
+    /** A function of an element counts as so many multiplications. */
+    private static final int FUNCTION = 8;
 
     /** Rows of a product that one task computes, and columns that it computes before the next ones. */
     private static final int ROWS = 64;
@@ -559,7 +562,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     private static DoubleTensor map(DoubleTensor x, DoubleUnaryOperator f) {
         double[] y = new double[x.values().length];
         int parts = Math.ceilDiv(y.length, RUN);
-        tasks(parts, y.length).forEach(part -> {
+        tasks(parts, (long) y.length * FUNCTION).forEach(part -> {
             int end = Math.min(y.length, (part + 1) * RUN);
             for (int i = part * RUN; i < end; i++) {
                 y[i] = f.applyAsDouble(x.values()[i]);
