@@ -109,7 +109,7 @@ public interface MatrixOps<T> {
         }
         float[] values = new float[Math.multiplyExact(count, frequencies.length)];
         for (int i = 0; i < values.length; i++) {
-            long place = from + i / frequencies.length;
+            long place = from + (long) i / frequencies.length;
             values[i] = wave[(int) (place * frequencies[i % frequencies.length] % size)];
         }
         return constant(new FloatTensor(Shape.of(count, frequencies.length), values));

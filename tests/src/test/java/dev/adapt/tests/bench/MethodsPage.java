@@ -35,6 +35,7 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
             <title>Bytes and scores of adapters</title>
             <style>
             %s
+              .charts { margin-top: 1.25rem; }
               svg .range { stroke: currentColor; stroke-width: 1.5; opacity: .5; }
               svg .rest { color: var(--soft); opacity: .7; }
               svg .name { font-size: 12px; fill: var(--ink); }
