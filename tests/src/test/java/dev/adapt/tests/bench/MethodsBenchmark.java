@@ -13,13 +13,14 @@ import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystem;
+import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -44,9 +45,8 @@ final class MethodsBenchmark implements Callable<Integer> {
     private static final String ALL = "all";
     private static final String DEMO = "demo";
 
-    /** What needs more than the names of linear layers: other modules, or the tokens to train. */
-    private static final Map<String, List<String>> ELSEWHERE =
-            Map.of("ln_tuning", List.of("--target", "LayerNorm"), "trainable_tokens", List.of());
+    /** Cannot be trained without a choice of tokens. */
+    private static final String TOKENS = "trainable_tokens";
 
     @Option(names = "--out", required = true, paramLabel = "DIR", description = "folder of runs.jsonl and methods.html")
     private Path out = Path.of("");
@@ -119,16 +119,20 @@ final class MethodsBenchmark implements Callable<Integer> {
         return methods.equals(List.of(ALL))
                 ? Methods.ALL.stream()
                         .map(MethodType::name)
-                        .filter(name -> !ELSEWHERE.getOrDefault(name, List.of(name)).isEmpty())
+                        .filter(name -> !name.equals(TOKENS))
                         .toList()
                 : methods;
     }
 
-    /** The demo's encoder. */
+    /** The demo's encoder, which the build has downloaded. */
     private static Path base(Path work) throws IOException {
-        Path model = resource(MethodsBenchmark.class, "/all-minilm-l6-v2.onnx", work.resolve("model.onnx"));
-        Path tokenizer = resource(
-                MethodsBenchmark.class, "/all-minilm-l6-v2-tokenizer.json", work.resolve("tokenizer.json"));
+        Path jar = Path.of(System.getProperty("adapt.launcher")).resolveSibling("cli/target/demo/minilm.jar");
+        Path model = work.resolve("model.onnx");
+        Path tokenizer = work.resolve("tokenizer.json");
+        try (FileSystem inside = FileSystems.newFileSystem(jar)) {
+            Files.copy(inside.getPath("all-minilm-l6-v2.onnx"), model);
+            Files.copy(inside.getPath("all-minilm-l6-v2-tokenizer.json"), tokenizer);
+        }
         Path base = work.resolve("base");
         adapt("import-onnx", model, "--tokenizer", tokenizer, "--out", base).ifPresent(error -> {
             throw new IllegalStateException(error);
@@ -136,19 +140,10 @@ final class MethodsBenchmark implements Callable<Integer> {
         return base;
     }
 
-    private static Path resource(Class<?> beside, String name, Path file) throws IOException {
-        try (InputStream in = Objects.requireNonNull(beside.getResourceAsStream(name), name)) {
-            Files.copy(in, file);
-        }
-        return file;
-    }
-
     /** Some rows of a data set, of the same distance from each other, or all. */
     private static Path data(String name, String part, Path work, int some) throws IOException {
         boolean demo = name.equals(DEMO);
-        Path file = demo
-                ? resource(DemoCommand.class, "requests-" + part + ".tsv", work.resolve("requests-" + part + ".tsv"))
-                : Path.of(name, part + ".tsv");
+        Path file = demo ? requests(part, work) : Path.of(name, part + ".tsv");
         if (some == 0) {
             return file;
         }
@@ -159,6 +154,15 @@ final class MethodsBenchmark implements Callable<Integer> {
         IntStream.range(0, Math.min(some, count))
                 .forEach(i -> kept.add(lines.get(header + (int) ((long) i * count / Math.min(some, count)))));
         return Files.write(work.resolve(label(name) + "-" + part + "-some.tsv"), kept);
+    }
+
+    private static Path requests(String part, Path work) throws IOException {
+        String name = "requests-" + part + ".tsv";
+        Path file = work.resolve(name);
+        try (InputStream in = Objects.requireNonNull(DemoCommand.class.getResourceAsStream(name))) {
+            Files.copy(in, file);
+        }
+        return file;
     }
 
     private static String label(String data) {
@@ -195,7 +199,7 @@ final class MethodsBenchmark implements Callable<Integer> {
     private static List<Object> options(String method) {
         String[] words = method.split(":");
         List<Object> options = new ArrayList<>(List.of("--method", words[0]));
-        options.addAll(ELSEWHERE.getOrDefault(words[0], List.of("--target", "query,value")));
+        options.addAll(List.of("--target", words[0].equals("ln_tuning") ? "LayerNorm" : "query,value"));
         for (String setting : List.of(words).subList(1, words.length)) {
             options.addAll(
                     setting.startsWith("lr=") ? List.of("--lr", setting.substring(3)) : List.of("--set", setting));
@@ -227,8 +231,8 @@ final class MethodsBenchmark implements Callable<Integer> {
     private static Optional<String> adapt(Object... args) {
         String[] words = Stream.of(args).map(Object::toString).toArray(String[]::new);
         StringWriter errors = new StringWriter();
-        PrintStream out = System.out;
-        PrintStream err = System.err;
+        PrintStream output = System.out;
+        PrintStream errorOutput = System.err;
         try {
             System.setOut(new PrintStream(OutputStream.nullOutputStream(), true, StandardCharsets.UTF_8));
             System.setErr(new PrintStream(OutputStream.nullOutputStream(), true, StandardCharsets.UTF_8));
@@ -237,8 +241,8 @@ final class MethodsBenchmark implements Callable<Integer> {
                     .execute(words);
             return exitCode == 0 ? Optional.empty() : Optional.of(errors.toString().strip());
         } finally {
-            System.setOut(out);
-            System.setErr(err);
+            System.setOut(output);
+            System.setErr(errorOutput);
         }
     }
 
