@@ -1,6 +1,7 @@
 package dev.adapt.merge.plan;
 
 import dev.adapt.formats.algebra.Activation;
+import dev.adapt.formats.algebra.Frequencies;
 import dev.adapt.formats.algebra.MatrixOps;
 import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.algebra.Region;
@@ -262,8 +263,8 @@ public final class FactorOps implements MatrixOps<Tensor> {
     }
 
     @Override
-    public Tensor inverseFourier(Tensor values, int[] rowAt, int[] columnAt, int rows, int columns) {
-        return reference.inverseFourier(wide(values), rowAt, columnAt, rows, columns);
+    public Tensor inverseFourier(Tensor values, Frequencies at, Region region) {
+        return reference.inverseFourier(wide(values), at, region);
     }
 
     @Override
