@@ -41,7 +41,7 @@ public record Strided(float[] values, int first, int[] dims, int[] strides, bool
     }
 
     /** The number of elements of a tensor of these dimensions. */
-    static int elements(int... dims) {
+    public static int elements(int... dims) {
         int count = 1;
         for (int dim : dims) {
             count = Math.multiplyExact(count, dim);
