@@ -56,7 +56,8 @@ public final class ExportOnnxCommand implements Callable<Integer> {
         @Override
         public OnnxPrecision convert(String value) {
             return OnnxPrecision.named(value)
-                    .orElseThrow(() -> new TypeConversionException("expected fp32 or fp16 but was '" + value + "'"));
+                    .orElseThrow(() -> new TypeConversionException(
+                            "expected fp32, fp16, int8 or int4 but was '" + value + "'"));
         }
     }
 

@@ -100,7 +100,8 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         OnnxWeights weights = new OnnxWeights(graph, model::leaf, options.precision(), optional);
         boolean otherHeads = optional.values().stream().anyMatch(axes -> axes.contains(AdapterInputs.LABELS));
         build(model, graph, weights, otherHeads, options);
-        boolean linked = options.weights() == Weights.LINKED;
+        weights.prune();
+        boolean linked = options.weights() == Weights.LINKED && !options.precision().isQuantized();
         boolean apart = linked ? weights.convertsFiles() : weights.totalBytes() > maxEmbedded;
         Optional<Path> data = Optional.empty();
         if (!apart) {
@@ -132,7 +133,12 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         ModelProto proto = ModelProto.newBuilder()
                 .setIrVersion(irVersion(graph.opset()))
                 .setProducerName("adapt")
-                .addOpsetImport(OperatorSetIdProto.newBuilder().setVersion(graph.opset()))
+                .addAllOpsetImport(graph.opsets().entrySet().stream()
+                        .map(each -> OperatorSetIdProto.newBuilder()
+                                .setDomain(each.getKey())
+                                .setVersion(each.getValue())
+                                .build())
+                        .toList())
                 .setGraph(graph.proto().addAllInitializer(initializers))
                 .build();
         try (OutputFile pending = outputs.file(out)) {
@@ -153,7 +159,7 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         }
         Optional<KeyValueCache<OnnxValue>> cache = keys.declare(graph);
         Map<String, OnnxValue> results =
-                model.outputs(new OnnxOps(graph, options.precision()), weights::leaf, inputs, cache);
+                model.outputs(ops(graph, weights, options), weights::leaf, inputs, cache);
         architecture.outputs().forEach((name, axes) -> {
             OnnxValue result = Objects.requireNonNull(results.get(name));
             List<String> own = new ArrayList<>(axes);
@@ -163,6 +169,18 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
             graph.output(result, name, own);
         });
         cache.ifPresent(own -> keys.give(graph, own));
+    }
+
+    private static OnnxOps ops(OnnxGraph graph, OnnxWeights weights, Options options) {
+        OnnxLayers layers = switch (options.precision()) {
+            case INT8 -> new OnnxLayers.Quantized(graph, weights, 8);
+            case INT4 -> new OnnxLayers.Quantized(graph, weights, 4);
+            case FP32, FP16 ->
+                options.weights() == Weights.OWN
+                        ? new OnnxLayers.Transposed(graph, weights)
+                        : new OnnxLayers.Plain(graph);
+        };
+        return new OnnxOps(graph, options.precision(), layers);
     }
 
     /** The file format's version that came with an operator set. */
