@@ -259,7 +259,7 @@ class OnnxImportTest {
                         .forEach(tensor -> tensor.setName("b0")));
         assertRefused(
                 renamed,
-                "2 tensors whose names as parameters cannot be recovered: onnx::MatMul_700 (F32 [8, 8]), b0 (F32 [8])");
+                "2 tensors whose names as parameters cannot be recovered: b0 (F32 [8]), onnx::MatMul_700 (F32 [8, 8])");
     }
 
     @Test
