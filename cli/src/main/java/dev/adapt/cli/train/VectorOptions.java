@@ -62,7 +62,10 @@ final class VectorOptions {
     void requireUsed(TrainCommand.Kind kind, GivenOptions given) {
         switch (kind) {
             case SIMILARITY -> given.refuse("similarity has no passages", "--passage-prefix");
-            case RETRIEVAL -> given.refuse("retrieval is trained by InfoNCE", "--loss");
+            case RETRIEVAL -> {
+                given.refuse("retrieval is trained by InfoNCE", "--loss");
+                given.refuse("questions and passages have no label", "--label-column");
+            }
             default -> given.refuse("--task " + kind + " trains no vectors of texts", ALL);
         }
     }
