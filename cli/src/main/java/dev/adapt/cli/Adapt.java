@@ -69,7 +69,7 @@ import picocli.CommandLine.Spec;
         footer = {
             "",
             "Exit codes: 0 done, 1 a bug in adapt, 2 bad usage, 3 bad input or not enough memory or disk,",
-            "4 verification failed; 130 and 143 ended by Ctrl-C or SIGTERM, 141 standard output was closed.",
+            "4 a difference was found, or a figure is below --min; 130 and 143 ended by Ctrl-C or SIGTERM, 141 standard output was closed.",
             "ADAPT_TRACE=1 in the environment adds stack traces to errors."
         })
 public final class Adapt implements Runnable {

@@ -63,6 +63,15 @@ class UsedOptionsTest {
                     "train --base BASE --method lora --task causal-lm --data DATA --eval DATA --out OUT",
                     TRAINING + TEXTS + ADAPTED),
             Use.of(
+                    "train --base BASE --method lora --task similarity --data DATA --eval DATA --out OUT",
+                    TRAINING + TEXTS + ADAPTED
+                            + "--pooling --loss --temperature --dimensions --query-prefix"),
+            Use.of(
+                    "train --base BASE --method lora --task retrieval --data DATA --eval DATA --out OUT",
+                    TRAINING + ADAPTED
+                            + "--text-column --header --max-length --pooling --temperature --dimensions --query-prefix"
+                            + " --passage-prefix"),
+            Use.of(
                     "train --base BASE --method lora --task image-classification --data DATA --eval DATA --out OUT",
                     TRAINING + ADAPTED + "--pooling --head-lr"),
             Use.of(
@@ -144,16 +153,32 @@ class UsedOptionsTest {
                     "--onnx-adapter --prompt-format --tokenizer --max-new-tokens --top-k --top-p --seed --eos --no-cache --device"),
             Use.of(
                     "predict --base BASE --data DATA",
-                    "--adapter --tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"),
+                    "--adapter --tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"
+                            + " --dimension --prompt"),
+            Use.of(
+                    "predict --base BASE movie",
+                    "--adapter --tokenizer --batch-size --max-length --device --format --pooling --normalize --dimension"
+                            + " --prompt"),
             Use.of(
                     "predict --onnx FILE --data DATA",
-                    "--tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"),
+                    "--tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"
+                            + " --dimension --prompt"),
             Use.of(
                     "evaluate --base BASE --data DATA",
-                    "--adapter --tokenizer --batch-size --max-length --device --text-column --label-column --json --min"),
+                    "--adapter --tokenizer --batch-size --max-length --device --text-column --label-column --header"
+                            + " --task --json --min"),
+            Use.of(
+                    "evaluate --base BASE --task similarity --data DATA",
+                    "--adapter --tokenizer --batch-size --max-length --device --text-column --label-column --header"
+                            + " --pooling --dimension --json --min"),
+            Use.of(
+                    "evaluate --base BASE --task retrieval --data DATA",
+                    "--adapter --tokenizer --batch-size --max-length --device --text-column --header --pooling --dimension"
+                            + " --json --min"),
             Use.of(
                     "evaluate --onnx FILE --data DATA",
-                    "--tokenizer --batch-size --max-length --device --text-column --label-column --json --min"),
+                    "--tokenizer --batch-size --max-length --device --text-column --label-column --header --task --json"
+                            + " --min"),
             Use.of("inspect BASE", "--json"),
             Use.of("inspect ADAPTER", "--base --json"),
             Use.of("count ADAPTER", "--json"),

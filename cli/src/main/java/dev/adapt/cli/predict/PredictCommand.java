@@ -3,10 +3,10 @@ package dev.adapt.cli.predict;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.graph.Pooling;
 import dev.adapt.train.data.Dataset;
 import dev.adapt.train.data.Example;
 import dev.adapt.train.data.Text;
@@ -26,8 +26,10 @@ import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt predict}: what a model makes of texts. */
 @Command(
@@ -76,28 +78,34 @@ public final class PredictCommand implements Callable<Integer> {
     @Option(names = "--format", defaultValue = "tsv", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
     private Format format = Format.TSV;
 
-    @Option(
-            names = "--pooling",
-            paramLabel = "mean|cls",
-            defaultValue = "mean",
-            description =
-                    "of a model without a head: the mean of all token states, or the first one (${DEFAULT-VALUE})")
-    private Pooling pooling = Pooling.MEAN;
+    @Mixin
+    private EmbeddingOptions embedding = new EmbeddingOptions();
 
-    @Option(names = "--normalize", description = "embeddings of length 1")
+    @Option(names = "--normalize", description = "embeddings of length 1, also where modules.json does not say so")
     private boolean normalize;
+
+    @Option(
+            names = "--prompt",
+            paramLabel = "NAME",
+            description = "of a model without a head: the prompt of its folder that stands before each text, such as query or"
+                    + " document (its usual one, if it has one)")
+    private Optional<String> prompt = Optional.empty();
 
     private int number;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
-        if (pooling != Pooling.MEAN && pooling != Pooling.CLS) {
-            throw new UsageException("--pooling: expected mean or cls");
-        }
         if (!texts.isEmpty() && data.isPresent()) {
             throw new UsageException("give texts as arguments or as --data, not both");
         }
-        return model.use(pooling, normalize, this::predict);
+        if (data.isEmpty()) {
+            new GivenOptions(spec).refuse("columns are those of --data, which is not given", "--text-column");
+        }
+        return model.use(folder -> embedding.choose(folder, normalize), this::predict);
     }
 
     private int predict(Predictor predictor) throws IOException {
@@ -141,7 +149,7 @@ public final class PredictCommand implements Callable<Integer> {
     private void print(Predictor predictor, List<Text> all) {
         for (int from = 0; from < all.size(); from += CHUNK) {
             List<Text> chunk = all.subList(from, Math.min(all.size(), from + CHUNK));
-            List<Prediction> predictions = predictor.predict(chunk);
+            List<Prediction> predictions = predictor.predict(chunk, prompt);
             StringBuilder lines = new StringBuilder();
             for (int i = 0; i < chunk.size(); i++) {
                 number++;

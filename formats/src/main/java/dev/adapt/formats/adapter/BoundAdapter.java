@@ -404,7 +404,7 @@ public record BoundAdapter(
                             .orElseThrow(() -> new FormatException(
                                     adapter.file(),
                                     POOLING,
-                                    "is \"" + pooling + "\", expected mean, cls, pooler, last or tokens")),
+                                    "is \"" + pooling + "\", expected mean, cls, pooler, last, max or tokens")),
                     List.of(new JsonMapper().readValue(labels, String[].class))));
         } catch (JsonProcessingException e) {
             throw new FormatException(adapter.file(), LABELS, "is not a JSON list of strings");
@@ -449,6 +449,12 @@ public record BoundAdapter(
     /** The same adapter, which records how prompts were laid out in training. */
     public BoundAdapter with(PromptFormat prompt) {
         return new BoundAdapter(method, targets, tensors, saved, savedNames, change.with(prompt), baseDigests);
+    }
+
+    /** The same adapter, whose folder will say how a text becomes one vector. */
+    public BoundAdapter withSentences(Path folder) {
+        return new BoundAdapter(
+                method, targets, tensors, saved, savedNames, change.withSentences(folder), baseDigests);
     }
 
     /** The keys of the tensors that training changes. */

@@ -94,7 +94,7 @@ public record ModelConfig(JsonDocument document) {
                         : Optional.empty();
         return document.string(POOLING)
                 .map(name -> Pooling.named(name)
-                        .orElseThrow(() -> document.wrong(POOLING, "one of mean, cls, pooler, last, tokens")))
+                        .orElseThrow(() -> document.wrong(POOLING, "one of mean, cls, pooler, last, max, tokens")))
                 .or(() -> ofClass)
                 .map(used -> new Head(used, labels()));
     }

@@ -49,6 +49,8 @@ enum OnnxOperator {
     MUL("Mul", 14, 2, 2),
     POW("Pow", 15, 2, 2),
     REDUCE_MAX("ReduceMax", 13, 1, 1, Map.of("keepdims", AttributeType.INT)),
+    /** The same along some axes, which are an input only since this operator set. */
+    REDUCE_MAX_ALONG("ReduceMax", 18, 2, 2, Map.of("keepdims", AttributeType.INT)),
     REDUCE_MEAN("ReduceMean", 18, 1, 2, Map.of("keepdims", AttributeType.INT)),
     REDUCE_SUM("ReduceSum", 13, 1, 2, Map.of("keepdims", AttributeType.INT)),
     RELU("Relu", 14, 1, 1),

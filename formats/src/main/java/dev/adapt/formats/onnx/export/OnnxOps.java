@@ -302,6 +302,15 @@ final class OnnxOps implements Ops<OnnxValue> {
     }
 
     @Override
+    public OnnxValue maximum(OnnxValue x, int axis) {
+        return graph.node(
+                OnnxOperator.REDUCE_MAX_ALONG,
+                List.of(attribute("keepdims", 1)),
+                wide(x),
+                graph.integers(axis));
+    }
+
+    @Override
     public OnnxValue clamp(OnnxValue x, double low, double high) {
         return graph.node(
                 OnnxOperator.CLIP, List.of(), x, graph.constant(low, x.type()), graph.constant(high, x.type()));
