@@ -9,6 +9,7 @@ import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxPrecision;
 import dev.adapt.formats.onnx.export.OnnxExport;
+import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.train.data.Dataset;
 import dev.adapt.train.data.Example;
 import dev.adapt.train.metric.Metric;
@@ -102,7 +103,7 @@ final class QuantizedBenchmark implements Callable<Integer> {
                             runner::run,
                             model.config(),
                             base,
-                            new Predictor.Vectors(Pooling.MEAN, true),
+                            new Predictor.Vectors(new SentenceModules(Pooling.MEAN, true), Optional.empty()),
                             32,
                             512)) {
                 if (!predictor.labels().isEmpty()) {
