@@ -124,7 +124,14 @@ class UsedOptionsTest {
                     "--weights --majority-sign --seed --rank --dtype --force --json --overwrite"),
             Use.of(
                     "export-onnx BASE --out FILE",
-                    "--self-contained --dtype --adapter --adapter-inputs --target --with-past --overwrite"),
+                    "--self-contained --dtype --adapter --adapter-inputs --target --with-past --overwrite --for --output"
+                            + " --no-token-types --data"),
+            Use.of(
+                    "export-onnx BASE --for langchain4j --out OUT",
+                    "--dtype --adapter --pooling --normalize --no-token-types --data --overwrite"),
+            Use.of(
+                    "export-onnx BASE --output sentence_embedding --out FILE",
+                    "--self-contained --dtype --adapter --pooling --normalize --no-token-types --overwrite"),
             Use.of("export-adapter ADAPTER --base BASE --out FILE", "--overwrite"),
             Use.of("export-gguf BASE --out GGUF", "--dtype --pre-tokenizer --overwrite"),
             Use.of("export-gguf ADAPTER --base BASE --out GGUF", "--dtype --rank --energy --force --overwrite"),

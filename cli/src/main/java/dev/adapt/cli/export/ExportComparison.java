@@ -2,6 +2,7 @@ package dev.adapt.cli.export;
 
 import dev.adapt.cli.terminal.Bytes;
 import dev.adapt.cli.terminal.Terminal;
+import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.export.OnnxExport;
 import dev.adapt.formats.sentence.SentenceModules;
@@ -26,6 +27,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 
 /**
@@ -63,14 +65,31 @@ record ExportComparison(Model model, Path folder, SentenceModules vectors, OnnxE
                 Inputs.random(model.config(), SAMPLES, 0, false).batches()) {
             DoubleTensor right = DoubleTensor.of(expected.run(batch));
             DoubleTensor ours = found.run(batch);
-            int width = Math.toIntExact(right.shape().elements() / right.shape().dim(0));
-            for (int from = 0; from < right.values().length; from += width) {
-                cosines.add(
-                        Arrays.copyOfRange(right.values(), from, from + width),
-                        Arrays.copyOfRange(ours.values(), from, from + width));
+            double[] mask = DoubleTensor.of(Objects.requireNonNull(batch.get(InputSpec.MASK.name())))
+                    .values();
+            int rows = Math.toIntExact(right.shape().dim(0));
+            for (int row = 0; row < rows; row++) {
+                if (Arrays.stream(mask, row * mask.length / rows, (row + 1) * mask.length / rows).sum() > 0) {
+                    cosines.add(kept(right, mask, row), kept(ours, mask, row));
+                }
             }
         }
         Terminal.line("on %d sequences of random tokens: %s; --data FILE compares on your own texts", cosines.count, cosines);
+    }
+
+    /** A row of the output, without the states of padding. */
+    private static double[] kept(DoubleTensor output, double[] mask, int row) {
+        int rows = Math.toIntExact(output.shape().dim(0));
+        int tokens = mask.length / rows;
+        int width = output.values().length / rows;
+        double[] own = Arrays.copyOfRange(output.values(), row * width, (row + 1) * width);
+        if (output.shape().rank() == 3) {
+            int each = width / tokens;
+            for (int i = 0; i < own.length; i++) {
+                own[i] *= mask[row * tokens + i / each];
+            }
+        }
+        return own;
     }
 
     private void texts(OnnxRunner found, DjlRunner expected, Path data) throws IOException {

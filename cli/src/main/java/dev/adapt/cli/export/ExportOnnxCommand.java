@@ -168,6 +168,7 @@ public final class ExportOnnxCommand implements Callable<Integer> {
         adapters.add(path);
         Outputs outputs = output.apartFrom(adapters, List.of(adapter, result.data()));
         outputs.madeFrom(read);
+        result.requireTokenTypes(model);
         Optional<Client> client = result.client();
         OnnxExport exported = client.isPresent()
                 ? new ClientFolder(client.get(), source(), result.vectors(source()), precision, result.tokenTypes())

@@ -1,6 +1,7 @@
 package dev.adapt.cli.export;
 
 import dev.adapt.formats.UsageException;
+import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxPrecision;
@@ -107,13 +108,13 @@ final class ResultOptions {
     void check(boolean open, boolean selfContained, OnnxPrecision precision) {
         if (open && (client.isPresent() || output.isPresent())) {
             throw new UsageException(
-                    "--for and --output: adapters as inputs and --with-past belong to the outputs of the model's own"
-                            + " class; leave one or the other out");
+                    "--adapter-inputs, --target and --with-past belong to what the model's own class gives; leave --for and"
+                            + " --output out");
         }
         if (open && precision.isQuantized()) {
             throw new UsageException("--dtype " + precision
-                    + ": adapters as inputs and --with-past are for fp32 and fp16; merge the adapter, or leave"
-                    + " --with-past out");
+                    + ": --adapter-inputs, --target and --with-past are for fp32 and fp16; leave them out, or merge"
+                    + " the adapter");
         }
         if (client.isPresent() && (output.isPresent() || selfContained)) {
             throw new UsageException("--for " + client.get().name()
@@ -150,6 +151,16 @@ final class ResultOptions {
         }
         return new SentenceModules(
                 chosen, normalize.orElse(own.normalized()), own.longest(), own.prompts(), own.usual());
+    }
+
+    /** Refuses to leave out what the model does not take. */
+    void requireTokenTypes(Model model) {
+        if (noTokenTypes
+                && model.architecture().inputs().stream()
+                        .map(InputSpec::name)
+                        .noneMatch("token_type_ids"::equals)) {
+            throw new UsageException("--no-token-types: the model takes none; leave the option out");
+        }
     }
 
     /** What the model is to give. */
