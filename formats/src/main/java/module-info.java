@@ -77,6 +77,13 @@ module dev.adapt.formats {
             dev.adapt.cli;
     exports dev.adapt.formats.onnx.imports to
             dev.adapt.cli;
+    exports dev.adapt.formats.onnx.client to
+            dev.adapt.cli;
+    exports dev.adapt.formats.sentence to
+            dev.adapt.merge,
+            dev.adapt.train,
+            dev.adapt.verify,
+            dev.adapt.cli;
     exports dev.adapt.formats.saved to
             dev.adapt.merge,
             dev.adapt.cli;

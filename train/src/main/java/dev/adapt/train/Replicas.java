@@ -16,6 +16,7 @@ import dev.adapt.train.djl.LoadedModel;
 import dev.adapt.train.djl.NDArrayOps;
 import dev.adapt.train.djl.Recomputation;
 import dev.adapt.train.task.Task;
+import dev.adapt.train.task.VectorTask;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -100,6 +101,11 @@ final class Replicas implements AutoCloseable {
         try (NDManager step = newStep();
                 GradientCollector _ = Torch.engine().newGradientCollector()) {
             List<Batch> batches = inParallel(hands.size(), hand -> examples.batch(hands.get(hand)));
+            if (task instanceof VectorTask own) {
+                double loss = learnTogether(own, batches, step);
+                addGradients(hands.size(), step);
+                return loss;
+            }
             double units = batches.stream().mapToLong(Batch::units).sum();
             double loss = 0;
             for (double part : inParallel(hands.size(), hand -> {
@@ -128,6 +134,46 @@ final class Replicas implements AutoCloseable {
             recomputation.ifPresent(Recomputation::backward);
             return loss;
         }
+    }
+
+    /** The vectors of a share of a batch, as the loss is computed from them: {@code collecting} takes their gradient. */
+    private record Vectors(
+            NDManager step, NDArray vectors, NDArray collecting, Optional<Recomputation> recomputation) {}
+
+    /** The passes for a loss that compares all examples of a batch: it is computed once, between those of the shares. */
+    private double learnTogether(VectorTask task, List<Batch> batches, NDManager step) {
+        List<Vectors> shares =
+                inParallel(batches.size(), hand -> vectors(replicas.get(hand), task, batches.get(hand), step));
+        NDArrayOps ops = new NDArrayOps(step, Optional.empty());
+        NDArray loss = task.loss(
+                ops,
+                IntStream.range(0, shares.size())
+                        .mapToObj(hand -> new VectorTask.Share(
+                                shares.get(hand).collecting(), batches.get(hand).goals()))
+                        .toList());
+        Gradients gradients = new Gradients(true, 1, recompute);
+        new Gradients(true, 1, false).last(step, loss);
+        inParallel(shares.size(), hand -> {
+            JniUtils.setGradMode(true);
+            Vectors own = shares.get(hand);
+            gradients.passOn(own.step(), own.collecting(), own.vectors());
+            own.recomputation().ifPresent(Recomputation::backward);
+            own.step().close();
+            return hand;
+        });
+        return loss.getFloat();
+    }
+
+    private Vectors vectors(Replica replica, VectorTask task, Batch batch, NDManager all) {
+        JniUtils.setGradMode(true);
+        NDManager step = all.newSubManager();
+        Dropout dropout = replica.dropout().begin();
+        Optional<Recomputation> recomputation =
+                recompute ? Optional.of(new Recomputation(step, dropout)) : Optional.empty();
+        NDArrayOps ops = new NDArrayOps(step, Optional.of(dropout), recomputation);
+        NDArray vectors =
+                task.vectors(ops, replica.model().unfinished(ops, batch.inputs()), batch);
+        return new Vectors(step, vectors, Gradients.detached(step, vectors), recomputation);
     }
 
     /** Neighbours in a batch are of like length: dealt like cards, all replicas get equal work. */

@@ -15,10 +15,13 @@ import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.FromScratch;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.model.WholeModel;
+import dev.adapt.formats.sentence.SentenceModules;
+import dev.adapt.formats.saved.ChangedConfig;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Source;
 import dev.adapt.train.task.Task;
+import dev.adapt.train.task.VectorTask;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -50,7 +53,9 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
     }
 
     static Setup of(TrainConfig config, AdapterMethod method, Checkpoint base) throws IOException {
-        ModelConfig model = ModelConfig.of(base);
+        ModelConfig model = config.task() instanceof VectorTask
+                ? new ModelConfig(ChangedConfig.bare(base.requireConfig()))
+                : ModelConfig.of(base);
         Architecture architecture = Architectures.of(model);
         Binding binding = new Binding(base);
         List<String> names = config.targets().isEmpty() ? architecture.usualTargets() : config.targets();
@@ -76,7 +81,9 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 head,
                 binding.digests(targets),
                 random);
-        BoundAdapter recording = data.prompt().map(adapter::with).orElse(adapter);
+        BoundAdapter prompting = data.prompt().map(adapter::with).orElse(adapter);
+        Optional<SentenceModules> sentences = sentences(config, source);
+        BoundAdapter recording = sentences.isPresent() ? prompting.withSentences(config.out()) : prompting;
         return new Setup(
                 Model.of(base, recording),
                 data.train(),
@@ -85,6 +92,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 adapter.saved().keySet(),
                 (trained, folder) -> {
                     recording.trained(trained).write(folder, names, config.base());
+                    write(sentences, architecture, folder);
                     return folder.resolve(Adapter.FILE);
                 });
     }
@@ -104,7 +112,25 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 data.eval(),
                 whole.targets(),
                 Set.of(),
-                (trained, folder) -> recording.trained(trained).write(folder, config.base()));
+                (trained, folder) -> {
+                    Path weights = recording.trained(trained).write(folder, config.base());
+                    write(sentences(config, source), source.architecture(), folder);
+                    return weights;
+                });
+    }
+
+    /** How texts become vectors, for a task that trains those. */
+    private static Optional<SentenceModules> sentences(TrainConfig config, Source source) {
+        return config.task() instanceof VectorTask own
+                ? Optional.of(own.vectors().modules().withLongest(source.longest()))
+                : Optional.empty();
+    }
+
+    private static void write(Optional<SentenceModules> sentences, Architecture architecture, Path folder)
+            throws IOException {
+        if (sentences.isPresent()) {
+            sentences.get().write(folder, architecture.hidden());
+        }
     }
 
     /** The model with the task's labels: its own head, where it has one for the same. */

@@ -12,6 +12,7 @@ import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.model.WholeModel;
+import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.train.device.Torch;
 import dev.adapt.train.djl.AdamW;
@@ -107,6 +108,7 @@ public final class Trainer implements AutoCloseable {
     /** All that training writes, whatever it trains. */
     private static Set<String> files() {
         Set<String> files = new HashSet<>(WholeModel.files());
+        files.addAll(SentenceModules.names());
         files.addAll(List.of(Adapter.FILE, AdapterConfig.FILE, TrainingLog.STEPS, TrainingLog.SUMMARY));
         return files;
     }

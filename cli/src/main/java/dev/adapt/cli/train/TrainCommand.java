@@ -89,8 +89,15 @@ public final class TrainCommand implements Callable<Integer> {
         CLASSIFICATION,
         TOKEN_CLASSIFICATION,
         REGRESSION,
+        SIMILARITY,
+        RETRIEVAL,
         CAUSAL_LM,
         IMAGE_CLASSIFICATION;
+
+        /** Whether it trains vectors that stand for texts. */
+        boolean isOfVectors() {
+            return this == SIMILARITY || this == RETRIEVAL;
+        }
 
         /** What the option calls it. */
         @Override
@@ -140,7 +147,8 @@ public final class TrainCommand implements Callable<Integer> {
             paramLabel = "FILE",
             description =
                     "training data: TSV, CSV or JSONL; token-classification: a word and its label on each line, an empty line"
-                            + " after a sentence, or JSONL with lists; causal-lm: also .txt; image-classification: a folder with a"
+                            + " after a sentence, or JSONL with lists; similarity: two texts and a score; retrieval: a question,"
+                            + " its passage and, if there are, passages that do not answer; causal-lm: also .txt; image-classification: a folder with a"
                             + " folder per class, …images-idx3-ubyte(.gz), or .npz")
     private Optional<Path> data = Optional.empty();
 
@@ -159,7 +167,8 @@ public final class TrainCommand implements Callable<Integer> {
             split = ",",
             paramLabel = "COL",
             description = "name, or number from 1, or two of them for pairs (text or sentence, or sentence1,sentence2;"
-                    + " token-classification: the first column, tokens or words; causal-lm: prompt)")
+                    + " token-classification: the first column, tokens or words; retrieval: query,passage; causal-lm:"
+                    + " prompt)")
     private List<String> textColumns = new ArrayList<>();
 
     @Option(
@@ -176,8 +185,14 @@ public final class TrainCommand implements Callable<Integer> {
             description = "whether a table's first line names its columns: ${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
     private Header header = Header.AUTO;
 
-    @Option(names = "--pooling", description = "${COMPLETION-CANDIDATES} (the base's pooler, mean where it has none)")
+    @Option(
+            names = "--pooling",
+            description = "${COMPLETION-CANDIDATES} (the base's pooler, mean where it has none; similarity, retrieval: what"
+                    + " its modules.json says, else mean)")
     private Optional<Pooling> pooling = Optional.empty();
+
+    @Mixin
+    private VectorOptions vectors = new VectorOptions();
 
     @Option(names = "--epochs", defaultValue = "3", description = "passes over the data (${DEFAULT-VALUE})")
     private int epochs;
@@ -238,7 +253,7 @@ public final class TrainCommand implements Callable<Integer> {
             names = "--metric",
             description =
                     "that chooses the best epoch: ${COMPLETION-CANDIDATES} (the task's first: accuracy, entity_f1, pearson,"
-                            + " perplexity)")
+                            + " spearman, ndcg_10, perplexity)")
     private Optional<Metric> metric = Optional.empty();
 
     @Option(
@@ -285,6 +300,10 @@ public final class TrainCommand implements Callable<Integer> {
         if (kind == Kind.TOKEN_CLASSIFICATION) {
             given.refuse("each token has its own state and label", "--pooling");
         }
+        if (kind.isOfVectors()) {
+            given.refuse("vectors of texts are trained without a new head", "--head-lr");
+        }
+        vectors.requireUsed(kind, given);
         if (kind == Kind.CAUSAL_LM) {
             given.refuse("a language model is trained without a new head", "--head-lr", "--pooling");
         }
@@ -335,17 +354,17 @@ public final class TrainCommand implements Callable<Integer> {
         }
     }
 
-    private TrainConfig config(StartOptions.Start from) {
+    private TrainConfig config(StartOptions.Start from) throws IOException {
         double usual = from.hasLearned() ? WHOLE_LEARNING_RATE : defaultLearningRate(method, kind);
         return new TrainConfig(
                 from.folder(),
                 from.learner(),
                 targets,
-                task(),
+                task(from.folder()),
                 data.orElseThrow(),
                 eval.orElseThrow(),
                 out,
-                pooling,
+                kind.isOfVectors() ? Optional.empty() : pooling,
                 epochs,
                 batchSize,
                 learningRate.orElse(usual),
@@ -360,13 +379,15 @@ public final class TrainCommand implements Callable<Integer> {
                 device);
     }
 
-    private Task task() {
+    private Task task(Path base) throws IOException {
         Dataset.Columns columns = new Dataset.Columns(
                 textColumns, labelColumn, header == Header.AUTO ? Optional.empty() : Optional.of(header == Header.YES));
         return switch (kind) {
             case CLASSIFICATION -> new Classification(columns);
             case TOKEN_CLASSIFICATION -> new TokenClassification(columns);
             case REGRESSION -> new Regression(columns);
+            case SIMILARITY -> vectors.similarity(columns, base, pooling);
+            case RETRIEVAL -> vectors.retrieval(columns, base, pooling);
             case CAUSAL_LM -> new CausalLm(columns);
             case IMAGE_CLASSIFICATION -> new ImageClassification();
         };

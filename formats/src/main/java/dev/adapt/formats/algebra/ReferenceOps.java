@@ -263,6 +263,21 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     @Override
+    public DoubleTensor maximum(DoubleTensor x, int axis) {
+        DoubleTensor most = slice(x, axis, 0, 1);
+        for (int i = 1; i < dim(x, axis); i++) {
+            double[] values = slice(x, axis, i, i + 1L).values();
+            double[] before = most.values();
+            most = new DoubleTensor(
+                    most.shape(),
+                    IntStream.range(0, values.length)
+                            .mapToDouble(at -> Math.max(before[at], values[at]))
+                            .toArray());
+        }
+        return most;
+    }
+
+    @Override
     public DoubleTensor sqrt(DoubleTensor x) {
         return map(x, Math::sqrt);
     }

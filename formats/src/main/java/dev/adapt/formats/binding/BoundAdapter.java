@@ -212,6 +212,12 @@ public record BoundAdapter(
         return new BoundAdapter(method, targets, tensors, saved, savedNames, change.with(prompt), baseDigests);
     }
 
+    /** The same adapter, whose folder will say how a text becomes one vector. */
+    public BoundAdapter withSentences(Path folder) {
+        return new BoundAdapter(
+                method, targets, tensors, saved, savedNames, change.withSentences(folder), baseDigests);
+    }
+
     /** The keys of the tensors that training changes. */
     public List<String> trainedKeys() {
         return keys(Part::trained);

@@ -44,7 +44,7 @@ final class HeadMetadata {
                             .orElseThrow(() -> new FormatException(
                                     adapter.file(),
                                     POOLING,
-                                    "is \"" + pooling + "\", expected mean, cls, pooler, last or tokens")),
+                                    "is \"" + pooling + "\", expected mean, cls, pooler, last, max or tokens")),
                     List.of(new JsonMapper().readValue(labels, String[].class))));
         } catch (JsonProcessingException e) {
             throw new FormatException(adapter.file(), LABELS, "is not a JSON list of strings");

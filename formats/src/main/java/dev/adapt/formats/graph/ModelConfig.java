@@ -94,7 +94,7 @@ public record ModelConfig(JsonDocument document) {
                         : Optional.empty();
         return document.string(POOLING)
                 .map(name -> Pooling.named(name)
-                        .orElseThrow(() -> document.wrong(POOLING, "one of mean, cls, pooler, last, tokens")))
+                        .orElseThrow(() -> document.wrong(POOLING, "one of mean, cls, pooler, last, max, tokens")))
                 .or(() -> ofClass)
                 .map(used -> new Head(used, labels()));
     }
@@ -145,6 +145,19 @@ public record ModelConfig(JsonDocument document) {
             // transformers has no class for this head: naming one would make it invent a pooler
             changed.put(POOLING, head.pooling().name().toLowerCase(Locale.ROOT));
         }
+        return new ModelConfig(new JsonDocument(document.path(), changed));
+    }
+
+    /**
+     * This config for the body of the model: transformers' bare class, without a head.
+     *
+     * @param architecture that of this config
+     */
+    public ModelConfig withoutHead(Architecture architecture) {
+        ObjectNode changed = document.json().deepCopy();
+        changed.remove(List.of(POOLING, "problem_type", "id2label", "label2id", "num_labels"));
+        String own = architecture.classifierClass();
+        changed.putArray("architectures").add(own.substring(0, own.indexOf("For")) + "Model");
         return new ModelConfig(new JsonDocument(document.path(), changed));
     }
 

@@ -217,6 +217,11 @@ public final class Model {
         return changed;
     }
 
+    /** The model without its head: transformers' bare class. The same where it has none. */
+    public Model body() {
+        return architecture.outputName().equals("last_hidden_state") ? this : with(config.withoutHead(architecture));
+    }
+
     /** The canonical names of the checkpoint's tensors, and of those that the adapter holds whole. */
     public Set<String> weightNames() {
         return Set.copyOf(weights.keySet());

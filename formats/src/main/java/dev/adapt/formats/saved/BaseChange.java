@@ -16,6 +16,8 @@ import java.util.OptionalInt;
  * @param unties whether a head that was the embedding table becomes a tensor of its own
  * @param tokenizer the folder of the adapter, whose tokenizer belongs to a vocabulary of another size
  * @param prompt how prompts were laid out in training
+ * @param sentences the folder of the adapter, whose {@code modules.json} says how token states become a vector: the model is
+ *     then the bare encoder
  */
 public record BaseChange(
         Optional<Head> head,
@@ -23,23 +25,36 @@ public record BaseChange(
         OptionalInt vocabulary,
         boolean unties,
         Optional<Path> tokenizer,
-        Optional<PromptFormat> prompt) {
+        Optional<PromptFormat> prompt,
+        Optional<Path> sentences) {
     /** A change by a head alone, or none. */
     public static BaseChange of(Optional<Head> head) {
-        return new BaseChange(head, Optional.empty(), OptionalInt.empty(), false, Optional.empty(), Optional.empty());
+        return new BaseChange(
+                head,
+                Optional.empty(),
+                OptionalInt.empty(),
+                false,
+                Optional.empty(),
+                Optional.empty(),
+                Optional.empty());
     }
 
     /** The same with another head, which is one of the base's own class for classification. */
     public BaseChange with(Head own) {
-        return new BaseChange(Optional.of(own), Optional.empty(), vocabulary, unties, tokenizer, prompt);
+        return new BaseChange(Optional.of(own), Optional.empty(), vocabulary, unties, tokenizer, prompt, sentences);
     }
 
     /** The same with this layout of prompts. */
     public BaseChange with(PromptFormat own) {
-        return new BaseChange(head, task, vocabulary, unties, tokenizer, Optional.of(own));
+        return new BaseChange(head, task, vocabulary, unties, tokenizer, Optional.of(own), sentences);
     }
 
-    /** Whether the model stays as it is; how its prompts are laid out is no part of it. */
+    /** The same of an adapter whose folder says how a text becomes one vector. */
+    public BaseChange withSentences(Path folder) {
+        return new BaseChange(head, task, vocabulary, unties, tokenizer, prompt, Optional.of(folder));
+    }
+
+    /** Whether the model stays as it is; how its prompts are laid out and its states are pooled is no part of it. */
     public boolean isEmpty() {
         return head.isEmpty() && task.isEmpty() && vocabulary.isEmpty() && !unties;
     }

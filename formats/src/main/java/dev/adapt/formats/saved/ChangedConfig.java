@@ -20,6 +20,9 @@ public final class ChangedConfig {
     /** Our own field: which pooling feeds the head, where transformers has no class for it. */
     private static final String POOLING = "adapt_pooling";
 
+    /** What the name of transformers' class without a head ends with. */
+    private static final String BARE = "Model";
+
     private static final String ARCHITECTURES = "architectures";
     private static final String VOCABULARY = "vocab_size";
     private static final String TIED = "tie_word_embeddings";
@@ -39,7 +42,10 @@ public final class ChangedConfig {
         ChangedConfig changed = new ChangedConfig(base.json().deepCopy());
         change.head().ifPresent(head -> changed.head(head, change.task()));
         if (change.head().isEmpty()) {
-            change.task().ifPresent(task -> changed.name(task));
+            change.task().ifPresent(changed::name);
+        }
+        if (change.head().isEmpty() && change.task().isEmpty() && change.sentences().isPresent()) {
+            changed.strip();
         }
         change.vocabulary().ifPresent(changed::words);
         if (change.unties()) {
@@ -47,6 +53,18 @@ public final class ChangedConfig {
         }
         change.prompt().ifPresent(prompt -> changed.config.put(PromptFormat.FIELD, prompt.key()));
         return new JsonDocument(base.path(), changed.config);
+    }
+
+    /** The config of the same model without a head, where the name of its class is known. */
+    public static JsonDocument bare(JsonDocument base) {
+        ChangedConfig changed = new ChangedConfig(base.json().deepCopy());
+        changed.strip();
+        return new JsonDocument(base.path(), changed.config);
+    }
+
+    private void strip() {
+        config.remove(POOLING);
+        name(BARE);
     }
 
     private void head(Head head, Optional<String> task) {

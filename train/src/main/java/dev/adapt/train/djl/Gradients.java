@@ -43,7 +43,7 @@ public record Gradients(boolean wanted, double share, boolean again) {
     }
 
     /** The same values as a start of its own, which collects a gradient. */
-    static NDArray detached(NDManager step, NDArray values) {
+    public static NDArray detached(NDManager step, NDArray values) {
         NDArray detached = values.stopGradient();
         detached.attach(step);
         detached.setRequiresGradient(true);

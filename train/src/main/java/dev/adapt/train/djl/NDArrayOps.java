@@ -340,6 +340,11 @@ public final class NDArrayOps implements Ops<NDArray> {
     }
 
     @Override
+    public NDArray maximum(NDArray x, int axis) {
+        return own(x.max(new int[] {axis}, true));
+    }
+
+    @Override
     public NDArray clamp(NDArray x, double low, double high) {
         return own(x.clip(low, high));
     }
