@@ -18,15 +18,18 @@ import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.formats.saved.ChangedConfig;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
 import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Source;
 import dev.adapt.train.task.Task;
 import dev.adapt.train.task.VectorTask;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.Set;
 import java.util.function.Predicate;
 import java.util.random.RandomGenerator;
@@ -68,15 +71,20 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
         Pooling usual = architecture.defaultPooling(name -> binding.find(name).isPresent());
         Optional<Head> head = data.labels().map(labels -> {
             Pooling pooling = config.task().pooling().or(config::pooling).orElse(usual);
-            requireRead(
-                    pooling, config, architecture, name -> binding.find(name).isPresent());
+            requireRead(pooling, config, architecture);
             return new Head(pooling, labels);
         });
         BoundAdapter adapter = BoundAdapter.fresh(
                 method,
                 targets,
                 binding::weight,
-                head.map(own -> FromScratch.values(architecture.headTensors(own), FromScratch.DEVIATION, random))
+                head.map(own -> FromScratch.values(
+                                fresh(
+                                        own,
+                                        architecture,
+                                        name -> binding.find(name).isPresent()),
+                                FromScratch.DEVIATION,
+                                random))
                         .orElse(Map.of()),
                 head,
                 binding.digests(targets),
@@ -142,7 +150,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 .or(config::pooling)
                 .or(() -> architecture.head().map(Head::pooling))
                 .orElseGet(() -> architecture.defaultPooling(tensors::containsKey));
-        requireRead(pooling, config, architecture, tensors::containsKey);
+        requireRead(pooling, config, architecture);
         Head head = new Head(pooling, labels);
         boolean kept = architecture.head().filter(head::equals).isPresent();
         return start.withHead(
@@ -150,9 +158,23 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 kept
                         ? start.headTensors()
                         : FromScratch.values(
-                                architecture.headTensors(head),
+                                fresh(head, architecture, tensors::containsKey),
                                 FromScratch.deviation(start.config()),
                                 random(config.seed())));
+    }
+
+    /** The tensors that a head needs and the base lacks: its own, and those of the pooler that it reads. */
+    private static SequencedMap<String, Shape> fresh(
+            Head head, Architecture architecture, Predicate<String> present) {
+        SequencedMap<String, Shape> shapes = new LinkedHashMap<>(architecture.headTensors(head));
+        if (head.pooling() == Pooling.POOLER) {
+            architecture.poolerTensors().forEach((name, shape) -> {
+                if (!present.test(name)) {
+                    shapes.put(name, shape);
+                }
+            });
+        }
+        return shapes;
     }
 
     private static RandomGenerator random(long seed) {
@@ -160,14 +182,10 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
     }
 
     /** Refuses a pooling that the base or the task cannot have. */
-    private static void requireRead(
-            Pooling pooling, TrainConfig config, Architecture architecture, Predicate<String> present) {
-        boolean pooled = architecture
-                .poolerModule()
-                .filter(own -> present.test(own + ".weight"))
-                .isPresent();
-        if (pooling == Pooling.POOLER && !pooled) {
-            throw new UsageException("pooling pooler", "the base " + config.base() + " has no pooler; use mean or cls");
+    private static void requireRead(Pooling pooling, TrainConfig config, Architecture architecture) {
+        if (pooling == Pooling.POOLER && architecture.poolerModule().isEmpty()) {
+            throw new UsageException(
+                    "pooling pooler", "models like the base " + config.base() + " have no pooler; use mean or cls");
         }
         if (pooling == Pooling.TOKENS && config.task().pooling().isEmpty()) {
             throw new UsageException(

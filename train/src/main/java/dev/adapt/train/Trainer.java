@@ -280,6 +280,7 @@ public final class Trainer implements AutoCloseable {
                 best,
                 end.stopped(),
                 end.diverged(),
+                setup.model().config().ownPooling(),
                 parameters(false),
                 parameters(true),
                 Files.size(weights),

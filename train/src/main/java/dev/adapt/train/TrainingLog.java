@@ -11,6 +11,7 @@ import dev.adapt.train.metric.Scores;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /** {@code training.jsonl}, a line per step and evaluation, and {@code summary.json}. */
 final class TrainingLog {
@@ -87,6 +88,7 @@ final class TrainingLog {
         summary.put("device", result.device());
         summary.put("stopped_early", result.stopped());
         result.diverged().ifPresent(where -> summary.put("diverged_at_step", where.step()));
+        result.ownPooling().ifPresent(pooling -> summary.put("own_pooling", pooling.name().toLowerCase(Locale.ROOT)));
         summary.put("adapter_parameters", result.adapterParameters());
         summary.put("head_parameters", result.headParameters());
         summary.put("adapter_bytes", result.adapterBytes());

@@ -3,6 +3,7 @@ package dev.adapt.cli.train;
 import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.options.OutputOptions;
 import dev.adapt.cli.terminal.Bytes;
+import dev.adapt.cli.terminal.HeadNote;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.cli.terminal.TrainProgress;
 import dev.adapt.formats.UsageException;
@@ -422,6 +423,7 @@ public final class TrainCommand implements Callable<Integer> {
                     "%s",
                     result.kept().text(chosenBy, result.scores().getFirst().of(chosenBy)));
         }
+        result.ownPooling().ifPresent(own -> Terminal.note(HeadNote.of(own)));
         Terminal.line(
                 "%s  %s  %.1f examples/s  %.0f s on %s",
                 parameters(config, result),

@@ -86,7 +86,8 @@ public final class ChangedConfig {
         if (named) {
             config.remove(POOLING);
         } else {
-            // transformers has no class for this head: naming one would make it invent a pooler
+            // transformers has no class for this head: one with a head would compute something else
+            name(BARE);
             config.put(POOLING, pooling);
         }
     }

@@ -102,6 +102,12 @@ class NDArrayOpsTest {
                 return ops.layerNorm(x.get(0), x.get(1), x.get(2), 1e-5);
             }
         }));
+        cases.add(new Case("one part joined", List.of(Shape.of(2, 3)), new Formula() {
+            @Override
+            public <T> T of(Ops<T> ops, List<T> x) {
+                return ops.concat(0, List.of(x.get(0)));
+            }
+        }));
         cases.add(new Case("largest along an axis", List.of(Shape.of(2, 3, 6), Shape.of(2, 1, 6)), new Formula() {
             @Override
             public <T> T of(Ops<T> ops, List<T> x) {
