@@ -86,6 +86,7 @@ module dev.adapt.formats {
             dev.adapt.cli;
     exports dev.adapt.formats.saved to
             dev.adapt.merge,
+            dev.adapt.train,
             dev.adapt.cli;
     exports dev.adapt.formats.single to
             dev.adapt.merge,

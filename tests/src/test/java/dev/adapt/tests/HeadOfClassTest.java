@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.ChangedConfig;
+import dev.adapt.formats.saved.ChangedConfig;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.model.Model;

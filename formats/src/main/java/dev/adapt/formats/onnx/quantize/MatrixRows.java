@@ -11,7 +11,11 @@ import dev.adapt.formats.tensor.Tensor;
 public record MatrixRows(Tensor tensor) {
     /** What is done with one row. */
     interface Use {
-        /** @param row shared by all calls */
+        /**
+         * Takes a row.
+         *
+         * @param row shared by all calls
+         */
         void of(int index, double[] row);
     }
 
