@@ -9,7 +9,7 @@ module dev.adapt.formats {
     requires transitive com.fasterxml.jackson.databind;
     requires com.google.protobuf;
     requires flatbuffers.java; // no module name of its own: Java derives this one from the file's name
-    requires static transitive org.jspecify;
+    requires static org.jspecify;
 
     exports dev.adapt.formats;
     exports dev.adapt.formats.adapter;

@@ -11,7 +11,7 @@ module dev.adapt.merge {
     requires aircompressor.v3;
     requires ejml.core;
     requires ejml.ddense;
-    requires static transitive org.jspecify;
+    requires static org.jspecify;
 
     exports dev.adapt.merge;
     exports dev.adapt.merge.analysis;

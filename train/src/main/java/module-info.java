@@ -10,7 +10,7 @@ module dev.adapt.train {
     requires ai.djl.pytorch_engine;
     requires ai.djl.tokenizers;
     requires java.desktop; // readers of images
-    requires static transitive org.jspecify;
+    requires static org.jspecify;
 
     exports dev.adapt.train;
     exports dev.adapt.train.data;

@@ -8,7 +8,7 @@ module dev.adapt.verify {
     requires transitive dev.adapt.formats;
     requires com.microsoft.onnxruntime;
     requires org.yaml.snakeyaml;
-    requires static transitive org.jspecify;
+    requires static org.jspecify;
 
     exports dev.adapt.verify;
     exports dev.adapt.verify.compare;
