@@ -104,7 +104,7 @@ class TileOpsTest {
         FloatTensor values = values(5, Shape.of(count));
         Region all = Region.of(rows, columns);
         double[] expected = new ReferenceOps()
-                .affine(new ReferenceOps().inverseFourier(DoubleTensor.of(values), at, all), rows * columns, 0)
+                .affine(new ReferenceOps().inverseFourier(DoubleTensor.of(values), at, all), (double) rows * columns, 0)
                 .values();
         List<float[]> results = BOTH.stream()
                 .map(kernels -> new TileOps(kernels, new Held(), new Scratch())
