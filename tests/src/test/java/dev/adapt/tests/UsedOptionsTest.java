@@ -208,6 +208,7 @@ class UsedOptionsTest {
             Map.entry("--device", "cpu"),
             Map.entry("--to", "lora"),
             Map.entry("--dtype", "f16"),
+            Map.entry("--normalize", "true"),
             Map.entry("--majority-sign", "total"),
             Map.entry("--max-shard-size", "1GB"),
             Map.entry("--projection-rounding", "fma"),
