@@ -72,7 +72,7 @@ class TileOpsTest {
     @CsvSource({"512, 4", "64, 8", "6, 5", "1, 3", "7, 2", "4, 40"})
     @DisplayName("a product with blocks on a diagonal, which are joined where they are small")
     void blocksOnDiagonal(int count, int n) {
-        agrees(Shape.of(5, count * n), Shape.of(count, n, n), new Sequence() {
+        agrees(Shape.of(5, (long) count * n), Shape.of(count, n, n), new Sequence() {
             @Override
             public <T> T of(MatrixOps<T> ops, T x, T y) {
                 return ops.matMulBlocks(x, ops.transpose(y, 0, 2, 1), 5, count, n);
