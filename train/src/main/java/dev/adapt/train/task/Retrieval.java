@@ -128,7 +128,7 @@ public record Retrieval(Dataset.Columns columns, TextVectors vectors, double tem
      * @param asked the numbers of the questions
      * @param told the numbers of the passages
      */
-    private record Sorted(NDArray questions, NDArray passages, long[] asked, long[] told) {
+    private record Sorted(NDArray questions, NDArray passages, List<Long> asked, List<Long> told) {
         static Sorted of(NDArrayOps ops, List<Share> shares) {
             List<NDArray> questions = new ArrayList<>();
             List<NDArray> right = new ArrayList<>();
@@ -155,19 +155,16 @@ public record Retrieval(Dataset.Columns columns, TextVectors vectors, double tem
             }
             right.addAll(wrong);
             answers.addAll(others);
-            return new Sorted(ops.concat(0, questions), ops.concat(0, right), array(asked), array(answers));
-        }
-
-        private static long[] array(List<Long> numbers) {
-            return numbers.stream().mapToLong(Long::longValue).toArray();
+            return new Sorted(ops.concat(0, questions), ops.concat(0, right), asked, answers);
         }
 
         /** Which passages are no candidates for a question: what answers it too, or is the same text again. */
         boolean[][] without() {
-            boolean[][] without = new boolean[asked.length][told.length];
-            for (int i = 0; i < asked.length; i++) {
-                for (int j = 0; j < told.length; j++) {
-                    boolean answersToo = told[j] == told[i] || (j < asked.length && asked[j] == asked[i]);
+            boolean[][] without = new boolean[asked.size()][told.size()];
+            for (int i = 0; i < asked.size(); i++) {
+                for (int j = 0; j < told.size(); j++) {
+                    boolean answersToo = told.get(j).equals(told.get(i))
+                            || (j < asked.size() && asked.get(j).equals(asked.get(i)));
                     without[i][j] = i != j && answersToo;
                 }
             }
@@ -205,16 +202,16 @@ public record Retrieval(Dataset.Columns columns, TextVectors vectors, double tem
             Sorted sorted = Sorted.of(ops, List.of(new Share(vectors(ops, output, batch), batch.goals())));
             put(questions, sorted.asked(), vectors.ofLengthOne(ops, sorted.questions()).getFirst());
             put(passages, sorted.told(), vectors.ofLengthOne(ops, sorted.passages()).getFirst());
-            for (int i = 0; i < sorted.asked().length; i++) {
-                answers.computeIfAbsent(sorted.asked()[i], absent -> new HashSet<>()).add(sorted.told()[i]);
+            for (int i = 0; i < sorted.asked().size(); i++) {
+                answers.computeIfAbsent(sorted.asked().get(i), absent -> new HashSet<>()).add(sorted.told().get(i));
             }
         }
 
-        private static void put(Map<Long, float[]> vectors, long[] numbers, NDArray rows) {
+        private static void put(Map<Long, float[]> vectors, List<Long> numbers, NDArray rows) {
             float[] values = rows.toFloatArray();
-            int width = values.length / numbers.length;
-            for (int i = 0; i < numbers.length; i++) {
-                vectors.put(numbers[i], Arrays.copyOfRange(values, i * width, (i + 1) * width));
+            int width = values.length / numbers.size();
+            for (int i = 0; i < numbers.size(); i++) {
+                vectors.put(numbers.get(i), Arrays.copyOfRange(values, i * width, (i + 1) * width));
             }
         }
 
