@@ -76,20 +76,20 @@ class UsedOptionsTest {
                     TRAINING + TEXTS + STACKED + "--task --pooling"),
             Use.of("train --into BASE --method lors --out OUT", STACKED + "--data --eval --overwrite"),
             Use.of(
-                    "merge ADAPTER --into BASE --out OUT",
+                    "merge ADAPTER --base BASE --out OUT",
                     "--weights --in-place --undo --report --max-shard-size --force --dry-run --no-fsync --threads"
                             + " --projection-rounding --overwrite"),
             Use.of(
-                    "merge ADAPTER --into BASE --in-place",
+                    "merge ADAPTER --base BASE --in-place",
                     "--out --weights --report --force --dry-run --threads --projection-rounding --overwrite"),
             Use.of(
-                    "merge ADAPTER --into BASE --each --out-dir OUT",
+                    "merge ADAPTER --base BASE --each --out-dir OUT",
                     "--max-shard-size --force --dry-run --no-fsync --threads --projection-rounding --overwrite"),
             Use.of(
-                    "merge ADAPTER --into BASE --out GGUF",
+                    "merge ADAPTER --base BASE --out GGUF",
                     "--weights --report --force --dry-run --threads --projection-rounding --overwrite"),
             Use.of(
-                    "merge FILE --into BASE --out OUT",
+                    "merge FILE --base BASE --out OUT",
                     "--only --weights --in-place --undo --report --max-shard-size --force --dry-run --no-fsync --threads"
                             + " --projection-rounding --overwrite"),
             Use.of("unmerge BASE --undo UNDO --out OUT", "--overwrite"),
@@ -163,7 +163,9 @@ class UsedOptionsTest {
             Use.of("tables", ""),
             Use.of("diff BASE BASE", "--tolerance --all --threads --json"),
             Use.of("demo", "--out --overwrite"),
-            Use.of("warm-up", ""));
+            Use.of("help", ""),
+            Use.of("completion bash", ""),
+            Use.of("warm-up", "--natives"));
 
     /** Values that are right in themselves, for options that take others than a number. */
     private static final Map<String, String> SAMPLES = Map.ofEntries(
@@ -233,7 +235,7 @@ class UsedOptionsTest {
         List<String> ignored = new ArrayList<>();
         for (OptionSpec option : options(use.words().getFirst())) {
             String name = option.longestName();
-            if (use.gives(option) || use.used().contains(name) || option.usageHelp() || option.versionHelp()) {
+            if (use.gives(option) || use.used().contains(name) || isGeneral(option)) {
                 continue;
             }
             List<Object> words = new ArrayList<>();
@@ -248,6 +250,14 @@ class UsedOptionsTest {
             }
         }
         assertEquals(List.of(), ignored);
+    }
+
+    /** Options that mean the same in every use of every command; {@link CommandLineTest} tests these. */
+    private static boolean isGeneral(OptionSpec option) {
+        return option.usageHelp()
+                || option.versionHelp()
+                || option.paramLabel().equals("FILE.yaml")
+                || List.of("--quiet", "--no-color").contains(option.longestName());
     }
 
     private static Object path(String word) {
@@ -272,7 +282,7 @@ class UsedOptionsTest {
                     boolean listed = USES.stream()
                             .filter(use -> use.words().getFirst().equals(command))
                             .anyMatch(use -> use.gives(option) || use.used().contains(option.longestName()));
-                    if (!listed && !option.usageHelp() && !option.versionHelp()) {
+                    if (!listed && !isGeneral(option)) {
                         unlisted.computeIfAbsent(command, absent -> new TreeSet<>())
                                 .add(option.longestName());
                     }

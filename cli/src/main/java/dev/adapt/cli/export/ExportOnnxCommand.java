@@ -49,7 +49,8 @@ import picocli.CommandLine.TypeConversionException;
         footer = {
             "",
             "Examples: adapt export-onnx merged --out merged/model.onnx",
-            "          adapt export-onnx base --adapter-inputs lora --adapter-inputs vera --out base/model.onnx"
+            "          adapt export-onnx base --adapter-inputs lora --adapter-inputs vera \\",
+            "                            --out base/model.onnx"
         })
 public final class ExportOnnxCommand implements Callable<Integer> {
     private static final class Precisions implements ITypeConverter<OnnxPrecision> {
@@ -81,7 +82,7 @@ public final class ExportOnnxCommand implements Callable<Integer> {
             defaultValue = "fp32",
             converter = Precisions.class,
             description =
-                    "what the model computes in (${DEFAULT-VALUE}); inputs and outputs are float32 and integers either"
+                    "what the model computes in (default: ${DEFAULT-VALUE}); inputs and outputs are float32 and integers either"
                             + " way")
     private OnnxPrecision precision = OnnxPrecision.FP32;
 

@@ -70,10 +70,10 @@ public final class PredictCommand implements Callable<Integer> {
             names = "--text-column",
             split = ",",
             paramLabel = "COL",
-            description = "of --data: name, or number from 1, or two of them for pairs (text or sentence)")
+            description = "of --data: name, or number from 1, or two of them for pairs (default: text or sentence)")
     private List<String> textColumns = new ArrayList<>();
 
-    @Option(names = "--format", defaultValue = "tsv", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    @Option(names = "--format", defaultValue = "tsv", description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Format format = Format.TSV;
 
     @Option(
@@ -81,7 +81,7 @@ public final class PredictCommand implements Callable<Integer> {
             paramLabel = "mean|cls",
             defaultValue = "mean",
             description =
-                    "of a model without a head: the mean of all token states, or the first one (${DEFAULT-VALUE})")
+                    "of a model without a head: the mean of all token states, or the first one (default: ${DEFAULT-VALUE})")
     private Pooling pooling = Pooling.MEAN;
 
     @Option(names = "--normalize", description = "embeddings of length 1")

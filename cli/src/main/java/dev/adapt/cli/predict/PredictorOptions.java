@@ -42,17 +42,17 @@ final class PredictorOptions {
             names = "--batch-size",
             paramLabel = "N",
             defaultValue = "32",
-            description = "texts that run together (${DEFAULT-VALUE})")
+            description = "texts that run together (default: ${DEFAULT-VALUE})")
     private int batchSize;
 
     @Option(
             names = "--max-length",
             paramLabel = "N",
             defaultValue = "512",
-            description = "tokens that a text is cut off after (${DEFAULT-VALUE})")
+            description = "tokens that a text is cut off after (default: ${DEFAULT-VALUE})")
     private int maxLength;
 
-    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     /** What is done with a predictor while its model is open. */

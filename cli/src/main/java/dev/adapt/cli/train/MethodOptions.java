@@ -36,7 +36,7 @@ final class MethodOptions {
             names = "--rank",
             split = ",",
             paramLabel = "N",
-            description = "rank of the update (8; vera: 256); lors: of each group, for all layers or for each")
+            description = "rank of the update (default: 8; vera: 256); lors: of each group, for all layers or for each")
     private List<Integer> ranks = new ArrayList<>();
 
     @Mixin
@@ -45,7 +45,7 @@ final class MethodOptions {
     @Option(
             names = "--alpha",
             paramLabel = "X",
-            description = "the update is scaled by alpha/rank (lora: 2 × rank; condlora: 8 × rank)")
+            description = "the update is scaled by alpha/rank (default: lora 2 × rank, condlora 8 × rank)")
     private Optional<Double> alpha = Optional.empty();
 
     @Option(
@@ -65,13 +65,13 @@ final class MethodOptions {
             names = "--dropout",
             paramLabel = "X",
             defaultValue = "0",
-            description = "on the adapter's input (${DEFAULT-VALUE})")
+            description = "on the adapter's input (default: ${DEFAULT-VALUE})")
     private double dropout;
 
     @Option(
             names = "--projection-key",
             paramLabel = "N",
-            description = "the seed of what a method does not store, such as VeRA's A and B (0)")
+            description = "the seed of what a method does not store, such as VeRA's A and B (default: 0)")
     private Optional<Long> projectionKey = Optional.empty();
 
     @Option(names = "--save-projection", description = "store what the seed draws in the adapter too")

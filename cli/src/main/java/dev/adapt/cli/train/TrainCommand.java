@@ -52,8 +52,9 @@ import picocli.CommandLine.Spec;
             "",
             "Examples: adapt train --base base --method lora --rank 8 --target query,value \\",
             "                      --data train.tsv --eval dev.tsv --out my-lora",
-            "          adapt train --from-scratch --config bert.json --tokenizer tokenizer.json --method lors \\",
-            "                      --rank 8 --groups 1,1,2,2,3,3 --data train.tsv --eval dev.tsv --out my-lors"
+            "          adapt train --method lors --from-scratch --config bert.json \\",
+            "                      --tokenizer tokenizer.json --rank 8 --groups 1,1,2,2 \\",
+            "                      --data train.tsv --eval dev.tsv --out my-lors"
         })
 public final class TrainCommand implements Callable<Integer> {
     /** The exit code of a process that Ctrl-C ended, by convention of shells. */
@@ -132,7 +133,7 @@ public final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--task",
             defaultValue = "classification",
-            description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Kind kind = Kind.CLASSIFICATION;
 
     @Option(
@@ -173,16 +174,16 @@ public final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--header",
             defaultValue = "auto",
-            description = "whether a table's first line names its columns: ${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+            description = "whether a table's first line names its columns: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Header header = Header.AUTO;
 
-    @Option(names = "--pooling", description = "${COMPLETION-CANDIDATES} (the base's pooler, mean where it has none)")
+    @Option(names = "--pooling", description = "${COMPLETION-CANDIDATES} (default: the base's pooler, else mean)")
     private Optional<Pooling> pooling = Optional.empty();
 
-    @Option(names = "--epochs", defaultValue = "3", description = "passes over the data (${DEFAULT-VALUE})")
+    @Option(names = "--epochs", defaultValue = "3", description = "passes over the data (default: ${DEFAULT-VALUE})")
     private int epochs;
 
-    @Option(names = "--batch-size", defaultValue = "32", description = "examples per step (${DEFAULT-VALUE})")
+    @Option(names = "--batch-size", defaultValue = "32", description = "examples per step (default: ${DEFAULT-VALUE})")
     private int batchSize;
 
     @Option(
@@ -197,34 +198,34 @@ public final class TrainCommand implements Callable<Integer> {
             names = "--head-lr",
             paramLabel = "X",
             defaultValue = "2e-3",
-            description = "that of an adapter's head (${DEFAULT-VALUE})")
+            description = "that of an adapter's head (default: ${DEFAULT-VALUE})")
     private double headLearningRate = HEAD_LEARNING_RATE;
 
     @Option(
             names = "--weight-decay",
             paramLabel = "X",
             defaultValue = "0.01",
-            description = "AdamW's (${DEFAULT-VALUE})")
+            description = "AdamW's (default: ${DEFAULT-VALUE})")
     private double weightDecay;
 
     @Option(
             names = "--warmup",
             paramLabel = "X",
             defaultValue = "0.06",
-            description = "share of all steps (${DEFAULT-VALUE})")
+            description = "share of all steps (default: ${DEFAULT-VALUE})")
     private double warmUp;
 
     @Option(
             names = "--clip",
             paramLabel = "X",
             defaultValue = "1",
-            description = "largest gradient norm (${DEFAULT-VALUE})")
+            description = "largest gradient norm (default: ${DEFAULT-VALUE})")
     private double clip;
 
     @Option(
             names = "--max-length",
             paramLabel = "N",
-            description = "tokens of an example, and of a block of packed text (128; causal-lm: 512)")
+            description = "tokens of an example, and of a block of packed text (default: 128; causal-lm: 512)")
     private Optional<Integer> maxLength = Optional.empty();
 
     @Option(
@@ -237,7 +238,7 @@ public final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--metric",
             description =
-                    "that chooses the best epoch: ${COMPLETION-CANDIDATES} (the task's first: accuracy, entity_f1, pearson,"
+                    "that chooses the best epoch: ${COMPLETION-CANDIDATES} (default: the task's first: accuracy, entity_f1, pearson,"
                             + " perplexity)")
     private Optional<Metric> metric = Optional.empty();
 
@@ -245,10 +246,10 @@ public final class TrainCommand implements Callable<Integer> {
             names = "--seed",
             paramLabel = "N",
             defaultValue = "42",
-            description = "decides all chance; repeatable to the bit on the CPU (${DEFAULT-VALUE})")
+            description = "random seed; repeatable to the bit on the CPU (default: ${DEFAULT-VALUE})")
     private long seed;
 
-    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     @Spec
