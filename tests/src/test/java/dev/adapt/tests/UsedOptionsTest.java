@@ -45,7 +45,8 @@ class UsedOptionsTest {
     }
 
     private static final String TRAINING =
-            "--epochs --batch-size --lr --weight-decay --warmup --clip --metric --seed --device --recompute --overwrite ";
+            "--epochs --batch-size --lr --weight-decay --warmup --clip --metric --seed --device --recompute --overwrite"
+                    + " --accumulate --schedule --patience --checkpoint-every --resume ";
     private static final String TEXTS = "--text-column --label-column --header --max-length ";
     private static final String ADAPTED = "--rank --alpha --set --rslora --dora --dropout --target ";
     private static final String STACKED = "--rank --groups --target ";
@@ -173,6 +174,7 @@ class UsedOptionsTest {
             Map.entry("--target", "query"),
             Map.entry("--task", "regression"),
             Map.entry("--header", "yes"),
+            Map.entry("--schedule", "cosine"),
             Map.entry("--pooling", "mean"),
             Map.entry("--metric", "accuracy"),
             Map.entry("--device", "cpu"),

@@ -9,6 +9,7 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.MethodType;
+import dev.adapt.train.DevData;
 import dev.adapt.train.Learner;
 import dev.adapt.train.TrainConfig;
 import dev.adapt.train.TrainResult;
@@ -77,7 +78,12 @@ public final class TrainCommand implements Callable<Integer> {
             "--recompute",
             "--metric",
             "--seed",
-            "--device");
+            "--device",
+            "--accumulate",
+            "--schedule",
+            "--patience",
+            "--checkpoint-every",
+            "--resume");
 
     /** The head begins at random, and learns faster than LoRA's factors need to. */
     static final double HEAD_LEARNING_RATE = 2e-3;
@@ -145,8 +151,13 @@ public final class TrainCommand implements Callable<Integer> {
                             + " folder per class, …images-idx3-ubyte(.gz), or .npz")
     private Optional<Path> data = Optional.empty();
 
-    @Option(names = "--eval", paramLabel = "FILE", description = "dev data, evaluated after each epoch")
-    private Optional<Path> eval = Optional.empty();
+    @Option(
+            names = "--eval",
+            paramLabel = "FILE|N%|none",
+            converter = DevDataConverter.class,
+            description = "dev data, evaluated after each epoch: a file; a share of the training data, of each class the"
+                    + " same, such as 10%%; or none, which keeps the last epoch")
+    private Optional<DevData> eval = Optional.empty();
 
     @Option(
             names = "--out",
@@ -221,6 +232,9 @@ public final class TrainCommand implements Callable<Integer> {
             defaultValue = "1",
             description = "largest gradient norm (default: ${DEFAULT-VALUE})")
     private double clip;
+
+    @Mixin
+    private CourseOptions course = new CourseOptions();
 
     @Option(
             names = "--max-length",
@@ -305,7 +319,7 @@ public final class TrainCommand implements Callable<Integer> {
         Runtime.getRuntime().addShutdownHook(onInterrupt);
         TrainProgress progress = new TrainProgress();
         try {
-            Outputs outputs = output.endingInOrder(List.of(config.data(), config.eval()), start.inputs());
+            Outputs outputs = output.endingInOrder(List.of(config.data()), inputs(config));
             Optional<TrainResult> trained = Trainer.train(config, progress, stop::get, outputs);
             progress.endLine();
             if (trained.isEmpty()) {
@@ -326,6 +340,12 @@ public final class TrainCommand implements Callable<Integer> {
                 Runtime.getRuntime().removeShutdownHook(onInterrupt);
             }
         }
+    }
+
+    private List<Optional<Path>> inputs(TrainConfig config) {
+        List<Optional<Path>> inputs = new ArrayList<>(start.inputs());
+        inputs.add(config.eval().file());
+        return inputs;
     }
 
     private static void awaitQuietly(CountDownLatch latch) {
@@ -358,7 +378,8 @@ public final class TrainCommand implements Callable<Integer> {
                 recompute,
                 metric,
                 seed,
-                device);
+                device,
+                course.course());
     }
 
     private Task task() {
@@ -396,7 +417,10 @@ public final class TrainCommand implements Callable<Integer> {
             Terminal.line((what.equals("model") ? "Model" : "Adapter") + " of epoch " + result.best() + " in "
                     + result.out());
         }
-        if (result.best() > 0) {
+        if (result.patienceOver() > 0) {
+            Terminal.line("Ended after epoch " + result.patienceOver() + ": no better score for as many epochs as --patience");
+        }
+        if (result.best() > 0 && !result.scores().isEmpty()) {
             Metric chosenBy = result.chosenBy();
             Terminal.line(
                     "%s",
