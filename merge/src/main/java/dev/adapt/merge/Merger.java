@@ -221,9 +221,15 @@ public final class Merger {
         }
     }
 
-    /** Whether all that it does is to change weights of the base: nothing is added or replaced, and config.json stays. */
+    /**
+     * Whether the model stays the base's but for its weights: no tensor is added or replaced, no tokenizer is brought, and
+     * config.json changes at most in how prompts are laid out.
+     */
     public boolean changesWeightsOnly() {
-        return change.isEmpty() && plan.added().isEmpty() && plan.replaced() == 0;
+        return plan.added().isEmpty()
+                && plan.replaced() == 0
+                && change.filter(own -> !own.isEmpty() || own.tokenizer().isPresent())
+                        .isEmpty();
     }
 
     /** The matrices that it changes. */

@@ -4,13 +4,20 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.gguf.GgufFile;
 import dev.adapt.formats.gguf.GgufTensor;
+import dev.adapt.formats.safetensors.SafetensorsFile;
+import dev.adapt.formats.safetensors.SafetensorsWriter;
+import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.tensor.FloatTensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
@@ -80,6 +87,37 @@ class GgufTest {
             assertEquals(
                     List.of(),
                     inside.filter(file -> file.toString().endsWith(".tmp")).toList());
+        }
+    }
+
+    @Test
+    @DisplayName("merged in one pass, it records the layout of prompts that the adapter was trained with")
+    void recordsPrompts() throws IOException {
+        Path base = TinyModel.LLAMA.write(folder.resolve("base"), 3);
+        Path other = TinyModel.LLAMA.write(folder.resolve("other"), 4);
+        Path adapter = folder.resolve("adapter");
+        Cli.succeeds("extract", "--base", base, "--from", other, "--target", "q_proj", "--rank", "3", "--out", adapter);
+        Path file = adapter.resolve(Adapter.FILE);
+        Map<String, FloatTensor> tensors = new TreeMap<>();
+        try (SafetensorsFile extracted = SafetensorsFile.open(file)) {
+            for (TensorView tensor : extracted.tensors()) {
+                tensors.put(tensor.name(), new FloatTensor(tensor.shape(), tensor.toFloats()));
+            }
+        }
+        Files.delete(file);
+        SafetensorsWriter.write(file, tensors, Map.of("adapt.prompt", "line-feed"));
+        Path direct = folder.resolve("direct.gguf");
+        Cli.succeeds("merge", adapter, "--into", base, "--out", direct);
+        Path merged = folder.resolve("merged");
+        Cli.succeeds("merge", adapter, "--into", base, "--out", merged);
+        Path after = folder.resolve("after.gguf");
+        Cli.succeeds("export-gguf", merged, "--out", after);
+        try (GgufFile one = GgufFile.open(direct);
+                GgufFile two = GgufFile.open(after)) {
+            assertTrue(one.header().metadata().get("adapt.config").toString().contains("line-feed"));
+            assertEquals(
+                    two.header().metadata().get("adapt.config"),
+                    one.header().metadata().get("adapt.config"));
         }
     }
 

@@ -147,6 +147,9 @@ class UsedOptionsTest {
                     "predict --base BASE --data DATA",
                     "--adapter --tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"),
             Use.of(
+                    "predict --base BASE movie",
+                    "--adapter --tokenizer --batch-size --max-length --device --format --pooling --normalize"),
+            Use.of(
                     "predict --onnx FILE --data DATA",
                     "--tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"),
             Use.of(

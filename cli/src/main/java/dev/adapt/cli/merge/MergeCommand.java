@@ -14,11 +14,13 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.ChangedConfig;
 import dev.adapt.formats.adapter.Untrained;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.gguf.GgufFile;
 import dev.adapt.formats.gguf.model.GgufExport;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.lors.Expansion;
@@ -96,14 +98,14 @@ public final class MergeCommand implements Callable<Integer> {
     @Option(
             names = "--only",
             paramLabel = "MODEL",
-            description = "of a file with adapters of several models, those of one: unet, te1, te2 or te3")
+            description = "merge only the adapter of this model of a file that holds several: unet, te1, te2 or te3")
     private Optional<ModelPart> only = Optional.empty();
 
     @Option(
             names = "--weights",
             split = ",",
             paramLabel = "W",
-            description = "what the update of each adapter is multiplied with (default: 1)")
+            description = "factor of each adapter's update (default: 1)")
     private List<Double> weights = List.of();
 
     @Option(names = "--each", description = "a merged checkpoint for each adapter")
@@ -203,7 +205,7 @@ public final class MergeCommand implements Callable<Integer> {
             List<MergePlan.Weighted> adapters = adapters(base, opened);
             Merger merger = new Merger(base, adapters, settings);
             if (!merger.changesWeightsOnly()) {
-                return exportMerged(file, outputs, start, () -> merge(base, adapters, settings, start));
+                return exportMerged(file, outputs, start, () -> merge(base, adapters, settings.flush(false), start));
             }
             GgufExport export = GgufExport.run(base, named(file), file, outputs, new GgufExport.Changes() {
                 @Override
@@ -214,6 +216,13 @@ public final class MergeCommand implements Callable<Integer> {
                 @Override
                 public void write(TensorTarget target) throws IOException {
                     merger.writeChanged(target);
+                }
+
+                @Override
+                public JsonDocument config(JsonDocument base) {
+                    return merger.change()
+                            .map(change -> ChangedConfig.of(base, change))
+                            .orElse(base);
                 }
             });
             warnOfLoss(merger);

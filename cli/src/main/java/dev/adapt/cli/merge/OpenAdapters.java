@@ -17,11 +17,11 @@ import java.util.Optional;
 /** Adapters whose tensors stay in their files until they are closed. */
 record OpenAdapters(List<Source> sources) implements AutoCloseable {
     /**
-     * A folder, or a file.
+     * An adapter folder, or a file.
      *
      * @param adapters one; of a file that holds modules of several methods, one for each method
      */
-    record Source(Path path, SafetensorsFile tensors, List<Adapter> adapters) {}
+    record Source(SafetensorsFile tensors, List<Adapter> adapters) {}
 
     /**
      * Opens adapter folders and files, with what a user should know of them said on the error stream.
@@ -45,13 +45,13 @@ record OpenAdapters(List<Source> sources) implements AutoCloseable {
     private static Source folder(Path path) throws IOException {
         Adapter.Opened opened = Adapter.open(path);
         Adapters.printNotes(opened.adapter());
-        return new Source(path, opened.tensors(), List.of(opened.adapter()));
+        return new Source(opened.tensors(), List.of(opened.adapter()));
     }
 
     @SuppressWarnings("MustBeClosedChecker") // closed with the others
     private static Source file(Path path, Checkpoint base, Optional<ModelPart> only) throws IOException {
         SingleFile opened = SingleFile.open(path, Optional.of(base), only);
-        return new Source(path, opened.file(), opened.adapters());
+        return new Source(opened.file(), opened.adapters());
     }
 
     /** The states of their files before they were opened. */

@@ -3,6 +3,7 @@ package dev.adapt.cli.predict;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.UsageException;
@@ -26,8 +27,10 @@ import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt predict}: what a model makes of texts. */
 @Command(
@@ -89,6 +92,10 @@ public final class PredictCommand implements Callable<Integer> {
 
     private int number;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
         if (pooling != Pooling.MEAN && pooling != Pooling.CLS) {
@@ -96,6 +103,9 @@ public final class PredictCommand implements Callable<Integer> {
         }
         if (!texts.isEmpty() && data.isPresent()) {
             throw new UsageException("give texts as arguments or as --data, not both");
+        }
+        if (data.isEmpty()) {
+            new GivenOptions(spec).refuse("columns are those of --data, which is not given", "--text-column");
         }
         return model.use(pooling, normalize, this::predict);
     }

@@ -10,9 +10,7 @@ import picocli.CommandLine.TypeConversionException;
 final class PromptFormats implements ITypeConverter<PromptFormat> {
     @Override
     public PromptFormat convert(String name) {
-        return Arrays.stream(PromptFormat.values())
-                .filter(format -> format.key().equals(name))
-                .findFirst()
+        return PromptFormat.named(name)
                 .orElseThrow(() -> new TypeConversionException("expected "
                         + Arrays.stream(PromptFormat.values())
                                 .map(PromptFormat::key)

@@ -34,7 +34,7 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** {@code adapt verify}: whether the forms of a model give the same. */
+/** {@code adapt verify}: whether the forms of a model give the same outputs. */
 @Command(
         mixinStandardHelpOptions = true,
         sortOptions = false,
@@ -59,16 +59,22 @@ public final class VerifyCommand implements Callable<Integer> {
     @Option(names = "--merged", paramLabel = "DIR", description = "a merged checkpoint; may be given several times")
     private List<Path> merged = new ArrayList<>();
 
-    @Option(names = "--gguf", paramLabel = "FILE", description = "a GGUF file, read back as a checkpoint; the same")
+    @Option(
+            names = "--gguf",
+            paramLabel = "FILE",
+            description = "a GGUF file, read back as a checkpoint; may be given several times")
     private List<Path> gguf = new ArrayList<>();
 
-    @Option(names = "--onnx", paramLabel = "FILE", description = "an ONNX model, whoever exported it; the same")
+    @Option(
+            names = "--onnx",
+            paramLabel = "FILE",
+            description = "an ONNX model, whoever exported it; may be given several times")
     private List<Path> onnx = new ArrayList<>();
 
     @Option(
             names = "--onnx-adapter",
             paramLabel = "FILE",
-            description = "the .onnx_adapter file that is active in the exported model")
+            description = "the .onnx_adapter file that is active in the first --onnx model")
     private Optional<Path> onnxAdapter = Optional.empty();
 
     @Option(
@@ -134,14 +140,6 @@ public final class VerifyCommand implements Callable<Integer> {
     private boolean noReference;
 
     @Option(
-            names = "--json",
-            arity = "0..1",
-            paramLabel = "FILE",
-            fallbackValue = PRINT,
-            description = "print JSON; with FILE, write it there, with versions, digests and times")
-    private Optional<Path> json = Optional.empty();
-
-    @Option(
             names = "--suite",
             paramLabel = "FILE",
             description = "verify the models that this YAML file lists, each with its inputs, tolerances and gates")
@@ -149,8 +147,6 @@ public final class VerifyCommand implements Callable<Integer> {
 
     @Mixin
     private VerifyReports reports = new VerifyReports();
-
-    private static final String PRINT = "-";
 
     /** What the file of a suite says. */
     private static final String[] OF_ONE_MODEL = {
@@ -183,8 +179,7 @@ public final class VerifyCommand implements Callable<Integer> {
             throw new UsageException("--inputs: expected at least 1, found " + inputs);
         }
         GivenOptions given = new GivenOptions(spec);
-        if (!reports.hasFiles()
-                && json.filter(path -> !path.toString().equals(PRINT)).isEmpty()) {
+        if (!reports.hasFiles()) {
             given.refuse("no report is written to a file", "--overwrite");
         }
         if (suite.isPresent()) {
@@ -217,24 +212,21 @@ public final class VerifyCommand implements Callable<Integer> {
                 Optional.of(new DjlEngine(device)));
         Forms forms = new Forms(base, adapter, merged, gguf, onnx, onnxAdapter);
         Outputs outputs = reports.outputs(paths());
-        boolean prints = json.filter(path -> path.toString().equals(PRINT)).isPresent();
-        Optional<Path> file = prints ? Optional.empty() : json;
         long start = System.nanoTime();
         Report report = Verification.of(forms, settings, new Engine.Listener(Terminal::progress, Terminal::note));
         double seconds = (System.nanoTime() - start) / 1e9;
-        if (prints) {
+        if (reports.printsJson()) {
             Terminal.json(report.json());
         } else {
             Terminal.report(report);
         }
-        if (reports.any() || file.isPresent()) {
+        if (reports.any()) {
             reports.write(
                     new SuiteResult(
                             "verify",
                             List.of(SuiteResult.ModelResult.of(name(), report, forms, seconds)),
                             Environment.here(),
                             seconds),
-                    file,
                     outputs);
         }
         return report.passed() ? 0 : Failure.NOT_EQUAL;
@@ -264,7 +256,6 @@ public final class VerifyCommand implements Callable<Integer> {
 
     /** Verifies a suite: its file says what, and how. */
     private int suite(Path file) throws IOException {
-        boolean prints = json.filter(path -> path.toString().equals(PRINT)).isPresent();
         Suite read = Suite.read(file);
         Outputs outputs = reports.outputs(List.of(file));
         SuiteRun run = new SuiteRun(
@@ -274,12 +265,12 @@ public final class VerifyCommand implements Callable<Integer> {
                 name -> new Engine.Listener(
                         line -> Terminal.progress(name + ": " + line), note -> Terminal.note(name + ": " + note)));
         SuiteResult result = run.of(read);
-        if (prints) {
+        if (reports.printsJson()) {
             Terminal.json(SuiteJson.of(result, Release.here().version(), VerifyReports::sentence));
         } else {
             reports.print(result);
         }
-        reports.write(result, prints ? Optional.empty() : json, outputs);
+        reports.write(result, outputs);
         if (result.models().stream().anyMatch(model -> model.error().isEmpty() && !model.passed())) {
             return Failure.NOT_EQUAL;
         }

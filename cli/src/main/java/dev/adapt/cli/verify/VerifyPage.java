@@ -128,7 +128,7 @@ record VerifyPage(SuiteResult result) {
                 html.append("</table></div>");
             }
         }
-        html.append("<div class=\"card\"><table class=\"wide\"><tr><th>Output</th><th>Of</th><th>And of</th>");
+        html.append("<div class=\"card\"><table class=\"wide\"><tr><th>Output</th><th>Form</th><th>Compared with</th>");
         html.append("<th class=\"n\">Largest</th><th class=\"n\">Relative</th><th class=\"n\">Cosine</th>");
         html.append("<th class=\"n\">Argmax</th><th></th></tr>");
         report.comparisons().forEach(comparison -> html.append(row(comparison)));

@@ -19,11 +19,23 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Stream;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** The reports of a verification that others read: a build server, a browser, GitHub. */
+/** The reports of a verification that programs and browsers read. */
 final class VerifyReports {
+    /** What {@code --json} is without a file. */
+    private static final String PRINT = "-";
+
+    @Option(
+            names = "--json",
+            arity = "0..1",
+            paramLabel = "FILE",
+            fallbackValue = PRINT,
+            description = "print JSON; with FILE, write it there, with versions, digests and times")
+    private Optional<Path> json = Optional.empty();
+
     @Option(names = "--junit", paramLabel = "FILE", description = "write JUnit XML, for a build server")
     private Optional<Path> junit = Optional.empty();
 
@@ -39,23 +51,34 @@ final class VerifyReports {
     /** Where the reports go, which are none of these files. */
     Outputs outputs(List<Path> inputs) throws IOException {
         Outputs outputs = output.apartFrom(inputs, List.of());
-        for (Optional<Path> path : List.of(junit, html)) {
-            if (path.isPresent()) {
-                // before anything runs for minutes
-                outputs.requireFile(path.get());
-            }
+        for (Path path : files()) {
+            // before anything runs for minutes
+            outputs.requireFile(path);
         }
         return outputs;
     }
 
-    /** Whether a report is asked for. */
+    /** Whether JSON goes to standard output, in place of the table. */
+    boolean printsJson() {
+        return json.filter(path -> path.toString().equals(PRINT)).isPresent();
+    }
+
+    /** Whether a report beside what is printed is asked for. */
     boolean any() {
-        return junit.isPresent() || html.isPresent() || github;
+        return hasFiles() || github;
     }
 
     /** Whether a report goes to a file. */
     boolean hasFiles() {
-        return junit.isPresent() || html.isPresent();
+        return !files().isEmpty();
+    }
+
+    private Optional<Path> jsonFile() {
+        return printsJson() ? Optional.empty() : json;
+    }
+
+    private List<Path> files() {
+        return Stream.of(junit, html, jsonFile()).flatMap(Optional::stream).toList();
     }
 
     /** What a user is told of an error. */
@@ -63,18 +86,18 @@ final class VerifyReports {
         return Failure.of(error).sentence();
     }
 
-    /** Writes what was asked for, and JSON where it has a file. */
-    void write(SuiteResult result, Optional<Path> json, Outputs outputs) throws IOException {
+    /** Writes the files that were asked for, and prints GitHub's annotations. */
+    void write(SuiteResult result, Outputs outputs) throws IOException {
         if (junit.isPresent()) {
             write(outputs, junit.get(), new JUnitXml(result, VerifyReports::sentence).text());
         }
         if (html.isPresent()) {
             write(outputs, html.get(), new VerifyPage(result).html());
         }
-        if (json.isPresent()) {
+        if (jsonFile().isPresent()) {
             write(
                     outputs,
-                    json.get(),
+                    jsonFile().get(),
                     Printable.json(SuiteJson.of(result, Release.here().version(), VerifyReports::sentence)) + "\n");
         }
         if (github) {

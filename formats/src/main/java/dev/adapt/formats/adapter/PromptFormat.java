@@ -59,7 +59,8 @@ public enum PromptFormat {
                 : Optional.empty();
     }
 
-    private static Optional<PromptFormat> named(String key) {
+    /** The layout that files call {@code key}. */
+    public static Optional<PromptFormat> named(String key) {
         return Arrays.stream(values()).filter(own -> own.key.equals(key)).findFirst();
     }
 

@@ -198,7 +198,10 @@ public final class Unmerger implements AutoCloseable {
                 throw damaged("frame at " + frame.position());
             }
             return bytes;
-        } catch (MalformedInputException | IllegalArgumentException | IndexOutOfBoundsException e) {
+        } catch (MalformedInputException
+                | IllegalArgumentException
+                | IllegalStateException
+                | IndexOutOfBoundsException e) {
             throw damaged("frame at " + frame.position());
         }
     }

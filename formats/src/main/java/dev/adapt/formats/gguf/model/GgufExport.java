@@ -75,6 +75,11 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
 
         /** Computes them, in whole rows of the stored matrices. */
         void write(TensorTarget target) throws IOException;
+
+        /** The config.json of the changed checkpoint, whose architecture is the same. */
+        default JsonDocument config(JsonDocument base) {
+            return base;
+        }
     }
 
     /** No changes. */
@@ -109,7 +114,7 @@ public record GgufExport(GgufHeader header, GgmlType type, List<String> notes) {
      */
     public static GgufExport run(Checkpoint checkpoint, Options options, Path out, Outputs outputs, Changes changes)
             throws IOException {
-        JsonDocument config = checkpoint.requireConfig();
+        JsonDocument config = changes.config(checkpoint.requireConfig());
         TensorNames names = TensorNames.of(checkpoint);
         GgufArchitecture architecture = GgufArchitecture.of(config);
         GgufConfig hyperparameters = GgufConfig.of(architecture, config, names);
