@@ -108,6 +108,8 @@ final class Recipe implements IParameterPreprocessor {
                 map.entrySet().stream()
                         .map(own -> name + "=" + own.getKey() + "=" + text(file, name, own.getValue()))
                         .toList();
+            // YAML reads an unquoted yes and no as a truth value
+            case Boolean given -> List.of(name + "=" + (given ? "yes" : "no"));
             default -> List.of(name + "=" + text(file, name, value));
         };
     }

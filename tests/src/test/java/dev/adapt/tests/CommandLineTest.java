@@ -237,4 +237,30 @@ class CommandLineTest {
         CommandLine all = Adapt.commandLine("--version");
         assertEquals(0, all.getSubcommands().size(), "commands are made that are not needed");
     }
+
+    @Test
+    @DisplayName("training writes its recipe, which gives the same adapter again, and a model card")
+    void trainedRecipe() throws IOException {
+        Path base = TinyBert.write(folder.resolve("trained base"), 1);
+        Path data = folder.resolve("data.tsv");
+        Files.writeString(data, "good movie\tyes\nbad book\tno\ngood book\tyes\nbad movie\tno\nbad bad movie\tno\n");
+        Path out = folder.resolve("first");
+        Cli.succeeds(
+                "train", "--base", base, "--method", "lora", "--data", data, "--eval", "40%", "--epochs", 2, "--out", out);
+        Path recipe = out.resolve("recipe.yaml");
+        String text = Files.readString(recipe);
+        for (String line : List.of(
+                "method: lora", "eval: \"40%\"", "epochs: 2", "rank: 8", "lr: 0.001", "text-column: 1", "label-column: 2",
+                "target: [query, value]", "pooling: ", "metric: accuracy", "schedule: linear")) {
+            assertTrue(text.contains(line), line + " is missing in " + text);
+        }
+        Path again = folder.resolve("again");
+        Cli.succeeds("train", "--config", recipe, "--out", again);
+        String adapter = "adapter_model.safetensors";
+        assertEquals(-1, Files.mismatch(out.resolve(adapter), again.resolve(adapter)));
+        String card = Files.readString(out.resolve("README.md"));
+        assertTrue(card.startsWith("---\nbase_model: \"" + base + "\"\nlibrary_name: peft\n"), card);
+        assertTrue(card.contains("pipeline_tag: text-classification") && card.contains("| accuracy | "), card);
+        assertTrue(card.contains("2 labels: no (3), yes (2)"), card);
+    }
 }

@@ -16,6 +16,7 @@ import dev.adapt.formats.model.FromScratch;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.model.WholeModel;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.train.data.Dataset;
 import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Selection;
 import dev.adapt.train.data.Source;
@@ -39,6 +40,7 @@ import java.util.random.RandomGeneratorFactory;
  * @param targets names of the modules that are adapted, as the user or the architecture gives them
  * @param head the tensors that learn at the head's rate
  * @param found what was found in the data and the base, and not given; a line each
+ * @param columns where texts and labels were found, if the data have columns
  * @param output writes what was trained
  */
 record Setup(
@@ -48,6 +50,7 @@ record Setup(
         List<String> targets,
         Set<String> head,
         List<String> found,
+        Optional<Dataset.Columns> columns,
         Output output) {
     /** Where what was trained goes. */
     interface Output {
@@ -102,6 +105,7 @@ record Setup(
                 names,
                 adapter.saved().keySet(),
                 found(data, head),
+                data.columns(),
                 (trained, folder) -> {
                     recording.trained(trained).write(folder, names, config.base());
                     return folder.resolve(Adapter.FILE);
@@ -147,6 +151,7 @@ record Setup(
                 whole.targets(),
                 Set.of(),
                 found(data, recording.model().architecture().head()),
+                data.columns(),
                 (trained, folder) -> recording.trained(trained).write(folder, config.base()));
     }
 

@@ -97,12 +97,13 @@ public final class Trainer implements AutoCloseable {
      */
     public static Optional<TrainResult> train(TrainConfig config, Progress progress, BooleanSupplier stop)
             throws IOException {
-        return train(config, progress, stop, Outputs.fresh());
+        return train(config, progress, stop, Outputs.fresh(), Documents.NONE);
     }
 
-    /** The same, as one of a command's outputs. */
+    /** The same, as one of a command's outputs, with texts of its own in the folder. */
     public static Optional<TrainResult> train(
-            TrainConfig config, Progress progress, BooleanSupplier stop, Outputs outputs) throws IOException {
+            TrainConfig config, Progress progress, BooleanSupplier stop, Outputs outputs, Documents documents)
+            throws IOException {
         Optional<TrainingState> state = Optional.empty();
         if (config.course().resume().isPresent()) {
             state = Optional.of(TrainingState.read(config.course().resume().get()));
@@ -115,11 +116,12 @@ public final class Trainer implements AutoCloseable {
         try (OutputFolder out = outputs.folder(config.out(), files())) {
             return switch (config.learner()) {
                 case Learner.Whole(WholeModel model) ->
-                    new Run(config, Setup.whole(config, model, values), state, outputs).train(out, progress, stop);
+                    new Run(config, Setup.whole(config, model, values), state, outputs, documents)
+                            .train(out, progress, stop);
                 case Learner.Adapter(AdapterMethod method) -> {
                     try (Checkpoint base = Checkpoint.open(config.base())) {
                         outputs.madeFrom(base.snapshots());
-                        yield new Run(config, Setup.of(config, method, base, values), state, outputs)
+                        yield new Run(config, Setup.of(config, method, base, values), state, outputs, documents)
                                 .train(out, progress, stop);
                     }
                 }
@@ -138,11 +140,13 @@ public final class Trainer implements AutoCloseable {
     private static Set<String> files() {
         Set<String> files = new HashSet<>(WholeModel.files());
         files.addAll(List.of(Adapter.FILE, AdapterConfig.FILE, TrainingLog.STEPS, TrainingLog.SUMMARY));
+        files.addAll(Documents.NAMES);
         return files;
     }
 
     /** A run that is set up. */
-    private record Run(TrainConfig config, Setup setup, Optional<TrainingState> state, Outputs outputs) {
+    private record Run(
+            TrainConfig config, Setup setup, Optional<TrainingState> state, Outputs outputs, Documents documents) {
         Optional<TrainResult> train(OutputFolder out, Progress progress, BooleanSupplier stop) throws IOException {
             Torch.engine().setRandomSeed((int) config.seed());
             try (Trainer trainer = new Trainer(config, setup, outputs, progress, stop)) {
@@ -154,6 +158,12 @@ public final class Trainer implements AutoCloseable {
                     return Optional.empty();
                 }
                 TrainResult result = trainer.write(out, end);
+                Optional<Head> head = setup.model().architecture().head();
+                Documents.Run run =
+                        new Documents.Run(result, setup.targets(), setup.found(), setup.columns(), head);
+                for (Map.Entry<String, String> document : documents.of(run).entrySet()) {
+                    out.text(document.getKey(), document.getValue());
+                }
                 out.commit();
                 return Optional.of(result);
             } catch (EngineException e) {

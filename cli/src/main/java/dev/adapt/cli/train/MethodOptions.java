@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.node.BooleanNode;
 import com.fasterxml.jackson.databind.node.DoubleNode;
 import com.fasterxml.jackson.databind.node.IntNode;
 import com.fasterxml.jackson.databind.node.LongNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.databind.node.TextNode;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.lors.LorsLayout;
@@ -76,6 +77,23 @@ final class MethodOptions {
 
     @Option(names = "--save-projection", description = "store what the seed draws in the adapter too")
     private boolean saveProjection;
+
+    /** The rank and the alpha that a method is given where the user gives none, by their options. */
+    Map<String, Object> chosen(TrainedMethod.Adapter method) {
+        Map<String, Object> chosen = new LinkedHashMap<>();
+        ObjectNode described = new JsonMapper().createObjectNode();
+        adapter(method).describe(described);
+        MethodType.Training training = method.type().training();
+        training.rank().ifPresent(usual -> put(chosen, "rank", described.path(usual.field())));
+        training.alpha().ifPresent(usual -> put(chosen, "alpha", described.path(usual.field())));
+        return chosen;
+    }
+
+    private static void put(Map<String, Object> chosen, String option, JsonNode value) {
+        if (value.isNumber()) {
+            chosen.put(option, value.numberValue());
+        }
+    }
 
     /**
      * A method that adapts a base.

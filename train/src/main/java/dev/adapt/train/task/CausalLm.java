@@ -53,7 +53,7 @@ public record CausalLm(Dataset.Columns columns) implements Task {
         Continuations own = Continuations.read(train, columns, source);
         Optional<Examples> dev =
                 eval.isPresent() ? Optional.of(Continuations.read(eval.get(), columns, source)) : Optional.empty();
-        return new Data(own, dev, Optional.empty(), own.prompt(), List.of());
+        return new Data(own, dev, Optional.empty(), own.prompt(), List.of(), Optional.empty());
     }
 
     /** Only the states before a learned token are looked at, some at a time: a vocabulary is wide. */

@@ -45,7 +45,8 @@ public record Classification(Dataset.Columns columns) implements Task {
                 labels,
                 List.of(
                         own.layout(),
-                        Task.counted(own.examples().stream().map(Example::label).toList())));
+                        Task.counted(own.examples().stream().map(Example::label).toList())))
+                .in(own.columns());
     }
 
     static void requireTwo(List<String> labels, Path train) {

@@ -45,7 +45,8 @@ public record Regression(Dataset.Columns columns) implements Task {
             dev = Optional.of(Encoded.of(held, Encoded.numbers(numbers(held)), source));
         }
         return new Data(
-                Encoded.of(own, Encoded.numbers(numbers(own)), source), dev, LABELS, List.of(own.layout()));
+                Encoded.of(own, Encoded.numbers(numbers(own)), source), dev, LABELS, List.of(own.layout()))
+                .in(own.columns());
     }
 
     /** The labels as numbers. */

@@ -39,6 +39,7 @@ public sealed interface Task permits Classification, TokenClassification, Regres
      * @param labels of the head that the task needs, by index; one for a head that gives a number; empty where the base's
      *     own output is trained
      * @param prompt how prompts are laid out, where the base continues texts
+     * @param columns where texts and labels were found, if the data have columns
      * @param found what was found in the training data and not given: columns, labels; a line each
      */
     record Data(
@@ -46,10 +47,16 @@ public sealed interface Task permits Classification, TokenClassification, Regres
             Optional<Examples> eval,
             Optional<List<String>> labels,
             Optional<PromptFormat> prompt,
-            List<String> found) {
+            List<String> found,
+            Optional<Dataset.Columns> columns) {
         /** Data of a task with a head. */
         Data(Examples train, Optional<? extends Examples> eval, List<String> labels, List<String> found) {
-            this(train, eval.map(own -> own), Optional.of(labels), Optional.empty(), found);
+            this(train, eval.map(own -> own), Optional.of(labels), Optional.empty(), found, Optional.empty());
+        }
+
+        /** The same, with columns. */
+        Data in(Dataset.Columns own) {
+            return new Data(train, eval, labels, prompt, found, Optional.of(own));
         }
     }
 
