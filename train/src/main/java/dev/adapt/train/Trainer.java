@@ -139,7 +139,7 @@ public final class Trainer implements AutoCloseable {
     /** All that training writes, whatever it trains. */
     private static Set<String> files() {
         Set<String> files = new HashSet<>(WholeModel.files());
-        files.addAll(List.of(Adapter.FILE, AdapterConfig.FILE, TrainingLog.STEPS, TrainingLog.SUMMARY));
+        files.addAll(List.of(Adapter.FILE, AdapterConfig.FILE, TrainingLog.STEPS, TrainingLog.SUMMARY, TensorBoardEvents.FILE));
         files.addAll(Documents.NAMES);
         return files;
     }

@@ -14,7 +14,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
-/** {@code training.jsonl}, a line per step and evaluation, and {@code summary.json}. */
+/** {@code training.jsonl}, a line per step and evaluation, the same for TensorBoard, and {@code summary.json}. */
 final class TrainingLog {
     static final String STEPS = "training.jsonl";
     static final String SUMMARY = "summary.json";
@@ -53,6 +53,7 @@ final class TrainingLog {
 
     void write(OutputFolder folder, TrainConfig config, Setup setup, TrainResult result) throws IOException {
         folder.text(STEPS, String.join("\n", lines) + "\n");
+        folder.bytes(TensorBoardEvents.FILE, TensorBoardEvents.of(lines, System.currentTimeMillis() / 1e3));
         ObjectNode summary = settings(config, setup);
         put(summary.putObject("truncated"), setup.train().truncation());
         put(summary.putObject("eval_truncated"), setup.eval().map(Examples::truncation).orElse(Truncation.none(0)));

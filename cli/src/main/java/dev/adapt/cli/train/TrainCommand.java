@@ -10,7 +10,6 @@ import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.train.DevData;
-import dev.adapt.train.Documents;
 import dev.adapt.train.Learner;
 import dev.adapt.train.TrainConfig;
 import dev.adapt.train.TrainResult;
@@ -27,10 +26,8 @@ import dev.adapt.train.task.TokenClassification;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -276,9 +273,6 @@ public final class TrainCommand implements Callable<Integer> {
     @Mixin
     private OutputOptions output = new OutputOptions();
 
-    /** The learning rate, once it is known what is trained. */
-    private double chosenRate;
-
     @Override
     public Integer call() throws IOException {
         requireUsed(new GivenOptions(spec));
@@ -326,7 +320,8 @@ public final class TrainCommand implements Callable<Integer> {
         TrainProgress progress = new TrainProgress();
         try {
             Outputs outputs = output.endingInOrder(List.of(config.data()), inputs(config));
-            Optional<TrainResult> trained = Trainer.train(config, progress, stop::get, outputs, this::documents);
+            Optional<TrainResult> trained = Trainer.train(
+                    config, progress, stop::get, outputs, new TrainDocuments(spec, method, options, kind, config));
             progress.endLine();
             if (trained.isEmpty()) {
                 Terminal.line("Stopped before the first step; nothing was written.");
@@ -348,59 +343,6 @@ public final class TrainCommand implements Callable<Integer> {
         }
     }
 
-    /** The recipe of a run, by which it can be run again, and its model card. */
-    private Map<String, String> documents(Documents.Run run) {
-        Map<String, Object> options = new LinkedHashMap<>();
-        spec.commandLine().getParseResult().matchedOptions().stream()
-                .filter(option -> !TrainedRecipe.LEFT_OUT.contains(option.longestName()))
-                .forEach(option -> options.put(option.longestName().substring(2), option.stringValues()));
-        settings(run).forEach(options::putIfAbsent);
-        String recipe = TrainedRecipe.text(options);
-        return Map.of("recipe.yaml", recipe, "README.md", ModelCard.text(out, options, method.title(), kind, run));
-    }
-
-    /** What was chosen for the user, by the options that would have chosen it. */
-    private Map<String, Object> settings(Documents.Run run) {
-        Map<String, Object> chosen = new LinkedHashMap<>();
-        if (method instanceof TrainedMethod.Adapter adapter) {
-            chosen.put("target", run.targets());
-            chosen.putAll(options.chosen(adapter));
-        }
-        boolean headed = kind != Kind.CAUSAL_LM;
-        run.columns().ifPresent(columns -> {
-            if (!columns.text().isEmpty()) {
-                chosen.put("text-column", columns.text());
-            }
-            columns.label().ifPresent(label -> chosen.put("label-column", label));
-        });
-        if (headed && kind != Kind.TOKEN_CLASSIFICATION) {
-            run.head().ifPresent(head -> chosen.put("pooling", lowerCase(head.pooling())));
-        }
-        chosen.put("task", kind.toString());
-        chosen.put("lr", chosenRate);
-        if (headed && !method.isWhole()) {
-            chosen.put("head-lr", headLearningRate);
-        }
-        if (kind != Kind.IMAGE_CLASSIFICATION) {
-            chosen.put("max-length", maxLengthOf());
-        }
-        if (!run.result().scores().isEmpty()) {
-            chosen.put("metric", lowerCase(run.result().chosenBy()));
-        }
-        for (String name : List.of("epochs", "batch-size", "accumulate", "schedule", "weight-decay", "warmup", "clip", "seed")) {
-            chosen.put(name, spec.findOption("--" + name).defaultValue());
-        }
-        return chosen;
-    }
-
-    private static String lowerCase(Enum<?> value) {
-        return value.name().toLowerCase(Locale.ROOT);
-    }
-
-    private int maxLengthOf() {
-        return maxLength.orElse(kind == Kind.CAUSAL_LM ? 512 : 128);
-    }
-
     private List<Optional<Path>> inputs(TrainConfig config) {
         List<Optional<Path>> inputs = new ArrayList<>(start.inputs());
         inputs.add(config.eval().file());
@@ -417,7 +359,6 @@ public final class TrainCommand implements Callable<Integer> {
 
     private TrainConfig config(StartOptions.Start from) {
         double usual = from.hasLearned() ? WHOLE_LEARNING_RATE : defaultLearningRate(method, kind);
-        chosenRate = learningRate.orElse(usual);
         return new TrainConfig(
                 from.folder(),
                 from.learner(),
@@ -429,12 +370,12 @@ public final class TrainCommand implements Callable<Integer> {
                 pooling,
                 epochs,
                 batchSize,
-                chosenRate,
+                learningRate.orElse(usual),
                 headLearningRate,
                 weightDecay,
                 warmUp,
                 clip,
-                maxLengthOf(),
+                maxLength.orElse(kind == Kind.CAUSAL_LM ? 512 : 128),
                 recompute,
                 metric,
                 seed,
