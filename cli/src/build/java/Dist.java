@@ -38,7 +38,7 @@ import java.util.stream.Stream;
  * adapt-VERSION-PLATFORM/        adapt (the launcher), LICENSE, README.md
  *   runtime/                     Java, of the modules that the jars need
  *   app/                         adapt-cli.jar, lib/, minilm.jar (the demo's model), two class caches
- *   natives/                     djl/ (libtorch, tokenizers), onnxruntime/
+ *   natives/                     djl/ (libtorch, tokenizers), jna/, onnxruntime/
  * </pre>
  *
  * The slim archive has no libtorch and no demo.
@@ -85,7 +85,8 @@ final class Dist {
         Path full = Files.createDirectories(work.resolve(name));
         copyApplication(full);
         link(full.resolve("runtime"));
-        unpackOnnxRuntime(full);
+        unpack(full, "onnxruntime", "ai/onnxruntime/native/" + onnxRuntimePlatform() + "/");
+        unpack(full, "jna", "com/sun/jna/" + platform().replace("x64", "x86-64").replace("macos", "darwin") + "/");
         run(full, List.of(full.resolve("adapt").toString(), "warm-up", "--natives"));
         dropUnpacked(full);
         finish(full);
@@ -170,15 +171,17 @@ final class Dist {
         return name.substring(0, Math.max(0, name.lastIndexOf('/'))).replace('/', '.');
     }
 
-    private static void unpackOnnxRuntime(Path folder) throws IOException {
-        Path natives = Files.createDirectories(folder.resolve("natives/onnxruntime"));
+    private static String onnxRuntimePlatform() {
+        return platform().replace("macos", "osx").replace("arm64", "aarch64");
+    }
+
+    /** Unpacks the files of one folder of a library's jar. */
+    private static void unpack(Path folder, String library, String prefix) throws IOException {
+        Path natives = Files.createDirectories(folder.resolve("natives").resolve(library));
         Path jar = list(folder.resolve("app/lib")).stream()
-                .filter(each -> each.getFileName().toString().startsWith("onnxruntime"))
+                .filter(each -> each.getFileName().toString().startsWith(library))
                 .findFirst()
                 .orElseThrow();
-        String arch = System.getProperty("os.arch").equals("amd64") ? "x64" : System.getProperty("os.arch");
-        String os = platform().startsWith("macos") ? "osx" : platform().split("-", 2)[0];
-        String prefix = "ai/onnxruntime/native/" + os + "-" + arch.replace("arm64", "aarch64") + "/";
         try (JarFile from = new JarFile(jar.toFile())) {
             for (JarEntry entry : from.stream().toList()) {
                 String rest = entry.getName().startsWith(prefix) ? entry.getName().substring(prefix.length()) : "";
@@ -191,14 +194,15 @@ final class Dist {
         }
     }
 
-    /** Takes the native libraries out of the jars: those of this platform lie in {@code natives}. JNA's own stay. */
+    /** Takes the native libraries out of the jars: those of this platform lie in {@code natives}. */
     private static void dropUnpacked(Path folder) throws IOException {
         requireFile(folder, "natives/djl/pytorch", ".*libtorch_cpu\\.(so|dylib)");
         requireFile(folder, "natives/djl/pytorch", ".*libdjl_torch\\.(so|dylib)");
         requireFile(folder, "natives/djl/tokenizers", ".*libtokenizers\\.(so|dylib)");
         requireFile(folder, "natives/onnxruntime", "libonnxruntime4j_jni\\.(so|dylib)");
+        requireFile(folder, "natives/jna", "libjnidispatch\\.(so|jnilib)");
         for (Path jar : list(folder.resolve("app/lib"))) {
-            if (!jar.getFileName().toString().matches("(onnxruntime|pytorch-|tokenizers-).*\\.jar")) {
+            if (!jar.getFileName().toString().matches("(jna|onnxruntime|pytorch-|tokenizers-).*\\.jar")) {
                 continue;
             }
             Path rewritten = jar.resolveSibling(jar.getFileName() + ".new");

@@ -58,7 +58,7 @@ class LauncherTest {
 
     /** A Java 25 that says what it was called with. */
     private static void jdk(Path home) throws IOException {
-        executable(home.resolve("bin/java"), "#!/bin/sh\necho \"$0 $*\"\n");
+        executable(home.resolve("bin/java"), "#!/bin/sh\necho \"$0 $*\"\necho telemetry: $ORT_DISABLE_TELEMETRY $OPT_OUT_TRACKING\n");
         Files.writeString(home.resolve("release"), "IMPLEMENTOR=\"none\"\nJAVA_VERSION=\"25.0.9\"\n");
     }
 
@@ -90,6 +90,7 @@ class LauncherTest {
         Ended ended = launch(checkout, "--help");
         assertEquals(0, ended.exitCode(), ended.text());
         assertTrue(ended.text().contains("-jar " + checkout.toRealPath() + "/cli/target/app/adapt-cli.jar --help"), ended.text());
+        assertTrue(ended.text().contains("telemetry: 1 true"), "libraries must not report to their makers: " + ended.text());
         assertEquals(expected, builds(), ended.text());
     }
 
@@ -145,6 +146,7 @@ class LauncherTest {
         assertTrue(ended.text().startsWith(place + "/runtime/bin/java "), ended.text());
         for (String part : List.of(
                 "-XX:AOTCache=" + place + "/app/plain-25.0.9.aot",
+                "-Djna.boot.library.path=" + place + "/natives/jna",
                 "-DENGINE_CACHE_DIR=" + place + "/natives/djl",
                 "-Donnxruntime.native.path=" + place + "/natives/onnxruntime",
                 "-jar " + place + "/app/adapt-cli.jar inspect model")) {
