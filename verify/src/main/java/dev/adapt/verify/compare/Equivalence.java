@@ -147,7 +147,13 @@ public final class Equivalence {
             String failure = "no output has the same name in both: " + String.join(", ", left.outputs()) + "; "
                     + String.join(", ", right.outputs());
             return Stream.of(new Comparison(
-                    left.name(), right.name(), "", Optional.empty(), Optional.empty(), Optional.of(failure)));
+                    left.name(),
+                    right.name(),
+                    "",
+                    Optional.empty(),
+                    Optional.empty(),
+                    Optional.empty(),
+                    Optional.of(failure)));
         }
         if (pair.tallies().isEmpty()) {
             // there were no batches

@@ -7,17 +7,18 @@ import dev.adapt.verify.Finding;
 import dev.adapt.verify.input.Inputs;
 import dev.adapt.verify.runner.Precision;
 import dev.adapt.verify.runner.Runner;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.function.UnaryOperator;
+import java.util.stream.Collectors;
 
 /**
  * What a verification found.
  *
  * @param inputs what went in
- * @param half whether one of them computes in float16
  * @param runners the names of what was compared
  * @param comparisons of each with each
  * @param uncompared the outputs that were compared with no other form, each with the reason
@@ -26,7 +27,6 @@ import java.util.function.UnaryOperator;
 public record Report(
         Summary inputs,
         Tolerance tolerance,
-        boolean half,
         List<String> runners,
         List<Comparison> comparisons,
         List<String> uncompared,
@@ -70,7 +70,6 @@ public record Report(
         return new Report(
                 Summary.of(inputs),
                 tolerance,
-                runners.stream().anyMatch(runner -> runner.precision() == Precision.FLOAT16),
                 runners.stream().map(Runner::name).toList(),
                 Equivalence.compare(runners, inputs.batches(), products, tolerance),
                 Equivalence.uncompared(runners),
@@ -79,7 +78,7 @@ public record Report(
 
     /** The same with what was found. */
     public Report with(List<Finding> found) {
-        return new Report(inputs, tolerance, half, runners, comparisons, uncompared, found);
+        return new Report(inputs, tolerance, runners, comparisons, uncompared, found);
     }
 
     /** The same report with every text that may come from a file passed through {@code text}. */
@@ -87,13 +86,13 @@ public record Report(
         return new Report(
                 new Summary(inputs.sequences(), text.apply(inputs.description()), inputs.seed(), inputs.lengths()),
                 tolerance,
-                half,
                 runners.stream().map(text).toList(),
                 comparisons.stream()
                         .map(own -> new Comparison(
                                 text.apply(own.left()),
                                 text.apply(own.right()),
                                 text.apply(own.output()),
+                                own.limit(),
                                 own.errors(),
                                 own.worst()
                                         .map(at -> new Place(
@@ -123,12 +122,33 @@ public record Report(
             return failed + " of " + comparisons.size() + " comparisons differ by more than the tolerance";
         }
         return passed()
-                ? String.format(
-                        Locale.ROOT,
-                        "outputs agree within %s on %d inputs",
-                        scientific(tolerance.fp32()),
-                        inputs.sequences())
+                ? "outputs agree within " + agreement() + " on " + inputs.sequences() + " inputs"
                 : "outputs agree on the inputs that were run, but the files differ in what was not run";
+    }
+
+    /** The limits that errors were held against, one for each precision. */
+    private List<Comparison.Limit> limits() {
+        return comparisons.stream()
+                .flatMap(comparison -> comparison.limit().stream())
+                .distinct()
+                .sorted(Comparator.comparing(Comparison.Limit::precision))
+                .toList();
+    }
+
+    private String agreement() {
+        boolean scaled = comparisons.stream()
+                .filter(comparison -> comparison
+                        .limit()
+                        .filter(limit -> limit.precision() == Precision.FLOAT32)
+                        .isPresent())
+                .flatMap(comparison -> comparison.errors().stream())
+                .anyMatch(errors -> errors.maxAbsolute() > tolerance.fp32());
+        return limits().stream()
+                .map(limit -> Tolerance.words(limit)
+                        + (limit.precision() == Precision.FLOAT32 && scaled
+                                ? ", in proportion where outputs are large,"
+                                : ""))
+                .collect(Collectors.joining(" and "));
     }
 
     /** The largest absolute error of all pairs that could be compared. */
@@ -148,12 +168,9 @@ public record Report(
                 .append(inputs.description())
                 .append('\n');
         text.append(String.format(Locale.ROOT, "tolerance on the absolute error: %.1e\n", tolerance.fp32()));
-        if (half) {
-            text.append(String.format(
-                    Locale.ROOT,
-                    "where float16 computes: %.1e of the row's root mean square, or of 1 where that is less\n",
-                    tolerance.fp16()));
-        }
+        limits().stream()
+                .filter(limit -> limit.precision() != Precision.FLOAT32)
+                .forEach(limit -> text.append("or: ").append(Tolerance.words(limit)).append('\n'));
         text.append("relative errors: over the root mean square of the row of outputs\n\n");
         text.append(row("", "max abs", "mean abs", "max rel", "mean rel", "argmax", ""));
         String left = "";
@@ -256,9 +273,6 @@ public record Report(
         ObjectNode root = new JsonMapper().createObjectNode();
         root.put("passed", passed());
         root.put("tolerance", tolerance.fp32());
-        if (half) {
-            root.put("tolerance_fp16", tolerance.fp16());
-        }
         root.put("inputs", inputs.description());
         inputs.seed().ifPresent(seed -> root.put("seed", seed));
         inputs.lengths().ifPresent(lengths -> {
@@ -274,6 +288,9 @@ public record Report(
             pair.put("right", comparison.right());
             pair.put("output", comparison.output());
             pair.put("passed", comparison.passed());
+            comparison.limit().ifPresent(limit -> pair.put(
+                            "precision", limit.precision().toString())
+                    .put("limit", limit.value()));
             comparison.errors().ifPresent(errors -> {
                 pair.put("max_absolute", errors.maxAbsolute());
                 pair.put("mean_absolute", errors.meanAbsolute());

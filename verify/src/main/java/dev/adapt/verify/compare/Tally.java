@@ -172,11 +172,24 @@ final class Tally {
                 : maxError;
         Optional<String> failure =
                 error <= limit ? Optional.empty() : Optional.of(tolerance.exceeded(precision, error, limit));
-        return new Comparison(left.name(), right.name(), group, Optional.of(errors), worst, failure);
+        return new Comparison(
+                left.name(),
+                right.name(),
+                group,
+                Optional.of(new Comparison.Limit(precision, limit)),
+                Optional.of(errors),
+                worst,
+                failure);
     }
 
     private Comparison without(String failure) {
         return new Comparison(
-                left.name(), right.name(), group, Optional.empty(), Optional.empty(), Optional.of(failure));
+                left.name(),
+                right.name(),
+                group,
+                Optional.empty(),
+                Optional.empty(),
+                Optional.empty(),
+                Optional.of(failure));
     }
 }

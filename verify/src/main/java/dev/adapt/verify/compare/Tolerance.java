@@ -59,6 +59,19 @@ public record Tolerance(double fp32, double fp16) {
         };
     }
 
+    /** A limit as a number with what it is measured in. */
+    static String words(Comparison.Limit limit) {
+        return String.format(
+                Locale.ROOT,
+                switch (limit.precision()) {
+                    case FLOAT32 -> "%.1e";
+                    case FLOAT16, BFLOAT16 -> "%.1e of the row's root mean square, or of 1 where that is less (%s)";
+                    case INT8 -> "%.1e of the length of all rows (%s)";
+                },
+                limit.value(),
+                limit.precision());
+    }
+
     /** In words: what was exceeded, and why the limit is what it is. */
     String exceeded(Precision precision, double error, double limit) {
         return String.format(

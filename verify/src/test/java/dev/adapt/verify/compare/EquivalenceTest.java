@@ -128,7 +128,6 @@ class EquivalenceTest {
         assertFalse(new Report(
                         new Report.Summary(0, "nothing", OptionalLong.empty(), Optional.empty()),
                         new Tolerance(TOLERANCE, 1),
-                        false,
                         List.of("one"),
                         List.of(),
                         List.of(),

@@ -7,9 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.verify.input.Inputs;
+import dev.adapt.verify.runner.Precision;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
+import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
 
 class ReportTest {
@@ -20,6 +22,7 @@ class ReportTest {
             UNMERGED,
             ONNX,
             "logits",
+            Optional.of(new Comparison.Limit(Precision.FLOAT32, 1e-4)),
             Optional.of(new Errors(
                     1.25e-6,
                     3e-7,
@@ -35,13 +38,13 @@ class ReportTest {
             "logits",
             Optional.empty(),
             Optional.empty(),
+            Optional.empty(),
             Optional.of("batch 3: 1 of 3 values are NaN"));
 
     private static Report report(Comparison... comparisons) {
         return new Report(
                 new Report.Summary(7, "7 sequences", OptionalLong.of(5), Optional.of(new Inputs.Lengths(128, 512))),
                 new Tolerance(1e-4, 1e-2),
-                false,
                 List.of(UNMERGED, ONNX, REFERENCE),
                 List.of(comparisons),
                 List.of("mask of " + ONNX + ": it holds BOOL values"),
@@ -72,6 +75,23 @@ class ReportTest {
     }
 
     @Test
+    @DisplayName("the verdict says by which limits outputs agree, not only float32's")
+    void namesEveryLimit() {
+        Comparison rounded = new Comparison(
+                UNMERGED,
+                REFERENCE,
+                "logits",
+                Optional.of(new Comparison.Limit(Precision.BFLOAT16, 0.16)),
+                EQUAL.errors(),
+                EQUAL.worst(),
+                Optional.empty());
+        assertEquals(
+                "outputs agree within 1.0e-04 and 1.6e-01 of the row's root mean square, or of 1 where that is less"
+                        + " (bfloat16) on 7 inputs",
+                report(EQUAL, rounded).verdict());
+    }
+
+    @Test
     void theJsonHasStableNames() throws Exception {
         JsonNode json = new JsonMapper().readTree(report(EQUAL, BROKEN).json());
         assertFalse(json.get("passed").booleanValue());
@@ -88,6 +108,8 @@ class ReportTest {
         assertEquals(UNMERGED, equal.get("left").textValue());
         assertEquals(ONNX, equal.get("right").textValue());
         assertTrue(equal.get("passed").booleanValue());
+        assertEquals("float32", equal.get("precision").textValue());
+        assertEquals(1e-4, equal.get("limit").doubleValue());
         assertEquals(1.25e-6, equal.get("max_absolute").doubleValue());
         assertEquals(3e-7, equal.get("mean_absolute").doubleValue());
         assertEquals(4e-6, equal.get("max_relative").doubleValue());
