@@ -143,7 +143,7 @@ public final class Adapt implements Runnable {
         commandLine.getSubcommands().values().forEach(command -> addGeneral(command.getCommandSpec(), general));
         commandLine
                 .getHelpSectionMap()
-                .put(UsageMessageSpec.SECTION_KEY_COMMAND_LIST, help -> Commands.list().replace("\n", "%n".formatted()));
+                .put(UsageMessageSpec.SECTION_KEY_COMMAND_LIST, help -> Commands.list());
         commandLine.getHelpSectionMap().remove(UsageMessageSpec.SECTION_KEY_COMMAND_LIST_HEADING);
         return commandLine
                 .setCaseInsensitiveEnumValuesAllowed(true)
@@ -215,16 +215,15 @@ public final class Adapt implements Runnable {
 
     private static String sentence(ParameterException misuse, String[] arguments) {
         CommandLine line = misuse.getCommandLine();
+        if (misuse instanceof UnmatchedArgumentException && line.getParent() == null && !arguments[0].startsWith("-")) {
+            return "no such command: " + arguments[0] + Similar.question(Similar.to(arguments[0], Commands.names()));
+        }
         Optional<String> unknown = unknownOption(line.getCommandSpec(), arguments);
         if (unknown.isPresent()) {
             List<String> options = line.getCommandSpec().options().stream()
                     .map(OptionSpec::longestName)
                     .toList();
             return "Unknown option: '" + unknown.get() + "'" + Similar.question(Similar.to(unknown.get(), options));
-        }
-        if (misuse instanceof UnmatchedArgumentException unmatched && line.getParent() == null) {
-            String word = unmatched.getUnmatched().getFirst();
-            return "no such command: " + word + Similar.question(Similar.to(word, Commands.names()));
         }
         return String.valueOf(misuse.getMessage());
     }

@@ -141,7 +141,8 @@ class CommandLineTest {
     @DisplayName("a typo in a command's name suggests it")
     void typo(String command) {
         String typed = command.charAt(0) + command.substring(2, 3) + command.charAt(1) + command.substring(3);
-        for (List<Object> words : List.<List<Object>>of(List.of(typed), List.of("help", typed))) {
+        for (List<Object> words : List.<List<Object>>of(
+                List.of(typed), List.of(typed, "x", "--base", "y"), List.of("help", typed))) {
             Cli refused = Cli.run(words.toArray());
             assertEquals(2, refused.exitCode(), refused.output());
             assertTrue(
