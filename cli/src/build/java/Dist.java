@@ -143,7 +143,9 @@ final class Dist {
     private static Set<String> modulesNamedIn(Path jar) throws IOException {
         Map<String, String> modules = new HashMap<>();
         for (ModuleReference module : ModuleFinder.ofSystem().findAll()) {
-            module.descriptor().packages().forEach(name -> modules.put(name, module.descriptor().name()));
+            module.descriptor()
+                    .packages()
+                    .forEach(name -> modules.put(name, module.descriptor().name()));
         }
         Set<String> named = new TreeSet<>();
         try (JarFile from = new JarFile(jar.toFile())) {
@@ -152,7 +154,8 @@ final class Dist {
                     continue;
                 }
                 try (InputStream in = from.getInputStream(entry)) {
-                    for (PoolEntry pooled : ClassFile.of().parse(in.readAllBytes()).constantPool()) {
+                    for (PoolEntry pooled :
+                            ClassFile.of().parse(in.readAllBytes()).constantPool()) {
                         if (pooled instanceof ClassEntry type) {
                             String module = modules.get(packageOf(type.asInternalName()));
                             if (module != null) {
@@ -184,7 +187,8 @@ final class Dist {
                 .orElseThrow();
         try (JarFile from = new JarFile(jar.toFile())) {
             for (JarEntry entry : from.stream().toList()) {
-                String rest = entry.getName().startsWith(prefix) ? entry.getName().substring(prefix.length()) : "";
+                String rest =
+                        entry.getName().startsWith(prefix) ? entry.getName().substring(prefix.length()) : "";
                 if (!rest.isEmpty() && !rest.contains("/")) {
                     try (InputStream in = from.getInputStream(entry)) {
                         Files.copy(in, natives.resolve(rest));
@@ -229,7 +233,8 @@ final class Dist {
         Optional<Path> found = Optional.empty();
         if (Files.isDirectory(place)) {
             try (Stream<Path> files = Files.walk(place)) {
-                found = files.filter(file -> file.getFileName().toString().matches(name)).findFirst();
+                found = files.filter(file -> file.getFileName().toString().matches(name))
+                        .findFirst();
             }
         }
         if (found.isEmpty()) {
@@ -283,14 +288,21 @@ final class Dist {
         Path pending = archive.resolveSibling(archive.getFileName() + ".new");
         run(
                 folder,
-                List.of("tar", "-czf", pending.toString(), "-C", folder.getParent().toString(), folder.getFileName().toString()));
+                List.of(
+                        "tar",
+                        "-czf",
+                        pending.toString(),
+                        "-C",
+                        folder.getParent().toString(),
+                        folder.getFileName().toString()));
         Files.move(pending, archive, StandardCopyOption.REPLACE_EXISTING);
         System.out.printf(Locale.ROOT, "%s: %,d bytes%n", archive, Files.size(archive));
     }
 
     /** Runs a command in a clean environment, so that nobody's settings get into a release. */
     private static void run(Path folder, List<String> command) throws IOException, InterruptedException {
-        ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true).directory(folder.toFile());
+        ProcessBuilder builder =
+                new ProcessBuilder(command).redirectErrorStream(true).directory(folder.toFile());
         builder.environment().keySet().removeIf(key -> !key.equals("PATH"));
         builder.environment().put("LC_ALL", "C.UTF-8");
         Process process = builder.start();

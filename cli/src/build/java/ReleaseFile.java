@@ -35,7 +35,9 @@ final class ReleaseFile {
         if (head.isEmpty()) {
             return "unknown";
         }
-        boolean clean = git(checkout, "status", "--porcelain", "--untracked-files=no").map(String::isEmpty).orElse(true);
+        boolean clean = git(checkout, "status", "--porcelain", "--untracked-files=no")
+                .map(String::isEmpty)
+                .orElse(true);
         return head.get() + (clean ? "" : "+");
     }
 

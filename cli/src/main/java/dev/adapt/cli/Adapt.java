@@ -141,9 +141,7 @@ public final class Adapt implements Runnable {
         }
         GeneralOptions general = new GeneralOptions();
         commandLine.getSubcommands().values().forEach(command -> addGeneral(command.getCommandSpec(), general));
-        commandLine
-                .getHelpSectionMap()
-                .put(UsageMessageSpec.SECTION_KEY_COMMAND_LIST, help -> Commands.list());
+        commandLine.getHelpSectionMap().put(UsageMessageSpec.SECTION_KEY_COMMAND_LIST, help -> Commands.list());
         commandLine.getHelpSectionMap().remove(UsageMessageSpec.SECTION_KEY_COMMAND_LIST_HEADING);
         return commandLine
                 .setCaseInsensitiveEnumValuesAllowed(true)

@@ -110,7 +110,9 @@ final class Commands {
         for (Group group : GROUPS) {
             text.append(group.title()).append(":\n");
             for (Entry entry : group.entries()) {
-                text.append("  ").append(entry.name()).append(" ".repeat(16 - entry.name().length()));
+                text.append("  ")
+                        .append(entry.name())
+                        .append(" ".repeat(16 - entry.name().length()));
                 text.append(entry.summary()).append('\n');
             }
         }

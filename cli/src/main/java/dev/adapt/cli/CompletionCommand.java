@@ -90,11 +90,15 @@ final class CompletionCommand implements Callable<Integer> {
             }
         }
         String description = String.join(" ", option.description());
-        return line.append(" -d ").append(quoted(firstWords(description))).append('\n').toString();
+        return line.append(" -d ")
+                .append(quoted(firstWords(description)))
+                .append('\n')
+                .toString();
     }
 
     private static boolean isPath(OptionSpec option) {
-        return option.type() == Path.class || Arrays.asList(option.auxiliaryTypes()).contains(Path.class);
+        return option.type() == Path.class
+                || Arrays.asList(option.auxiliaryTypes()).contains(Path.class);
     }
 
     /** What fits beside a name in a list. */

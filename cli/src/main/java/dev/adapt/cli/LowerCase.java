@@ -15,7 +15,8 @@ final class LowerCase {
     static void values(CommandSpec command) {
         for (OptionSpec option : List.copyOf(command.options())) {
             Optional<Class<?>> type = enumType(option);
-            boolean unnamed = option.paramLabel().startsWith("<") && option.arity().max() > 0;
+            boolean unnamed =
+                    option.paramLabel().startsWith("<") && option.arity().max() > 0;
             if (type.isEmpty() && !unnamed) {
                 continue;
             }

@@ -100,11 +100,14 @@ final class Recipe implements IParameterPreprocessor {
             throw new FormatException(file, name.substring(2), "expected true or false, found \"" + value + "\"");
         }
         return switch (value) {
-            case List<?> list when !option.isMultiValue() ->
-                throw new FormatException(file, name.substring(2), "expected one value, found a list of " + list.size());
+            case List<?> list
+            when !option.isMultiValue() ->
+                throw new FormatException(
+                        file, name.substring(2), "expected one value, found a list of " + list.size());
             case List<?> list ->
                 list.stream().map(each -> name + "=" + text(file, name, each)).toList();
-            case Map<?, ?> map when Map.class.isAssignableFrom(option.type()) ->
+            case Map<?, ?> map
+            when Map.class.isAssignableFrom(option.type()) ->
                 map.entrySet().stream()
                         .map(own -> name + "=" + own.getKey() + "=" + text(file, name, own.getValue()))
                         .toList();

@@ -13,7 +13,8 @@ final class Similar {
     static List<String> to(String word, Collection<String> names) {
         TreeMap<Integer, List<String>> byEdits = new TreeMap<>();
         for (String name : names) {
-            byEdits.merge(edits(word, name), List.of(name), (left, right) -> List.of(left.getFirst(), right.getFirst()));
+            byEdits.merge(
+                    edits(word, name), List.of(name), (left, right) -> List.of(left.getFirst(), right.getFirst()));
         }
         Map.Entry<Integer, List<String>> best = byEdits.firstEntry();
         return best != null && best.getKey() * 2 < word.replace("-", "").length() ? best.getValue() : List.of();

@@ -34,8 +34,19 @@ class CommandLineTest {
 
     /** Other names that programs use for what one of our options is called. */
     private static final Set<String> OTHER_NAMES = Set.of(
-            "--output", "--output-dir", "--model", "--data-type", "--type-of-data", "--force-overwrite", "--learning-rate",
-            "--num-epochs", "--model-dir", "--precision", "--verbose", "--outfile", "--batch");
+            "--output",
+            "--output-dir",
+            "--model",
+            "--data-type",
+            "--type-of-data",
+            "--force-overwrite",
+            "--learning-rate",
+            "--num-epochs",
+            "--model-dir",
+            "--precision",
+            "--verbose",
+            "--outfile",
+            "--batch");
 
     private static final Pattern NAME = Pattern.compile("--[a-z][a-z0-9]*(-[a-z0-9]+)*");
     private static final Pattern BARE_DEFAULT = Pattern.compile("\\([\\d.e-]+[;)]");
@@ -89,14 +100,16 @@ class CommandLineTest {
     void sameKind() {
         List<String> faults = new ArrayList<>();
         List<OptionSpec> seen = new ArrayList<>();
-        commands().forEach(command -> spec(command).options().forEach(option -> {
-            seen.stream()
-                    .filter(other -> other.longestName().equals(option.longestName()))
-                    .filter(other -> (other.arity().max() == 0) != (option.arity().max() == 0))
-                    .filter(other -> !other.longestName().equals("--json"))
-                    .forEach(other -> faults.add(command + " " + option.longestName()));
-            seen.add(option);
-        }));
+        commands()
+                .forEach(command -> spec(command).options().forEach(option -> {
+                    seen.stream()
+                            .filter(other -> other.longestName().equals(option.longestName()))
+                            .filter(other -> (other.arity().max() == 0)
+                                    != (option.arity().max() == 0))
+                            .filter(other -> !other.longestName().equals("--json"))
+                            .forEach(other -> faults.add(command + " " + option.longestName()));
+                    seen.add(option);
+                }));
         assertEquals(List.of(), faults);
         assertTrue(seen.size() > 150, "only " + seen.size() + " options were walked");
     }
@@ -107,10 +120,16 @@ class CommandLineTest {
     void help(String command) {
         CommandSpec spec = spec(command);
         Cli help = Cli.succeeds(command, "--help");
-        assertEquals(List.of(), help.output().lines().filter(line -> line.length() > WIDTH).toList());
+        assertEquals(
+                List.of(),
+                help.output().lines().filter(line -> line.length() > WIDTH).toList());
         assertFalse(help.output().contains("${"), help.output());
         assertFalse(help.output().matches("(?s).*=<[a-zA-Z]+>.*"), help.output());
-        assertFalse(Pattern.compile("\\b(AUTO|YES|MEAN|FMA|CUDA), ").matcher(help.output()).find(), help.output());
+        assertFalse(
+                Pattern.compile("\\b(AUTO|YES|MEAN|FMA|CUDA), ")
+                        .matcher(help.output())
+                        .find(),
+                help.output());
         for (String line : spec.usageMessage().footer()) {
             assertTrue(line.length() <= WIDTH, "would be broken: " + line);
         }
@@ -126,12 +145,14 @@ class CommandLineTest {
         Cli help = Cli.succeeds("--help");
         List<String> lines = help.output().lines().toList();
         assertTrue(lines.size() <= SCREEN, lines.size() + " lines");
-        assertEquals(List.of(), lines.stream().filter(line -> line.length() > WIDTH).toList());
-        listed()
-                .forEach(command -> assertEquals(
-                        1,
-                        lines.stream().filter(line -> line.startsWith("  " + command + " ")).count(),
-                        command));
+        assertEquals(
+                List.of(), lines.stream().filter(line -> line.length() > WIDTH).toList());
+        listed().forEach(command -> assertEquals(
+                1,
+                lines.stream()
+                        .filter(line -> line.startsWith("  " + command + " "))
+                        .count(),
+                command));
         assertFalse(help.output().contains("warm-up"), help.output());
         assertEquals(help.output(), Cli.succeeds("help").output());
     }
@@ -141,8 +162,8 @@ class CommandLineTest {
     @DisplayName("a typo in a command's name suggests it")
     void typo(String command) {
         String typed = command.charAt(0) + command.substring(2, 3) + command.charAt(1) + command.substring(3);
-        for (List<Object> words : List.<List<Object>>of(
-                List.of(typed), List.of(typed, "x", "--base", "y"), List.of("help", typed))) {
+        for (List<Object> words :
+                List.<List<Object>>of(List.of(typed), List.of(typed, "x", "--base", "y"), List.of("help", typed))) {
             Cli refused = Cli.run(words.toArray());
             assertEquals(2, refused.exitCode(), refused.output());
             assertTrue(
@@ -219,9 +240,8 @@ class CommandLineTest {
             listed().forEach(command -> {
                 assertTrue(script.contains(command), shell + " lacks " + command);
                 spec(command).options().forEach(option -> {
-                    String name = shell.equals("fish")
-                            ? "-l " + option.longestName().substring(2)
-                            : option.longestName();
+                    String name =
+                            shell.equals("fish") ? "-l " + option.longestName().substring(2) : option.longestName();
                     assertTrue(script.contains(name), shell + " lacks " + command + " " + name);
                 });
             });
@@ -232,7 +252,8 @@ class CommandLineTest {
     @DisplayName("--version tells adapt, Java, libtorch and ONNX Runtime with its providers")
     void version() {
         String version = Cli.succeeds("--version").output();
-        for (String part : List.of("adapt ", "(commit ", "Java 25", "libtorch ", "ONNX Runtime 1.", "providers: ", "CPU")) {
+        for (String part :
+                List.of("adapt ", "(commit ", "Java 25", "libtorch ", "ONNX Runtime 1.", "providers: ", "CPU")) {
             assertTrue(version.contains(part), version);
         }
         CommandLine all = Adapt.commandLine("--version");
@@ -247,12 +268,33 @@ class CommandLineTest {
         Files.writeString(data, "good movie\tyes\nbad book\tno\ngood book\tyes\nbad movie\tno\nbad bad movie\tno\n");
         Path out = folder.resolve("first");
         Cli.succeeds(
-                "train", "--base", base, "--method", "lora", "--data", data, "--eval", "40%", "--epochs", 2, "--out", out);
+                "train",
+                "--base",
+                base,
+                "--method",
+                "lora",
+                "--data",
+                data,
+                "--eval",
+                "40%",
+                "--epochs",
+                2,
+                "--out",
+                out);
         Path recipe = out.resolve("recipe.yaml");
         String text = Files.readString(recipe);
         for (String line : List.of(
-                "method: lora", "eval: \"40%\"", "epochs: 2", "rank: 8", "lr: 0.001", "text-column: 1", "label-column: 2",
-                "target: [query, value]", "pooling: ", "metric: accuracy", "schedule: linear")) {
+                "method: lora",
+                "eval: \"40%\"",
+                "epochs: 2",
+                "rank: 8",
+                "lr: 0.001",
+                "text-column: 1",
+                "label-column: 2",
+                "target: [query, value]",
+                "pooling: ",
+                "metric: accuracy",
+                "schedule: linear")) {
             assertTrue(text.contains(line), line + " is missing in " + text);
         }
         Path again = folder.resolve("again");

@@ -155,15 +155,16 @@ class CourseTest {
             Path checkpoint = Course.checkpointOf(folder.resolve(out));
             assertEquals(4, Adapter.read(checkpoint).modules().size(), "the checkpoint is an adapter too");
             Listener listener = new Listener(TOTAL);
-            TrainResult resumed =
-                    train(config(out, 8, 6, 0.1, dev, every(at, Optional.of(checkpoint))), listener);
+            TrainResult resumed = train(config(out, 8, 6, 0.1, dev, every(at, Optional.of(checkpoint))), listener);
             assertArrayEquals(bytes("whole"), bytes(out));
             assertEquals(whole.losses(), resumed.losses());
             assertEquals(whole.best(), resumed.best());
             assertEquals(
                     whole.scores().stream().map(Scores::text).toList(),
                     resumed.scores().stream().map(Scores::text).toList());
-            assertTrue(listener.notes.toString().contains("goes on after step " + at + " of 96"), listener.notes::toString);
+            assertTrue(
+                    listener.notes.toString().contains("goes on after step " + at + " of 96"),
+                    listener.notes::toString);
             long steps = Files.readAllLines(folder.resolve(out).resolve("training.jsonl")).stream()
                     .filter(line -> line.contains("\"step\""))
                     .count();
@@ -260,8 +261,8 @@ class CourseTest {
         assertEquals(result.patienceOver() + 1, result.scores().size());
         assertTrue(Files.readString(folder.resolve("out/summary.json"))
                 .contains("\"patience_over_after_epoch\" : " + result.patienceOver()));
-        UsageException thrown = assertThrows(
-                UsageException.class, () -> config("none", 16, 4, 0, new DevData.None(), impatient));
+        UsageException thrown =
+                assertThrows(UsageException.class, () -> config("none", 16, 4, 0, new DevData.None(), impatient));
         assertTrue(thrown.getMessage().contains("no dev data"), thrown::getMessage);
     }
 
@@ -295,8 +296,9 @@ class CourseTest {
     @DisplayName("says that only one class is predicted")
     void oneClass() throws IOException {
         StringBuilder lines = new StringBuilder("text\tlabel\n");
-        Stream.iterate(0, i -> i + 1).limit(40).forEach(i -> lines.append(i % 2 == 0 ? "good" : "bad")
-                .append(i % 20 == 0 ? "\tno\n" : "\tyes\n"));
+        Stream.iterate(0, i -> i + 1)
+                .limit(40)
+                .forEach(i -> lines.append(i % 2 == 0 ? "good" : "bad").append(i % 20 == 0 ? "\tno\n" : "\tyes\n"));
         data = Files.writeString(folder.resolve("rare.tsv"), lines);
         Listener listener = new Listener(TOTAL);
         train(config("rare", 16, 1, 0, new DevData.Held(data), Course.USUAL), listener);

@@ -51,14 +51,17 @@ class LauncherTest {
         executable(root.resolve("adapt"), Files.readString(root.resolve("adapt")));
         executable(
                 folder.resolve("bin/mvn"),
-                "#!/bin/sh\necho built >>\"" + folder + "/builds\"\nmkdir -p cli/target/app\n: >cli/target/app/adapt-cli.jar\n");
+                "#!/bin/sh\necho built >>\"" + folder
+                        + "/builds\"\nmkdir -p cli/target/app\n: >cli/target/app/adapt-cli.jar\n");
         jdk(folder.resolve("jdk"));
         executable(folder.resolve("jdk/bin/javac"), "#!/bin/sh\n");
     }
 
     /** A Java 25 that says what it was called with. */
     private static void jdk(Path home) throws IOException {
-        executable(home.resolve("bin/java"), "#!/bin/sh\necho \"$0 $*\"\necho telemetry: $ORT_DISABLE_TELEMETRY $OPT_OUT_TRACKING\n");
+        executable(
+                home.resolve("bin/java"),
+                "#!/bin/sh\necho \"$0 $*\"\necho telemetry: $ORT_DISABLE_TELEMETRY $OPT_OUT_TRACKING\n");
         Files.writeString(home.resolve("release"), "IMPLEMENTOR=\"none\"\nJAVA_VERSION=\"25.0.9\"\n");
     }
 
@@ -89,8 +92,12 @@ class LauncherTest {
     private void assertBuilds(long expected, Path checkout) throws IOException, InterruptedException {
         Ended ended = launch(checkout, "--help");
         assertEquals(0, ended.exitCode(), ended.text());
-        assertTrue(ended.text().contains("-jar " + checkout.toRealPath() + "/cli/target/app/adapt-cli.jar --help"), ended.text());
-        assertTrue(ended.text().contains("telemetry: 1 true"), "libraries must not report to their makers: " + ended.text());
+        assertTrue(
+                ended.text().contains("-jar " + checkout.toRealPath() + "/cli/target/app/adapt-cli.jar --help"),
+                ended.text());
+        assertTrue(
+                ended.text().contains("telemetry: 1 true"),
+                "libraries must not report to their makers: " + ended.text());
         assertEquals(expected, builds(), ended.text());
     }
 
@@ -123,7 +130,8 @@ class LauncherTest {
         assertBuilds(1, root);
         Path elsewhere = folder.resolve("elsewhere");
         try (Stream<Path> files = Files.walk(root)) {
-            for (Path file : files.filter(each -> !root.relativize(each).startsWith(".build")).toList()) {
+            for (Path file : files.filter(each -> !root.relativize(each).startsWith(".build"))
+                    .toList()) {
                 Files.copy(file, elsewhere.resolve(root.relativize(file).toString()));
             }
         }

@@ -75,10 +75,7 @@ public final class AdamW {
 
     /** Goes on from another run's moments, after so many steps. */
     void resume(
-            int done,
-            Map<String, NDArray> weights,
-            Map<String, FloatTensor> first,
-            Map<String, FloatTensor> second) {
+            int done, Map<String, NDArray> weights, Map<String, FloatTensor> first, Map<String, FloatTensor> second) {
         steps = done;
         weights.forEach((name, weight) ->
                 moments.put(name, new Moments(like(weight, first.get(name)), like(weight, second.get(name)))));

@@ -18,7 +18,8 @@ public sealed interface DevData {
     record Share(double share) implements DevData {
         public Share {
             if (!(share > 0 && share < 1)) {
-                throw new UsageException("eval", "expected more than 0% and less than 100%, found " + 100 * share + "%");
+                throw new UsageException(
+                        "eval", "expected more than 0% and less than 100%, found " + 100 * share + "%");
             }
         }
 

@@ -115,7 +115,8 @@ final class Replicas implements AutoCloseable {
         List<List<Batch>> batches = parts.stream()
                 .map(hands -> inParallel(hands.size(), hand -> examples.batch(hands.get(hand))))
                 .toList();
-        double units = batches.stream().flatMap(List::stream).mapToLong(Batch::units).sum();
+        double units =
+                batches.stream().flatMap(List::stream).mapToLong(Batch::units).sum();
         double loss = 0;
         // DJL wants a collector to be open where gradients are computed, and clears them where one is opened
         try (GradientCollector _ = Torch.engine().newGradientCollector()) {

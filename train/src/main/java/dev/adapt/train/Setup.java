@@ -68,7 +68,8 @@ record Setup(
      *
      * @param values of the trained tensors, in the place of fresh ones; none of a new run
      */
-    static Setup of(TrainConfig config, AdapterMethod method, Checkpoint base, Map<String, FloatTensor> values) throws IOException {
+    static Setup of(TrainConfig config, AdapterMethod method, Checkpoint base, Map<String, FloatTensor> values)
+            throws IOException {
         ModelConfig model = ModelConfig.of(base);
         Architecture architecture = Architectures.of(model);
         Binding binding = new Binding(base);
@@ -128,8 +129,8 @@ record Setup(
 
     private static List<String> found(Task.Data data, Optional<Head> head) {
         List<String> found = new ArrayList<>(data.found());
-        head.ifPresent(own ->
-                found.add("the head reads: " + own.pooling().name().toLowerCase(Locale.ROOT) + " (pooling)"));
+        head.ifPresent(
+                own -> found.add("the head reads: " + own.pooling().name().toLowerCase(Locale.ROOT) + " (pooling)"));
         return found;
     }
 

@@ -69,8 +69,7 @@ public final class Trainer implements AutoCloseable {
     private double trainSeconds;
     private long trainedExamples;
 
-    private Trainer(
-            TrainConfig config, Setup setup, Outputs outputs, Progress progress, BooleanSupplier stop) {
+    private Trainer(TrainConfig config, Setup setup, Outputs outputs, Progress progress, BooleanSupplier stop) {
         this.config = config;
         this.setup = setup;
         this.progress = progress;
@@ -139,7 +138,8 @@ public final class Trainer implements AutoCloseable {
     /** All that training writes, whatever it trains. */
     private static Set<String> files() {
         Set<String> files = new HashSet<>(WholeModel.files());
-        files.addAll(List.of(Adapter.FILE, AdapterConfig.FILE, TrainingLog.STEPS, TrainingLog.SUMMARY, TensorBoardEvents.FILE));
+        files.addAll(List.of(
+                Adapter.FILE, AdapterConfig.FILE, TrainingLog.STEPS, TrainingLog.SUMMARY, TensorBoardEvents.FILE));
         files.addAll(Documents.NAMES);
         return files;
     }
@@ -159,8 +159,7 @@ public final class Trainer implements AutoCloseable {
                 }
                 TrainResult result = trainer.write(out, end);
                 Optional<Head> head = setup.model().architecture().head();
-                Documents.Run run =
-                        new Documents.Run(result, setup.targets(), setup.found(), setup.columns(), head);
+                Documents.Run run = new Documents.Run(result, setup.targets(), setup.found(), setup.columns(), head);
                 for (Map.Entry<String, String> document : documents.of(run).entrySet()) {
                     out.text(document.getKey(), document.getValue());
                 }
@@ -177,8 +176,9 @@ public final class Trainer implements AutoCloseable {
         Path folder = config.course().resume().orElseThrow();
         state.requireSame(folder, log.settings(config, setup));
         Map<String, List<Long>> shapes = new LinkedHashMap<>();
-        replicas.trained().forEach((name, array) -> shapes.put(
-                name, Arrays.stream(array.getShape().getShape()).boxed().toList()));
+        replicas.trained()
+                .forEach((name, array) -> shapes.put(
+                        name, Arrays.stream(array.getShape().getShape()).boxed().toList()));
         state.requireFit(folder, shapes);
         optimizer.resume(state.step(), replicas.trained(), state.first(), state.second());
         if (state.draws().size() != replicas.draws().size()) {
@@ -273,7 +273,8 @@ public final class Trainer implements AutoCloseable {
             if (!Double.isFinite(loss)) {
                 return kept(new TrainResult.Divergence(step, "the dev set's loss after the update", loss));
             }
-            if (epoch < config.epochs() && epoch - best >= config.course().patience().orElse(Integer.MAX_VALUE)) {
+            if (epoch < config.epochs()
+                    && epoch - best >= config.course().patience().orElse(Integer.MAX_VALUE)) {
                 return new End(false, Optional.empty(), epoch);
             }
         }

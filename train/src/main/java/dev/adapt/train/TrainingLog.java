@@ -56,7 +56,9 @@ final class TrainingLog {
         folder.bytes(TensorBoardEvents.FILE, TensorBoardEvents.of(lines, System.currentTimeMillis() / 1e3));
         ObjectNode summary = settings(config, setup);
         put(summary.putObject("truncated"), setup.train().truncation());
-        put(summary.putObject("eval_truncated"), setup.eval().map(Examples::truncation).orElse(Truncation.none(0)));
+        put(
+                summary.putObject("eval_truncated"),
+                setup.eval().map(Examples::truncation).orElse(Truncation.none(0)));
         summary.put("device", result.device());
         summary.put("stopped_early", result.stopped());
         if (result.patienceOver() > 0) {

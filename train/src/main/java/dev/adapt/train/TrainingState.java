@@ -109,7 +109,9 @@ record TrainingState(
                 (ObjectNode) json.get("settings"),
                 document.integer("step", -1, 1, Integer.MAX_VALUE),
                 document.integer("best_epoch", 0, 0, Integer.MAX_VALUE),
-                numbers(file, json, "dropout_draws").stream().map(JsonNode::asLong).toList(),
+                numbers(file, json, "dropout_draws").stream()
+                        .map(JsonNode::asLong)
+                        .toList(),
                 numbers(file, json, "losses").stream().map(JsonNode::asDouble).toList(),
                 scores(file, json),
                 list(file, json, "log").stream().map(JsonNode::asText).toList(),
@@ -143,7 +145,8 @@ record TrainingState(
 
     private static List<JsonNode> list(Path file, ObjectNode json, String field) {
         if (!json.path(field).isArray()) {
-            throw new FormatException(file, field, "expected a list, found " + json.path(field).getNodeType());
+            throw new FormatException(
+                    file, field, "expected a list, found " + json.path(field).getNodeType());
         }
         List<JsonNode> values = new ArrayList<>();
         json.get(field).forEach(values::add);
@@ -162,8 +165,8 @@ record TrainingState(
             if (!then.toString().equals(entry.getValue().toString())) {
                 throw new UsageException(
                         "resume " + folder,
-                        "was begun with " + entry.getKey() + " " + shown(then) + ", now it is " + shown(entry.getValue())
-                                + "; give the same options as then");
+                        "was begun with " + entry.getKey() + " " + shown(then) + ", now it is "
+                                + shown(entry.getValue()) + "; give the same options as then");
             }
         });
     }
@@ -191,7 +194,8 @@ record TrainingState(
                     throw new FormatException(
                             file,
                             name,
-                            "expected shape " + shape + ", found " + (found == null ? "no such tensor" : found.shape()));
+                            "expected shape " + shape + ", found "
+                                    + (found == null ? "no such tensor" : found.shape()));
                 }
             });
         }

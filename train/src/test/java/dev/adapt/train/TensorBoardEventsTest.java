@@ -28,8 +28,10 @@ class TensorBoardEventsTest {
             byte[] length = new byte[8];
             bytes.get(length);
             assertEquals(masked(length), bytes.getInt(), "checksum of the length");
-            byte[] record = new byte[Math.toIntExact(
-                    ByteBuffer.wrap(length).order(ByteOrder.LITTLE_ENDIAN).getLong())];
+            byte[] record = new byte
+                    [Math.toIntExact(ByteBuffer.wrap(length)
+                            .order(ByteOrder.LITTLE_ENDIAN)
+                            .getLong())];
             bytes.get(record);
             assertEquals(masked(record), bytes.getInt(), "checksum of the bytes");
             records.add(record);
@@ -59,10 +61,12 @@ class TensorBoardEventsTest {
         assertEquals(5, records.size());
         HexFormat hex = HexFormat.of();
         // wall_time 1.5, step 0, file_version
-        assertArrayEquals(hex.parseHex("09000000000000f83f" + "1000" + "1a0d" + "627261696e2e4576656e743a32"), records.get(0));
+        assertArrayEquals(
+                hex.parseHex("09000000000000f83f" + "1000" + "1a0d" + "627261696e2e4576656e743a32"), records.get(0));
         // step 200; a summary of one value: tag train/loss, 0.5
         assertArrayEquals(
-                hex.parseHex("09000000000000f83f" + "10c801" + "2a13" + "0a11" + "0a0a" + "747261696e2f6c6f7373" + "150000003f"),
+                hex.parseHex("09000000000000f83f" + "10c801" + "2a13" + "0a11" + "0a0a" + "747261696e2f6c6f7373"
+                        + "150000003f"),
                 records.get(2));
         List<String> tags = List.of("dev/eval_loss", "train/loss", "dev/eval_loss", "dev/accuracy");
         for (int i = 0; i < tags.size(); i++) {

@@ -70,7 +70,10 @@ public final class CombineCommand implements Callable<Integer> {
     @Option(names = "--seed", paramLabel = "N", description = "of the dare types' masks (default: 0)")
     private Optional<Long> seed = Optional.empty();
 
-    @Option(names = "--rank", paramLabel = "N", description = "of the svd types' result (default: the largest of the adapters')")
+    @Option(
+            names = "--rank",
+            paramLabel = "N",
+            description = "of the svd types' result (default: the largest of the adapters')")
     private Optional<Integer> rank = Optional.empty();
 
     @Option(

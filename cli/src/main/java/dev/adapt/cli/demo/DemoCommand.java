@@ -69,7 +69,10 @@ public final class DemoCommand implements Callable<Integer> {
     private static final double DROPOUT = 0.1;
     private static final long SEED = 42;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "folder to write (default: demo, in the checkout or here)")
+    @Option(
+            names = "--out",
+            paramLabel = "DIR",
+            description = "folder to write (default: demo, in the checkout or here)")
     private Optional<Path> out = Optional.empty();
 
     @Option(names = "--overwrite", description = "replace an earlier demo in that folder: its own unchanged files only")

@@ -125,7 +125,11 @@ public final class GenerateCommand implements Callable<Integer> {
             description = "draw from the best tokens that together have probability X (default: ${DEFAULT-VALUE})")
     private double topP;
 
-    @Option(names = "--seed", paramLabel = "N", defaultValue = "0", description = "of the draws (default: ${DEFAULT-VALUE})")
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            defaultValue = "0",
+            description = "of the draws (default: ${DEFAULT-VALUE})")
     private long seed;
 
     @Option(
@@ -138,7 +142,10 @@ public final class GenerateCommand implements Callable<Integer> {
     @Option(names = "--no-cache", description = "keep no keys and values: each token computes all before it again")
     private boolean noCache;
 
-    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+    @Option(
+            names = "--device",
+            defaultValue = "auto",
+            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     @Spec

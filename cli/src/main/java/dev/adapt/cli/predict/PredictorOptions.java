@@ -52,7 +52,10 @@ final class PredictorOptions {
             description = "tokens that a text is cut off after (default: ${DEFAULT-VALUE})")
     private int maxLength;
 
-    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+    @Option(
+            names = "--device",
+            defaultValue = "auto",
+            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     /** What is done with a predictor while its model is open. */

@@ -13,7 +13,8 @@ import picocli.CommandLine.Help.Ansi;
  * {@link Printable} text: what a file names itself cannot move the cursor, forge a line or hide a part of one.
  */
 public final class Terminal {
-    private static final Pattern VERDICT = Pattern.compile("(?m)(?<=^ {0,6})(PASS|FAIL|ERROR)(?=: |  )|\\b(PASS|FAIL)$");
+    private static final Pattern VERDICT =
+            Pattern.compile("(?m)(?<=^ {0,6})(PASS|FAIL|ERROR)(?=: |  )|\\b(PASS|FAIL)$");
 
     private Terminal() {}
 

@@ -48,8 +48,7 @@ import picocli.CommandLine.Spec;
             "It counts the tensors that adapt train would begin with.",
             "Of adapter folders it counts what they hold, whatever they adapt."
         },
-        footer = {"", "Example: adapt count --method lora,vera --rank 8,256 --config bert/config.json"
-        })
+        footer = {"", "Example: adapt count --method lora,vera --rank 8,256 --config bert/config.json"})
 public final class CountCommand implements Callable<Integer> {
     @Parameters(paramLabel = "ADAPTER", arity = "0..*", description = "adapter folders to count, without the options")
     private List<Path> adapters = List.of();

@@ -13,8 +13,9 @@ final class CourseOptions {
             names = "--accumulate",
             paramLabel = "N",
             defaultValue = "1",
-            description = "batches whose gradients are added for one step: 4 of 8 examples learn as one of 32, in the memory"
-                    + " of 8 (default: ${DEFAULT-VALUE})")
+            description =
+                    "batches whose gradients are added for one step: 4 of 8 examples learn as one of 32, in the memory"
+                            + " of 8 (default: ${DEFAULT-VALUE})")
     private int accumulate;
 
     @Option(
@@ -40,8 +41,9 @@ final class CourseOptions {
     @Option(
             names = "--resume",
             paramLabel = "DIR",
-            description = "go on from a checkpoint, with the options it was begun with: on the CPU the result is the same"
-                    + " to the bit")
+            description =
+                    "go on from a checkpoint, with the options it was begun with: on the CPU the result is the same"
+                            + " to the bit")
     private Optional<Path> resume = Optional.empty();
 
     Course course() {

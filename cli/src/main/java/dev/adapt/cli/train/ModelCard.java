@@ -25,14 +25,25 @@ final class ModelCard {
         TrainResult result = run.result();
         StringBuilder text = new StringBuilder("---\n");
         if (options.containsKey("base")) {
-            text.append(TrainedRecipe.text(Map.of("base_model", options.get("base"))).lines().skip(1).findFirst().orElse(""))
+            text.append(TrainedRecipe.text(Map.of("base_model", options.get("base")))
+                            .lines()
+                            .skip(1)
+                            .findFirst()
+                            .orElse(""))
                     .append('\n');
         }
         text.append("library_name: peft\n");
         text.append("pipeline_tag: ").append(pipeline(kind)).append('\n');
-        text.append("tags: [adapt, ").append(method.toLowerCase(Locale.ROOT).replace(' ', '-')).append("]\n---\n\n");
-        text.append("# ").append(Printable.name(String.valueOf(out.getFileName()))).append("\n\n");
-        text.append("Trained with adapt ").append(Release.here().version()).append(" by ").append(method);
+        text.append("tags: [adapt, ")
+                .append(method.toLowerCase(Locale.ROOT).replace(' ', '-'))
+                .append("]\n---\n\n");
+        text.append("# ")
+                .append(Printable.name(String.valueOf(out.getFileName())))
+                .append("\n\n");
+        text.append("Trained with adapt ")
+                .append(Release.here().version())
+                .append(" by ")
+                .append(method);
         text.append(String.format(
                 Locale.ROOT,
                 ": %,d adapter and %,d head parameters.\n\n",
@@ -48,7 +59,9 @@ final class ModelCard {
             text.append('\n');
         }
         text.append("## Data\n\n");
-        run.found().forEach(line -> text.append("- ").append(Printable.message(line)).append('\n'));
+        run.found()
+                .forEach(line ->
+                        text.append("- ").append(Printable.message(line)).append('\n'));
         text.append("\n## Recipe\n\n`adapt train --config recipe.yaml` trains it again.\n\n```yaml\n")
                 .append(TrainedRecipe.text(options))
                 .append("```\n");

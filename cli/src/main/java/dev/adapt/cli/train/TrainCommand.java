@@ -155,8 +155,9 @@ public final class TrainCommand implements Callable<Integer> {
             names = "--eval",
             paramLabel = "FILE|N%|none",
             converter = DevDataConverter.class,
-            description = "dev data, evaluated after each epoch: a file; a share of the training data, of each class the"
-                    + " same, such as 10%%; or none, which keeps the last epoch")
+            description =
+                    "dev data, evaluated after each epoch: a file; a share of the training data, of each class the"
+                            + " same, such as 10%%; or none, which keeps the last epoch")
     private Optional<DevData> eval = Optional.empty();
 
     @Option(
@@ -185,7 +186,8 @@ public final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--header",
             defaultValue = "auto",
-            description = "whether a table's first line names its columns: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+            description =
+                    "whether a table's first line names its columns: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Header header = Header.AUTO;
 
     @Option(names = "--pooling", description = "${COMPLETION-CANDIDATES} (default: the base's pooler, else mean)")
@@ -263,7 +265,10 @@ public final class TrainCommand implements Callable<Integer> {
             description = "random seed; repeatable to the bit on the CPU (default: ${DEFAULT-VALUE})")
     private long seed;
 
-    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+    @Option(
+            names = "--device",
+            defaultValue = "auto",
+            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     @Spec
@@ -419,7 +424,8 @@ public final class TrainCommand implements Callable<Integer> {
                     + result.out());
         }
         if (result.patienceOver() > 0) {
-            Terminal.line("Ended after epoch " + result.patienceOver() + ": no better score for as many epochs as --patience");
+            Terminal.line("Ended after epoch " + result.patienceOver()
+                    + ": no better score for as many epochs as --patience");
         }
         if (result.best() > 0 && !result.scores().isEmpty()) {
             Metric chosenBy = result.chosenBy();

@@ -10,8 +10,7 @@ import java.util.Map;
 import picocli.CommandLine.Model.CommandSpec;
 
 /** What {@code adapt train} writes beside what it trained: its recipe, by which it can be run again, and a model card. */
-record TrainDocuments(
-        CommandSpec spec, TrainedMethod method, MethodOptions options, Kind kind, TrainConfig config)
+record TrainDocuments(CommandSpec spec, TrainedMethod method, MethodOptions options, Kind kind, TrainConfig config)
         implements Documents {
     @Override
     public Map<String, String> of(Run run) {
@@ -53,7 +52,8 @@ record TrainDocuments(
         if (!run.result().scores().isEmpty()) {
             chosen.put("metric", lowerCase(run.result().chosenBy()));
         }
-        for (String name : List.of("epochs", "batch-size", "accumulate", "schedule", "weight-decay", "warmup", "clip", "seed")) {
+        for (String name :
+                List.of("epochs", "batch-size", "accumulate", "schedule", "weight-decay", "warmup", "clip", "seed")) {
             chosen.put(name, spec.findOption("--" + name).defaultValue());
         }
         return chosen;

@@ -38,7 +38,8 @@ final class TrainedRecipe {
     private static String scalar(String text) {
         boolean plain = text.equals("true")
                 || text.matches("-?\\d+(\\.\\d+)?")
-                || (text.matches("[A-Za-z_./][A-Za-z0-9_./-]*") && !text.matches("(?i)true|false|yes|no|on|off|null|[yn]"));
+                || (text.matches("[A-Za-z_./][A-Za-z0-9_./-]*")
+                        && !text.matches("(?i)true|false|yes|no|on|off|null|[yn]"));
         return plain ? text : TextNode.valueOf(text).toString();
     }
 }

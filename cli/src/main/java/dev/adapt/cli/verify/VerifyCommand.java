@@ -43,8 +43,11 @@ import picocli.CommandLine.Spec;
                         + " unmerged and the merged checkpoint on DJL, the exported model on ONNX Runtime, and a float64 reference"
                         + " in plain Java. Give at least two of --base, --merged, --gguf and --onnx, or a --suite of models. Where"
                         + " they differ, their weights are compared and it says what is wrong. Exit code 4 if any two differ.",
-        footer = {"", "Example: adapt verify --base base --adapter my-lora --merged merged \\",
-            "                      --onnx merged/model.onnx"})
+        footer = {
+            "",
+            "Example: adapt verify --base base --adapter my-lora --merged merged \\",
+            "                      --onnx merged/model.onnx"
+        })
 public final class VerifyCommand implements Callable<Integer> {
     @Option(names = "--base", paramLabel = "DIR", description = "the base checkpoint")
     private Optional<Path> base = Optional.empty();
@@ -112,7 +115,11 @@ public final class VerifyCommand implements Callable<Integer> {
                     "run every length up to 64 and every token of the vocabulary, four times the sequences, larger batches")
     private boolean thorough;
 
-    @Option(names = "--seed", paramLabel = "N", defaultValue = "0", description = "of random tokens (default: ${DEFAULT-VALUE})")
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            defaultValue = "0",
+            description = "of random tokens (default: ${DEFAULT-VALUE})")
     private long seed;
 
     @Option(

@@ -39,8 +39,7 @@ public final class Torch {
 
     /** Whether libtorch is on the class path, as a jar of DJL, or where the environment says. It is not loaded. */
     public static boolean hasLibtorch() {
-        return System.getenv("PYTORCH_LIBRARY_PATH") != null
-                || ClassLoader.getSystemResource(LIBRARIES) != null;
+        return System.getenv("PYTORCH_LIBRARY_PATH") != null || ClassLoader.getSystemResource(LIBRARIES) != null;
     }
 
     /** Loads libtorch and the tokenizers' library. On first use DJL unpacks them into its cache folder. */

@@ -58,8 +58,8 @@ final class ClassTally implements Task.Tally {
     public Optional<String> warning() {
         long predicted = distinct(predictions);
         return predicted == 1 && distinct(truths) > 1
-                ? Optional.of("only one class is predicted, number " + predictions.getFirst()[0]
-                        + ": nothing was learned yet, or the learning rate is too high")
+                ? Optional.of("only one class is predicted, number "
+                        + predictions.getFirst()[0] + ": nothing was learned yet, or the learning rate is too high")
                 : Optional.empty();
     }
 

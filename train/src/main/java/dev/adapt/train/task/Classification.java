@@ -40,12 +40,14 @@ public record Classification(Dataset.Columns columns) implements Task {
             dev = Optional.of(Encoded.of(held, Encoded.classes(held.classes(labels)), source));
         }
         return new Data(
-                Encoded.of(own, Encoded.classes(own.classes(labels)), source),
-                dev,
-                labels,
-                List.of(
-                        own.layout(),
-                        Task.counted(own.examples().stream().map(Example::label).toList())))
+                        Encoded.of(own, Encoded.classes(own.classes(labels)), source),
+                        dev,
+                        labels,
+                        List.of(
+                                own.layout(),
+                                Task.counted(own.examples().stream()
+                                        .map(Example::label)
+                                        .toList())))
                 .in(own.columns());
     }
 

@@ -25,8 +25,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Optional;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Function;
 
 /** Images into classes. What a path may hold is said at {@link Pictures}. */
@@ -64,8 +64,7 @@ public record ImageClassification() implements Task {
                 source.base(), channels, Integer.parseInt(input.axes().get(2)));
         return new Data(
                 new Images(own, preprocessor, input.name(), Encoded.classes(classes(own, labels))),
-                dev.map(held ->
-                        new Images(held, preprocessor, input.name(), Encoded.classes(classes(held, labels)))),
+                dev.map(held -> new Images(held, preprocessor, input.name(), Encoded.classes(classes(held, labels)))),
                 labels,
                 List.of(Task.counted(own.labels())));
     }

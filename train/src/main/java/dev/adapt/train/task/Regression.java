@@ -44,8 +44,7 @@ public record Regression(Dataset.Columns columns) implements Task {
             Dataset held = Dataset.read(eval.get(), own.columns());
             dev = Optional.of(Encoded.of(held, Encoded.numbers(numbers(held)), source));
         }
-        return new Data(
-                Encoded.of(own, Encoded.numbers(numbers(own)), source), dev, LABELS, List.of(own.layout()))
+        return new Data(Encoded.of(own, Encoded.numbers(numbers(own)), source), dev, LABELS, List.of(own.layout()))
                 .in(own.columns());
     }
 
