@@ -1,6 +1,8 @@
 package dev.adapt.cli;
 
+import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.TypeConversionException;
 
 /** The options of every command. */
 final class GeneralOptions {
@@ -20,14 +22,21 @@ final class GeneralOptions {
         }
     }
 
-    /** {@link Recipe} reads the option before picocli sees it. */
+    /** {@link Recipe} takes the option out before picocli sees it, unless the file's name is another. */
     static final class WithRecipe {
         @Option(
                 names = Recipe.OPTION,
                 paramLabel = "FILE.yaml",
+                converter = NoRecipe.class,
                 description = "take options from a YAML file, by their long names; what is given here comes first")
-        void recipe(String file) {
-            throw new IllegalStateException("the recipe " + file + " was not read");
+        void recipe(String file) {}
+    }
+
+    /** Refuses a file that is no recipe. */
+    static final class NoRecipe implements ITypeConverter<String> {
+        @Override
+        public String convert(String file) {
+            throw new TypeConversionException("expected a name that ends in .yaml or .yml, found \"" + file + "\"");
         }
     }
 }

@@ -227,6 +227,9 @@ class CommandLineTest {
         assertTrue(refused.errors().contains(recipe + ": "), refused.errors());
         assertTrue(refused.errors().contains(textAndSentence.getLast()), refused.errors());
         assertEquals(1, refused.errors().lines().count(), refused.errors());
+        Cli other = Cli.run("inspect", "x", "--config", "recipe.json");
+        assertEquals(2, other.exitCode(), other.errors());
+        assertTrue(other.errors().contains("expected a name that ends in .yaml or .yml"), other.errors());
         Cli absent = Cli.run("count", "--config", folder.resolve("absent.yaml"));
         assertEquals(3, absent.exitCode(), absent.errors());
         assertTrue(absent.errors().contains("absent.yaml: no such file"), absent.errors());
