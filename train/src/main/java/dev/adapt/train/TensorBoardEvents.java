@@ -69,13 +69,15 @@ final class TensorBoardEvents {
     }
 
     private static byte[] scalar(String tag, float value) {
-        ByteBuffer number = little(5).put((byte) (2 << 3 | FIXED32)).putFloat(value);
-        return joined(bytes(1, tag.getBytes(StandardCharsets.UTF_8)), number.array());
+        byte[] number = new byte[5];
+        little(number).put((byte) (2 << 3 | FIXED32)).putFloat(value);
+        return joined(bytes(1, tag.getBytes(StandardCharsets.UTF_8)), number);
     }
 
     private byte[] event(long step, byte[] what) {
-        ByteBuffer time = little(9).put((byte) (1 << 3 | FIXED64)).putDouble(wallTime);
-        return joined(time.array(), new byte[] {2 << 3}, varint(step), what);
+        byte[] time = new byte[9];
+        little(time).put((byte) (1 << 3 | FIXED64)).putDouble(wallTime);
+        return joined(time, new byte[] {2 << 3}, varint(step), what);
     }
 
     private static byte[] bytes(int field, byte[] value) {
@@ -103,21 +105,24 @@ final class TensorBoardEvents {
 
     /** Length, its checksum, the bytes, their checksum. */
     private void record(byte[] bytes) {
-        byte[] length = little(8).putLong(bytes.length).array();
+        byte[] length = new byte[8];
+        little(length).putLong(bytes.length);
         out.writeBytes(length);
-        out.writeBytes(little(4).putInt(masked(length)).array());
+        writeChecksum(length);
         out.writeBytes(bytes);
-        out.writeBytes(little(4).putInt(masked(bytes)).array());
+        writeChecksum(bytes);
     }
 
     /** TFRecord's checksum: CRC-32C, turned and shifted, since records that hold checksums would confuse a plain one. */
-    private static int masked(byte[] bytes) {
+    private void writeChecksum(byte[] bytes) {
         CRC32C crc = new CRC32C();
         crc.update(bytes);
-        return Integer.rotateRight((int) crc.getValue(), 15) + CRC_MASK;
+        byte[] masked = new byte[4];
+        little(masked).putInt(Integer.rotateRight((int) crc.getValue(), 15) + CRC_MASK);
+        out.writeBytes(masked);
     }
 
-    private static ByteBuffer little(int size) {
-        return ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
+    private static ByteBuffer little(byte[] bytes) {
+        return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     }
 }
