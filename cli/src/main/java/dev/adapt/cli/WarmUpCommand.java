@@ -5,6 +5,7 @@ import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.train.device.Torch;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
@@ -14,6 +15,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
 
 /**
  * {@code adapt warm-up}: what the launcher runs once after a build. The ahead-of-time cache then holds the classes that
@@ -25,8 +27,15 @@ final class WarmUpCommand implements Callable<Integer> {
     private static final int WIDTH = 1024;
     private static final int RANK = 16;
 
+    @Option(names = "--natives", description = "load DJL's native libraries instead, which unpacks them")
+    private boolean natives;
+
     @Override
     public Integer call() throws IOException {
+        if (natives) {
+            Torch.loadNatives();
+            return 0;
+        }
         Path folder = Files.createTempDirectory("adapt-warm-up");
         PrintStream out = System.out;
         try {

@@ -57,8 +57,10 @@ import picocli.CommandLine.TypeConversionException;
         footer = {
             "",
             "Examples: adapt export-onnx merged --out merged/model.onnx",
-            "          adapt export-onnx merged --for langchain4j --dtype int8 --data texts.txt --out embedder",
-            "          adapt export-onnx base --adapter-inputs lora --adapter-inputs vera --out base/model.onnx"
+            "          adapt export-onnx merged --for langchain4j --dtype int8 --data texts.txt \\",
+            "                            --out embedder",
+            "          adapt export-onnx base --adapter-inputs lora --adapter-inputs vera \\",
+            "                            --out base/model.onnx"
         })
 public final class ExportOnnxCommand implements Callable<Integer> {
     private static final class Precisions implements ITypeConverter<OnnxPrecision> {
@@ -95,7 +97,7 @@ public final class ExportOnnxCommand implements Callable<Integer> {
             defaultValue = "fp32",
             converter = Precisions.class,
             description =
-                    "what the model computes in (${DEFAULT-VALUE}); inputs and outputs are float32 and integers either"
+                    "what the model computes in (default: ${DEFAULT-VALUE}); inputs and outputs are float32 and integers either"
                             + " way")
     private OnnxPrecision precision = OnnxPrecision.FP32;
 

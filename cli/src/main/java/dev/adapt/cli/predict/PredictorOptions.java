@@ -46,16 +46,19 @@ final class PredictorOptions {
             names = "--batch-size",
             paramLabel = "N",
             defaultValue = "32",
-            description = "texts that run together (${DEFAULT-VALUE})")
+            description = "texts that run together (default: ${DEFAULT-VALUE})")
     private int batchSize;
 
     @Option(
             names = "--max-length",
             paramLabel = "N",
-            description = "tokens that a text is cut off after (what the model's folder says, else 512)")
+            description = "tokens that a text is cut off after (default: what the model's folder says, else 512)")
     private Optional<Integer> maxLength = Optional.empty();
 
-    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    @Option(
+            names = "--device",
+            defaultValue = "auto",
+            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     /** What is done with a predictor while its model is open. */

@@ -1,7 +1,9 @@
 package dev.adapt.train.device;
 
 import ai.djl.engine.Engine;
+import ai.djl.huggingface.tokenizers.jni.LibUtils;
 import ai.djl.pytorch.jni.JniUtils;
+import dev.adapt.formats.UsageException;
 
 /**
  * DJL's PyTorch engine, and the settings of PyTorch that hold for the whole process. All of them are made here.
@@ -13,12 +15,37 @@ import ai.djl.pytorch.jni.JniUtils;
  */
 public final class Torch {
     private static final String THREADS = "adapt.torch.threads";
-    private static final Engine ENGINE = load();
+    private static final String LIBRARIES = "native/lib/pytorch.properties";
 
     private Torch() {}
 
+    /** Loads the engine once, when it is first asked for. */
+    private static final class Loaded {
+        private static final Engine ENGINE = load();
+    }
+
+    /**
+     * DJL's PyTorch engine.
+     *
+     * @throws UsageException if there is no libtorch
+     */
     public static Engine engine() {
-        return ENGINE;
+        if (!hasLibtorch()) {
+            throw new UsageException("this installation has no libtorch, which training and running checkpoints need:"
+                    + " install the full archive of adapt, or set PYTORCH_LIBRARY_PATH to a folder with libtorch");
+        }
+        return Loaded.ENGINE;
+    }
+
+    /** Whether libtorch is on the class path, as a jar of DJL, or where the environment says. It is not loaded. */
+    public static boolean hasLibtorch() {
+        return System.getenv("PYTORCH_LIBRARY_PATH") != null || ClassLoader.getSystemResource(LIBRARIES) != null;
+    }
+
+    /** Loads libtorch and the tokenizers' library. On first use DJL unpacks them into its cache folder. */
+    public static void loadNatives() {
+        engine();
+        LibUtils.checkStatus();
     }
 
     private static Engine load() {

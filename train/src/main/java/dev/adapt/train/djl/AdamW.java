@@ -5,12 +5,15 @@ import ai.djl.ndarray.NDArrays;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
+import dev.adapt.formats.tensor.FloatTensor;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SequencedMap;
 import java.util.function.ToDoubleFunction;
+import org.jspecify.annotations.Nullable;
 
 /**
  * AdamW (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2) as torch computes it: decay applied to the weights
@@ -59,6 +62,25 @@ public final class AdamW {
             gradient.subi(gradient);
         }
         return norm;
+    }
+
+    /** The moments of all tensors: first moments, or second ones. Empty before the first step. */
+    public Map<String, FloatTensor> moments(boolean second) {
+        Map<String, FloatTensor> values = new LinkedHashMap<>();
+        moments.forEach((name, own) -> values.put(name, LoadedModel.read(second ? own.second() : own.first())));
+        return values;
+    }
+
+    /** Goes on from another run's moments, after so many steps. */
+    public void resume(
+            int done, Map<String, NDArray> weights, Map<String, FloatTensor> first, Map<String, FloatTensor> second) {
+        steps = done;
+        weights.forEach((name, weight) ->
+                moments.put(name, new Moments(like(weight, first.get(name)), like(weight, second.get(name)))));
+    }
+
+    private static NDArray like(NDArray weight, @Nullable FloatTensor values) {
+        return weight.getManager().create(Objects.requireNonNull(values).values(), weight.getShape());
     }
 
     /** Begins a step: all tensors are then updated once. */

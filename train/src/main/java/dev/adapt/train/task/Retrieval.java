@@ -1,5 +1,6 @@
 package dev.adapt.train.task;
 
+import dev.adapt.train.data.Examples;
 import ai.djl.ndarray.NDArray;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Unfinished;
@@ -59,12 +60,18 @@ public record Retrieval(Dataset.Columns columns, TextVectors vectors, double tem
     }
 
     @Override
-    public Data read(Path train, Path eval, Source source) throws IOException {
+    public Data read(Path train, Optional<Path> eval, Source source) throws IOException {
         vectors.requireStates(name(), source);
+        Optional<Examples> dev = Optional.empty();
+        if (eval.isPresent()) {
+            dev = Optional.of(examples(Questions.read(eval.get(), columns), source));
+        }
         return new Data(
                 examples(Questions.read(train, columns), source),
-                examples(Questions.read(eval, columns), source),
+                dev,
                 Optional.empty(),
+                Optional.empty(),
+                List.of(),
                 Optional.empty());
     }
 

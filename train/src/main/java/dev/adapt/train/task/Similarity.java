@@ -1,5 +1,6 @@
 package dev.adapt.train.task;
 
+import dev.adapt.train.data.Examples;
 import ai.djl.ndarray.NDArray;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Unfinished;
@@ -58,16 +59,21 @@ public record Similarity(Dataset.Columns columns, TextVectors vectors, Loss loss
     }
 
     @Override
-    public Data read(Path train, Path eval, Source source) throws IOException {
+    public Data read(Path train, Optional<Path> eval, Source source) throws IOException {
         vectors.requireStates(name(), source);
         ScoredPairs own = ScoredPairs.read(train, columns);
-        ScoredPairs dev = ScoredPairs.read(eval, own.columns());
         double highest = loss == Loss.COSINE ? own.highest() : 1;
+        Optional<Examples> dev = Optional.empty();
+        if (eval.isPresent()) {
+            dev = Optional.of(examples(ScoredPairs.read(eval.get(), own.columns()), source, highest));
+        }
         return new Data(
                 examples(own, source, highest),
-                examples(dev, source, highest),
+                dev,
                 Optional.empty(),
-                Optional.empty());
+                Optional.empty(),
+                List.of(),
+                Optional.of(own.columns()));
     }
 
     private TextGroups examples(ScoredPairs data, Source source, double highest) throws IOException {
