@@ -48,8 +48,7 @@ class ClientFoldersTest {
 
     private Path export(String... options) {
         Path out = folder.resolve("out-" + String.join("-", options).hashCode() + ".onnx");
-        Cli.succeeds(Stream.concat(
-                        Stream.of("export-onnx", base, "--self-contained", "--out", out), Stream.of(options))
+        Cli.succeeds(Stream.concat(Stream.of("export-onnx", base, "--self-contained", "--out", out), Stream.of(options))
                 .toArray());
         return out;
     }
@@ -112,10 +111,17 @@ class ClientFoldersTest {
         Path classifier = TinyModel.BERT_CLASSIFIER.write(folder.resolve("classifier"), 5);
         Path logits = folder.resolve("logits.onnx");
         Path states = folder.resolve("states.onnx");
-        for (Map.Entry<Path, String> each : Map.of(logits, "logits", states, "last_hidden_state").entrySet()) {
+        for (Map.Entry<Path, String> each :
+                Map.of(logits, "logits", states, "last_hidden_state").entrySet()) {
             Cli.succeeds(
-                    "export-onnx", classifier, "--self-contained", "--no-token-types", "--out", each.getKey(),
-                    "--output", each.getValue());
+                    "export-onnx",
+                    classifier,
+                    "--self-contained",
+                    "--no-token-types",
+                    "--out",
+                    each.getKey(),
+                    "--output",
+                    each.getValue());
         }
         assertEquals(3, ((float[][]) run(logits))[0].length);
         assertEquals(plain[0][0].length, ((float[][][]) run(states))[0][0].length);
@@ -126,8 +132,7 @@ class ClientFoldersTest {
 
     private Set<String> write(String program, String... options) throws IOException {
         Path out = folder.resolve(program);
-        Cli.succeeds(Stream.concat(
-                        Stream.of("export-onnx", base, "--for", program, "--out", out), Stream.of(options))
+        Cli.succeeds(Stream.concat(Stream.of("export-onnx", base, "--for", program, "--out", out), Stream.of(options))
                 .toArray());
         try (Stream<Path> files = Files.walk(out)) {
             return files.filter(Files::isRegularFile)
@@ -157,9 +162,11 @@ class ClientFoldersTest {
         Path archive = folder.resolve("opensearch/model.zip");
         JsonNode request = JSON.readTree(Files.readString(folder.resolve("opensearch/register.json")));
         try (InputStream in = Files.newInputStream(archive)) {
-            assertEquals(Sha256.hex(in), request.path("model_content_hash_value").asText());
+            assertEquals(
+                    Sha256.hex(in), request.path("model_content_hash_value").asText());
         }
-        assertEquals(Files.size(archive), request.path("model_content_size_in_bytes").asLong());
+        assertEquals(
+                Files.size(archive), request.path("model_content_size_in_bytes").asLong());
         assertEquals("CLS", request.path("model_config").path("pooling_mode").asText());
         assertTrue(request.path("model_config").path("normalize_result").asBoolean());
         try (ZipFile zip = new ZipFile(archive.toFile())) {

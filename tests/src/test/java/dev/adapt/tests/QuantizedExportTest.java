@@ -71,9 +71,7 @@ class QuantizedExportTest {
         Path out = folder.resolve(precision + ".onnx");
         try (Checkpoint checkpoint = Checkpoint.open(base)) {
             OnnxExport.run(
-                    Model.of(checkpoint),
-                    out,
-                    new OnnxExport.Options(OnnxExport.Weights.OWN, precision, false, false));
+                    Model.of(checkpoint), out, new OnnxExport.Options(OnnxExport.Weights.OWN, precision, false, false));
         }
         return out;
     }

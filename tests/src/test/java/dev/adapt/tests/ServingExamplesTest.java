@@ -77,7 +77,8 @@ class ServingExamplesTest {
         // GUIDE:
         try (TransformersEmbeddingModel model = new TransformersEmbeddingModel()) {
             model.setModelResource(embedder.resolve("model.onnx").toUri().toString());
-            model.setTokenizerResource(embedder.resolve("tokenizer.json").toUri().toString());
+            model.setTokenizerResource(
+                    embedder.resolve("tokenizer.json").toUri().toString());
             model.setDisableCaching(true);
             model.afterPropertiesSet(); // Spring calls it where the model is a bean
             vectors = model.embed(texts);
@@ -97,8 +98,27 @@ class ServingExamplesTest {
         Path merged = folder.resolve("merged");
         Path served = folder.resolve("served");
         Cli.succeeds(
-                "train", "--base", tiny, "--method", "lora", "--data", data, "--eval", data, "--out", adapter,
-                "--epochs", 12, "--batch-size", 2, "--lr", 0.02, "--head-lr", 0.02, "--device", "cpu");
+                "train",
+                "--base",
+                tiny,
+                "--method",
+                "lora",
+                "--data",
+                data,
+                "--eval",
+                data,
+                "--out",
+                adapter,
+                "--epochs",
+                12,
+                "--batch-size",
+                2,
+                "--lr",
+                0.02,
+                "--head-lr",
+                0.02,
+                "--device",
+                "cpu");
         Cli.succeeds("merge", adapter, "--into", tiny, "--out", merged);
         Cli.succeeds("export-onnx", merged, "--for", "optimum", "--no-token-types", "--out", served);
         List<String> texts = List.of("good movie", "the very bad book");
@@ -126,7 +146,8 @@ class ServingExamplesTest {
                         .optTruncation(true)
                         .optMaxLength(512)
                         .build();
-                OrtSession session = environment.createSession(served.resolve("model.onnx").toString())) {
+                OrtSession session =
+                        environment.createSession(served.resolve("model.onnx").toString())) {
             Encoding[] tokens = tokenizer.batchEncode(texts);
             long[][] ids = new long[tokens.length][];
             long[][] mask = new long[tokens.length][];

@@ -50,7 +50,8 @@ class TransformersJsTest {
         job.putObject("options").put("pooling", "mean").put("normalize", true);
         JsonNode vectors = run(job);
         assertEquals(MiniLm.TEXTS.size(), vectors.size());
-        List<float[]> found = vectors.valueStream().map(TransformersJsTest::floats).toList();
+        List<float[]> found =
+                vectors.valueStream().map(TransformersJsTest::floats).toList();
         embedder.assertVectors(found, least);
     }
 

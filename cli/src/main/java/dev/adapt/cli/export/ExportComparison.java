@@ -49,7 +49,8 @@ record ExportComparison(Model model, Path folder, SentenceModules vectors, OnnxE
         long size = Files.size(exported.model())
                 + (exported.data().isPresent() ? Files.size(exported.data().get()) : 0);
         Terminal.line("size %s, in float32 %s", new Bytes(size), new Bytes(weights));
-        try (OnnxRunner found = OnnxRunner.open(exported.model(), model.architecture().outputName(), Device.CPU);
+        try (OnnxRunner found =
+                        OnnxRunner.open(exported.model(), model.architecture().outputName(), Device.CPU);
                 DjlRunner expected = DjlRunner.open(model, Devices.CPU)) {
             if (data.isEmpty()) {
                 samples(found, expected);
@@ -69,12 +70,15 @@ record ExportComparison(Model model, Path folder, SentenceModules vectors, OnnxE
                     .values();
             int rows = Math.toIntExact(right.shape().dim(0));
             for (int row = 0; row < rows; row++) {
-                if (Arrays.stream(mask, row * mask.length / rows, (row + 1) * mask.length / rows).sum() > 0) {
+                if (Arrays.stream(mask, row * mask.length / rows, (row + 1) * mask.length / rows)
+                                .sum()
+                        > 0) {
                     cosines.add(kept(right, mask, row), kept(ours, mask, row));
                 }
             }
         }
-        Terminal.line("on %d sequences of random tokens: %s; --data FILE compares on your own texts", cosines.count, cosines);
+        Terminal.line(
+                "on %d sequences of random tokens: %s; --data FILE compares on your own texts", cosines.count, cosines);
     }
 
     /** A row of the output, without the states of padding. */

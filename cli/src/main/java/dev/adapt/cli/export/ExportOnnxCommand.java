@@ -67,8 +67,8 @@ public final class ExportOnnxCommand implements Callable<Integer> {
         @Override
         public OnnxPrecision convert(String value) {
             return OnnxPrecision.named(value)
-                    .orElseThrow(() -> new TypeConversionException(
-                            "expected fp32, fp16, int8 or int4 but was '" + value + "'"));
+                    .orElseThrow(() ->
+                            new TypeConversionException("expected fp32, fp16, int8 or int4 but was '" + value + "'"));
         }
     }
 
@@ -163,9 +163,8 @@ public final class ExportOnnxCommand implements Callable<Integer> {
 
     private void export(Model model, List<Snapshot> read, long start) throws IOException {
         boolean inputs = !adapterInputs.isEmpty() || !targets.isEmpty();
-        OnnxExport.Weights weights = selfContained || precision.isQuantized()
-                ? OnnxExport.Weights.OWN
-                : OnnxExport.Weights.LINKED;
+        OnnxExport.Weights weights =
+                selfContained || precision.isQuantized() ? OnnxExport.Weights.OWN : OnnxExport.Weights.LINKED;
         List<Path> adapters = new ArrayList<>(adapterInputs);
         adapters.add(path);
         Outputs outputs = output.apartFrom(adapters, List.of(adapter, result.data()));
@@ -179,12 +178,7 @@ public final class ExportOnnxCommand implements Callable<Integer> {
                         model,
                         out,
                         new OnnxExport.Options(
-                                weights,
-                                precision,
-                                inputs,
-                                past,
-                                result.of(model, source()),
-                                result.tokenTypes()),
+                                weights, precision, inputs, past, result.of(model, source()), result.tokenTypes()),
                         outputs);
         boolean own = client.isPresent() || weights == OnnxExport.Weights.OWN;
         Terminal.line(

@@ -31,10 +31,9 @@ final class ResultOptions {
         @Override
         public Client convert(String value) {
             return Client.named(value)
-                    .orElseThrow(() -> new TypeConversionException(
-                            "expected one of "
-                                    + Client.ALL.stream().map(Client::name).collect(Collectors.joining(", "))
-                                    + " but was '" + value + "'"));
+                    .orElseThrow(() -> new TypeConversionException("expected one of "
+                            + Client.ALL.stream().map(Client::name).collect(Collectors.joining(", "))
+                            + " but was '" + value + "'"));
         }
     }
 
@@ -88,8 +87,9 @@ final class ResultOptions {
     @Option(
             names = "--data",
             paramLabel = "FILE",
-            description = "your own texts, or for a classifier labelled texts: prints how near the exported model comes to"
-                    + " the checkpoint in float32")
+            description =
+                    "your own texts, or for a classifier labelled texts: prints how near the exported model comes to"
+                            + " the checkpoint in float32")
     private Optional<Path> data = Optional.empty();
 
     Optional<Client> client() {
@@ -128,7 +128,9 @@ final class ResultOptions {
             throw new UsageException(
                     "--data compares token states and logits; leave --output sentence_embedding out of a first run");
         }
-        if (data.isPresent() && client.filter(own -> own.companion() == Client.Companion.OPENSEARCH).isPresent()) {
+        if (data.isPresent()
+                && client.filter(own -> own.companion() == Client.Companion.OPENSEARCH)
+                        .isPresent()) {
             throw new UsageException("--data: the model for opensearch lies in an archive; compare with --output"
                     + " last_hidden_state --out FILE.onnx");
         }
@@ -143,8 +145,7 @@ final class ResultOptions {
 
     /** How the checkpoint in a folder makes vectors, or the options say otherwise. */
     SentenceModules vectors(Path folder) throws IOException {
-        SentenceModules own =
-                SentenceModules.of(folder).orElseGet(() -> new SentenceModules(Pooling.MEAN, false));
+        SentenceModules own = SentenceModules.of(folder).orElseGet(() -> new SentenceModules(Pooling.MEAN, false));
         Pooling chosen = pooling.orElse(own.pooling());
         if (!SentenceModules.isOfSentences(chosen)) {
             throw new UsageException("--pooling: expected mean, cls, max or last");
@@ -156,9 +157,7 @@ final class ResultOptions {
     /** Refuses to leave out what the model does not take. */
     void requireTokenTypes(Model model) {
         if (noTokenTypes
-                && model.architecture().inputs().stream()
-                        .map(InputSpec::name)
-                        .noneMatch("token_type_ids"::equals)) {
+                && model.architecture().inputs().stream().map(InputSpec::name).noneMatch("token_type_ids"::equals)) {
             throw new UsageException("--no-token-types: the model takes none; leave the option out");
         }
     }
@@ -188,11 +187,13 @@ final class ResultOptions {
     /** Prints how near an exported model comes to its checkpoint, where that is asked for or numbers were rounded. */
     void compare(Model model, Path folder, OnnxExport exported, OnnxPrecision precision) throws IOException {
         boolean vector = output.filter(Output.SENTENCE_EMBEDDING::equals).isPresent();
-        boolean archived = client.filter(own -> own.companion() == Client.Companion.OPENSEARCH).isPresent();
+        boolean archived = client.filter(own -> own.companion() == Client.Companion.OPENSEARCH)
+                .isPresent();
         if (vector || archived || (data.isEmpty() && !precision.isQuantized())) {
             return;
         }
-        boolean states = client.map(Client::states).orElse(output.filter(Output.LAST_HIDDEN_STATE::equals).isPresent());
+        boolean states = client.map(Client::states)
+                .orElse(output.filter(Output.LAST_HIDDEN_STATE::equals).isPresent());
         SentenceModules vectors = SentenceModules.of(folder).orElseGet(() -> new SentenceModules(Pooling.MEAN, true));
         new ExportComparison(states ? model.body() : model, folder, vectors, exported).print(data);
     }

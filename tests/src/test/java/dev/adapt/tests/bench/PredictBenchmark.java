@@ -85,9 +85,10 @@ final class PredictBenchmark implements Callable<Integer> {
     }
 
     private List<String> texts() {
-        String[] words = ("the a please send my invoice order late wrong parcel account password change cancel why how when it is"
-                        + " was not delivered refund money yesterday again customer service thank you really great terrible")
-                .split(" ", -1);
+        String[] words =
+                ("the a please send my invoice order late wrong parcel account password change cancel why how when it is"
+                                + " was not delivered refund money yesterday again customer service thank you really great terrible")
+                        .split(" ", -1);
         RandomGenerator random = new Random(5);
         List<String> texts = new ArrayList<>();
         for (int i = 0; i < count; i++) {

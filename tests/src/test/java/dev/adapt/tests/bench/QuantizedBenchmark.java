@@ -77,8 +77,7 @@ final class QuantizedBenchmark implements Callable<Integer> {
             Model model = Model.of(checkpoint);
             for (OnnxPrecision precision : List.of(OnnxPrecision.FP32, OnnxPrecision.INT8, OnnxPrecision.INT4)) {
                 Path form = work.resolve(precision + ".onnx");
-                OnnxExport.run(
-                        model, form, new OnnxExport.Options(OnnxExport.Weights.OWN, precision, false, false));
+                OnnxExport.run(model, form, new OnnxExport.Options(OnnxExport.Weights.OWN, precision, false, false));
                 forms.add(form);
             }
             forms.addAll(others);
@@ -156,8 +155,14 @@ final class QuantizedBenchmark implements Callable<Integer> {
         OrtEnvironment environment = OrtEnvironment.getEnvironment();
         List<OrtSession> sessions = new ArrayList<>();
         double[][] times = new double[forms.size()][runs];
-        long[][] ids = {new Random(2).longs(tokens, 1000, model.architecture().tokens().orElseThrow().vocabulary())
-                .toArray()};
+        long[][] ids = {
+            new Random(2)
+                    .longs(
+                            tokens,
+                            1000,
+                            model.architecture().tokens().orElseThrow().vocabulary())
+                    .toArray()
+        };
         long[][] ones = {new long[tokens]};
         Arrays.fill(ones[0], 1);
         try (OrtSession.SessionOptions options = new OrtSession.SessionOptions();
@@ -168,8 +173,7 @@ final class QuantizedBenchmark implements Callable<Integer> {
             for (Path form : forms) {
                 sessions.add(environment.createSession(form.toString(), options));
             }
-            Map<String, OnnxTensor> all =
-                    Map.of("input_ids", first, "attention_mask", mask, "token_type_ids", types);
+            Map<String, OnnxTensor> all = Map.of("input_ids", first, "attention_mask", mask, "token_type_ids", types);
             for (int round = -runs / 10; round < runs; round++) {
                 for (int i = 0; i < forms.size(); i++) {
                     int form = Math.floorMod(round + i, forms.size());
@@ -188,7 +192,8 @@ final class QuantizedBenchmark implements Callable<Integer> {
             }
         }
         return Arrays.stream(times)
-                .mapToDouble(each -> Arrays.stream(each).sorted().skip(runs / 2).findFirst().orElseThrow())
+                .mapToDouble(each ->
+                        Arrays.stream(each).sorted().skip(runs / 2).findFirst().orElseThrow())
                 .toArray();
     }
 }

@@ -48,8 +48,7 @@ public record Client(
 
     /** All programs that have a folder of their own. */
     public static final List<Client> ALL = List.of(
-            new Client(
-                    "langchain4j", true, MEAN_OR_CLS, "", plain(), false, false, false, Companion.NONE),
+            new Client("langchain4j", true, MEAN_OR_CLS, "", plain(), false, false, false, Companion.NONE),
             new Client("spring-ai", true, Set.of(Pooling.MEAN), "", plain(), false, true, true, Companion.NONE),
             new Client("transformers.js", false, ANY, "onnx", suffixed(), true, false, false, Companion.NONE),
             new Client("optimum", false, ANY, "", suffixed(), true, false, false, Companion.NONE),

@@ -81,10 +81,8 @@ public record ClientFolder(
     /** What another pooling gives are other vectors, and nobody would be told. */
     private void requirePooling() {
         if (client.states() && !client.poolings().contains(vectors.pooling())) {
-            String known = client.poolings().stream()
-                    .map(ClientFolder::name)
-                    .sorted()
-                    .collect(Collectors.joining(" or "));
+            String known =
+                    client.poolings().stream().map(ClientFolder::name).sorted().collect(Collectors.joining(" or "));
             throw new UsageException(
                     "for " + client.name(),
                     "it pools token states by " + known + ", and the vectors of this model are pooled by "
@@ -98,8 +96,8 @@ public record ClientFolder(
     }
 
     private Set<String> names() throws IOException {
-        Set<String> names = new TreeSet<>(Set.of(
-                Checkpoint.CONFIG, "embedder.xml", "model.zip", "register.json", TokenizerSettings.FILE));
+        Set<String> names = new TreeSet<>(
+                Set.of(Checkpoint.CONFIG, "embedder.xml", "model.zip", "register.json", TokenizerSettings.FILE));
         client.names().values().forEach(name -> {
             names.add(name + ".onnx");
             names.add(name + ".onnx_data");

@@ -77,9 +77,8 @@ record TokenizerSettings(JsonDocument tokenizer, int longest) {
             config.put(MOST, longest);
         }
         Path map = tokenizer.path().resolveSibling("special_tokens_map.json");
-        ObjectNode known = Files.isRegularFile(map)
-                ? JsonDocument.read(map).json()
-                : new JsonMapper().createObjectNode();
+        ObjectNode known =
+                Files.isRegularFile(map) ? JsonDocument.read(map).json() : new JsonMapper().createObjectNode();
         ROLES.forEach((role, spellings) -> {
             if (config.hasNonNull(role)) {
                 return;
@@ -88,17 +87,15 @@ record TokenizerSettings(JsonDocument tokenizer, int longest) {
                 config.set(role, known.get(role));
                 return;
             }
-            spellings.stream()
-                    .filter(this::isSpecial)
-                    .findFirst()
-                    .ifPresent(token -> config.put(role, token));
+            spellings.stream().filter(this::isSpecial).findFirst().ifPresent(token -> config.put(role, token));
         });
         return config.toPrettyString() + "\n";
     }
 
     private boolean isSpecial(String token) {
         for (JsonNode added : tokenizer.json().path("added_tokens")) {
-            if (added.path("special").asBoolean() && added.path("content").asText().equals(token)) {
+            if (added.path("special").asBoolean()
+                    && added.path("content").asText().equals(token)) {
                 return true;
             }
         }

@@ -9,9 +9,7 @@ final class VespaEmbedder {
 
     static String of(ClientFolder folder, Model model, int longest) {
         boolean types = folder.tokenTypes()
-                && model.architecture().inputs().stream()
-                        .map(InputSpec::name)
-                        .anyMatch("token_type_ids"::equals);
+                && model.architecture().inputs().stream().map(InputSpec::name).anyMatch("token_type_ids"::equals);
         return """
                 <!-- In services.xml, within <container>; model.onnx and tokenizer.json in the application's folder models. -->
                 <component id="embedder" type="hugging-face-embedder">

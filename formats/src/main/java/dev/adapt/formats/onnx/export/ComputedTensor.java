@@ -16,8 +16,7 @@ import java.util.function.Supplier;
  *
  * @param values its bytes, {@code byteSize} of them
  */
-record ComputedTensor(
-        String name, TensorProto.DataType type, Shape shape, long byteSize, Supplier<ByteBuffer> values)
+record ComputedTensor(String name, TensorProto.DataType type, Shape shape, long byteSize, Supplier<ByteBuffer> values)
         implements StoredTensor {
     /** The same under another name. */
     ComputedTensor named(String otherName) {

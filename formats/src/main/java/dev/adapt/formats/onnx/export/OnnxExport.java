@@ -137,7 +137,8 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         boolean otherHeads = optional.values().stream().anyMatch(axes -> axes.contains(AdapterInputs.LABELS));
         build(model, graph, weights, otherHeads, options);
         weights.prune();
-        boolean linked = options.weights() == Weights.LINKED && !options.precision().isQuantized();
+        boolean linked =
+                options.weights() == Weights.LINKED && !options.precision().isQuantized();
         boolean apart = linked ? weights.convertsFiles() : weights.totalBytes() > maxEmbedded;
         Optional<Path> data = Optional.empty();
         if (!apart) {

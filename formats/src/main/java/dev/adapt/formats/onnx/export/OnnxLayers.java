@@ -28,9 +28,7 @@ sealed interface OnnxLayers {
         @Override
         public OnnxValue linear(OnnxValue x, OnnxValue weight) {
             int[] exchanged = {1, 0};
-            return conv1d(
-                    x,
-                    graph.node(OnnxOperator.TRANSPOSE, List.of(attribute("perm", exchanged)), weight));
+            return conv1d(x, graph.node(OnnxOperator.TRANSPOSE, List.of(attribute("perm", exchanged)), weight));
         }
 
         @Override
@@ -90,12 +88,16 @@ sealed interface OnnxLayers {
 
         @Override
         public OnnxValue linear(OnnxValue x, OnnxValue weight) {
-            return large(weight).map(own -> product(x, weight.scope(), own, false)).orElseGet(() -> others.linear(x, weight));
+            return large(weight)
+                    .map(own -> product(x, weight.scope(), own, false))
+                    .orElseGet(() -> others.linear(x, weight));
         }
 
         @Override
         public OnnxValue conv1d(OnnxValue x, OnnxValue weight) {
-            return large(weight).map(own -> product(x, weight.scope(), own, true)).orElseGet(() -> others.conv1d(x, weight));
+            return large(weight)
+                    .map(own -> product(x, weight.scope(), own, true))
+                    .orElseGet(() -> others.conv1d(x, weight));
         }
 
         private Optional<OnnxWeight> large(OnnxValue weight) {
@@ -174,17 +176,9 @@ sealed interface OnnxLayers {
             long count = rows.matrix().rows();
             long width = rows.matrix().columns();
             OnnxValue values = weights.add(new ComputedTensor(
-                    weight.name() + "_quantized",
-                    DataType.INT8,
-                    Shape.of(count, width),
-                    count * width,
-                    rows::values));
+                    weight.name() + "_quantized", DataType.INT8, Shape.of(count, width), count * width, rows::values));
             OnnxValue scales = weights.add(new ComputedTensor(
-                    weight.name() + "_scale",
-                    DataType.FLOAT16,
-                    Shape.of(count, 1),
-                    count * Short.BYTES,
-                    rows::scales));
+                    weight.name() + "_scale", DataType.FLOAT16, Shape.of(count, 1), count * Short.BYTES, rows::scales));
             OnnxValue found = graph.cast(others.embedding(values, ids), DataType.FLOAT);
             OnnxValue scale = graph.cast(others.embedding(scales, ids), DataType.FLOAT);
             return graph.node(table.scope(), OnnxOperator.MUL, List.of(), found, scale);

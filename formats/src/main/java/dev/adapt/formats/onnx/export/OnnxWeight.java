@@ -115,7 +115,8 @@ record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type, boolean
      */
     @Override
     public MemorySegment bytes() {
-        MemorySegment upright = hasOtherType() ? converted(source(), tensor.shape().elements()) : source();
+        MemorySegment upright =
+                hasOtherType() ? converted(source(), tensor.shape().elements()) : source();
         return turned ? turned(upright, 0, tensor.shape().dim(1)) : upright;
     }
 
@@ -124,8 +125,8 @@ record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type, boolean
         long rows = tensor.shape().dim(0);
         long columns = tensor.shape().dim(1);
         long width = width();
-        MemorySegment rowsOfColumns = MemorySegment.ofBuffer(
-                ByteBuffer.allocateDirect(Math.toIntExact(rows * (to - from) * width)));
+        MemorySegment rowsOfColumns =
+                MemorySegment.ofBuffer(ByteBuffer.allocateDirect(Math.toIntExact(rows * (to - from) * width)));
         for (long row = 0; row < rows; row++) {
             for (long column = from; column < to; column++) {
                 MemorySegment.copy(
@@ -165,7 +166,8 @@ record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type, boolean
     }
 
     private void writeTurned(FileChannel out) throws IOException {
-        MemorySegment upright = hasOtherType() ? converted(source(), tensor.shape().elements()) : source();
+        MemorySegment upright =
+                hasOtherType() ? converted(source(), tensor.shape().elements()) : source();
         long columns = tensor.shape().dim(1);
         long some = Math.max(1, PIECE / Math.max(1, tensor.shape().dim(0)));
         for (long from = 0; from < columns; from += some) {

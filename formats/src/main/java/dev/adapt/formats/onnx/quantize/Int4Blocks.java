@@ -68,8 +68,8 @@ public record Int4Blocks(MatrixRows matrix) {
 
     /** The scales, float32 [rows · blocks]. */
     public ByteBuffer scales() {
-        ByteBuffer scales = ByteBuffer.allocate(matrix.rows() * blocks() * Float.BYTES)
-                .order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer scales =
+                ByteBuffer.allocate(matrix.rows() * blocks() * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
         forEach((row, block, values, grid) -> scales.putFloat(grid.scale()));
         return scales.flip();
     }

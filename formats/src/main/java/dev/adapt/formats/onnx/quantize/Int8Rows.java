@@ -44,8 +44,7 @@ public record Int8Rows(MatrixRows matrix, boolean halfScales) {
         float[] scales = new float[matrix.rows()];
         matrix.forEach((index, row) -> scales[index] = scale(row));
         FloatFormat format = halfScales ? FloatFormat.F16 : FloatFormat.F32;
-        ByteBuffer bytes =
-                ByteBuffer.allocate(scales.length * format.bytes()).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer bytes = ByteBuffer.allocate(scales.length * format.bytes()).order(ByteOrder.LITTLE_ENDIAN);
         format.encode(scales, 0, scales.length, MemorySegment.ofBuffer(bytes));
         return bytes;
     }
@@ -64,9 +63,7 @@ public record Int8Rows(MatrixRows matrix, boolean halfScales) {
         }
         float near = Float.float16ToFloat(Float.floatToFloat16(scale));
         // a scale rounded down would cut the largest value off
-        return near >= scale
-                ? near
-                : Float.float16ToFloat((short) (Float.floatToFloat16(scale) + 1));
+        return near >= scale ? near : Float.float16ToFloat((short) (Float.floatToFloat16(scale) + 1));
     }
 
     private static byte integer(double value, float scale) {

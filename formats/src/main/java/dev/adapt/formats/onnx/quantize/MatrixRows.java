@@ -11,11 +11,7 @@ import dev.adapt.formats.tensor.Tensor;
 public record MatrixRows(Tensor tensor) {
     /** What is done with one row. */
     interface Use {
-        /**
-         * Takes a row.
-         *
-         * @param row shared by all calls
-         */
+        /** Takes a row, whose array all calls share. */
         void of(int index, double[] row);
     }
 
