@@ -165,7 +165,7 @@ class SentenceVectorsTest {
     @DisplayName("unmerge leaves out what the adapter brought")
     void unmerge() throws IOException {
         Path adapter = folder.resolve("adapter");
-        train(adapter, pairs(), "--task", "similarity", "--label-column", "score");
+        train(adapter, pairs(), "--task", "similarity", "--label-column", "score", "--recompute");
         Path merged = folder.resolve("merged");
         Path undo = folder.resolve("undo");
         Cli.succeeds("merge", adapter, "--into", base, "--out", merged, "--undo", undo);

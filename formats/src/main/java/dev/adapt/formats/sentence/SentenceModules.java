@@ -48,6 +48,9 @@ public record SentenceModules(
     /** The prompt of a passage that is looked for. */
     public static final String DOCUMENT = "document";
 
+    /** What that is called, in the order in which sentence-transformers looks for it. */
+    private static final List<String> DOCUMENTS = List.of(DOCUMENT, "passage", "corpus");
+
     private static final String POOLING_FOLDER = "1_Pooling";
     private static final String NORMALIZE_FOLDER = "2_Normalize";
     private static final String LENGTH_FILE = "sentence_bert_config.json";
@@ -102,10 +105,12 @@ public record SentenceModules(
 
     /** What stands before a text: the prompt of that name, else the usual one, else nothing. */
     public String prompt(String name) {
-        String own = prompts.get(name);
-        return own != null
-                ? own
-                : usual.map(other -> prompts.getOrDefault(other, "")).orElse("");
+        List<String> names = name.equals(DOCUMENT) ? DOCUMENTS : List.of(name);
+        return Stream.concat(names.stream(), usual.stream())
+                .filter(prompts::containsKey)
+                .findFirst()
+                .map(own -> prompts.getOrDefault(own, ""))
+                .orElse("");
     }
 
     /**

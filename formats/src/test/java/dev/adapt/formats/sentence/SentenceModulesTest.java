@@ -66,14 +66,15 @@ class SentenceModulesTest {
         Files.writeString(folder.resolve("sentence_bert_config.json"), "{\"max_seq_length\": 512}");
         Files.writeString(
                 folder.resolve("config_sentence_transformers.json"),
-                "{\"prompts\": {\"query\": \"find: \"}, \"default_prompt_name\": null}");
+                "{\"prompts\": {\"query\": \"find: \", \"corpus\": \"told: \"}, \"default_prompt_name\": null}");
         SentenceModules found = SentenceModules.of(folder).orElseThrow();
         assertEquals(Pooling.CLS, found.pooling());
         assertTrue(found.normalized());
         assertEquals(OptionalInt.of(512), found.longest());
         assertEquals("find: ", found.prompt("query"));
-        assertEquals("", found.prompt("document"));
-        assertEquals("find: ", found.withPrompts(found.prompts(), Optional.of("query")).prompt("document"));
+        assertEquals("told: ", found.prompt("document"));
+        assertEquals("", found.prompt("other"));
+        assertEquals("find: ", found.withPrompts(found.prompts(), Optional.of("query")).prompt("other"));
     }
 
     @ParameterizedTest

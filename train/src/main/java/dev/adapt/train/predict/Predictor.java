@@ -118,7 +118,10 @@ public final class Predictor implements AutoCloseable {
             throw new UsageException(
                     "prompt " + prompt.get(), "the model has the prompts " + (head.isPresent() ? List.of() : prompts.keySet()));
         }
-        String before = head.isPresent() ? "" : vectors.modules().prompt(prompt.orElse(""));
+        return predict(texts, head.isPresent() ? "" : vectors.modules().prompt(prompt.orElse("")));
+    }
+
+    private List<Prediction> predict(List<Text> texts, String before) {
         List<Tokenizer.Placed> tokens =
                 texts.parallelStream().map(text -> tokens(text, before)).toList();
         Prediction[] predictions = new Prediction[texts.size()];
@@ -182,18 +185,18 @@ public final class Predictor implements AutoCloseable {
         return head;
     }
 
-    /** The vectors of texts, with the prompt of that name before each if the model has it. */
+    /**
+     * The vectors of texts, with the prompt of a part before each.
+     *
+     * @throws UsageException if the model has a head
+     */
     List<double[]> vectors(List<String> texts, String part) {
-        Optional<String> prompt = Optional.of(part).filter(vectors.modules().prompts()::containsKey);
+        if (head.isPresent()) {
+            throw new UsageException("the model has a head, and gives no embeddings that could be compared");
+        }
         List<Text> single = texts.stream().map(text -> (Text) new Text.Single(text)).toList();
-        return predict(single, prompt).stream()
-                .map(each -> {
-                    if (!(each instanceof Prediction.Embedding(double[] values))) {
-                        throw new UsageException("the model has a head, and gives no embeddings that could be compared;"
-                                + " leave --task out");
-                    }
-                    return values;
-                })
+        return predict(single, vectors.modules().prompt(part)).stream()
+                .map(each -> each instanceof Prediction.Embedding(double[] values) ? values : new double[0])
                 .toList();
     }
 
