@@ -7,10 +7,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.saved.ChangedConfig;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.model.Model;
+import dev.adapt.formats.saved.ChangedConfig;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
@@ -138,7 +138,8 @@ class HeadOfClassTest {
     }
 
     @Test
-    @DisplayName("reads the mean in a head that is called adapt's own, and claims no class that computes something else")
+    @DisplayName(
+            "reads the mean in a head that is called adapt's own, and claims no class that computes something else")
     void mean() throws IOException {
         Path adapter = folder.resolve("adapter");
         train("mean", adapter);

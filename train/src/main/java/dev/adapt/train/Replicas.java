@@ -174,7 +174,8 @@ final class Replicas implements AutoCloseable {
                     ops,
                     IntStream.range(0, shares.size())
                             .mapToObj(hand -> new VectorTask.Share(
-                                    shares.get(hand).collecting(), batches.get(hand).goals()))
+                                    shares.get(hand).collecting(),
+                                    batches.get(hand).goals()))
                             .toList());
             Gradients gradients = new Gradients(true, 1, recompute);
             new Gradients(true, 1, false).last(step, loss);
@@ -197,8 +198,7 @@ final class Replicas implements AutoCloseable {
         Optional<Recomputation> recomputation =
                 recompute ? Optional.of(new Recomputation(step, dropout)) : Optional.empty();
         NDArrayOps ops = new NDArrayOps(step, Optional.of(dropout), recomputation);
-        NDArray vectors =
-                task.vectors(ops, replica.model().unfinished(ops, batch.inputs()), batch);
+        NDArray vectors = task.vectors(ops, replica.model().unfinished(ops, batch.inputs()), batch);
         return new Vectors(step, vectors, Gradients.detached(step, vectors), recomputation);
     }
 

@@ -15,8 +15,8 @@ import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.FromScratch;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.model.WholeModel;
-import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.formats.saved.ChangedConfig;
+import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.train.data.Dataset;
@@ -27,8 +27,8 @@ import dev.adapt.train.task.Task;
 import dev.adapt.train.task.VectorTask;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -110,7 +110,8 @@ record Setup(
                 head,
                 binding.digests(targets),
                 random);
-        BoundAdapter prompting = data.prompt().map(adapter::with).orElse(adapter).trained(values);
+        BoundAdapter prompting =
+                data.prompt().map(adapter::with).orElse(adapter).trained(values);
         Optional<SentenceModules> sentences = sentences(config, source);
         BoundAdapter recording = sentences.isPresent() ? prompting.withSentences(config.out()) : prompting;
         return new Setup(
@@ -212,8 +213,7 @@ record Setup(
     }
 
     /** The tensors that a head needs and the base lacks: its own, and those of the pooler that it reads. */
-    private static SequencedMap<String, Shape> fresh(
-            Head head, Architecture architecture, Predicate<String> present) {
+    private static SequencedMap<String, Shape> fresh(Head head, Architecture architecture, Predicate<String> present) {
         SequencedMap<String, Shape> shapes = new LinkedHashMap<>(architecture.headTensors(head));
         if (head.pooling() == Pooling.POOLER) {
             architecture.poolerTensors().forEach((name, shape) -> {

@@ -103,7 +103,8 @@ public record TrainConfig(
         targets = List.copyOf(targets);
         require(epochs >= 1, "epochs", "at least 1", epochs);
         require(batchSize >= 1, "batch-size", "at least 1", batchSize);
-        // such a loss compares the texts of a batch with each other, and gradients of parts do not add up to the whole's
+        // such a loss compares the texts of a batch with each other, and gradients of parts do not add up to the
+        // whole's
         require(
                 course.accumulate() == 1 || !(task instanceof VectorTask),
                 "accumulate",

@@ -57,8 +57,8 @@ public record SavedTensors(
         Optional<Path> tokenizer = Optional.ofNullable(adapter.file().getParent())
                 .filter(home -> vocabulary.isPresent()
                         && !new Companions(home).tokenizer().isEmpty());
-        Optional<Path> sentences = Optional.ofNullable(adapter.file().getParent())
-                .filter(home -> new Companions(home).isOfSentences());
+        Optional<Path> sentences =
+                Optional.ofNullable(adapter.file().getParent()).filter(home -> new Companions(home).isOfSentences());
         BaseChange change = new BaseChange(
                 task.head(), task.task(), vocabulary, unties, tokenizer, PromptFormat.of(adapter), sentences);
         return new SavedTensors(tensors, spelled, change, following);

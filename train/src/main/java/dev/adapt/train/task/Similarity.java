@@ -1,12 +1,12 @@
 package dev.adapt.train.task;
 
-import dev.adapt.train.data.Examples;
 import ai.djl.ndarray.NDArray;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.train.data.Batch;
 import dev.adapt.train.data.Dataset;
+import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Sequence;
 import dev.adapt.train.data.Source;
 import dev.adapt.train.djl.NDArrayOps;
@@ -88,15 +88,18 @@ public record Similarity(Dataset.Columns columns, TextVectors vectors, Loss loss
                 texts.add(List.of(firsts.get(i), seconds.get(i)));
             }
         }
-        List<Double> scores = data.scores().stream().map(score -> score / highest).toList();
+        List<Double> scores =
+                data.scores().stream().map(score -> score / highest).toList();
         return new TextGroups(
                 texts, Encoded.numbers(scores), new Sequence.Padding(source.padding(), false), source.longest());
     }
 
     @Override
     public NDArray loss(NDArrayOps ops, List<Share> shares) {
-        NDArray first = ops.concat(0, shares.stream().map(own -> half(ops, own, 0)).toList());
-        NDArray second = ops.concat(0, shares.stream().map(own -> half(ops, own, 1)).toList());
+        NDArray first =
+                ops.concat(0, shares.stream().map(own -> half(ops, own, 0)).toList());
+        NDArray second =
+                ops.concat(0, shares.stream().map(own -> half(ops, own, 1)).toList());
         float[] scores = scores(shares);
         List<NDArray> left = vectors.ofLengthOne(ops, first);
         List<NDArray> right = vectors.ofLengthOne(ops, second);
