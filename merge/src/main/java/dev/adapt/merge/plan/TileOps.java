@@ -138,9 +138,8 @@ public record TileOps(Kernels kernels, Held held, Scratch scratch) implements Ma
         if (together == 1) {
             return MatrixOps.super.matMulBlocks(x, blocks, rows, count, n);
         }
-        Strided byGroup = strided(blocks)
-                .reshaped(count / together, together, n, n)
-                .orElseThrow();
+        Strided byGroup =
+                strided(blocks).reshaped(count / together, together, n, n).orElseThrow();
         return MatrixOps.super.matMulBlocks(x, joined(byGroup), rows, count / together, n * together);
     }
 
@@ -173,8 +172,7 @@ public record TileOps(Kernels kernels, Held held, Scratch scratch) implements Ma
         Strided apart = Strided.rowMajor(values, blocks.held(), groups, some, n, some, m);
         for (int i = 0; i < some; i++) {
             Strided diagonal = apart.slice(1, i, i + 1).slice(3, i, i + 1);
-            blocks.slice(1, i, i + 1)
-                    .copyTo(diagonal.reshaped(groups, 1, n, m).orElseThrow());
+            blocks.slice(1, i, i + 1).copyTo(diagonal.reshaped(groups, 1, n, m).orElseThrow());
         }
         return Strided.rowMajor(values, blocks.held(), groups, some * n, some * m);
     }

@@ -150,7 +150,8 @@ record MethodRuns(Path file, List<Run> runs) {
                 .values();
         return byMethod.stream()
                 .map(Result::new)
-                .sorted((one, other) -> Long.compare(one.first().bytes(), other.first().bytes()))
+                .sorted((one, other) ->
+                        Long.compare(one.first().bytes(), other.first().bytes()))
                 .toList();
     }
 

@@ -83,7 +83,8 @@ final class MethodsBenchmark implements Callable<Integer> {
             names = "--compare",
             split = ",",
             paramLabel = "METHOD",
-            description = "two methods: the mean difference of equal seeds, the first less the second, with an interval")
+            description =
+                    "two methods: the mean difference of equal seeds, the first less the second, with an interval")
     private List<String> compared = List.of();
 
     private MethodsBenchmark() {}
@@ -174,8 +175,7 @@ final class MethodsBenchmark implements Callable<Integer> {
             MethodRuns runs, String name, String method, long seed, Path base, Path train, Path dev, Path adapter)
             throws IOException {
         String score = name.equals(DEMO) ? "accuracy" : metric;
-        MethodRuns.Run asked =
-                new MethodRuns.Run(label(name), method, seed, rows, epochs, score, 0, 0, 0, 0, 0, "");
+        MethodRuns.Run asked = new MethodRuns.Run(label(name), method, seed, rows, epochs, score, 0, 0, 0, 0, 0, "");
         if (runs.has(asked)) {
             return;
         }
@@ -184,8 +184,7 @@ final class MethodsBenchmark implements Callable<Integer> {
         words.addAll(options(method));
         Optional<String> refused = adapt(words.toArray());
         MethodRuns.Run run = refused.isPresent()
-                ? new MethodRuns.Run(
-                        label(name), method, seed, rows, epochs, score, 0, 0, 0, 0, 0, refused.get())
+                ? new MethodRuns.Run(label(name), method, seed, rows, epochs, score, 0, 0, 0, 0, 0, refused.get())
                 : result(asked, adapter);
         runs.add(run);
         System.out.printf(
@@ -209,7 +208,8 @@ final class MethodsBenchmark implements Callable<Integer> {
     }
 
     private static MethodRuns.Run result(MethodRuns.Run asked, Path adapter) throws IOException {
-        JsonNode summary = new JsonMapper().readTree(adapter.resolve("summary.json").toFile());
+        JsonNode summary =
+                new JsonMapper().readTree(adapter.resolve("summary.json").toFile());
         JsonNode scores = summary.path("epochs_scores");
         String key = summary.path("metric").asText();
         long head = summary.path("head_parameters").asLong() * Float.BYTES;
@@ -237,10 +237,11 @@ final class MethodsBenchmark implements Callable<Integer> {
         try {
             System.setOut(new PrintStream(OutputStream.nullOutputStream(), true, StandardCharsets.UTF_8));
             System.setErr(new PrintStream(OutputStream.nullOutputStream(), true, StandardCharsets.UTF_8));
-            int exitCode = Adapt.commandLine(words)
-                    .setErr(new PrintWriter(errors))
-                    .execute(words);
-            return exitCode == 0 ? Optional.empty() : Optional.of(errors.toString().strip());
+            int exitCode =
+                    Adapt.commandLine(words).setErr(new PrintWriter(errors)).execute(words);
+            return exitCode == 0
+                    ? Optional.empty()
+                    : Optional.of(errors.toString().strip());
         } finally {
             System.setOut(output);
             System.setErr(errorOutput);
@@ -250,8 +251,7 @@ final class MethodsBenchmark implements Callable<Integer> {
     private void print(MethodRuns runs) throws IOException {
         for (String name : runs.dataSets()) {
             System.out.printf(
-                    "%n%-24s %12s %10s %8s %18s %12s%n",
-                    name, "parameters", "bytes", "before", "score", "examples/s");
+                    "%n%-24s %12s %10s %8s %18s %12s%n", name, "parameters", "bytes", "before", "score", "examples/s");
             for (MethodRuns.Result result : runs.results(name)) {
                 System.out.printf(
                         Locale.ROOT,
@@ -267,8 +267,9 @@ final class MethodsBenchmark implements Callable<Integer> {
         }
         List<MethodRuns.Difference> differences = new ArrayList<>();
         if (compared.size() == 2) {
-            runs.dataSets().forEach(name -> runs.difference(name, compared.getFirst(), compared.getLast())
-                    .ifPresent(differences::add));
+            runs.dataSets()
+                    .forEach(name -> runs.difference(name, compared.getFirst(), compared.getLast())
+                            .ifPresent(differences::add));
             differences.forEach(difference -> System.out.println(difference.text()));
         }
         runs.refusals().forEach((method, reason) -> System.out.println(method + ": " + reason));

@@ -26,7 +26,23 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
     private static final int BOTTOM = 44;
     private static final int LINE = 13;
 
-    private static final String PAGE = """
+    String html() throws IOException {
+        StringBuilder body = new StringBuilder("<div class=\"charts\">\n");
+        runs.dataSets()
+                .forEach(data -> body.append("<div class=\"card\">")
+                        .append(chart(data, runs.results(data)))
+                        .append("</div>\n"));
+        body.append("</div>\n");
+        differences.forEach(difference -> add(body, "<p>%s</p>", HtmlPage.escape(difference.text())));
+        runs.dataSets().forEach(data -> table(body, data, runs.results(data)));
+        if (!runs.refusals().isEmpty()) {
+            add(body, "<h2>Not trained</h2><div class=\"card\"><table>");
+            for (Map.Entry<String, String> each : runs.refusals().entrySet()) {
+                add(body, "<tr><td>%s</td><td>%s</td></tr>", each.getKey(), HtmlPage.escape(each.getValue()));
+            }
+            add(body, "</table></div>");
+        }
+        return """
             <!doctype html>
             <html lang="en">
             <head>
@@ -50,25 +66,8 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
             %s
             </main></body>
             </html>
-            """;
-
-    String html() throws IOException {
-        StringBuilder body = new StringBuilder("<div class=\"charts\">\n");
-        runs.dataSets().forEach(data -> body.append("<div class=\"card\">")
-                .append(chart(data, runs.results(data)))
-                .append("</div>\n"));
-        body.append("</div>\n");
-        differences.forEach(difference ->
-                add(body, "<p>%s</p>", HtmlPage.escape(difference.text())));
-        runs.dataSets().forEach(data -> table(body, data, runs.results(data)));
-        if (!runs.refusals().isEmpty()) {
-            add(body, "<h2>Not trained</h2><div class=\"card\"><table>");
-            for (Map.Entry<String, String> each : runs.refusals().entrySet()) {
-                add(body, "<tr><td>%s</td><td>%s</td></tr>", each.getKey(), HtmlPage.escape(each.getValue()));
-            }
-            add(body, "</table></div>");
-        }
-        return PAGE.formatted(style(), body);
+            """
+                .formatted(style(), body);
     }
 
     private static String style() throws IOException {
@@ -89,7 +88,9 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
             Scale scale = Scale.of(results);
             axes(svg, scale, results.getFirst().first().metric());
             List<double[]> names = new ArrayList<>();
-            results.stream().filter(result -> !isBest(result, results)).forEach(result -> dot(svg, scale, result, "rest"));
+            results.stream()
+                    .filter(result -> !isBest(result, results))
+                    .forEach(result -> dot(svg, scale, result, "rest"));
             results.stream().filter(result -> isBest(result, results)).forEach(result -> {
                 dot(svg, scale, result, "lora");
                 name(svg, scale, result, names);
@@ -103,7 +104,12 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
         for (double score : scale.scores()) {
             double y = scale.y(score);
             add(svg, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, y, y);
-            add(svg, "<text class=\"tick\" text-anchor=\"end\" x=\"%d\" y=\"%.1f\">%.2f</text>", LEFT - 8, y + 4, score);
+            add(
+                    svg,
+                    "<text class=\"tick\" text-anchor=\"end\" x=\"%d\" y=\"%.1f\">%.2f</text>",
+                    LEFT - 8,
+                    y + 4,
+                    score);
         }
         for (long bytes : scale.bytes()) {
             double x = scale.x(bytes);
@@ -213,16 +219,18 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
         static Scale of(List<MethodRuns.Result> results) {
             long fewest = results.getFirst().first().bytes();
             long most = results.getLast().first().bytes();
-            double low = results.stream().mapToDouble(MethodRuns.Result::least).min().orElseThrow();
-            double high = results.stream().mapToDouble(MethodRuns.Result::most).max().orElseThrow();
+            double low =
+                    results.stream().mapToDouble(MethodRuns.Result::least).min().orElseThrow();
+            double high =
+                    results.stream().mapToDouble(MethodRuns.Result::most).max().orElseThrow();
             double step = high - low > 0.4 ? 0.1 : high - low > 0.15 ? 0.05 : 0.02;
-            int from = (int) Math.floor(Math.log10(Math.max(1, fewest)));
-            int to = Math.max(from + 1, (int) Math.ceil(Math.log10(Math.max(1, most))));
+            int from = (int) Math.floor(Math.log10((double) Math.max(1, fewest)));
+            int to = Math.max(from + 1, (int) Math.ceil(Math.log10((double) Math.max(1, most))));
             return new Scale(from, to, Math.floor(low / step) * step, (Math.ceil(high / step) + 1) * step, step);
         }
 
         double x(long bytes) {
-            double share = (Math.log10(Math.max(1, bytes)) - from) / (to - from);
+            double share = (Math.log10((double) Math.max(1, bytes)) - from) / (to - from);
             return LEFT + share * (WIDTH - LEFT - RIGHT);
         }
 

@@ -95,8 +95,7 @@ public record FourierFt(ModuleNumbers frequencies, double scale, long seed, bool
         SparsePlaces places = SparsePlaces.of(count(target), target, seed);
         Frequencies at = new Frequencies(places.rows(), places.columns(), target.out(), target.in());
         T scaled = ops.affine(part.apply(SPECTRUM), scale, 0);
-        return WeightChange.of(
-                new Delta.Dense<>(scope(), (tile, region) -> tile.inverseFourier(scaled, at, region)));
+        return WeightChange.of(new Delta.Dense<>(scope(), (tile, region) -> tile.inverseFourier(scaled, at, region)));
     }
 
     @Override

@@ -201,8 +201,7 @@ public record Miss(int ownRank, Variant variant, int mini, double ownDropout) im
         int copies = copies(across);
         T repeated = ops.concat(2, Collections.nCopies(copies, own));
         long[] wide = {end - first, ownRank, across / copies, (long) copies * ownRank};
-        T added = ops.add(
-                ops.reshape(product, wide), ops.reshape(repeated, wide[0], wide[1], 1, wide[3]));
+        T added = ops.add(ops.reshape(product, wide), ops.reshape(repeated, wide[0], wide[1], 1, wide[3]));
         return ops.add(ops.reshape(added, region.rows(), region.columns()), w);
     }
 
