@@ -66,7 +66,8 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
             %s
             </main></body>
             </html>
-            """.formatted(style(), body);
+            """
+                .formatted(style(), body);
     }
 
     private static String style() throws IOException {
@@ -223,13 +224,13 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
             double high =
                     results.stream().mapToDouble(MethodRuns.Result::most).max().orElseThrow();
             double step = high - low > 0.4 ? 0.1 : high - low > 0.15 ? 0.05 : 0.02;
-            int from = (int) Math.floor(Math.log10(Math.max(1, (double) fewest)));
-            int to = Math.max(from + 1, (int) Math.ceil(Math.log10(Math.max(1, (double) most))));
+            int from = (int) Math.floor(Math.log10((double) Math.max(1, fewest)));
+            int to = Math.max(from + 1, (int) Math.ceil(Math.log10((double) Math.max(1, most))));
             return new Scale(from, to, Math.floor(low / step) * step, (Math.ceil(high / step) + 1) * step, step);
         }
 
         double x(long bytes) {
-            double share = (Math.log10(Math.max(1, (double) bytes)) - from) / (to - from);
+            double share = (Math.log10((double) Math.max(1, bytes)) - from) / (to - from);
             return LEFT + share * (WIDTH - LEFT - RIGHT);
         }
 
