@@ -44,8 +44,8 @@ sealed interface OnnxLayers {
     }
 
     /**
-     * Weights of linear layers stored [in, out], as tools expect them that change models: ONNX Runtime's quantizer leaves
-     * products with a transposed weight as they are. A weight that is a table too is stored once, as the table.
+     * Weights of linear layers stored [in, out], as tools that change models expect them: ONNX Runtime's quantizer leaves
+     * products with a transposed weight as they are. A weight that is also a table is stored once, as the table.
      */
     record Transposed(OnnxWeights weights, Plain plain, Set<OnnxValue> tables) implements OnnxLayers {
         Transposed(OnnxGraph graph, OnnxWeights weights) {
@@ -71,8 +71,8 @@ sealed interface OnnxLayers {
     }
 
     /**
-     * Weights in 8 or 4 bits. Those of fewer than {@link #LEAST} inputs or outputs, such as the last layer of a classifier,
-     * stay float32: there is little to gain, and they decide the result.
+     * Weights in 8 or 4 bits. Those of fewer than {@link #LEAST} inputs or outputs, such as a classifier's last layer, stay
+     * float32: there is little to gain, and they decide the result.
      *
      * @param bits of the weights of linear layers; tables have 8
      */
