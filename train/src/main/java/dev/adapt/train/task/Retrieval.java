@@ -128,6 +128,7 @@ public record Retrieval(Dataset.Columns columns, TextVectors vectors, double tem
      * @param asked the numbers of the questions
      * @param told the numbers of the passages
      */
+    @SuppressWarnings("ArrayRecordComponent")
     private record Sorted(NDArray questions, NDArray passages, long[] asked, long[] told) {
         static Sorted of(NDArrayOps ops, List<Share> shares) {
             List<NDArray> questions = new ArrayList<>();

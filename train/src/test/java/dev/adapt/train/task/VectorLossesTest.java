@@ -33,6 +33,7 @@ class VectorLossesTest {
     }
 
     /** Rows of vectors, and which of them each share of the batch has with its goals. */
+    @SuppressWarnings("ArrayRecordComponent")
     private record Given(double[][] rows, List<int[]> shares, List<Tensor> goals) {}
 
     /** Four pairs, of which two have the same score: rows 0 to 3 are the first texts, 4 to 7 the second. */
