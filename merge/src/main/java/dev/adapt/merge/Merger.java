@@ -176,7 +176,8 @@ public final class Merger {
 
     /** The config.json that it writes, if the base has one. */
     public Optional<JsonDocument> config() {
-        return base.config().map(own -> change.map(change -> ChangedConfig.of(own, change)).orElse(own));
+        return base.config()
+                .map(own -> change.map(change -> ChangedConfig.of(own, change)).orElse(own));
     }
 
     /** What becomes of the base's config.json, if anything. */

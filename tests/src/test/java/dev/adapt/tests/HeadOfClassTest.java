@@ -138,7 +138,8 @@ class HeadOfClassTest {
     }
 
     @Test
-    @DisplayName("reads the mean in a head that is called adapt's own, and claims no class that computes something else")
+    @DisplayName(
+            "reads the mean in a head that is called adapt's own, and claims no class that computes something else")
     void mean() throws IOException {
         Path adapter = folder.resolve("adapter");
         train("mean", adapter);

@@ -30,14 +30,14 @@ class NamesDataTest {
         LabelledWords train = read("train.tsv");
         LabelledWords dev = read("dev.tsv");
         assertTrue(train.sentences().size() >= 400);
-        List<String> labels = List.of(
-                "B-DATE", "B-LOC", "B-ORG", "B-PER", "I-DATE", "I-LOC", "I-ORG", "I-PER", "O");
+        List<String> labels = List.of("B-DATE", "B-LOC", "B-ORG", "B-PER", "I-DATE", "I-LOC", "I-ORG", "I-PER", "O");
         assertEquals(labels, train.labels());
         assertEquals(labels, dev.labels());
         Set<String> persons = new HashSet<>();
         train.sentences().forEach(own -> persons.addAll(persons(own)));
-        dev.sentences().forEach(own -> persons(own)
-                .forEach(name -> assertTrue(!persons.contains(name), name + " is in both sets")));
+        dev.sentences()
+                .forEach(own ->
+                        persons(own).forEach(name -> assertTrue(!persons.contains(name), name + " is in both sets")));
     }
 
     private static Set<String> persons(LabelledWords.Sentence sentence) {

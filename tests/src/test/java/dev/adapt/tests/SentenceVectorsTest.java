@@ -75,8 +75,25 @@ class SentenceVectorsTest {
     private void train(Path adapter, Path data, String... options) {
         Cli.succeeds(Stream.concat(
                         Stream.of(
-                                "train", "--base", base, "--method", "lora", "--data", data, "--eval", data, "--out",
-                                adapter, "--epochs", 40, "--batch-size", 8, "--lr", 0.02, "--device", "cpu"),
+                                "train",
+                                "--base",
+                                base,
+                                "--method",
+                                "lora",
+                                "--data",
+                                data,
+                                "--eval",
+                                data,
+                                "--out",
+                                adapter,
+                                "--epochs",
+                                40,
+                                "--batch-size",
+                                8,
+                                "--lr",
+                                0.02,
+                                "--device",
+                                "cpu"),
                         Arrays.stream(options))
                 .toArray());
     }
@@ -197,7 +214,15 @@ class SentenceVectorsTest {
     void refused() throws IOException {
         Path data = Files.writeString(folder.resolve("data.tsv"), "sentence1\tsentence2\tlabel\na\tthe\tgood\n");
         assertRefused("line 2", data, "--task", "similarity");
-        assertRefused("at most the base's 16", pairs(), "--task", "similarity", "--label-column", "score", "--dimensions", "32");
+        assertRefused(
+                "at most the base's 16",
+                pairs(),
+                "--task",
+                "similarity",
+                "--label-column",
+                "score",
+                "--dimensions",
+                "32");
         assertRefused("two text columns", pairs(), "--task", "retrieval", "--header", "yes");
         Path empty = Files.writeString(folder.resolve("empty.tsv"), "good\t\n");
         assertRefused("empty text", empty, "--task", "retrieval");
@@ -206,7 +231,16 @@ class SentenceVectorsTest {
     private void assertRefused(String words, Path data, String... options) {
         Cli refused = Cli.run(Stream.concat(
                         Stream.of(
-                                "train", "--base", base, "--method", "lora", "--data", data, "--eval", data, "--out",
+                                "train",
+                                "--base",
+                                base,
+                                "--method",
+                                "lora",
+                                "--data",
+                                data,
+                                "--eval",
+                                data,
+                                "--out",
                                 folder.resolve("none")),
                         Arrays.stream(options))
                 .toArray());

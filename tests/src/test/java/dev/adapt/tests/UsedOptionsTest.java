@@ -64,8 +64,7 @@ class UsedOptionsTest {
                     TRAINING + TEXTS + ADAPTED),
             Use.of(
                     "train --base BASE --method lora --task similarity --data DATA --eval DATA --out OUT",
-                    TRAINING + TEXTS + ADAPTED
-                            + "--pooling --loss --temperature --dimensions --query-prefix"),
+                    TRAINING + TEXTS + ADAPTED + "--pooling --loss --temperature --dimensions --query-prefix"),
             Use.of(
                     "train --base BASE --method lora --task retrieval --data DATA --eval DATA --out OUT",
                     TRAINING + ADAPTED

@@ -171,8 +171,7 @@ final class Replicas implements AutoCloseable {
         Optional<Recomputation> recomputation =
                 recompute ? Optional.of(new Recomputation(step, dropout)) : Optional.empty();
         NDArrayOps ops = new NDArrayOps(step, Optional.of(dropout), recomputation);
-        NDArray vectors =
-                task.vectors(ops, replica.model().unfinished(ops, batch.inputs()), batch);
+        NDArray vectors = task.vectors(ops, replica.model().unfinished(ops, batch.inputs()), batch);
         return new Vectors(step, vectors, Gradients.detached(step, vectors), recomputation);
     }
 

@@ -114,17 +114,11 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 .orElse(start)
                 .withoutUnread();
         WholeModel recording = data.prompt().map(whole::withPrompt).orElse(whole);
-        return new Setup(
-                whole.model(),
-                data.train(),
-                data.eval(),
-                whole.targets(),
-                Set.of(),
-                (trained, folder) -> {
-                    Path weights = recording.trained(trained).write(folder, config.base());
-                    write(sentences(config, source), source.architecture(), folder);
-                    return weights;
-                });
+        return new Setup(whole.model(), data.train(), data.eval(), whole.targets(), Set.of(), (trained, folder) -> {
+            Path weights = recording.trained(trained).write(folder, config.base());
+            write(sentences(config, source), source.architecture(), folder);
+            return weights;
+        });
     }
 
     /** How texts become vectors, for a task that trains those. */
@@ -164,8 +158,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
     }
 
     /** The tensors that a head needs and the base lacks: its own, and those of the pooler that it reads. */
-    private static SequencedMap<String, Shape> fresh(
-            Head head, Architecture architecture, Predicate<String> present) {
+    private static SequencedMap<String, Shape> fresh(Head head, Architecture architecture, Predicate<String> present) {
         SequencedMap<String, Shape> shapes = new LinkedHashMap<>(architecture.headTensors(head));
         if (head.pooling() == Pooling.POOLER) {
             architecture.poolerTensors().forEach((name, shape) -> {

@@ -399,8 +399,8 @@ public final class MergeCommand implements Callable<Integer> {
                 into.orElseThrow(), merger.plan().adapted(), merger.plan().replaced(), new Bytes(bytes), seconds);
         merger.change()
                 .flatMap(BaseChange::sentences)
-                .ifPresent(folder -> Terminal.note("modules.json and what belongs to it are not changed in place; copy them"
-                        + " from " + folder));
+                .ifPresent(folder -> Terminal.note(
+                        "modules.json and what belongs to it are not changed in place; copy them" + " from " + folder));
         merger.change()
                 .flatMap(BaseChange::prompt)
                 .ifPresent(

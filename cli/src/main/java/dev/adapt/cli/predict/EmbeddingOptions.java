@@ -12,8 +12,9 @@ final class EmbeddingOptions {
     @Option(
             names = "--pooling",
             paramLabel = "mean|cls|max|last",
-            description = "of a model without a head: the mean or the maximum of all token states, or the first or the last"
-                    + " one (what modules.json says, else mean)")
+            description =
+                    "of a model without a head: the mean or the maximum of all token states, or the first or the last"
+                            + " one (what modules.json says, else mean)")
     private Optional<Pooling> pooling = Optional.empty();
 
     @Option(names = "--dimension", paramLabel = "N", description = "cut embeddings to their first N elements")

@@ -84,8 +84,9 @@ public final class EvaluateCommand implements Callable<Integer> {
 
     @Option(
             names = "--task",
-            description = "of a model without a head, whose embeddings are compared: ${COMPLETION-CANDIDATES}; the file is as"
-                    + " train takes it")
+            description =
+                    "of a model without a head, whose embeddings are compared: ${COMPLETION-CANDIDATES}; the file is as"
+                            + " train takes it")
     private Optional<Task> task = Optional.empty();
 
     @Mixin

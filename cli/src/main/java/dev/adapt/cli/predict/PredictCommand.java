@@ -87,8 +87,9 @@ public final class PredictCommand implements Callable<Integer> {
     @Option(
             names = "--prompt",
             paramLabel = "NAME",
-            description = "of a model without a head: the prompt of its folder that stands before each text, such as query or"
-                    + " document (its usual one, if it has one)")
+            description =
+                    "of a model without a head: the prompt of its folder that stands before each text, such as query or"
+                            + " document (its usual one, if it has one)")
     private Optional<String> prompt = Optional.empty();
 
     private int number;

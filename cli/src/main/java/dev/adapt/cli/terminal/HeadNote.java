@@ -9,7 +9,8 @@ public final class HeadNote {
 
     /** One sentence. */
     public static String of(Pooling pooling) {
-        return "the head reads \"" + pooling.name().toLowerCase(Locale.ROOT) + "\" of the token states, which no class of"
+        return "the head reads \"" + pooling.name().toLowerCase(Locale.ROOT)
+                + "\" of the token states, which no class of"
                 + " transformers does: config.json names the class without a head, and adapt predict and the model that"
                 + " export-onnx writes compute the classes; train with --pooling pooler for a head that transformers computes";
     }

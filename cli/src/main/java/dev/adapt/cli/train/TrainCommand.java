@@ -188,8 +188,9 @@ public final class TrainCommand implements Callable<Integer> {
 
     @Option(
             names = "--pooling",
-            description = "${COMPLETION-CANDIDATES} (the base's pooler, mean where it has none; similarity, retrieval: what"
-                    + " its modules.json says, else mean)")
+            description =
+                    "${COMPLETION-CANDIDATES} (the base's pooler, mean where it has none; similarity, retrieval: what"
+                            + " its modules.json says, else mean)")
     private Optional<Pooling> pooling = Optional.empty();
 
     @Mixin

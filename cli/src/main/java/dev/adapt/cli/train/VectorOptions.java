@@ -20,8 +20,7 @@ import picocli.CommandLine.Option;
 
 /** What decides how vectors of texts are trained. */
 final class VectorOptions {
-    private static final String[] ALL = {
-        "--loss", "--temperature", "--dimensions", "--query-prefix", "--passage-prefix"
+    private static final String[] ALL = {"--loss", "--temperature", "--dimensions", "--query-prefix", "--passage-prefix"
     };
 
     @Option(
@@ -43,7 +42,8 @@ final class VectorOptions {
             names = "--dimensions",
             split = ",",
             paramLabel = "N",
-            description = "similarity, retrieval: vectors cut to these sizes must do too (Matryoshka), such as 256,128,64")
+            description =
+                    "similarity, retrieval: vectors cut to these sizes must do too (Matryoshka), such as 256,128,64")
     private List<Integer> dimensions = new ArrayList<>();
 
     @Option(

@@ -453,8 +453,7 @@ public record BoundAdapter(
 
     /** The same adapter, whose folder will say how a text becomes one vector. */
     public BoundAdapter withSentences(Path folder) {
-        return new BoundAdapter(
-                method, targets, tensors, saved, savedNames, change.withSentences(folder), baseDigests);
+        return new BoundAdapter(method, targets, tensors, saved, savedNames, change.withSentences(folder), baseDigests);
     }
 
     /** The keys of the tensors that training changes. */

@@ -43,7 +43,9 @@ public final class ChangedConfig {
         if (change.head().isEmpty()) {
             change.task().ifPresent(changed::name);
         }
-        if (change.head().isEmpty() && change.task().isEmpty() && change.sentences().isPresent()) {
+        if (change.head().isEmpty()
+                && change.task().isEmpty()
+                && change.sentences().isPresent()) {
             changed.strip();
         }
         change.vocabulary().ifPresent(changed::words);

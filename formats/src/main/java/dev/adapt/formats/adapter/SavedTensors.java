@@ -54,8 +54,8 @@ record SavedTensors(Map<String, Tensor> tensors, Map<String, String> names, Base
         Optional<Path> tokenizer = Optional.ofNullable(adapter.file().getParent())
                 .filter(home -> vocabulary.isPresent()
                         && !new Companions(home).tokenizer().isEmpty());
-        Optional<Path> sentences = Optional.ofNullable(adapter.file().getParent())
-                .filter(home -> new Companions(home).isOfSentences());
+        Optional<Path> sentences =
+                Optional.ofNullable(adapter.file().getParent()).filter(home -> new Companions(home).isOfSentences());
         BaseChange change = new BaseChange(
                 task.head(), task.task(), vocabulary, unties, tokenizer, PromptFormat.of(adapter), sentences);
         return new SavedTensors(tensors, spelled, change, following);

@@ -92,9 +92,7 @@ public record ModelConfig(JsonDocument document) {
                                 || className().endsWith("ForImageClassification")
                         ? Optional.of(own)
                         : Optional.empty();
-        return ownPooling()
-                .or(() -> ofClass)
-                .map(used -> new Head(used, labels()));
+        return ownPooling().or(() -> ofClass).map(used -> new Head(used, labels()));
     }
 
     /**

@@ -130,7 +130,8 @@ public record SentenceModules(
             switch (type.substring(type.lastIndexOf('.') + 1)) {
                 case "Transformer" -> {}
                 case "Pooling" ->
-                    pooling = Optional.of(pooling(folder, modules, module.path("path").asText("")));
+                    pooling = Optional.of(
+                            pooling(folder, modules, module.path("path").asText("")));
                 case "Normalize" -> normalized = true;
                 default ->
                     throw new FormatException(

@@ -74,14 +74,18 @@ class SentenceModulesTest {
         assertEquals("find: ", found.prompt("query"));
         assertEquals("told: ", found.prompt("document"));
         assertEquals("", found.prompt("other"));
-        assertEquals("find: ", found.withPrompts(found.prompts(), Optional.of("query")).prompt("other"));
+        assertEquals(
+                "find: ",
+                found.withPrompts(found.prompts(), Optional.of("query")).prompt("other"));
     }
 
     @ParameterizedTest
     @CsvSource({"cls,CLS", "mean,MEAN", "max,MAX", "lasttoken,LAST"})
     @DisplayName("may name the pooling in one word")
     void oneWord(String word, Pooling pooling) throws IOException {
-        write(MODULES.lines().limit(2).reduce("", String::concat).replaceAll(",$", "]"), "{\"pooling_mode\": \"" + word + "\"}");
+        write(
+                MODULES.lines().limit(2).reduce("", String::concat).replaceAll(",$", "]"),
+                "{\"pooling_mode\": \"" + word + "\"}");
         SentenceModules found = SentenceModules.of(folder).orElseThrow();
         assertEquals(pooling, found.pooling());
         assertFalse(found.normalized());

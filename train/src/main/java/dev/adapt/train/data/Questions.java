@@ -59,8 +59,7 @@ public record Questions(Path file, List<Example> examples) {
                     "text-column", "expected two columns, of the question and of the passage, found one");
         }
         return new Questions(
-                file,
-                Lines.named(file, ".jsonl", ".json") ? fromJson(file, columns) : fromTable(file, columns));
+                file, Lines.named(file, ".jsonl", ".json") ? fromJson(file, columns) : fromTable(file, columns));
     }
 
     private static List<Example> fromJson(Path file, Dataset.Columns columns) throws IOException {
@@ -118,7 +117,8 @@ public record Questions(Path file, List<Example> examples) {
         Optional<List<Integer>> named = named(first, columns);
         boolean header = columns.header().orElse(named.isPresent());
         List<Integer> places = header
-                ? named.orElseThrow(() -> fault(file, 1, "names no question and passage; say which with two text columns"))
+                ? named.orElseThrow(
+                        () -> fault(file, 1, "names no question and passage; say which with two text columns"))
                 : numbered(file, first.size(), columns);
         List<Example> examples = new ArrayList<>();
         for (Lines.Row row : header ? rows.subList(1, rows.size()) : rows) {
@@ -134,8 +134,9 @@ public record Questions(Path file, List<Example> examples) {
     private static Optional<List<Integer>> named(List<String> names, Dataset.Columns columns) {
         List<Integer> places = new ArrayList<>();
         for (int which = 0; which < 2; which++) {
-            List<String> wanted =
-                    columns.text().isEmpty() ? usual(which) : List.of(columns.text().get(which));
+            List<String> wanted = columns.text().isEmpty()
+                    ? usual(which)
+                    : List.of(columns.text().get(which));
             wanted.stream().filter(names::contains).findFirst().ifPresent(name -> places.add(names.indexOf(name)));
         }
         if (places.size() < 2) {

@@ -116,7 +116,8 @@ public final class Predictor implements AutoCloseable {
         SequencedMap<String, String> prompts = vectors.modules().prompts();
         if (prompt.isPresent() && (head.isPresent() || !prompts.containsKey(prompt.get()))) {
             throw new UsageException(
-                    "prompt " + prompt.get(), "the model has the prompts " + (head.isPresent() ? List.of() : prompts.keySet()));
+                    "prompt " + prompt.get(),
+                    "the model has the prompts " + (head.isPresent() ? List.of() : prompts.keySet()));
         }
         return predict(texts, head.isPresent() ? "" : vectors.modules().prompt(prompt.orElse("")));
     }
@@ -194,7 +195,8 @@ public final class Predictor implements AutoCloseable {
         if (head.isPresent()) {
             throw new UsageException("the model has a head, and gives no embeddings that could be compared");
         }
-        List<Text> single = texts.stream().map(text -> (Text) new Text.Single(text)).toList();
+        List<Text> single =
+                texts.stream().map(text -> (Text) new Text.Single(text)).toList();
         return predict(single, vectors.modules().prompt(part)).stream()
                 .map(each -> each instanceof Prediction.Embedding(double[] values) ? values : new double[0])
                 .toList();
@@ -257,7 +259,8 @@ public final class Predictor implements AutoCloseable {
                 case POOLER, TOKENS -> throw new IllegalStateException("these make no vectors of texts");
             };
         }
-        double[] vector = Arrays.copyOf(pooled, Math.min(hidden, vectors.dimension().orElse(hidden)));
+        double[] vector =
+                Arrays.copyOf(pooled, Math.min(hidden, vectors.dimension().orElse(hidden)));
         double norm = Math.sqrt(Arrays.stream(vector).map(each -> each * each).sum());
         return vectors.modules().normalized() && norm > 0
                 ? Arrays.stream(vector).map(each -> each / norm).toArray()

@@ -80,9 +80,8 @@ public record Retrieval(Dataset.Columns columns, TextVectors vectors, double tem
                 List<String> all = new ArrayList<>(List.of(example.passage()));
                 all.addAll(example.negatives());
                 int question = questions.getOrDefault(example.question(), 0);
-                List<Integer> own = all.stream()
-                        .map(text -> passages.getOrDefault(text, 0))
-                        .toList();
+                List<Integer> own =
+                        all.stream().map(text -> passages.getOrDefault(text, 0)).toList();
                 List<Sequence> group = new ArrayList<>(List.of(asked.get(question)));
                 own.forEach(number -> group.add(told.get(number)));
                 texts.add(group);
@@ -204,10 +203,17 @@ public record Retrieval(Dataset.Columns columns, TextVectors vectors, double tem
         public void add(Unfinished<NDArray> output, Batch batch) {
             NDArrayOps ops = new NDArrayOps(output.states().getManager(), Optional.empty());
             Sorted sorted = Sorted.of(ops, List.of(new Share(vectors(ops, output, batch), batch.goals())));
-            put(questions, sorted.asked(), vectors.ofLengthOne(ops, sorted.questions()).getFirst());
-            put(passages, sorted.told(), vectors.ofLengthOne(ops, sorted.passages()).getFirst());
+            put(
+                    questions,
+                    sorted.asked(),
+                    vectors.ofLengthOne(ops, sorted.questions()).getFirst());
+            put(
+                    passages,
+                    sorted.told(),
+                    vectors.ofLengthOne(ops, sorted.passages()).getFirst());
             for (int i = 0; i < sorted.asked().length; i++) {
-                answers.computeIfAbsent(sorted.asked()[i], absent -> new HashSet<>()).add(sorted.told()[i]);
+                answers.computeIfAbsent(sorted.asked()[i], absent -> new HashSet<>())
+                        .add(sorted.told()[i]);
             }
         }
 

@@ -64,10 +64,7 @@ public record Similarity(Dataset.Columns columns, TextVectors vectors, Loss loss
         ScoredPairs dev = ScoredPairs.read(eval, own.columns());
         double highest = loss == Loss.COSINE ? own.highest() : 1;
         return new Data(
-                examples(own, source, highest),
-                examples(dev, source, highest),
-                Optional.empty(),
-                Optional.empty());
+                examples(own, source, highest), examples(dev, source, highest), Optional.empty(), Optional.empty());
     }
 
     private TextGroups examples(ScoredPairs data, Source source, double highest) throws IOException {
@@ -82,15 +79,18 @@ public record Similarity(Dataset.Columns columns, TextVectors vectors, Loss loss
                 texts.add(List.of(firsts.get(i), seconds.get(i)));
             }
         }
-        List<Double> scores = data.scores().stream().map(score -> score / highest).toList();
+        List<Double> scores =
+                data.scores().stream().map(score -> score / highest).toList();
         return new TextGroups(
                 texts, Encoded.numbers(scores), new Sequence.Padding(source.padding(), false), source.longest());
     }
 
     @Override
     public NDArray loss(NDArrayOps ops, List<Share> shares) {
-        NDArray first = ops.concat(0, shares.stream().map(own -> half(ops, own, 0)).toList());
-        NDArray second = ops.concat(0, shares.stream().map(own -> half(ops, own, 1)).toList());
+        NDArray first =
+                ops.concat(0, shares.stream().map(own -> half(ops, own, 0)).toList());
+        NDArray second =
+                ops.concat(0, shares.stream().map(own -> half(ops, own, 1)).toList());
         float[] scores = scores(shares);
         List<NDArray> left = vectors.ofLengthOne(ops, first);
         List<NDArray> right = vectors.ofLengthOne(ops, second);

@@ -17,7 +17,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 
 /** What a model is trained to do: how its data are read, which head it needs, what is minimised and what is measured. */
-public sealed interface Task 
+public sealed interface Task
         permits Classification, TokenClassification, Regression, CausalLm, ImageClassification, VectorTask {
     /** What options and files call it. */
     String name();

@@ -23,7 +23,8 @@ import java.util.function.ToDoubleFunction;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
 
-@DisplayName("Losses of vectors give the values of their definitions in float64, and gradients that finite differences confirm")
+@DisplayName(
+        "Losses of vectors give the values of their definitions in float64, and gradients that finite differences confirm")
 class VectorLossesTest {
     private static final int WIDTH = 6;
     private static final double TEMPERATURE = 0.05;
@@ -146,9 +147,9 @@ class VectorLossesTest {
                 random(8),
                 List.of(new int[] {0, 1, 2, 3, 4, 5, 6, 7}),
                 List.of(goals(4, 0, 0, 3, 4, 1, 1, -1, -1, 2, 2, -1, -1)));
-        ToDoubleFunction<double[][]> expected = rows -> infoNce(
-                        rows, new int[] {0, 1, 2}, new int[] {3, 4, 5, 6, 7}, without, WIDTH)
-                + infoNce(rows, new int[] {0, 1, 2}, new int[] {3, 4, 5, 6, 7}, without, 3);
+        ToDoubleFunction<double[][]> expected =
+                rows -> infoNce(rows, new int[] {0, 1, 2}, new int[] {3, 4, 5, 6, 7}, without, WIDTH)
+                        + infoNce(rows, new int[] {0, 1, 2}, new int[] {3, 4, 5, 6, 7}, without, 3);
         check(task, whole, expected);
         Given shared = new Given(
                 random(8),
@@ -162,8 +163,7 @@ class VectorLossesTest {
     void falseNegatives() {
         Retrieval task = new Retrieval(Dataset.Columns.UNKNOWN, vectors(), TEMPERATURE);
         // questions 0 and 1 are the same, with two passages; questions 1 and 2 have the same passage
-        Given given = new Given(
-                random(6), List.of(new int[] {0, 1, 2, 3, 4, 5}), List.of(goals(2, 0, 0, 0, 1, 1, 1)));
+        Given given = new Given(random(6), List.of(new int[] {0, 1, 2, 3, 4, 5}), List.of(goals(2, 0, 0, 0, 1, 1, 1)));
         boolean[][] without = {{false, true, false}, {true, false, true}, {false, true, false}};
         check(task, given, rows -> infoNce(rows, new int[] {0, 1, 2}, new int[] {3, 4, 5}, without, WIDTH));
     }

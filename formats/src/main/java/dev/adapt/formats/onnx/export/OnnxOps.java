@@ -304,10 +304,7 @@ final class OnnxOps implements Ops<OnnxValue> {
     @Override
     public OnnxValue maximum(OnnxValue x, int axis) {
         return graph.node(
-                OnnxOperator.REDUCE_MAX_ALONG,
-                List.of(attribute("keepdims", 1)),
-                wide(x),
-                graph.integers(axis));
+                OnnxOperator.REDUCE_MAX_ALONG, List.of(attribute("keepdims", 1)), wide(x), graph.integers(axis));
     }
 
     @Override
