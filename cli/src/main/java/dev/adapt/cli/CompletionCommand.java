@@ -4,6 +4,7 @@ import dev.adapt.cli.terminal.Terminal;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import picocli.AutoComplete;
 import picocli.CommandLine;
@@ -62,7 +63,8 @@ final class CompletionCommand implements Callable<Integer> {
                         .append(" -d ")
                         .append(quoted(entry.summary()))
                         .append('\n');
-                CommandSpec command = all.getSubcommands().get(entry.name()).getCommandSpec();
+                CommandSpec command = Objects.requireNonNull(all.getSubcommands().get(entry.name()))
+                        .getCommandSpec();
                 command.options().stream()
                         .filter(option -> !option.hidden())
                         .forEach(option -> text.append(fish(entry.name(), option)));
