@@ -45,7 +45,8 @@ class UsedOptionsTest {
     }
 
     private static final String TRAINING =
-            "--epochs --batch-size --lr --weight-decay --warmup --clip --metric --seed --device --recompute --overwrite ";
+            "--epochs --batch-size --lr --weight-decay --warmup --clip --metric --seed --device --recompute --overwrite"
+                    + " --accumulate --schedule --patience --checkpoint-every --resume ";
     private static final String TEXTS = "--text-column --label-column --header --max-length ";
     private static final String ADAPTED = "--rank --alpha --set --rslora --dora --dropout --target ";
     private static final String STACKED = "--rank --groups --target ";
@@ -84,20 +85,20 @@ class UsedOptionsTest {
                     TRAINING + TEXTS + STACKED + "--task --pooling"),
             Use.of("train --into BASE --method lors --out OUT", STACKED + "--data --eval --overwrite"),
             Use.of(
-                    "merge ADAPTER --into BASE --out OUT",
+                    "merge ADAPTER --base BASE --out OUT",
                     "--weights --in-place --undo --report --max-shard-size --force --dry-run --no-fsync --threads"
                             + " --projection-rounding --overwrite"),
             Use.of(
-                    "merge ADAPTER --into BASE --in-place",
+                    "merge ADAPTER --base BASE --in-place",
                     "--out --weights --report --force --dry-run --threads --projection-rounding --overwrite"),
             Use.of(
-                    "merge ADAPTER --into BASE --each --out-dir OUT",
+                    "merge ADAPTER --base BASE --each --out-dir OUT",
                     "--max-shard-size --force --dry-run --no-fsync --threads --projection-rounding --overwrite"),
             Use.of(
-                    "merge ADAPTER --into BASE --out GGUF",
+                    "merge ADAPTER --base BASE --out GGUF",
                     "--weights --report --force --dry-run --threads --projection-rounding --overwrite"),
             Use.of(
-                    "merge FILE --into BASE --out OUT",
+                    "merge FILE --base BASE --out OUT",
                     "--only --weights --in-place --undo --report --max-shard-size --force --dry-run --no-fsync --threads"
                             + " --projection-rounding --overwrite"),
             Use.of("unmerge BASE --undo UNDO --out OUT", "--overwrite"),
@@ -123,7 +124,14 @@ class UsedOptionsTest {
                     "--weights --majority-sign --seed --rank --dtype --force --json --overwrite"),
             Use.of(
                     "export-onnx BASE --out FILE",
-                    "--self-contained --dtype --adapter --adapter-inputs --target --with-past --overwrite"),
+                    "--self-contained --dtype --adapter --adapter-inputs --target --with-past --overwrite --for --output"
+                            + " --no-token-types --data"),
+            Use.of(
+                    "export-onnx BASE --for langchain4j --out OUT",
+                    "--dtype --adapter --pooling --normalize --no-token-types --data --overwrite"),
+            Use.of(
+                    "export-onnx BASE --output sentence_embedding --out FILE",
+                    "--self-contained --dtype --adapter --pooling --normalize --no-token-types --overwrite"),
             Use.of("export-adapter ADAPTER --base BASE --out FILE", "--overwrite"),
             Use.of("export-gguf BASE --out GGUF", "--dtype --pre-tokenizer --overwrite"),
             Use.of("export-gguf ADAPTER --base BASE --out GGUF", "--dtype --rank --energy --force --overwrite"),
@@ -187,7 +195,9 @@ class UsedOptionsTest {
             Use.of("tables", ""),
             Use.of("diff BASE BASE", "--tolerance --all --threads --json"),
             Use.of("demo", "--out --overwrite"),
-            Use.of("warm-up", ""));
+            Use.of("help", ""),
+            Use.of("completion bash", ""),
+            Use.of("warm-up", "--natives"));
 
     /** Values that are right in themselves, for options that take others than a number. */
     private static final Map<String, String> SAMPLES = Map.ofEntries(
@@ -195,11 +205,13 @@ class UsedOptionsTest {
             Map.entry("--target", "query"),
             Map.entry("--task", "regression"),
             Map.entry("--header", "yes"),
+            Map.entry("--schedule", "cosine"),
             Map.entry("--pooling", "mean"),
             Map.entry("--metric", "accuracy"),
             Map.entry("--device", "cpu"),
             Map.entry("--to", "lora"),
             Map.entry("--dtype", "f16"),
+            Map.entry("--normalize", "true"),
             Map.entry("--majority-sign", "total"),
             Map.entry("--max-shard-size", "1GB"),
             Map.entry("--projection-rounding", "fma"),
@@ -257,7 +269,7 @@ class UsedOptionsTest {
         List<String> ignored = new ArrayList<>();
         for (OptionSpec option : options(use.words().getFirst())) {
             String name = option.longestName();
-            if (use.gives(option) || use.used().contains(name) || option.usageHelp() || option.versionHelp()) {
+            if (use.gives(option) || use.used().contains(name) || isGeneral(option)) {
                 continue;
             }
             List<Object> words = new ArrayList<>();
@@ -272,6 +284,14 @@ class UsedOptionsTest {
             }
         }
         assertEquals(List.of(), ignored);
+    }
+
+    /** Options that mean the same in every use of every command; {@link CommandLineTest} tests these. */
+    private static boolean isGeneral(OptionSpec option) {
+        return option.usageHelp()
+                || option.versionHelp()
+                || option.paramLabel().equals("FILE.yaml")
+                || List.of("--quiet", "--no-color").contains(option.longestName());
     }
 
     private static Object path(String word) {
@@ -296,7 +316,7 @@ class UsedOptionsTest {
                     boolean listed = USES.stream()
                             .filter(use -> use.words().getFirst().equals(command))
                             .anyMatch(use -> use.gives(option) || use.used().contains(option.longestName()));
-                    if (!listed && !option.usageHelp() && !option.versionHelp()) {
+                    if (!listed && !isGeneral(option)) {
                         unlisted.computeIfAbsent(command, absent -> new TreeSet<>())
                                 .add(option.longestName());
                     }

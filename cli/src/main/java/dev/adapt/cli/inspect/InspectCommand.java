@@ -13,7 +13,7 @@ import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.cli.terminal.TextTable;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterSize;
+import dev.adapt.formats.binding.AdapterSize;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.gguf.GgufFile;
 import dev.adapt.formats.graph.ModelConfig;

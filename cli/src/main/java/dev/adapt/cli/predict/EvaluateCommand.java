@@ -38,7 +38,7 @@ import picocli.CommandLine.Spec;
                     + " passages are found by them (--task retrieval).",
             "The exit code is 4 if a figure is below what --min asks for."
         },
-        footer = {"", "Example: adapt evaluate --base merged --data test.tsv --min accuracy=0.9 --min f1=0.85"})
+        footer = {"", "Example: adapt evaluate --base merged --data test.tsv --min accuracy=0.9"})
 public final class EvaluateCommand implements Callable<Integer> {
     /** Wider confusion matrices fit no terminal. */
     private static final int WIDEST = 16;
@@ -70,10 +70,10 @@ public final class EvaluateCommand implements Callable<Integer> {
             names = "--text-column",
             split = ",",
             paramLabel = "COL",
-            description = "name, or number from 1, or two of them for pairs (text or sentence)")
+            description = "name, or number from 1, or two of them for pairs (default: text or sentence)")
     private List<String> textColumns = new ArrayList<>();
 
-    @Option(names = "--label-column", paramLabel = "COL", description = "name, or number from 1 (label)")
+    @Option(names = "--label-column", paramLabel = "COL", description = "name, or number from 1 (default: label)")
     private Optional<String> labelColumn = Optional.empty();
 
     @Option(

@@ -72,10 +72,13 @@ public final class PredictCommand implements Callable<Integer> {
             names = "--text-column",
             split = ",",
             paramLabel = "COL",
-            description = "of --data: name, or number from 1, or two of them for pairs (text or sentence)")
+            description = "of --data: name, or number from 1, or two of them for pairs (default: text or sentence)")
     private List<String> textColumns = new ArrayList<>();
 
-    @Option(names = "--format", defaultValue = "tsv", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    @Option(
+            names = "--format",
+            defaultValue = "tsv",
+            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Format format = Format.TSV;
 
     @Mixin

@@ -3,15 +3,15 @@ package dev.adapt.cli.predict;
 import dev.adapt.cli.options.Adapters;
 import dev.adapt.cli.options.Checkpoints;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.ChangedConfig;
 import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.model.Model;
+import dev.adapt.formats.saved.ChangedConfig;
 import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.formats.tensor.DoubleTensor;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.train.djl.DjlRunner;
 import dev.adapt.train.predict.Predictor;
 import dev.adapt.verify.runner.Device;
@@ -46,16 +46,19 @@ final class PredictorOptions {
             names = "--batch-size",
             paramLabel = "N",
             defaultValue = "32",
-            description = "texts that run together (${DEFAULT-VALUE})")
+            description = "texts that run together (default: ${DEFAULT-VALUE})")
     private int batchSize;
 
     @Option(
             names = "--max-length",
             paramLabel = "N",
-            description = "tokens that a text is cut off after (what the model's folder says, else 512)")
+            description = "tokens that a text is cut off after (default: what the model's folder says, else 512)")
     private Optional<Integer> maxLength = Optional.empty();
 
-    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    @Option(
+            names = "--device",
+            defaultValue = "auto",
+            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     /** What is done with a predictor while its model is open. */

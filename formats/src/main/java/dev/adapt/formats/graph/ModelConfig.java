@@ -157,6 +157,19 @@ public record ModelConfig(JsonDocument document) {
         return new ModelConfig(new JsonDocument(document.path(), changed));
     }
 
+    /**
+     * This config for the body of the model: transformers' bare class, without a head.
+     *
+     * @param architecture that of this config
+     */
+    public ModelConfig withoutHead(Architecture architecture) {
+        ObjectNode changed = document.json().deepCopy();
+        changed.remove(List.of(POOLING, "problem_type", "id2label", "label2id", "num_labels"));
+        String own = architecture.classifierClass();
+        changed.putArray("architectures").add(own.substring(0, own.indexOf("For")) + "Model");
+        return new ModelConfig(new JsonDocument(document.path(), changed));
+    }
+
     /** This config for a model that is stored in float32. */
     public ModelConfig inFloat32() {
         ObjectNode changed = document.json().deepCopy();

@@ -78,7 +78,7 @@ public final class TensorNames {
      *
      * @param config the checkpoint's config.json, which may be that of anything
      */
-    public static TensorNames of(Optional<JsonDocument> config, SequencedMap<String, Shape> tensors) {
+    static TensorNames of(Optional<JsonDocument> config, SequencedMap<String, Shape> tensors) {
         return new TensorNames(config, tensors);
     }
 

@@ -63,7 +63,7 @@ public record Gradients(boolean wanted, double share, boolean again) {
      * @param values may have been computed from nothing that is trained: then the gradient ends there
      * @param kept whether what they were computed from stays, for another pass
      */
-    public static void passOn(NDManager step, NDArray collecting, NDArray values, boolean kept) {
+    static void passOn(NDManager step, NDArray collecting, NDArray values, boolean kept) {
         // PyTorch refuses the pass where nothing is trained, and DJL cannot tell: there is always something in this sum
         NDArray nothing = step.zeros(new Shape(1));
         nothing.setRequiresGradient(true);

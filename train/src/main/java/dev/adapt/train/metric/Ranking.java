@@ -14,6 +14,9 @@ public final class Ranking {
     /** The ranks of a question's passages, from 1, in order. */
     private final List<int[]> found = new ArrayList<>();
 
+    /** Has counted no question yet. */
+    public Ranking() {}
+
     /**
      * Adds a question.
      *

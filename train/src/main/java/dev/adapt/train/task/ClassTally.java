@@ -6,8 +6,10 @@ import dev.adapt.train.data.Batch;
 import dev.adapt.train.metric.Confusion;
 import dev.adapt.train.metric.Metric;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Optional;
 import java.util.SequencedMap;
 
 /** Counts which classes a model finds most likely. */
@@ -50,6 +52,19 @@ final class ClassTally implements Task.Tally {
             within += above < TOP ? 1 : 0;
         }
         return within;
+    }
+
+    @Override
+    public Optional<String> warning() {
+        long predicted = distinct(predictions);
+        return predicted == 1 && distinct(truths) > 1
+                ? Optional.of("only one class is predicted, number "
+                        + predictions.getFirst()[0] + ": nothing was learned yet, or the learning rate is too high")
+                : Optional.empty();
+    }
+
+    private static long distinct(List<long[]> classes) {
+        return classes.stream().flatMapToLong(Arrays::stream).distinct().count();
     }
 
     @Override

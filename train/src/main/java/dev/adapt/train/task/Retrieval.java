@@ -9,6 +9,7 @@ import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.train.data.Batch;
 import dev.adapt.train.data.Dataset;
+import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Questions;
 import dev.adapt.train.data.Sequence;
 import dev.adapt.train.data.Source;
@@ -59,12 +60,18 @@ public record Retrieval(Dataset.Columns columns, TextVectors vectors, double tem
     }
 
     @Override
-    public Data read(Path train, Path eval, Source source) throws IOException {
+    public Data read(Path train, Optional<Path> eval, Source source) throws IOException {
         vectors.requireStates(name(), source);
+        Optional<Examples> dev = Optional.empty();
+        if (eval.isPresent()) {
+            dev = Optional.of(examples(Questions.read(eval.get(), columns), source));
+        }
         return new Data(
                 examples(Questions.read(train, columns), source),
-                examples(Questions.read(eval, columns), source),
+                dev,
                 Optional.empty(),
+                Optional.empty(),
+                List.of(),
                 Optional.empty());
     }
 
@@ -127,8 +134,7 @@ public record Retrieval(Dataset.Columns columns, TextVectors vectors, double tem
      * @param asked the numbers of the questions
      * @param told the numbers of the passages
      */
-    @SuppressWarnings("ArrayRecordComponent")
-    private record Sorted(NDArray questions, NDArray passages, long[] asked, long[] told) {
+    private record Sorted(NDArray questions, NDArray passages, List<Long> asked, List<Long> told) {
         static Sorted of(NDArrayOps ops, List<Share> shares) {
             List<NDArray> questions = new ArrayList<>();
             List<NDArray> right = new ArrayList<>();
@@ -155,19 +161,16 @@ public record Retrieval(Dataset.Columns columns, TextVectors vectors, double tem
             }
             right.addAll(wrong);
             answers.addAll(others);
-            return new Sorted(ops.concat(0, questions), ops.concat(0, right), array(asked), array(answers));
-        }
-
-        private static long[] array(List<Long> numbers) {
-            return numbers.stream().mapToLong(Long::longValue).toArray();
+            return new Sorted(ops.concat(0, questions), ops.concat(0, right), asked, answers);
         }
 
         /** Which passages are no candidates for a question: what answers it too, or is the same text again. */
         boolean[][] without() {
-            boolean[][] without = new boolean[asked.length][told.length];
-            for (int i = 0; i < asked.length; i++) {
-                for (int j = 0; j < told.length; j++) {
-                    boolean answersToo = told[j] == told[i] || (j < asked.length && asked[j] == asked[i]);
+            boolean[][] without = new boolean[asked.size()][told.size()];
+            for (int i = 0; i < asked.size(); i++) {
+                for (int j = 0; j < told.size(); j++) {
+                    boolean answersToo = told.get(j).equals(told.get(i))
+                            || (j < asked.size() && asked.get(j).equals(asked.get(i)));
                     without[i][j] = i != j && answersToo;
                 }
             }
@@ -211,17 +214,17 @@ public record Retrieval(Dataset.Columns columns, TextVectors vectors, double tem
                     passages,
                     sorted.told(),
                     vectors.ofLengthOne(ops, sorted.passages()).getFirst());
-            for (int i = 0; i < sorted.asked().length; i++) {
-                answers.computeIfAbsent(sorted.asked()[i], absent -> new HashSet<>())
-                        .add(sorted.told()[i]);
+            for (int i = 0; i < sorted.asked().size(); i++) {
+                answers.computeIfAbsent(sorted.asked().get(i), absent -> new HashSet<>())
+                        .add(sorted.told().get(i));
             }
         }
 
-        private static void put(Map<Long, float[]> vectors, long[] numbers, NDArray rows) {
+        private static void put(Map<Long, float[]> vectors, List<Long> numbers, NDArray rows) {
             float[] values = rows.toFloatArray();
-            int width = values.length / numbers.length;
-            for (int i = 0; i < numbers.length; i++) {
-                vectors.put(numbers[i], Arrays.copyOfRange(values, i * width, (i + 1) * width));
+            int width = values.length / numbers.size();
+            for (int i = 0; i < numbers.size(); i++) {
+                vectors.put(numbers.get(i), Arrays.copyOfRange(values, i * width, (i + 1) * width));
             }
         }
 

@@ -6,6 +6,7 @@ import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.train.data.Batch;
 import dev.adapt.train.data.Dataset;
+import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Sequence;
 import dev.adapt.train.data.Source;
 import dev.adapt.train.djl.NDArrayOps;
@@ -58,13 +59,21 @@ public record Similarity(Dataset.Columns columns, TextVectors vectors, Loss loss
     }
 
     @Override
-    public Data read(Path train, Path eval, Source source) throws IOException {
+    public Data read(Path train, Optional<Path> eval, Source source) throws IOException {
         vectors.requireStates(name(), source);
         ScoredPairs own = ScoredPairs.read(train, columns);
-        ScoredPairs dev = ScoredPairs.read(eval, own.columns());
         double highest = loss == Loss.COSINE ? own.highest() : 1;
+        Optional<Examples> dev = Optional.empty();
+        if (eval.isPresent()) {
+            dev = Optional.of(examples(ScoredPairs.read(eval.get(), own.columns()), source, highest));
+        }
         return new Data(
-                examples(own, source, highest), examples(dev, source, highest), Optional.empty(), Optional.empty());
+                examples(own, source, highest),
+                dev,
+                Optional.empty(),
+                Optional.empty(),
+                List.of(),
+                Optional.of(own.columns()));
     }
 
     private TextGroups examples(ScoredPairs data, Source source, double highest) throws IOException {

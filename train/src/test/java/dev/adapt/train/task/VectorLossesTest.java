@@ -34,13 +34,12 @@ class VectorLossesTest {
     }
 
     /** Rows of vectors, and which of them each share of the batch has with its goals. */
-    @SuppressWarnings("ArrayRecordComponent")
-    private record Given(double[][] rows, List<int[]> shares, List<Tensor> goals) {}
+    private record Given(List<double[]> rows, List<int[]> shares, List<Tensor> goals) {}
 
     /** Four pairs, of which two have the same score: rows 0 to 3 are the first texts, 4 to 7 the second. */
     private static Given pairs(boolean apart) {
         float[] scores = {4.2f, 1, 2.5f, 1};
-        double[][] rows = random(8);
+        List<double[]> rows = random(8);
         return apart
                 ? new Given(
                         rows,
@@ -53,12 +52,12 @@ class VectorLossesTest {
         return new FloatTensor(Shape.of(values.length), values);
     }
 
-    private static double[][] random(int count) {
+    private static List<double[]> random(int count) {
         Random random = new Random(7);
-        double[][] rows = new double[count][];
+        List<double[]> rows = new ArrayList<>();
         for (int i = 0; i < count; i++) {
             // values that float32 has, so that the rounding of inputs is no difference
-            rows[i] = random.doubles(WIDTH, -1, 1).map(x -> (float) x).toArray();
+            rows.add(random.doubles(WIDTH, -1, 1).map(x -> (float) x).toArray());
         }
         return rows;
     }
@@ -76,13 +75,14 @@ class VectorLossesTest {
     }
 
     /** sentence-transformers' CoSENTLoss: log(1 + Σ exp(20·(cosⱼ − cosᵢ))) over scoreᵢ > scoreⱼ. */
-    private static double cosent(double[][] rows, int width) {
+    private static double cosent(List<double[]> rows, int width) {
         double[] scores = {4.2f, 1, 2.5f, 1};
         double sum = 1;
         for (int i = 0; i < 4; i++) {
             for (int j = 0; j < 4; j++) {
                 if (scores[i] > scores[j]) {
-                    double difference = cosine(rows[j], rows[4 + j], width) - cosine(rows[i], rows[4 + i], width);
+                    double difference =
+                            cosine(rows.get(j), rows.get(4 + j), width) - cosine(rows.get(i), rows.get(4 + i), width);
                     sum += Math.exp(20 * difference);
                 }
             }
@@ -114,21 +114,22 @@ class VectorLossesTest {
         check(task, pairs(false), rows -> {
             double sum = 0;
             for (int i = 0; i < 4; i++) {
-                sum += Math.pow(cosine(rows[i], rows[4 + i], WIDTH) - scores[i], 2);
+                sum += Math.pow(cosine(rows.get(i), rows.get(4 + i), WIDTH) - scores[i], 2);
             }
             return sum / 4;
         });
     }
 
     /** sentence-transformers' MultipleNegativesRankingLoss: cross-entropy of 20·cos, the own passage first among all. */
-    private static double infoNce(double[][] rows, int[] questions, int[] passages, boolean[][] without, int width) {
+    private static double infoNce(
+            List<double[]> rows, int[] questions, int[] passages, boolean[][] without, int width) {
         double sum = 0;
         for (int i = 0; i < questions.length; i++) {
             double all = 0;
             for (int j = 0; j < passages.length; j++) {
-                all += without[i][j] ? 0 : Math.exp(20 * cosine(rows[questions[i]], rows[passages[j]], width));
+                all += without[i][j] ? 0 : Math.exp(20 * cosine(rows.get(questions[i]), rows.get(passages[j]), width));
             }
-            sum += Math.log(all) - 20 * cosine(rows[questions[i]], rows[passages[i]], width);
+            sum += Math.log(all) - 20 * cosine(rows.get(questions[i]), rows.get(passages[i]), width);
         }
         return sum / questions.length;
     }
@@ -147,7 +148,7 @@ class VectorLossesTest {
                 random(8),
                 List.of(new int[] {0, 1, 2, 3, 4, 5, 6, 7}),
                 List.of(goals(4, 0, 0, 3, 4, 1, 1, -1, -1, 2, 2, -1, -1)));
-        ToDoubleFunction<double[][]> expected =
+        ToDoubleFunction<List<double[]>> expected =
                 rows -> infoNce(rows, new int[] {0, 1, 2}, new int[] {3, 4, 5, 6, 7}, without, WIDTH)
                         + infoNce(rows, new int[] {0, 1, 2}, new int[] {3, 4, 5, 6, 7}, without, 3);
         check(task, whole, expected);
@@ -168,7 +169,7 @@ class VectorLossesTest {
         check(task, given, rows -> infoNce(rows, new int[] {0, 1, 2}, new int[] {3, 4, 5}, without, WIDTH));
     }
 
-    private static void check(VectorTask task, Given given, ToDoubleFunction<double[][]> expected) {
+    private static void check(VectorTask task, Given given, ToDoubleFunction<List<double[]>> expected) {
         try (NDManager manager = NDManager.newBaseManager();
                 GradientCollector _ = Engine.getInstance().newGradientCollector()) {
             NDArrayOps ops = new NDArrayOps(manager, Optional.empty());
@@ -194,22 +195,22 @@ class VectorLossesTest {
         }
     }
 
-    private static FloatTensor rows(double[][] all, int[] chosen) {
+    private static FloatTensor rows(List<double[]> all, int[] chosen) {
         float[] values = new float[chosen.length * WIDTH];
         for (int i = 0; i < values.length; i++) {
-            values[i] = (float) all[chosen[i / WIDTH]][i % WIDTH];
+            values[i] = (float) all.get(chosen[i / WIDTH])[i % WIDTH];
         }
         return new FloatTensor(Shape.of(chosen.length, WIDTH), values);
     }
 
-    private static double slope(double[][] rows, int row, int column, ToDoubleFunction<double[][]> function) {
+    private static double slope(List<double[]> rows, int row, int column, ToDoubleFunction<List<double[]>> function) {
         double step = 1e-5;
-        double before = rows[row][column];
-        rows[row][column] = before + step;
+        double before = rows.get(row)[column];
+        rows.get(row)[column] = before + step;
         double above = function.applyAsDouble(rows);
-        rows[row][column] = before - step;
+        rows.get(row)[column] = before - step;
         double below = function.applyAsDouble(rows);
-        rows[row][column] = before;
+        rows.get(row)[column] = before;
         return (above - below) / (2 * step);
     }
 }
