@@ -1,7 +1,7 @@
 package dev.adapt.cli;
 
 import dev.adapt.cli.terminal.Release;
-import dev.adapt.train.djl.Torch;
+import dev.adapt.train.device.Torch;
 import dev.adapt.verify.suite.Environment;
 import picocli.CommandLine.IVersionProvider;
 

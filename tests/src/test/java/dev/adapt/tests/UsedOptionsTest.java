@@ -64,6 +64,14 @@ class UsedOptionsTest {
                     "train --base BASE --method lora --task causal-lm --data DATA --eval DATA --out OUT",
                     TRAINING + TEXTS + ADAPTED),
             Use.of(
+                    "train --base BASE --method lora --task similarity --data DATA --eval DATA --out OUT",
+                    TRAINING + TEXTS + ADAPTED + "--pooling --loss --temperature --dimensions --query-prefix"),
+            Use.of(
+                    "train --base BASE --method lora --task retrieval --data DATA --eval DATA --out OUT",
+                    TRAINING + ADAPTED
+                            + "--text-column --header --max-length --pooling --temperature --dimensions --query-prefix"
+                            + " --passage-prefix"),
+            Use.of(
                     "train --base BASE --method lora --task image-classification --data DATA --eval DATA --out OUT",
                     TRAINING + ADAPTED + "--pooling --head-lr"),
             Use.of(
@@ -116,7 +124,14 @@ class UsedOptionsTest {
                     "--weights --majority-sign --seed --rank --dtype --force --json --overwrite"),
             Use.of(
                     "export-onnx BASE --out FILE",
-                    "--self-contained --dtype --adapter --adapter-inputs --target --with-past --overwrite"),
+                    "--self-contained --dtype --adapter --adapter-inputs --target --with-past --overwrite --for --output"
+                            + " --no-token-types --data"),
+            Use.of(
+                    "export-onnx BASE --for langchain4j --out OUT",
+                    "--dtype --adapter --pooling --normalize --no-token-types --data --overwrite"),
+            Use.of(
+                    "export-onnx BASE --output sentence_embedding --out FILE",
+                    "--self-contained --dtype --adapter --pooling --normalize --no-token-types --overwrite"),
             Use.of("export-adapter ADAPTER --base BASE --out FILE", "--overwrite"),
             Use.of("export-gguf BASE --out GGUF", "--dtype --pre-tokenizer --overwrite"),
             Use.of("export-gguf ADAPTER --base BASE --out GGUF", "--dtype --rank --energy --force --overwrite"),
@@ -145,19 +160,32 @@ class UsedOptionsTest {
                     "--onnx-adapter --prompt-format --tokenizer --max-new-tokens --top-k --top-p --seed --eos --no-cache --device"),
             Use.of(
                     "predict --base BASE --data DATA",
-                    "--adapter --tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"),
+                    "--adapter --tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"
+                            + " --dimension --prompt"),
             Use.of(
                     "predict --base BASE movie",
-                    "--adapter --tokenizer --batch-size --max-length --device --format --pooling --normalize"),
+                    "--adapter --tokenizer --batch-size --max-length --device --format --pooling --normalize --dimension"
+                            + " --prompt"),
             Use.of(
                     "predict --onnx FILE --data DATA",
-                    "--tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"),
+                    "--tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"
+                            + " --dimension --prompt"),
             Use.of(
                     "evaluate --base BASE --data DATA",
-                    "--adapter --tokenizer --batch-size --max-length --device --text-column --label-column --json --min"),
+                    "--adapter --tokenizer --batch-size --max-length --device --text-column --label-column --header"
+                            + " --task --json --min"),
+            Use.of(
+                    "evaluate --base BASE --task similarity --data DATA",
+                    "--adapter --tokenizer --batch-size --max-length --device --text-column --label-column --header"
+                            + " --pooling --dimension --json --min"),
+            Use.of(
+                    "evaluate --base BASE --task retrieval --data DATA",
+                    "--adapter --tokenizer --batch-size --max-length --device --text-column --header --pooling --dimension"
+                            + " --json --min"),
             Use.of(
                     "evaluate --onnx FILE --data DATA",
-                    "--tokenizer --batch-size --max-length --device --text-column --label-column --json --min"),
+                    "--tokenizer --batch-size --max-length --device --text-column --label-column --header --task --json"
+                            + " --min"),
             Use.of("inspect BASE", "--json"),
             Use.of("inspect ADAPTER", "--base --json"),
             Use.of("count ADAPTER", "--json"),
@@ -183,6 +211,7 @@ class UsedOptionsTest {
             Map.entry("--device", "cpu"),
             Map.entry("--to", "lora"),
             Map.entry("--dtype", "f16"),
+            Map.entry("--normalize", "true"),
             Map.entry("--majority-sign", "total"),
             Map.entry("--max-shard-size", "1GB"),
             Map.entry("--projection-rounding", "fma"),

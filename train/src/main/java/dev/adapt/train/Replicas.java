@@ -9,13 +9,14 @@ import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.formats.model.Model;
 import dev.adapt.train.data.Batch;
 import dev.adapt.train.data.Examples;
+import dev.adapt.train.device.Torch;
 import dev.adapt.train.djl.Dropout;
 import dev.adapt.train.djl.Gradients;
 import dev.adapt.train.djl.LoadedModel;
 import dev.adapt.train.djl.NDArrayOps;
 import dev.adapt.train.djl.Recomputation;
-import dev.adapt.train.djl.Torch;
 import dev.adapt.train.task.Task;
+import dev.adapt.train.task.VectorTask;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -121,7 +122,7 @@ final class Replicas implements AutoCloseable {
         // DJL wants a collector to be open where gradients are computed, and clears them where one is opened
         try (GradientCollector _ = Torch.engine().newGradientCollector()) {
             for (List<Batch> part : batches) {
-                loss += learn(task, part, units);
+                loss += task instanceof VectorTask own ? learnTogether(own, part) : learn(task, part, units);
             }
             try (NDManager step = newStep()) {
                 addGradients(parts.stream().mapToInt(List::size).max().orElse(0), step);
@@ -157,6 +158,48 @@ final class Replicas implements AutoCloseable {
             recomputation.ifPresent(Recomputation::backward);
             return loss;
         }
+    }
+
+    /** The vectors of a share of a batch, as the loss is computed from them: {@code collecting} takes their gradient. */
+    private record Vectors(
+            NDManager step, NDArray vectors, NDArray collecting, Optional<Recomputation> recomputation) {}
+
+    /** The passes for a loss that compares all examples of a batch: it is computed once, between those of the shares. */
+    private double learnTogether(VectorTask task, List<Batch> batches) {
+        try (NDManager step = newStep()) {
+            List<Vectors> shares =
+                    inParallel(batches.size(), hand -> vectors(replicas.get(hand), task, batches.get(hand), step));
+            NDArrayOps ops = new NDArrayOps(step, Optional.empty());
+            NDArray loss = task.loss(
+                    ops,
+                    IntStream.range(0, shares.size())
+                            .mapToObj(hand -> new VectorTask.Share(
+                                    shares.get(hand).collecting(),
+                                    batches.get(hand).goals()))
+                            .toList());
+            Gradients gradients = new Gradients(true, 1, recompute);
+            new Gradients(true, 1, false).last(step, loss);
+            inParallel(shares.size(), hand -> {
+                JniUtils.setGradMode(true);
+                Vectors own = shares.get(hand);
+                gradients.passOn(own.step(), own.collecting(), own.vectors());
+                own.recomputation().ifPresent(Recomputation::backward);
+                own.step().close();
+                return hand;
+            });
+            return loss.getFloat();
+        }
+    }
+
+    private Vectors vectors(Replica replica, VectorTask task, Batch batch, NDManager all) {
+        JniUtils.setGradMode(true);
+        NDManager step = all.newSubManager();
+        Dropout dropout = replica.dropout().begin();
+        Optional<Recomputation> recomputation =
+                recompute ? Optional.of(new Recomputation(step, dropout)) : Optional.empty();
+        NDArrayOps ops = new NDArrayOps(step, Optional.of(dropout), recomputation);
+        NDArray vectors = task.vectors(ops, replica.model().unfinished(ops, batch.inputs()), batch);
+        return new Vectors(step, vectors, Gradients.detached(step, vectors), recomputation);
     }
 
     /** Neighbours in a batch are of like length: dealt like cards, all replicas get equal work. */

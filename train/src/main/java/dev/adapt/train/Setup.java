@@ -2,9 +2,9 @@ package dev.adapt.train;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
@@ -15,19 +15,25 @@ import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.FromScratch;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.model.WholeModel;
+import dev.adapt.formats.saved.ChangedConfig;
+import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
 import dev.adapt.train.data.Dataset;
 import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Selection;
 import dev.adapt.train.data.Source;
 import dev.adapt.train.task.Task;
+import dev.adapt.train.task.VectorTask;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.Set;
 import java.util.function.Predicate;
 import java.util.random.RandomGenerator;
@@ -70,7 +76,9 @@ record Setup(
      */
     static Setup of(TrainConfig config, AdapterMethod method, Checkpoint base, Map<String, FloatTensor> values)
             throws IOException {
-        ModelConfig model = ModelConfig.of(base);
+        ModelConfig model = config.task() instanceof VectorTask
+                ? new ModelConfig(ChangedConfig.bare(base.requireConfig()))
+                : ModelConfig.of(base);
         Architecture architecture = Architectures.of(model);
         Binding binding = new Binding(base);
         List<String> names = config.targets().isEmpty() ? architecture.usualTargets() : config.targets();
@@ -84,21 +92,28 @@ record Setup(
         Pooling usual = architecture.defaultPooling(name -> binding.find(name).isPresent());
         Optional<Head> head = data.labels().map(labels -> {
             Pooling pooling = config.task().pooling().or(config::pooling).orElse(usual);
-            requireRead(
-                    pooling, config, architecture, name -> binding.find(name).isPresent());
+            requireRead(pooling, config, architecture);
             return new Head(pooling, labels);
         });
         BoundAdapter adapter = BoundAdapter.fresh(
                 method,
                 targets,
                 binding::weight,
-                head.map(own -> FromScratch.values(architecture.headTensors(own), FromScratch.DEVIATION, random))
+                head.map(own -> FromScratch.values(
+                                fresh(
+                                        own,
+                                        architecture,
+                                        name -> binding.find(name).isPresent()),
+                                FromScratch.DEVIATION,
+                                random))
                         .orElse(Map.of()),
                 head,
                 binding.digests(targets),
                 random);
-        BoundAdapter recording =
+        BoundAdapter prompting =
                 data.prompt().map(adapter::with).orElse(adapter).trained(values);
+        Optional<SentenceModules> sentences = sentences(config, source);
+        BoundAdapter recording = sentences.isPresent() ? prompting.withSentences(config.out()) : prompting;
         return new Setup(
                 Model.of(base, recording),
                 parts.train(),
@@ -109,6 +124,7 @@ record Setup(
                 data.columns(),
                 (trained, folder) -> {
                     recording.trained(trained).write(folder, names, config.base());
+                    write(sentences, architecture, folder);
                     return folder.resolve(Adapter.FILE);
                 });
     }
@@ -153,7 +169,25 @@ record Setup(
                 Set.of(),
                 found(data, recording.model().architecture().head()),
                 data.columns(),
-                (trained, folder) -> recording.trained(trained).write(folder, config.base()));
+                (trained, folder) -> {
+                    Path weights = recording.trained(trained).write(folder, config.base());
+                    write(sentences(config, source), source.architecture(), folder);
+                    return weights;
+                });
+    }
+
+    /** How texts become vectors, for a task that trains those. */
+    private static Optional<SentenceModules> sentences(TrainConfig config, Source source) {
+        return config.task() instanceof VectorTask own
+                ? Optional.of(own.vectors().modules().withLongest(source.longest()))
+                : Optional.empty();
+    }
+
+    private static void write(Optional<SentenceModules> sentences, Architecture architecture, Path folder)
+            throws IOException {
+        if (sentences.isPresent()) {
+            sentences.get().write(folder, architecture.hidden());
+        }
     }
 
     /** The model with the task's labels: its own head, where it has one for the same. */
@@ -165,7 +199,7 @@ record Setup(
                 .or(config::pooling)
                 .or(() -> architecture.head().map(Head::pooling))
                 .orElseGet(() -> architecture.defaultPooling(tensors::containsKey));
-        requireRead(pooling, config, architecture, tensors::containsKey);
+        requireRead(pooling, config, architecture);
         Head head = new Head(pooling, labels);
         boolean kept = architecture.head().filter(head::equals).isPresent();
         return start.withHead(
@@ -173,9 +207,22 @@ record Setup(
                 kept
                         ? start.headTensors()
                         : FromScratch.values(
-                                architecture.headTensors(head),
+                                fresh(head, architecture, tensors::containsKey),
                                 FromScratch.deviation(start.config()),
                                 random(config.seed())));
+    }
+
+    /** The tensors that a head needs and the base lacks: its own, and those of the pooler that it reads. */
+    private static SequencedMap<String, Shape> fresh(Head head, Architecture architecture, Predicate<String> present) {
+        SequencedMap<String, Shape> shapes = new LinkedHashMap<>(architecture.headTensors(head));
+        if (head.pooling() == Pooling.POOLER) {
+            architecture.poolerTensors().forEach((name, shape) -> {
+                if (!present.test(name)) {
+                    shapes.put(name, shape);
+                }
+            });
+        }
+        return shapes;
     }
 
     private static RandomGenerator random(long seed) {
@@ -183,14 +230,10 @@ record Setup(
     }
 
     /** Refuses a pooling that the base or the task cannot have. */
-    private static void requireRead(
-            Pooling pooling, TrainConfig config, Architecture architecture, Predicate<String> present) {
-        boolean pooled = architecture
-                .poolerModule()
-                .filter(own -> present.test(own + ".weight"))
-                .isPresent();
-        if (pooling == Pooling.POOLER && !pooled) {
-            throw new UsageException("pooling pooler", "the base " + config.base() + " has no pooler; use mean or cls");
+    private static void requireRead(Pooling pooling, TrainConfig config, Architecture architecture) {
+        if (pooling == Pooling.POOLER && architecture.poolerModule().isEmpty()) {
+            throw new UsageException(
+                    "pooling pooler", "models like the base " + config.base() + " have no pooler; use mean or cls");
         }
         if (pooling == Pooling.TOKENS && config.task().pooling().isEmpty()) {
             throw new UsageException(

@@ -2,9 +2,10 @@ package dev.adapt.train;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Pooling;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.train.metric.Metric;
 import dev.adapt.train.task.Task;
+import dev.adapt.train.task.VectorTask;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -102,6 +103,13 @@ public record TrainConfig(
         targets = List.copyOf(targets);
         require(epochs >= 1, "epochs", "at least 1", epochs);
         require(batchSize >= 1, "batch-size", "at least 1", batchSize);
+        // such a loss compares the texts of a batch with each other, and gradients of parts do not add up to the
+        // whole's
+        require(
+                course.accumulate() == 1 || !(task instanceof VectorTask),
+                "accumulate",
+                "1 for " + task.name() + ", whose loss compares all texts of a batch",
+                course.accumulate());
         require(learningRate > 0 && Double.isFinite(learningRate), "lr", "a finite number above 0", learningRate);
         require(
                 headLearningRate > 0 && Double.isFinite(headLearningRate),

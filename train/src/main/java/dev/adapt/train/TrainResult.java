@@ -1,5 +1,6 @@
 package dev.adapt.train;
 
+import dev.adapt.formats.graph.Pooling;
 import dev.adapt.train.metric.Metric;
 import dev.adapt.train.metric.Scores;
 import java.nio.file.Path;
@@ -14,6 +15,7 @@ import java.util.Optional;
  * @param best the epoch that was kept; 0 if none was finished
  * @param stopped whether it was stopped before its end
  * @param diverged where and how it diverged, if it did: an epoch finished before was kept
+ * @param ownPooling what the head reads, where no class of transformers has such a head
  * @param patienceOver the epoch after which it ended early, since the scores had not become better; 0 if it did not
  * @param examplesPerSecond over all training steps, evaluation not counted
  */
@@ -25,6 +27,7 @@ public record TrainResult(
         int best,
         boolean stopped,
         Optional<Divergence> diverged,
+        Optional<Pooling> ownPooling,
         int patienceOver,
         long adapterParameters,
         long headParameters,

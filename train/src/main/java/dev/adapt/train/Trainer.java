@@ -12,12 +12,14 @@ import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.model.WholeModel;
+import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Truncation;
+import dev.adapt.train.device.Torch;
+import dev.adapt.train.djl.AdamW;
 import dev.adapt.train.djl.LoadedModel;
 import dev.adapt.train.djl.Schedule;
-import dev.adapt.train.djl.Torch;
 import dev.adapt.train.metric.Metric;
 import dev.adapt.train.metric.Scores;
 import dev.adapt.train.task.Task;
@@ -138,6 +140,7 @@ public final class Trainer implements AutoCloseable {
     /** All that training writes, whatever it trains. */
     private static Set<String> files() {
         Set<String> files = new HashSet<>(WholeModel.files());
+        files.addAll(SentenceModules.names());
         files.addAll(List.of(
                 Adapter.FILE, AdapterConfig.FILE, TrainingLog.STEPS, TrainingLog.SUMMARY, TensorBoardEvents.FILE));
         files.addAll(Documents.NAMES);
@@ -400,6 +403,7 @@ public final class Trainer implements AutoCloseable {
                 best,
                 end.stopped(),
                 end.diverged(),
+                setup.model().config().ownPooling(),
                 end.patienceOver(),
                 parameters(false),
                 parameters(true),

@@ -65,6 +65,8 @@ final class TrainingLog {
             summary.put("patience_over_after_epoch", result.patienceOver());
         }
         result.diverged().ifPresent(where -> summary.put("diverged_at_step", where.step()));
+        result.ownPooling()
+                .ifPresent(pooling -> summary.put("own_pooling", pooling.name().toLowerCase(Locale.ROOT)));
         summary.put("adapter_parameters", result.adapterParameters());
         summary.put("head_parameters", result.headParameters());
         summary.put("adapter_bytes", result.adapterBytes());

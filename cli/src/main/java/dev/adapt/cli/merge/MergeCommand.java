@@ -6,20 +6,20 @@ import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.options.OutputOptions;
 import dev.adapt.cli.report.MergeReport;
 import dev.adapt.cli.terminal.Bytes;
+import dev.adapt.cli.terminal.HeadNote;
 import dev.adapt.cli.terminal.MergeProgress;
 import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.BaseChange;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.ChangedConfig;
-import dev.adapt.formats.adapter.Untrained;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.BoundAdapter;
+import dev.adapt.formats.binding.Untrained;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.gguf.GgufFile;
 import dev.adapt.formats.gguf.model.GgufExport;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
@@ -29,6 +29,8 @@ import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.method.seeded.Vera;
 import dev.adapt.formats.safetensors.TensorRange;
 import dev.adapt.formats.safetensors.TensorTarget;
+import dev.adapt.formats.saved.BaseChange;
+import dev.adapt.formats.saved.ChangedConfig;
 import dev.adapt.formats.single.ModelPart;
 import dev.adapt.merge.Estimate;
 import dev.adapt.merge.LorsMerge;
@@ -372,6 +374,7 @@ public final class MergeCommand implements Callable<Integer> {
         double seconds = (System.nanoTime() - start) / 1e9;
         for (int i = 0; i < mergers.size(); i++) {
             mergers.get(i).change().ifPresent(MergeCommand::print);
+            noteHead(mergers.get(i));
             warnOfLoss(mergers.get(i));
             print(shown.orElse(outs().get(i)), mergers.get(i).plan(), bytes, seconds);
         }
@@ -394,6 +397,10 @@ public final class MergeCommand implements Callable<Integer> {
         Terminal.line(
                 "%s: changed in place, %d tensors adapted, %d from the adapter, %s in %.2f s",
                 into.orElseThrow(), merger.plan().adapted(), merger.plan().replaced(), new Bytes(bytes), seconds);
+        merger.change()
+                .flatMap(BaseChange::sentences)
+                .ifPresent(folder -> Terminal.note(
+                        "modules.json and what belongs to it are not changed in place; copy them" + " from " + folder));
         merger.change()
                 .flatMap(BaseChange::prompt)
                 .ifPresent(
@@ -524,6 +531,14 @@ public final class MergeCommand implements Callable<Integer> {
             Terminal.line("output head untied from the input embeddings: both are written, and config.json says"
                     + " tie_word_embeddings false");
         }
+    }
+
+    /** A head that is none of transformers' is called that. */
+    private static void noteHead(Merger merger) {
+        merger.config()
+                .filter(config -> merger.change().flatMap(BaseChange::head).isPresent())
+                .flatMap(config -> new ModelConfig(config).ownPooling())
+                .ifPresent(pooling -> Terminal.note(HeadNote.of(pooling)));
     }
 
     /** Most changes lost: the user should know without asking. */

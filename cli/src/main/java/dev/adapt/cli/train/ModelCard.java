@@ -76,6 +76,7 @@ final class ModelCard {
         return switch (kind) {
             case CLASSIFICATION, REGRESSION -> "text-classification";
             case TOKEN_CLASSIFICATION -> "token-classification";
+            case SIMILARITY, RETRIEVAL -> "sentence-similarity";
             case CAUSAL_LM -> "text-generation";
             case IMAGE_CLASSIFICATION -> "image-classification";
         };

@@ -3,6 +3,7 @@ package dev.adapt.cli.train;
 import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.options.OutputOptions;
 import dev.adapt.cli.terminal.Bytes;
+import dev.adapt.cli.terminal.HeadNote;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.cli.terminal.TrainProgress;
 import dev.adapt.formats.UsageException;
@@ -15,7 +16,7 @@ import dev.adapt.train.TrainConfig;
 import dev.adapt.train.TrainResult;
 import dev.adapt.train.Trainer;
 import dev.adapt.train.data.Dataset;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.train.metric.Metric;
 import dev.adapt.train.task.CausalLm;
 import dev.adapt.train.task.Classification;
@@ -96,8 +97,15 @@ public final class TrainCommand implements Callable<Integer> {
         CLASSIFICATION,
         TOKEN_CLASSIFICATION,
         REGRESSION,
+        SIMILARITY,
+        RETRIEVAL,
         CAUSAL_LM,
         IMAGE_CLASSIFICATION;
+
+        /** Whether it trains vectors that stand for texts. */
+        boolean isOfVectors() {
+            return this == SIMILARITY || this == RETRIEVAL;
+        }
 
         /** What the option calls it. */
         @Override
@@ -147,7 +155,8 @@ public final class TrainCommand implements Callable<Integer> {
             paramLabel = "FILE",
             description =
                     "training data: TSV, CSV or JSONL; token-classification: a word and its label on each line, an empty line"
-                            + " after a sentence, or JSONL with lists; causal-lm: also .txt; image-classification: a folder with a"
+                            + " after a sentence, or JSONL with lists; similarity: two texts and a score; retrieval: a question,"
+                            + " its passage and, if there are, passages that do not answer; causal-lm: also .txt; image-classification: a folder with a"
                             + " folder per class, …images-idx3-ubyte(.gz), or .npz")
     private Optional<Path> data = Optional.empty();
 
@@ -172,7 +181,8 @@ public final class TrainCommand implements Callable<Integer> {
             split = ",",
             paramLabel = "COL",
             description = "name, or number from 1, or two of them for pairs (text or sentence, or sentence1,sentence2;"
-                    + " token-classification: the first column, tokens or words; causal-lm: prompt)")
+                    + " token-classification: the first column, tokens or words; retrieval: query,passage; causal-lm:"
+                    + " prompt)")
     private List<String> textColumns = new ArrayList<>();
 
     @Option(
@@ -190,8 +200,14 @@ public final class TrainCommand implements Callable<Integer> {
                     "whether a table's first line names its columns: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Header header = Header.AUTO;
 
-    @Option(names = "--pooling", description = "${COMPLETION-CANDIDATES} (default: the base's pooler, else mean)")
+    @Option(
+            names = "--pooling",
+            description = "${COMPLETION-CANDIDATES} (default: the base's pooler, else mean; similarity, retrieval:"
+                    + " what its modules.json says, else mean)")
     private Optional<Pooling> pooling = Optional.empty();
+
+    @Mixin
+    private VectorOptions vectors = new VectorOptions();
 
     @Option(names = "--epochs", defaultValue = "3", description = "passes over the data (default: ${DEFAULT-VALUE})")
     private int epochs;
@@ -255,7 +271,7 @@ public final class TrainCommand implements Callable<Integer> {
             names = "--metric",
             description =
                     "that chooses the best epoch: ${COMPLETION-CANDIDATES} (default: the task's first: accuracy, entity_f1, pearson,"
-                            + " perplexity)")
+                            + " spearman, ndcg_10, perplexity)")
     private Optional<Metric> metric = Optional.empty();
 
     @Option(
@@ -305,6 +321,10 @@ public final class TrainCommand implements Callable<Integer> {
         if (kind == Kind.TOKEN_CLASSIFICATION) {
             given.refuse("each token has its own state and label", "--pooling");
         }
+        if (kind.isOfVectors()) {
+            given.refuse("vectors of texts are trained without a new head", "--head-lr");
+        }
+        vectors.requireUsed(kind, given);
         if (kind == Kind.CAUSAL_LM) {
             given.refuse("a language model is trained without a new head", "--head-lr", "--pooling");
         }
@@ -362,17 +382,17 @@ public final class TrainCommand implements Callable<Integer> {
         }
     }
 
-    private TrainConfig config(StartOptions.Start from) {
+    private TrainConfig config(StartOptions.Start from) throws IOException {
         double usual = from.hasLearned() ? WHOLE_LEARNING_RATE : defaultLearningRate(method, kind);
         return new TrainConfig(
                 from.folder(),
                 from.learner(),
                 targets,
-                task(),
+                task(from.folder()),
                 data.orElseThrow(),
                 eval.orElseThrow(),
                 out,
-                pooling,
+                kind.isOfVectors() ? Optional.empty() : pooling,
                 epochs,
                 batchSize,
                 learningRate.orElse(usual),
@@ -388,13 +408,15 @@ public final class TrainCommand implements Callable<Integer> {
                 course.course());
     }
 
-    private Task task() {
+    private Task task(Path base) throws IOException {
         Dataset.Columns columns = new Dataset.Columns(
                 textColumns, labelColumn, header == Header.AUTO ? Optional.empty() : Optional.of(header == Header.YES));
         return switch (kind) {
             case CLASSIFICATION -> new Classification(columns);
             case TOKEN_CLASSIFICATION -> new TokenClassification(columns);
             case REGRESSION -> new Regression(columns);
+            case SIMILARITY -> vectors.similarity(columns, base, pooling);
+            case RETRIEVAL -> vectors.retrieval(columns, base, pooling);
             case CAUSAL_LM -> new CausalLm(columns);
             case IMAGE_CLASSIFICATION -> new ImageClassification();
         };
@@ -433,6 +455,7 @@ public final class TrainCommand implements Callable<Integer> {
                     "%s",
                     result.kept().text(chosenBy, result.scores().getFirst().of(chosenBy)));
         }
+        result.ownPooling().ifPresent(own -> Terminal.note(HeadNote.of(own)));
         Terminal.line(
                 "%s  %s  %.1f examples/s  %.0f s on %s",
                 parameters(config, result),

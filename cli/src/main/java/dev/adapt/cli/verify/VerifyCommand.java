@@ -8,7 +8,7 @@ import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.train.data.Dataset;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.verify.compare.Report;
 import dev.adapt.verify.compare.Tolerance;
 import dev.adapt.verify.form.Engine;

@@ -86,7 +86,7 @@ final class ClassTally implements Task.Tally {
                         case F1 -> confusion.f1();
                         case MATTHEWS -> confusion.matthews();
                         case TOP5 -> (double) nearTop / examples;
-                        case ENTITY_F1, PEARSON, SPEARMAN, PERPLEXITY ->
+                        case ENTITY_F1, PEARSON, SPEARMAN, NDCG_10, RECALL_1, RECALL_5, RECALL_10, PERPLEXITY ->
                             throw new IllegalArgumentException(metric + " is not of classes");
                     });
         }

@@ -16,7 +16,6 @@ import dev.adapt.train.metric.Metric;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
 import java.util.SequencedMap;
@@ -95,15 +94,8 @@ public record Regression(Dataset.Columns columns) implements Task {
 
             @Override
             public SequencedMap<Metric, Double> values(double loss) {
-                SequencedMap<Metric, Double> values = new LinkedHashMap<>();
-                values.put(Metric.PEARSON, Correlation.pearson(array(predicted), array(truth)));
-                values.put(Metric.SPEARMAN, Correlation.spearman(array(predicted), array(truth)));
-                return values;
+                return Correlation.both(predicted, truth);
             }
         };
-    }
-
-    private static double[] array(List<Double> numbers) {
-        return numbers.stream().mapToDouble(Double::doubleValue).toArray();
     }
 }

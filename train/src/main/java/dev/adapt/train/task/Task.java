@@ -22,7 +22,8 @@ import java.util.SequencedMap;
 import java.util.stream.Collectors;
 
 /** What a model is trained to do: how its data are read, which head it needs, what is minimised and what is measured. */
-public sealed interface Task permits Classification, TokenClassification, Regression, CausalLm, ImageClassification {
+public sealed interface Task
+        permits Classification, TokenClassification, Regression, CausalLm, ImageClassification, VectorTask {
     /** Labels that are listed for people. */
     int SHOWN = 12;
 

@@ -44,7 +44,7 @@ public record Report(
      */
     public record Summary(int sequences, String description, OptionalLong seed, Optional<Inputs.Lengths> lengths) {
         /** That of inputs. */
-        public static Summary of(Inputs inputs) {
+        static Summary of(Inputs inputs) {
             int sequences = inputs.batches().stream()
                     .flatMap(batch -> batch.values().stream().limit(1))
                     .mapToInt(first ->
