@@ -63,7 +63,8 @@ final class CompletionCommand implements Callable<Integer> {
                         .append(" -d ")
                         .append(quoted(entry.summary()))
                         .append('\n');
-                CommandSpec command = Objects.requireNonNull(all.getSubcommands().get(entry.name()))
+                CommandSpec command = Objects.requireNonNull(
+                                all.getSubcommands().get(entry.name()))
                         .getCommandSpec();
                 command.options().stream()
                         .filter(option -> !option.hidden())
