@@ -9,6 +9,8 @@ import dev.adapt.cli.export.ExportGgufCommand;
 import dev.adapt.cli.export.ExportOnnxCommand;
 import dev.adapt.cli.export.ImportGgufCommand;
 import dev.adapt.cli.export.ImportOnnxCommand;
+import dev.adapt.cli.fleet.FleetCommand;
+import dev.adapt.cli.fleet.WorkCommand;
 import dev.adapt.cli.inspect.AnalyzeCommand;
 import dev.adapt.cli.inspect.DiffCommand;
 import dev.adapt.cli.inspect.InspectCommand;
@@ -39,6 +41,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.concurrent.locks.LockSupport;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IExecutionExceptionHandler;
@@ -73,6 +76,11 @@ import picocli.CommandLine.Spec;
             "ADAPT_TRACE=1 in the environment adds stack traces to errors."
         })
 public final class Adapt implements Runnable {
+    private static final long PARENT_POLL_NANOS = 2_000_000_000;
+
+    /** The exit code after SIGTERM. */
+    private static final int TERMINATED = 143;
+
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private CommandSpec spec;
@@ -85,7 +93,11 @@ public final class Adapt implements Runnable {
         StandardOutput output = StandardOutput.install();
         Thread.setDefaultUncaughtExceptionHandler((thread, thrown) -> Terminal.progress(
                 "adapt: " + thread.getName() + ": " + Failure.of(thrown).sentence()));
-        if (args.length > 0 && args[0].equals("merge")) {
+        boolean works = args.length > 0 && args[0].equals("work");
+        if (works) {
+            endWithParent();
+        }
+        if (works || (args.length > 0 && args[0].equals("merge"))) {
             Thread.ofPlatform()
                     .daemon()
                     .name("warm-up")
@@ -128,6 +140,17 @@ public final class Adapt implements Runnable {
         } catch (IllegalStateException e) {
             return true;
         }
+    }
+
+    /** Ends this process, as SIGTERM would, when the one that started it has ended. */
+    private static void endWithParent() {
+        Optional<ProcessHandle> parent = ProcessHandle.current().parent();
+        Thread.ofPlatform().daemon().name("parent").start(() -> {
+            while (ProcessHandle.current().parent().equals(parent)) {
+                LockSupport.parkNanos(PARENT_POLL_NANOS);
+            }
+            System.exit(TERMINATED);
+        });
     }
 
     /** What a merge begins with, made ready on another core while this one reads the command line: a tenth of a second. */
@@ -193,6 +216,8 @@ public final class Adapt implements Runnable {
         commands.put("analyze", AnalyzeCommand.class);
         commands.put("tables", TablesCommand.class);
         commands.put("diff", DiffCommand.class);
+        commands.put("fleet", FleetCommand.class);
+        commands.put("work", WorkCommand.class);
         commands.put("warm-up", WarmUpCommand.class);
         return commands;
     }

@@ -1,0 +1,186 @@
+package dev.adapt.cli.fleet;
+
+import dev.adapt.cli.merge.MergeNotes;
+import dev.adapt.cli.terminal.Failure;
+import dev.adapt.formats.adapter.Adapter;
+import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Untrained;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.ContentDigest;
+import dev.adapt.formats.io.Outputs;
+import dev.adapt.merge.Merger;
+import dev.adapt.merge.plan.MergePlan;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/**
+ * Merges the adapters of a task from one reading of the base. An adapter that fails does not stop the others: where a
+ * merge of several fails, each half of them is merged alone.
+ */
+final class ChunkMerge {
+    private final OpenBase opened;
+    private final Task.Merge task;
+    private final String host;
+    private final Consumer<Outcome> answers;
+
+    ChunkMerge(OpenBase opened, Task.Merge task, String host, Consumer<Outcome> answers) {
+        this.opened = opened;
+        this.task = task;
+        this.host = host;
+        this.answers = answers;
+    }
+
+    /** An adapter that is open and fits the base. */
+    private record Source(Item item, Adapter.Opened opened, BoundAdapter bound, List<String> notes) {}
+
+    /** @throws IOException if the base cannot be read */
+    void run() throws IOException {
+        Checkpoint base = opened.open(task.base());
+        List<Source> sources = new ArrayList<>();
+        try {
+            for (Item item : task.items()) {
+                long start = System.nanoTime();
+                try {
+                    open(base, item).ifPresent(sources::add);
+                } catch (IOException | RuntimeException e) {
+                    fail(item, e, start);
+                }
+            }
+            if (!sources.isEmpty()) {
+                merge(base, sources);
+            }
+        } finally {
+            sources.forEach(source -> source.opened().close());
+        }
+    }
+
+    /** Opens an adapter; empty where its output is kept, which is answered. */
+    @SuppressWarnings("MustBeClosedChecker") // closed with the others
+    private Optional<Source> open(Checkpoint base, Item item) throws IOException {
+        long start = System.nanoTime();
+        Adapter.Opened adapter = Adapter.open(item.adapter());
+        try {
+            if (Recorded.isStill(item)) {
+                answers.accept(outcome(item, Verdict.KEPT, item.made(), seconds(start), List.of()));
+                adapter.close();
+                return Optional.empty();
+            }
+            List<String> notes = new ArrayList<>(adapter.adapter().notes());
+            if (!task.force() && !adapter.adapter().recordsBase()) {
+                notes.add(MergeNotes.noBase(item.adapter(), base.path()));
+            }
+            BoundAdapter bound = opened.binding().bind(adapter.adapter(), task.force());
+            if (Untrained.is(bound)) {
+                notes.add(MergeNotes.untrained(item.adapter()));
+            }
+            return Optional.of(new Source(item, adapter, bound, notes));
+        } catch (IOException | RuntimeException e) {
+            adapter.close();
+            throw e;
+        }
+    }
+
+    private void merge(Checkpoint base, List<Source> sources) throws IOException {
+        long start = System.nanoTime();
+        Outputs outputs = Outputs.apartFrom(
+                Stream.concat(
+                                Stream.of(base.path()),
+                                sources.stream().map(source -> source.item().adapter()))
+                        .toList(),
+                task.overwrite());
+        List<Merger> mergers = new ArrayList<>();
+        try {
+            outputs.madeFrom(sources.stream()
+                    .map(source -> source.opened().tensors().snapshot())
+                    .toList());
+            Merger.Settings settings =
+                    Merger.Settings.of(task.threads()).flush(task.flush()).outputs(outputs);
+            for (Source source : sources) {
+                mergers.add(new Merger(base, List.of(new MergePlan.Weighted(source.bound(), 1)), settings));
+            }
+            Merger.each(
+                    mergers, sources.stream().map(source -> source.item().out()).toList());
+        } catch (IOException | RuntimeException | InternalError | OutOfMemoryError e) {
+            divide(base, sources, mergers, outputs, e, start);
+            return;
+        }
+        for (int i = 0; i < sources.size(); i++) {
+            answer(sources.get(i), mergers.get(i), start, sources.size());
+        }
+    }
+
+    /** What is whole is answered; of the others, each half is merged alone. */
+    private void divide(
+            Checkpoint base,
+            List<Source> sources,
+            List<Merger> mergers,
+            Outputs outputs,
+            Throwable cause,
+            long start)
+            throws IOException {
+        List<Source> others = new ArrayList<>();
+        for (int i = 0; i < sources.size(); i++) {
+            if (outputs.isCommitted(sources.get(i).item().out())) {
+                answer(sources.get(i), mergers.get(i), start, sources.size());
+            } else {
+                others.add(sources.get(i));
+            }
+        }
+        if (sources.size() == 1 || !opened.isUnchanged()) {
+            others.forEach(source -> fail(source.item(), cause, start));
+            return;
+        }
+        int half = (others.size() + 1) / 2;
+        for (List<Source> part : List.of(others.subList(0, half), others.subList(half, others.size()))) {
+            if (!part.isEmpty()) {
+                merge(base, part);
+            }
+        }
+    }
+
+    private void answer(Source source, Merger merger, long start, int shares) {
+        double shared = seconds(start) / shares;
+        long own = System.nanoTime();
+        try {
+            Set<String> changed = merger.plan().outputs().stream()
+                    .flatMap(output -> output.tasks().stream())
+                    .flatMap(each -> switch (each) {
+                        case MergePlan.Task.Adapt adapt -> Stream.of(adapt.place().name());
+                        case MergePlan.Task.Replace replace ->
+                            Stream.of(replace.place().name());
+                        case MergePlan.Task.Copy _ -> Stream.<String>empty();
+                    })
+                    .collect(Collectors.toSet());
+            ContentDigest output = ContentDigest.of(source.item().out(), opened.copied(changed));
+            Item.Made made = new Item.Made(Recorded.adapter(source.item().adapter()), output);
+            List<String> notes = new ArrayList<>(source.notes());
+            if (!Untrained.is(source.bound())) {
+                MergeNotes.loss(merger.lost()).ifPresent(notes::add);
+            }
+            answers.accept(outcome(source.item(), Verdict.OK, Optional.of(made), shared + seconds(own), notes));
+        } catch (IOException | RuntimeException e) {
+            fail(source.item(), e, own);
+        }
+    }
+
+    private Outcome outcome(
+            Item item, Verdict verdict, Optional<Item.Made> made, double seconds, List<String> notes) {
+        return new Outcome(
+                item.name(), item.adapter(), verdict, made, seconds, task.attempt(), host, 0, "", notes);
+    }
+
+    private void fail(Item item, Throwable cause, long start) {
+        answers.accept(Outcome.failed(item, Failure.of(cause), seconds(start), task.attempt(), host));
+    }
+
+    private static double seconds(long start) {
+        return (System.nanoTime() - start) / 1e9;
+    }
+}

@@ -1,0 +1,64 @@
+package dev.adapt.cli.fleet;
+
+import dev.adapt.cli.options.Checkpoints;
+import dev.adapt.formats.UsageException;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code adapt fleet merge}: a merged checkpoint for each of many adapters. */
+@Command(
+        name = "merge",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        description = {
+            "Merges each adapter into the base, as `adapt merge` does, into a checkpoint of its own. Each worker reads the base"
+                    + " once for as many adapters as --chunk says.",
+            "An adapter that cannot be merged is a line of the manifest and one on standard error; the others go on."
+        },
+        footer = {"", "Example: adapt fleet merge --base base --adapters adapters --out-dir merged --master local[4]"})
+final class FleetMergeCommand implements Callable<Integer> {
+    @Mixin
+    private FleetOptions fleet = new FleetOptions();
+
+    @Option(
+            names = "--chunk",
+            paramLabel = "N",
+            defaultValue = "64",
+            description = "the most adapters that a worker merges from one reading of the base; so many unfinished outputs"
+                    + " are on the disk for each worker (default: ${DEFAULT-VALUE})")
+    private int chunk;
+
+    @Option(names = "--force", description = "merge even if an adapter was trained on another base")
+    private boolean force;
+
+    @Option(
+            names = "--no-fsync",
+            description = "do not wait until the disk has the results, which a power cut may then lose")
+    private boolean noFsync;
+
+    @Override
+    public Integer call() throws IOException {
+        if (chunk < 1) {
+            throw new UsageException("--chunk: expected at least 1, found " + chunk);
+        }
+        int threads = fleet.threads();
+        Path base = fleet.base();
+        Recipe recipe;
+        try (Checkpoint checkpoint = Checkpoints.open(base)) {
+            recipe = Recipe.of("merge", checkpoint, force ? List.of("--force") : List.of());
+        }
+        String ending = Files.isDirectory(base) ? "" : ".safetensors";
+        return new FleetRun(fleet, recipe)
+                .run(
+                        ending,
+                        chunk,
+                        items -> new Task.Merge(base, items, threads, force, !noFsync, fleet.resume(), 1));
+    }
+}

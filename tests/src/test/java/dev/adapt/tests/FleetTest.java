@@ -1,0 +1,170 @@
+package dev.adapt.tests;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.adapt.formats.checkpoint.ContentDigest;
+import dev.adapt.formats.io.FileTree;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.io.Sha256;
+import dev.adapt.formats.safetensors.SafetensorsWriter;
+import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.TreeMap;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Fleets with real worker processes. {@code -Dadapt.fleet=200} makes a fleet of 200 adapters. */
+@DisplayName("A fleet")
+class FleetTest {
+    private static final int ADAPTERS = Integer.getInteger("adapt.fleet", 20);
+    private static final int LAYERS = 4;
+    private static final int WIDTH = 24;
+    private static final int RANK = 2;
+
+    @TempDir
+    private Path folder;
+
+    private Path base = Path.of("");
+    private Path adapters = Path.of("");
+    private Path out = Path.of("");
+
+    @BeforeEach
+    void makeInputs() throws IOException {
+        base = Files.createDirectory(folder.resolve("base"));
+        adapters = Files.createDirectory(folder.resolve("adapters"));
+        out = folder.resolve("out");
+        Random random = new Random(1);
+        Map<String, FloatTensor> tensors = new TreeMap<>();
+        for (int layer = 0; layer < LAYERS; layer++) {
+            tensors.put("layers." + layer + ".q.weight", values(random, WIDTH, WIDTH));
+            tensors.put("layers." + layer + ".k.weight", values(random, WIDTH, WIDTH));
+        }
+        SafetensorsWriter.write(base.resolve("model.safetensors"), tensors, Map.of("format", "pt"));
+        Files.writeString(base.resolve("config.json"), "{\"model_type\": \"anything\"}");
+        for (int i = 0; i < ADAPTERS; i++) {
+            adapter(name(i), WIDTH, 1);
+        }
+    }
+
+    private static String name(int number) {
+        return String.format("adapter-%03d", number);
+    }
+
+    /** @param scale of one value of each right factor; of 1e38 the update overflows */
+    private void adapter(String name, int width, float scale) throws IOException {
+        Path adapter = Files.createDirectory(adapters.resolve(name));
+        Random random = new Random(name.hashCode());
+        Map<String, FloatTensor> parts = new TreeMap<>();
+        for (int layer = 0; layer < LAYERS; layer++) {
+            String key = "base_model.model.layers." + layer + ".q.";
+            FloatTensor right = values(random, RANK, width);
+            right.toFloats()[0] *= scale;
+            parts.put(key + "lora_A.weight", right);
+            parts.put(key + "lora_B.weight", values(random, WIDTH, RANK));
+        }
+        SafetensorsWriter.write(adapter.resolve("adapter_model.safetensors"), parts, Map.of());
+        Files.writeString(
+                adapter.resolve("adapter_config.json"),
+                "{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 200, \"target_modules\": [\"q\"]}");
+    }
+
+    private static FloatTensor values(Random random, int rows, int columns) {
+        float[] values = new float[rows * columns];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) random.nextGaussian();
+        }
+        return new FloatTensor(Shape.of(rows, columns), values);
+    }
+
+    private Cli fleet(Object... more) {
+        List<Object> args = Stream.concat(
+                        Stream.of("fleet", "merge", "--base", base, "--adapters", adapters, "--out-dir", out),
+                        Stream.of(more))
+                .toList();
+        return Cli.run(args.toArray());
+    }
+
+    /** The last line of each adapter. */
+    private Map<String, JsonDocument> manifest() throws IOException {
+        Path file = out.resolve("manifest.jsonl");
+        Map<String, JsonDocument> lines = new TreeMap<>();
+        for (String line : Files.readAllLines(file).stream().skip(1).toList()) {
+            JsonDocument json = JsonDocument.parse(file, line.getBytes(StandardCharsets.UTF_8));
+            lines.put(json.requireString("adapter"), json);
+        }
+        return lines;
+    }
+
+    private static Map<String, String> contents(Path tree) throws IOException {
+        Map<String, String> contents = new TreeMap<>();
+        for (Path file : FileTree.inside(tree)) {
+            if (Files.isRegularFile(file)) {
+                contents.put(tree.relativize(file).toString(), Sha256.hex(Files.readAllBytes(file)));
+            }
+        }
+        return contents;
+    }
+
+    @Test
+    @DisplayName("writes what single merges write, names those that fail, and goes on with what is missing")
+    void mergesAndResumes() throws IOException {
+        adapter("bad-large", WIDTH, 1e38f); // which only its sum with the base shows
+        adapter("bad-width", WIDTH + 1, 1);
+        Files.createDirectory(adapters.resolve("bad-empty"));
+
+        Cli run = fleet("--master", "local[2]", "--chunk", 7);
+        assertEquals(3, run.exitCode(), run.errors());
+        assertTrue(run.output().contains(ADAPTERS + " ok, 3 failed"), run.output());
+        Map<String, JsonDocument> manifest = manifest();
+        assertEquals(ADAPTERS + 3, manifest.size());
+        for (String bad : List.of("bad-large", "bad-width", "bad-empty")) {
+            JsonDocument line = manifest.get(bad);
+            assertEquals("failed", line.requireString("verdict"), bad);
+            assertEquals(3, line.positive("exit_code"), bad);
+            assertTrue(line.requireString("error").contains(bad.equals("bad-large") ? "layers.0" : bad), line.text());
+            assertFalse(Files.exists(out.resolve(bad)), bad);
+        }
+        for (int i = 0; i < ADAPTERS; i++) {
+            Path single = folder.resolve("single");
+            Cli.succeeds("merge", adapters.resolve(name(i)), "--into", base, "--out", single);
+            assertEquals(contents(single), contents(out.resolve(name(i))), name(i));
+            JsonDocument line = manifest.get(name(i));
+            assertEquals("ok", line.requireString("verdict"));
+            ContentDigest digest = ContentDigest.of(single, tensor -> Optional.empty());
+            assertEquals(digest.sha256(), line.requireString("sha256"), name(i));
+            assertEquals(digest.bytes(), line.whole("bytes").orElseThrow());
+            FileTree.delete(single);
+        }
+
+        Map<String, String> whole = contents(out);
+        int before = lines();
+        for (int i = 0; i < 5; i++) {
+            FileTree.delete(out.resolve(name(3 * i)));
+        }
+        Cli again = fleet("--master", "local[2]", "--resume");
+        assertEquals(3, again.exitCode(), again.errors());
+        assertTrue(again.output().contains("5 ok, " + (ADAPTERS - 5) + " kept, 3 failed"), again.output());
+        assertEquals(before + 5 + 3, lines(), "those that failed are tried again");
+        Map<String, String> after = contents(out);
+        whole.keySet().removeIf(name -> name.equals("manifest.jsonl") || name.startsWith(".fleet"));
+        after.keySet().removeIf(name -> name.equals("manifest.jsonl") || name.startsWith(".fleet"));
+        assertEquals(whole, after);
+    }
+
+    private int lines() throws IOException {
+        return Files.readAllLines(out.resolve("manifest.jsonl")).size();
+    }
+}
