@@ -11,15 +11,20 @@ import dev.adapt.formats.io.Sha256;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.DisplayName;
@@ -162,6 +167,158 @@ class FleetTest {
         whole.keySet().removeIf(name -> name.equals("manifest.jsonl") || name.startsWith(".fleet"));
         after.keySet().removeIf(name -> name.equals("manifest.jsonl") || name.startsWith(".fleet"));
         assertEquals(whole, after);
+    }
+
+    /** A merge that takes long enough to kill a worker in its middle. */
+    private void enlargeBase() throws IOException {
+        Map<String, FloatTensor> tensors = new TreeMap<>();
+        Random random = new Random(2);
+        for (int layer = 0; layer < LAYERS; layer++) {
+            tensors.put("layers." + layer + ".q.weight", values(random, WIDTH, WIDTH));
+            tensors.put("layers." + layer + ".large.weight", values(random, 1024, 512));
+        }
+        FileTree.delete(base);
+        Files.createDirectory(base);
+        SafetensorsWriter.write(base.resolve("model.safetensors"), tensors, Map.of("format", "pt"));
+    }
+
+    private Process start(Object... more) throws IOException {
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:+UseSerialGC",
+                "-XX:TieredStopAtLevel=1",
+                "--add-modules=jdk.incubator.vector",
+                "--enable-native-access=ALL-UNNAMED",
+                "-cp",
+                System.getProperty("java.class.path"),
+                "dev.adapt.cli.Adapt",
+                "fleet",
+                "merge"));
+        command.addAll(List.of("--base", base.toString(), "--adapters", adapters.toString()));
+        command.addAll(List.of("--out-dir", out.toString()));
+        Stream.of(more).map(Object::toString).forEach(command::add);
+        return new ProcessBuilder(command)
+                .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                .redirectError(folder.resolve("errors").toFile())
+                .start();
+    }
+
+    /** Waits until the manifest has answers. */
+    private void awaitAnswers(Process process) throws IOException {
+        while (process.isAlive() && (!Files.exists(out.resolve("manifest.jsonl")) || lines() < 3)) {
+            LockSupport.parkNanos(1_000_000);
+        }
+    }
+
+    private List<Path> unfinished() throws IOException {
+        try (Stream<Path> inside = Files.list(out)) {
+            return inside.filter(path -> path.getFileName().toString().endsWith(".tmp"))
+                    .toList();
+        }
+    }
+
+    @Test
+    @DisplayName("whose worker is killed gives its adapters to another, and leaves nothing unfinished")
+    void workerIsKilled() throws IOException, InterruptedException {
+        enlargeBase();
+        Process process = start("--master", "local[2]", "--chunk", 2);
+        awaitAnswers(process);
+        ProcessHandle worker = process.children().findFirst().orElseThrow();
+        worker.destroyForcibly();
+        assertEquals(0, process.waitFor(), Files.readString(folder.resolve("errors")));
+        Map<String, JsonDocument> manifest = manifest();
+        assertEquals(ADAPTERS, manifest.size());
+        assertTrue(manifest.values().stream().anyMatch(line -> line.positive("attempt") == 2), "nothing was tried again");
+        assertEquals(List.of(), unfinished());
+        Path each = folder.resolve("each");
+        List<Object> args = new ArrayList<>(List.of("merge", "--each", "--into", base, "--out-dir", each));
+        for (int i = 0; i < ADAPTERS; i++) {
+            args.add(adapters.resolve(name(i)));
+        }
+        Cli.succeeds(args.toArray());
+        for (int i = 0; i < ADAPTERS; i++) {
+            assertEquals(contents(each.resolve(name(i))), contents(out.resolve(name(i))), name(i));
+        }
+    }
+
+    @Test
+    @DisplayName("that is killed leaves no worker behind after ten seconds, and can be resumed")
+    void fleetIsKilled() throws IOException, InterruptedException {
+        enlargeBase();
+        Process process = start("--master", "local[2]", "--chunk", 2);
+        awaitAnswers(process);
+        List<ProcessHandle> workers = process.children().toList();
+        assertFalse(workers.isEmpty());
+        process.destroyForcibly();
+        process.waitFor();
+        long deadline = System.nanoTime() + 10_000_000_000L;
+        while (workers.stream().anyMatch(ProcessHandle::isAlive) && System.nanoTime() < deadline) {
+            LockSupport.parkNanos(10_000_000);
+        }
+        assertEquals(List.of(), workers.stream().filter(ProcessHandle::isAlive).toList());
+        assertEquals(List.of(), unfinished());
+        Cli resumed = fleet("--master", "local[2]", "--resume");
+        assertEquals(0, resumed.exitCode(), resumed.errors());
+        assertEquals(ADAPTERS, manifest().size());
+        for (int i = 0; i < ADAPTERS; i++) {
+            assertTrue(Files.exists(out.resolve(name(i)).resolve("model.safetensors")), name(i));
+        }
+    }
+
+    @Test
+    @DisplayName("refuses what it cannot go on with")
+    void refuses() throws IOException {
+        assertEquals(0, fleet("--master", "local[1]").exitCode());
+        assertRefused(2, "exists already; give --resume", "--master", "local[1]");
+        assertRefused(2, "is of another run", "--resume", "--force");
+        assertRefused(2, "--master: expected local[N]", "--master", "spark://host:7077");
+        assertRefused(2, "--chunk: expected at least 1", "--chunk", 0);
+        Files.writeString(out.resolve("manifest.jsonl"), "{\"adapter\"", StandardOpenOption.APPEND);
+        assertEquals(0, fleet("--resume").exitCode(), "an unfinished last line is dropped");
+        Files.writeString(out.resolve("manifest.jsonl"), "{}\n", StandardOpenOption.APPEND);
+        assertRefused(3, "line " + (ADAPTERS + 2) + ": verdict: expected a text", "--resume");
+        Path list = Files.writeString(folder.resolve("list"), "adapters/adapter-000\nadapters/../adapters/adapter-000\n");
+        Cli twice = Cli.run("fleet", "merge", "--base", base, "--adapters", list, "--out-dir", folder.resolve("other"));
+        assertEquals(2, twice.exitCode());
+        assertTrue(twice.errors().contains("two adapters are called adapter-000"), twice.errors());
+    }
+
+    private void assertRefused(int exitCode, String message, Object... options) {
+        Cli run = fleet(options);
+        assertEquals(exitCode, run.exitCode(), run.errors());
+        assertTrue(run.errors().contains(message), run.errors());
+    }
+
+    @Test
+    @DisplayName("speaks in lines: a worker answers for each adapter and ends with its input")
+    void worker() throws IOException, InterruptedException {
+        Process worker = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "--add-modules=jdk.incubator.vector",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        "dev.adapt.cli.Adapt",
+                        "work")
+                .redirectError(ProcessBuilder.Redirect.DISCARD)
+                .start();
+        String item = "{\"adapter\": \"%1$s\", \"path\": \"" + adapters + "/%1$s\", \"out\": \"" + out + "/%1$s\"}";
+        String task = "{\"task\": \"merge\", \"base\": \"" + base + "\", \"threads\": 1, \"attempt\": 1, \"items\": [%s]}\n";
+        try (Writer tasks = worker.outputWriter(StandardCharsets.UTF_8)) {
+            tasks.write(task.formatted(item.formatted(name(0)) + ", " + item.formatted(name(1))));
+            tasks.write(task.formatted(item.formatted("missing")));
+        }
+        List<JsonDocument> answers;
+        try (BufferedReader lines = worker.inputReader(StandardCharsets.UTF_8)) {
+            answers = lines.lines()
+                    .map(line -> JsonDocument.parse(folder, line.getBytes(StandardCharsets.UTF_8)))
+                    .toList();
+        }
+        assertEquals(0, worker.waitFor());
+        assertEquals(
+                List.of("adapter-000 ok", "adapter-001 ok", "missing failed"),
+                answers.stream()
+                        .map(line -> line.requireString("adapter") + " " + line.requireString("verdict"))
+                        .toList());
     }
 
     private int lines() throws IOException {
