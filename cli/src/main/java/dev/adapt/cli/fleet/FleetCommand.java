@@ -8,7 +8,13 @@ import picocli.CommandLine.Spec;
 @Command(
         mixinStandardHelpOptions = true,
         synopsisSubcommandLabel = "COMMAND",
-        subcommands = FleetMergeCommand.class,
+        subcommands = {
+            FleetMergeCommand.class,
+            FleetConvertCommand.class,
+            FleetExportCommand.class,
+            FleetVerifyCommand.class,
+            FleetEvaluateCommand.class
+        },
         description = {
             "Does one command for each of many adapters of one base, with several worker processes.",
             "manifest.jsonl in the output folder records what became of each adapter. Exit code 3 if some failed, 4 if"

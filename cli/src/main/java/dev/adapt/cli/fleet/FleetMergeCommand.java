@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -35,6 +36,12 @@ final class FleetMergeCommand implements Callable<Integer> {
                     + " are on the disk for each worker (default: ${DEFAULT-VALUE})")
     private int chunk;
 
+    @Option(
+            names = "--threads",
+            paramLabel = "N",
+            description = "tiles that each worker computes at a time (default: cores / workers)")
+    private Optional<Integer> threads = Optional.empty();
+
     @Option(names = "--force", description = "merge even if an adapter was trained on another base")
     private boolean force;
 
@@ -48,7 +55,10 @@ final class FleetMergeCommand implements Callable<Integer> {
         if (chunk < 1) {
             throw new UsageException("--chunk: expected at least 1, found " + chunk);
         }
-        int threads = fleet.threads();
+        int tiles = threads.orElseGet(() -> fleet.master().threads());
+        if (tiles < 1) {
+            throw new UsageException("--threads: expected at least 1, found " + tiles);
+        }
         Path base = fleet.base();
         Recipe recipe;
         try (Checkpoint checkpoint = Checkpoints.open(base)) {
@@ -59,6 +69,6 @@ final class FleetMergeCommand implements Callable<Integer> {
                 .run(
                         ending,
                         chunk,
-                        items -> new Task.Merge(base, items, threads, force, !noFsync, fleet.resume(), 1));
+                        items -> new Task.Merge(base, items, tiles, force, !noFsync, fleet.resume(), 1));
     }
 }

@@ -1,8 +1,6 @@
 package dev.adapt.cli.fleet;
 
-import dev.adapt.formats.UsageException;
 import java.nio.file.Path;
-import java.util.Optional;
 import picocli.CommandLine.Option;
 
 /** The options that all fleets have. */
@@ -42,9 +40,6 @@ final class FleetOptions {
                     + " them, by size and digest, are left out, and outputs that are not are replaced")
     private boolean resume;
 
-    @Option(names = "--threads", paramLabel = "N", description = "threads of each worker (default: cores / workers)")
-    private Optional<Integer> threads = Optional.empty();
-
     Path base() {
         return base.toAbsolutePath().normalize();
     }
@@ -63,13 +58,5 @@ final class FleetOptions {
 
     boolean resume() {
         return resume;
-    }
-
-    int threads() {
-        int given = threads.orElseGet(() -> master().threads());
-        if (given < 1) {
-            throw new UsageException("--threads: expected at least 1, found " + given);
-        }
-        return given;
     }
 }

@@ -68,14 +68,14 @@ final class FleetRun {
         Verdict verdict = outcome.verdict();
         if (verdict == Verdict.KEPT) {
             // its line stays, and so does what it says
-            verdict = manifest.outcome(outcome.name()).map(Outcome::verdict).orElse(verdict);
-            counts.merge(Verdict.KEPT, 1, Integer::sum);
+            verdict = manifest.outcome(outcome.name())
+                    .map(Outcome::verdict)
+                    .filter(Verdict.DIFFERENT::equals)
+                    .orElse(Verdict.KEPT);
         } else {
             manifest.add(outcome);
         }
-        if (outcome.verdict() != Verdict.KEPT || verdict != Verdict.OK) {
-            counts.merge(verdict, 1, Integer::sum);
-        }
+        counts.merge(verdict, 1, Integer::sum);
         if (verdict == Verdict.FAILED) {
             Terminal.progress("adapt: " + outcome.name() + " (" + answered + " of " + all + "): " + outcome.error());
         }

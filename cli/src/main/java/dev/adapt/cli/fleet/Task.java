@@ -34,4 +34,23 @@ sealed interface Task {
             return new Merge(base, some, threads, force, flush, overwrite, attempt + 1);
         }
     }
+
+    /**
+     * Runs a command for each adapter.
+     *
+     * @param options of that command; {@code {}} in them stands for the adapter's name
+     * @param overwrite whether to replace outputs that exist
+     */
+    record Run(Single single, Path base, List<Item> items, List<String> options, boolean overwrite, int attempt)
+            implements Task {
+        public Run {
+            items = List.copyOf(items);
+            options = List.copyOf(options);
+        }
+
+        @Override
+        public Task again(List<Item> some) {
+            return new Run(single, base, some, options, overwrite, attempt + 1);
+        }
+    }
 }

@@ -25,6 +25,13 @@ final class TaskJson {
                         .put("force", merge.force())
                         .put("flush", merge.flush())
                         .put("overwrite", merge.overwrite());
+            case Task.Run run -> {
+                json.put("task", run.single().key())
+                        .put("base", run.base().toString())
+                        .put("overwrite", run.overwrite());
+                ArrayNode options = json.putArray("options");
+                run.options().forEach(options::add);
+            }
         }
         json.put("attempt", task.attempt());
         ArrayNode items = json.putArray("items");
@@ -51,7 +58,14 @@ final class TaskJson {
                         json.flag("flush", true),
                         json.flag("overwrite", false),
                         attempt);
-            default -> throw json.wrong("task", "merge");
+            case String key ->
+                new Task.Run(
+                        Single.named(key).orElseThrow(() -> json.wrong("task", "merge or a command of a fleet")),
+                        Path.of(json.requireString("base")),
+                        items,
+                        json.names("options"),
+                        json.flag("overwrite", false),
+                        attempt);
         };
     }
 }
