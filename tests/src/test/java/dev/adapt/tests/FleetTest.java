@@ -4,10 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.adapt.formats.checkpoint.ContentDigest;
+import dev.adapt.formats.checkpoint.ShardIndex;
 import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.io.Sha256;
+import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -167,6 +170,61 @@ class FleetTest {
         whole.keySet().removeIf(name -> name.equals("manifest.jsonl") || name.startsWith(".fleet"));
         after.keySet().removeIf(name -> name.equals("manifest.jsonl") || name.startsWith(".fleet"));
         assertEquals(whole, after);
+    }
+
+    @Test
+    @DisplayName("merges a base of 8 shards by shard into what a single merge writes, with index and small files")
+    void mergesByShard() throws IOException {
+        shardBase(8);
+        for (int i = 2; i < ADAPTERS; i++) {
+            FileTree.delete(adapters.resolve(name(i)));
+        }
+        adapter("bad-large", WIDTH, 1e38f);
+        Cli run = fleet("--by-shard", "--master", "local[3]");
+        assertEquals(3, run.exitCode(), run.errors());
+        assertTrue(run.output().contains("2 ok, 1 failed"), run.output());
+        assertTrue(manifest().get("bad-large").requireString("error").contains("overflow"), run.errors());
+        assertFalse(Files.exists(out.resolve("bad-large")));
+        assertEquals(List.of(), unfinished());
+        for (int i = 0; i < 2; i++) {
+            Path single = folder.resolve("single-" + i);
+            Cli.succeeds("merge", adapters.resolve(name(i)), "--into", base, "--out", single);
+            Map<String, String> expected = contents(single);
+            assertEquals(10, expected.size(), "8 shards, their index and config.json");
+            assertEquals(expected, contents(out.resolve(name(i))));
+            assertEquals(
+                    ContentDigest.of(single, tensor -> Optional.empty()).sha256(),
+                    manifest().get(name(i)).requireString("sha256"));
+        }
+        FileTree.delete(out.resolve(name(0)));
+        assertTrue(fleet("--by-shard", "--resume").output().contains("1 ok, 1 kept, 1 failed"));
+        assertRefused(2, "--chunk: --by-shard merges one adapter at a time", "--resume", "--by-shard", "--chunk", 2);
+    }
+
+    /** The base's tensors dealt to so many files. */
+    private void shardBase(int count) throws IOException {
+        Map<String, FloatTensor> tensors = new TreeMap<>();
+        try (SafetensorsFile file = SafetensorsFile.open(base.resolve("model.safetensors"))) {
+            file.tensors().forEach(tensor -> tensors.put(tensor.name(), FloatTensor.of(tensor)));
+        }
+        Files.delete(base.resolve("model.safetensors"));
+        Map<String, String> places = new TreeMap<>();
+        List<String> names = List.copyOf(tensors.keySet());
+        for (int shard = 0; shard < count; shard++) {
+            String file = String.format("model-%05d-of-%05d.safetensors", shard + 1, count);
+            Map<String, FloatTensor> own = new TreeMap<>();
+            for (int i = shard; i < names.size(); i += count) {
+                own.put(names.get(i), tensors.get(names.get(i)));
+                places.put(names.get(i), file);
+            }
+            SafetensorsWriter.write(base.resolve(file), own, Map.of("format", "pt"));
+        }
+        long bytes = tensors.values().stream()
+                .mapToLong(tensor -> 4 * tensor.shape().elements())
+                .sum();
+        Files.writeString(
+                base.resolve("model.safetensors.index.json"),
+                ShardIndex.of(places, bytes, JsonNodeFactory.instance.objectNode()).text());
     }
 
     /** A merge that takes long enough to kill a worker in its middle. */

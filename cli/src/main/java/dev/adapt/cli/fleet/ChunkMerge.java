@@ -1,23 +1,15 @@
 package dev.adapt.cli.fleet;
 
-import dev.adapt.cli.merge.MergeNotes;
 import dev.adapt.cli.terminal.Failure;
-import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Untrained;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.ContentDigest;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.merge.Merger;
-import dev.adapt.merge.plan.MergePlan;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
 import java.util.function.Consumer;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -37,9 +29,6 @@ final class ChunkMerge {
         this.answers = answers;
     }
 
-    /** An adapter that is open and fits the base. */
-    private record Source(Item item, Adapter.Opened opened, BoundAdapter bound, List<String> notes) {}
-
     /** @throws IOException if the base cannot be read */
     void run() throws IOException {
         Checkpoint base = opened.open(task.base());
@@ -57,34 +46,18 @@ final class ChunkMerge {
                 merge(base, sources);
             }
         } finally {
-            sources.forEach(source -> source.opened().close());
+            sources.forEach(Source::close);
         }
     }
 
     /** Opens an adapter; empty where its output is kept, which is answered. */
-    @SuppressWarnings("MustBeClosedChecker") // closed with the others
     private Optional<Source> open(Checkpoint base, Item item) throws IOException {
         long start = System.nanoTime();
-        Adapter.Opened adapter = Adapter.open(item.adapter());
-        try {
-            if (Recorded.isStill(item)) {
-                answers.accept(outcome(item, Verdict.KEPT, item.made(), seconds(start), List.of()));
-                adapter.close();
-                return Optional.empty();
-            }
-            List<String> notes = new ArrayList<>(adapter.adapter().notes());
-            if (!task.force() && !adapter.adapter().recordsBase()) {
-                notes.add(MergeNotes.noBase(item.adapter(), base.path()));
-            }
-            BoundAdapter bound = opened.binding().bind(adapter.adapter(), task.force());
-            if (Untrained.is(bound)) {
-                notes.add(MergeNotes.untrained(item.adapter()));
-            }
-            return Optional.of(new Source(item, adapter, bound, notes));
-        } catch (IOException | RuntimeException e) {
-            adapter.close();
-            throw e;
+        if (Recorded.isStill(item)) {
+            answers.accept(outcome(item, Verdict.KEPT, item.made(), seconds(start), List.of()));
+            return Optional.empty();
         }
+        return Optional.of(Source.open(opened, base, item, task.force()));
     }
 
     private void merge(Checkpoint base, List<Source> sources) throws IOException {
@@ -103,7 +76,7 @@ final class ChunkMerge {
             Merger.Settings settings =
                     Merger.Settings.of(task.threads()).flush(task.flush()).outputs(outputs);
             for (Source source : sources) {
-                mergers.add(new Merger(base, List.of(new MergePlan.Weighted(source.bound(), 1)), settings));
+                mergers.add(source.merger(base, settings));
             }
             Merger.each(
                     mergers, sources.stream().map(source -> source.item().out()).toList());
@@ -149,22 +122,10 @@ final class ChunkMerge {
         double shared = seconds(start) / shares;
         long own = System.nanoTime();
         try {
-            Set<String> changed = merger.plan().outputs().stream()
-                    .flatMap(output -> output.tasks().stream())
-                    .flatMap(each -> switch (each) {
-                        case MergePlan.Task.Adapt adapt -> Stream.of(adapt.place().name());
-                        case MergePlan.Task.Replace replace ->
-                            Stream.of(replace.place().name());
-                        case MergePlan.Task.Copy _ -> Stream.<String>empty();
-                    })
-                    .collect(Collectors.toSet());
-            ContentDigest output = ContentDigest.of(source.item().out(), opened.copied(changed));
+            ContentDigest output = ContentDigest.of(source.item().out(), opened.copied(merger.plan()));
             Item.Made made = new Item.Made(Recorded.adapter(source.item().adapter()), output);
-            List<String> notes = new ArrayList<>(source.notes());
-            if (!Untrained.is(source.bound())) {
-                MergeNotes.loss(merger.lost()).ifPresent(notes::add);
-            }
-            answers.accept(outcome(source.item(), Verdict.OK, Optional.of(made), shared + seconds(own), notes));
+            double seconds = shared + seconds(own);
+            answers.accept(outcome(source.item(), Verdict.OK, Optional.of(made), seconds, source.notes(merger)));
         } catch (IOException | RuntimeException e) {
             fail(source.item(), e, own);
         }

@@ -4,6 +4,7 @@ import dev.adapt.cli.terminal.Failure;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.io.Outputs;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -20,6 +21,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 
 /**
  * Deals tasks to worker processes on this machine. The adapters that a worker had not answered for when it ended are tried
@@ -98,19 +100,25 @@ final class Fleet {
             try (WorkerProcess worker = WorkerProcess.start(log)) {
                 running.add(worker);
                 Collection<Item> left = List.of();
+                Set<Path> existed = Set.of();
                 while (task != null && left.isEmpty()) {
+                    existed = existing(task);
                     left = ask(worker, task);
                     if (left.isEmpty()) {
                         task = waiting.poll();
                     }
                 }
                 if (task != null && !ending) {
-                    retry(task, List.copyOf(left), worker);
+                    retry(task, List.copyOf(left), existed, worker);
                     task = waiting.poll();
                 }
                 running.remove(worker);
             }
         }
+    }
+
+    private static Set<Path> existing(Task task) {
+        return task.items().stream().map(Item::out).filter(Files::exists).collect(Collectors.toSet());
     }
 
     /** The adapters that the worker has not answered for when it ends; none where it goes on. */
@@ -132,7 +140,9 @@ final class Fleet {
         return left.values();
     }
 
-    private void retry(Task task, List<Item> left, WorkerProcess worker) throws IOException, InterruptedException {
+    /** @param existed outputs that were there before the worker got the task */
+    private void retry(Task task, List<Item> left, Set<Path> existed, WorkerProcess worker)
+            throws IOException, InterruptedException {
         int exitCode = worker.exitCode();
         Outputs.deleteUnfinished(left.stream()
                 .map(Item::out)
@@ -140,7 +150,7 @@ final class Fleet {
                 .toList());
         for (Item item : left) {
             if (task.attempt() < MOST_ATTEMPTS) {
-                waiting.add(task.again(List.of(item)));
+                waiting.add(task.again(item, !existed.contains(item.out())));
             } else {
                 String sentence = "its worker ended with exit code " + exitCode + ", " + task.attempt()
                         + " times; what it said is in " + worker.log();

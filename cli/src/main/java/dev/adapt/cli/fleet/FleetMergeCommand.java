@@ -1,6 +1,7 @@
 package dev.adapt.cli.fleet;
 
 import dev.adapt.cli.options.Checkpoints;
+import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import java.io.IOException;
@@ -11,7 +12,9 @@ import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt fleet merge}: a merged checkpoint for each of many adapters. */
 @Command(
@@ -37,6 +40,11 @@ final class FleetMergeCommand implements Callable<Integer> {
     private int chunk;
 
     @Option(
+            names = "--by-shard",
+            description = "merge one adapter at a time, with the files of a large base spread over the workers")
+    private boolean byShard;
+
+    @Option(
             names = "--threads",
             paramLabel = "N",
             description = "tiles that each worker computes at a time (default: cores / workers)")
@@ -50,8 +58,15 @@ final class FleetMergeCommand implements Callable<Integer> {
             description = "do not wait until the disk has the results, which a power cut may then lose")
     private boolean noFsync;
 
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
     @Override
     public Integer call() throws IOException {
+        if (byShard) {
+            new GivenOptions(spec).refuse("--by-shard merges one adapter at a time", "--chunk");
+        }
         if (chunk < 1) {
             throw new UsageException("--chunk: expected at least 1, found " + chunk);
         }
@@ -64,11 +79,17 @@ final class FleetMergeCommand implements Callable<Integer> {
         try (Checkpoint checkpoint = Checkpoints.open(base)) {
             recipe = Recipe.of("merge", checkpoint, force ? List.of("--force") : List.of());
         }
-        String ending = Files.isDirectory(base) ? "" : ".safetensors";
-        return new FleetRun(fleet, recipe)
-                .run(
-                        ending,
+        int workers = fleet.master().workers();
+        boolean folder = Files.isDirectory(base);
+        if (byShard && !folder) {
+            throw new UsageException("--by-shard: " + base + " is one file; give a checkpoint folder, or leave it out");
+        }
+        FleetRun.Work work = byShard
+                ? new ShardedMerge(base, workers, tiles, force, !noFsync, fleet.resume())
+                : FleetRun.chunks(
+                        workers,
                         chunk,
                         items -> new Task.Merge(base, items, tiles, force, !noFsync, fleet.resume(), 1));
+        return new FleetRun(fleet, recipe).run(folder ? "" : ".safetensors", work);
     }
 }

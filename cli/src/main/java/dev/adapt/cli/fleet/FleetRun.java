@@ -11,6 +11,7 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SequencedMap;
+import java.util.function.Consumer;
 import java.util.function.Function;
 
 /** A run of a fleet: its tasks, what became of them, and the exit code that follows. */
@@ -28,15 +29,42 @@ final class FleetRun {
         this.recipe = recipe;
     }
 
+    /** What is done with the adapters. */
+    interface Work {
+        /**
+         * Does it.
+         *
+         * @param logs the folder for the workers' standard error
+         * @param answers takes what became of each adapter
+         */
+        void run(List<Item> items, Path logs, Consumer<Outcome> answers) throws IOException;
+    }
+
     /**
-     * Runs a fleet.
+     * Deals the adapters to workers in tasks.
      *
-     * @param ending of the outputs' names
+     * @param workers how many
      * @param chunk the most adapters in a task
      * @param task makes a task of adapters
+     */
+    static Work chunks(int workers, int chunk, Function<List<Item>, Task> task) {
+        return (items, logs, answers) -> {
+            int size = Math.min(chunk, (items.size() + workers - 1) / workers);
+            List<Task> tasks = new ArrayList<>();
+            for (int from = 0; from < items.size(); from += size) {
+                tasks.add(task.apply(items.subList(from, Math.min(items.size(), from + size))));
+            }
+            new Fleet(logs, answers).run(tasks, workers);
+        };
+    }
+
+    /**
+     * Does a work with all adapters, and records what became of each.
+     *
+     * @param ending of the outputs' names
      * @return the exit code
      */
-    int run(String ending, int chunk, Function<List<Item>, Task> task) throws IOException {
+    int run(String ending, Work work) throws IOException {
         long start = System.nanoTime();
         Path out = options.outDir();
         Outputs.apartFrom(List.of(options.base(), options.adapters()), true).requireFile(out.resolve(Manifest.FILE));
@@ -48,14 +76,8 @@ final class FleetRun {
             if (options.resume()) {
                 Outputs.deleteUnfinished(items.stream().map(Item::out).toList());
             }
-            int workers = options.master().workers();
-            int size = Math.min(chunk, (items.size() + workers - 1) / workers);
-            List<Task> tasks = new ArrayList<>();
-            for (int from = 0; from < items.size(); from += size) {
-                tasks.add(task.apply(items.subList(from, Math.min(items.size(), from + size))));
-            }
             Path logs = Files.createDirectories(out.resolve(LOGS));
-            new Fleet(logs, outcome -> take(outcome, manifest, items.size())).run(tasks, workers);
+            work.run(items, logs, outcome -> take(outcome, manifest, items.size()));
             Terminal.line(
                     "%s: %s in %.1f s; %s",
                     out, counted(items.size()), (System.nanoTime() - start) / 1e9, manifest.path());

@@ -4,11 +4,14 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.merge.plan.MergePlan;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** The base that a worker keeps open between tasks, with the digests of its tensors. */
@@ -48,12 +51,17 @@ final class OpenBase implements AutoCloseable {
         return binding;
     }
 
-    /**
-     * Digests of the tensors that a merge copied: those of the base.
-     *
-     * @param changed names of the others
-     */
-    Function<TensorView, Optional<String>> copied(Set<String> changed) {
+    /** Digests of the tensors that a merge copies: those of the base. */
+    Function<TensorView, Optional<String>> copied(MergePlan plan) {
+        Set<String> changed = plan.outputs().stream()
+                .flatMap(output -> output.tasks().stream())
+                .flatMap(each -> switch (each) {
+                    case MergePlan.Task.Adapt adapt -> Stream.of(adapt.place().name());
+                    case MergePlan.Task.Replace replace ->
+                        Stream.of(replace.place().name());
+                    case MergePlan.Task.Copy _ -> Stream.<String>empty();
+                })
+                .collect(Collectors.toSet());
         Checkpoint base = checkpoint;
         return tensor -> Optional.ofNullable(base)
                 .map(own -> own.tensors().get(tensor.name()))

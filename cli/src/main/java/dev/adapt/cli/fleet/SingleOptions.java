@@ -33,6 +33,11 @@ final class SingleOptions {
             recipe = Recipe.of(single.key(), checkpoint, options);
         }
         return new FleetRun(fleet, recipe)
-                .run(ending, 1, items -> new Task.Run(single, base, items, options, fleet.resume(), 1));
+                .run(
+                        ending,
+                        FleetRun.chunks(
+                                fleet.master().workers(),
+                                1,
+                                items -> new Task.Run(single, base, items, options, fleet.resume(), 1)));
     }
 }

@@ -11,8 +11,12 @@ sealed interface Task {
     /** How often these adapters were tried, with this time. */
     int attempt();
 
-    /** The same task for some of its adapters, tried once more. */
-    Task again(List<Item> some);
+    /**
+     * The same task for one of its adapters, tried once more.
+     *
+     * @param replace whether the output may exist by now: the worker that was tried before may have written it
+     */
+    Task again(Item one, boolean replace);
 
     /**
      * Merges adapters into one base, from one reading of it.
@@ -30,8 +34,8 @@ sealed interface Task {
         }
 
         @Override
-        public Task again(List<Item> some) {
-            return new Merge(base, some, threads, force, flush, overwrite, attempt + 1);
+        public Task again(Item one, boolean replace) {
+            return new Merge(base, List.of(one), threads, force, flush, overwrite || replace, attempt + 1);
         }
     }
 
@@ -49,8 +53,29 @@ sealed interface Task {
         }
 
         @Override
-        public Task again(List<Item> some) {
-            return new Run(single, base, some, options, overwrite, attempt + 1);
+        public Task again(Item one, boolean replace) {
+            return new Run(single, base, List.of(one), options, overwrite || replace, attempt + 1);
+        }
+    }
+
+    /**
+     * Writes one file of a merge.
+     *
+     * @param items one: the adapter, and the file to write in a folder that is not finished
+     * @param file its place among the files of the merge
+     * @param threads tiles computed at a time
+     * @param force whether to accept another base than the adapter was trained on
+     * @param flush whether to have the disk take the file while it is written
+     */
+    record Shard(Path base, List<Item> items, int file, int threads, boolean force, boolean flush, int attempt)
+            implements Task {
+        public Shard {
+            items = List.copyOf(items);
+        }
+
+        @Override
+        public Task again(Item one, boolean replace) {
+            return new Shard(base, List.of(one), file, threads, force, flush, attempt + 1);
         }
     }
 }

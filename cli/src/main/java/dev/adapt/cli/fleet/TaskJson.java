@@ -25,6 +25,13 @@ final class TaskJson {
                         .put("force", merge.force())
                         .put("flush", merge.flush())
                         .put("overwrite", merge.overwrite());
+            case Task.Shard shard ->
+                json.put("task", "merge-shard")
+                        .put("base", shard.base().toString())
+                        .put("file", shard.file())
+                        .put("threads", shard.threads())
+                        .put("force", shard.force())
+                        .put("flush", shard.flush());
             case Task.Run run -> {
                 json.put("task", run.single().key())
                         .put("base", run.base().toString())
@@ -58,9 +65,18 @@ final class TaskJson {
                         json.flag("flush", true),
                         json.flag("overwrite", false),
                         attempt);
+            case "merge-shard" ->
+                new Task.Shard(
+                        Path.of(json.requireString("base")),
+                        items,
+                        json.integer("file", 0, 0, Integer.MAX_VALUE),
+                        json.positive("threads"),
+                        json.flag("force", false),
+                        json.flag("flush", true),
+                        attempt);
             case String key ->
                 new Task.Run(
-                        Single.named(key).orElseThrow(() -> json.wrong("task", "merge or a command of a fleet")),
+                        Single.named(key).orElseThrow(() -> json.wrong("task", "merge, merge-shard or a command of a fleet")),
                         Path.of(json.requireString("base")),
                         items,
                         json.names("options"),

@@ -43,6 +43,7 @@ final class Worker implements AutoCloseable {
         try {
             switch (task) {
                 case Task.Merge merge -> new ChunkMerge(base, merge, host, counted).run();
+                case Task.Shard shard -> new ShardMerge(base, shard, host, counted).run();
                 case Task.Run run -> new SingleRuns(run, host, counted).run();
             }
         } catch (IOException | RuntimeException | OutOfMemoryError e) {

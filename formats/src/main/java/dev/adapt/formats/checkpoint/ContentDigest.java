@@ -12,7 +12,10 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.stream.Stream;
 
@@ -37,29 +40,53 @@ public record ContentDigest(long bytes, String sha256) {
         if (!Files.isDirectory(output)) {
             return of(output.resolveSibling(""), List.of(output), known);
         }
-        try (Stream<Path> inside = Files.walk(output)) {
-            return of(output, inside.filter(Files::isRegularFile).toList(), known);
+        return of(output, files(output), known);
+    }
+
+    /**
+     * The digest of the regular files in a folder and the folders in it.
+     *
+     * @param known digests of files that need not be computed, by name
+     */
+    public static ContentDigest of(Path folder, Map<String, String> known) throws IOException {
+        return digest(folder, files(folder), (name, file) -> {
+            String own = known.get(name);
+            return own == null ? ofFile(file, tensor -> Optional.empty()) : own;
+        });
+    }
+
+    private static List<Path> files(Path folder) throws IOException {
+        try (Stream<Path> inside = Files.walk(folder)) {
+            return inside.filter(Files::isRegularFile).toList();
         }
     }
 
     /** The digest of some files of a folder. */
     public static ContentDigest of(Path folder, List<Path> files, Function<TensorView, Optional<String>> known)
             throws IOException {
+        return digest(folder, files, (name, file) -> ofFile(file, known));
+    }
+
+    /** Digests a file. */
+    private interface OfFile {
+        String digest(String name, Path file) throws IOException;
+    }
+
+    private static ContentDigest digest(Path folder, List<Path> files, OfFile each) throws IOException {
         long bytes = 0;
+        SortedMap<String, Path> sorted = new TreeMap<>();
+        files.forEach(file -> sorted.put(folder.relativize(file).toString().replace('\\', '/'), file));
         MessageDigest digest = Sha256.begin();
-        List<Path> sorted = files.stream()
-                .sorted((left, right) -> name(folder, left).compareTo(name(folder, right)))
-                .toList();
-        for (Path file : sorted) {
-            bytes += Files.size(file);
-            String own = file.toString().endsWith(SAFETENSORS) ? ofTensors(file, known) : ofBytes(file);
-            digest.update(line(name(folder, file), own));
+        for (Map.Entry<String, Path> file : sorted.entrySet()) {
+            bytes += Files.size(file.getValue());
+            digest.update(line(file.getKey(), each.digest(file.getKey(), file.getValue())));
         }
         return new ContentDigest(bytes, HexFormat.of().formatHex(digest.digest()));
     }
 
-    private static String name(Path folder, Path file) {
-        return folder.relativize(file).toString().replace('\\', '/');
+    /** The digest of one file, as it stands in its line. */
+    public static String ofFile(Path file, Function<TensorView, Optional<String>> known) throws IOException {
+        return file.toString().endsWith(SAFETENSORS) ? ofTensors(file, known) : ofBytes(file);
     }
 
     private static byte[] line(String name, String digest) {
