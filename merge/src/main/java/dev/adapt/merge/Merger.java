@@ -365,8 +365,7 @@ public final class Merger {
         MergePlan.Output output = plan.outputs().get(file);
         try (SafetensorsWriter writer = SafetensorsWriter.create(out, output.header());
                 Reservation _ = Reservation.begin(out, output.header().fileBytes());
-                WriteBehind _ =
-                        settings.flush() ? WriteBehind.of(List.of(writer), settings.written()) : () -> {}) {
+                WriteBehind _ = settings.flush() ? WriteBehind.of(List.of(writer), settings.written()) : () -> {}) {
             Pass.Destination destination = new Pass.Destination(output, writer, sinks(Optional.empty()), lost);
             new Pass(settings.kernels(), settings.written()).run(List.of(destination), settings.threads());
         } catch (InternalError e) {

@@ -73,7 +73,15 @@ class FleetCommandsTest {
         assertEquals(4, run.exitCode(), run.errors());
         assertEquals(Map.of("right", "ok", "wrong", "different"), verdicts(out));
         assertEquals(
-                Cli.succeeds("evaluate", "--base", base, "--adapter", adapters.resolve("right"), "--data", data, "--json")
+                Cli.succeeds(
+                                "evaluate",
+                                "--base",
+                                base,
+                                "--adapter",
+                                adapters.resolve("right"),
+                                "--data",
+                                data,
+                                "--json")
                         .output(),
                 Files.readString(out.resolve("right.json")));
         Cli again = fleet("evaluate", out, "--resume", "--", "--data", data, "--min", "accuracy=0.9");
@@ -104,7 +112,9 @@ class FleetCommandsTest {
         for (String name : List.of("right", "wrong")) {
             Path small = folder.resolve("single-" + name);
             Cli.succeeds("convert", adapters.resolve(name), "--base", base, "--rank", 1, "--out", small);
-            assertSame(small.resolve("adapter_model.safetensors"), converted.resolve(name).resolve("adapter_model.safetensors"));
+            assertSame(
+                    small.resolve("adapter_model.safetensors"),
+                    converted.resolve(name).resolve("adapter_model.safetensors"));
             Path file = folder.resolve(name + ".onnx_adapter");
             Cli.succeeds("export-adapter", adapters.resolve(name), "--base", base, "--out", file);
             assertSame(file, exported.resolve(name + ".onnx_adapter"));

@@ -224,7 +224,8 @@ class FleetTest {
                 .sum();
         Files.writeString(
                 base.resolve("model.safetensors.index.json"),
-                ShardIndex.of(places, bytes, JsonNodeFactory.instance.objectNode()).text());
+                ShardIndex.of(places, bytes, JsonNodeFactory.instance.objectNode())
+                        .text());
     }
 
     /** A merge that takes long enough to kill a worker in its middle. */
@@ -286,7 +287,8 @@ class FleetTest {
         assertEquals(0, process.waitFor(), Files.readString(folder.resolve("errors")));
         Map<String, JsonDocument> manifest = manifest();
         assertEquals(ADAPTERS, manifest.size());
-        assertTrue(manifest.values().stream().anyMatch(line -> line.positive("attempt") == 2), "nothing was tried again");
+        assertTrue(
+                manifest.values().stream().anyMatch(line -> line.positive("attempt") == 2), "nothing was tried again");
         assertEquals(List.of(), unfinished());
         Path each = folder.resolve("each");
         List<Object> args = new ArrayList<>(List.of("merge", "--each", "--into", base, "--out-dir", each));
@@ -335,7 +337,8 @@ class FleetTest {
         assertEquals(0, fleet("--resume").exitCode(), "an unfinished last line is dropped");
         Files.writeString(out.resolve("manifest.jsonl"), "{}\n", StandardOpenOption.APPEND);
         assertRefused(3, "line " + (ADAPTERS + 2) + ": verdict: expected a text", "--resume");
-        Path list = Files.writeString(folder.resolve("list"), "adapters/adapter-000\nadapters/../adapters/adapter-000\n");
+        Path list =
+                Files.writeString(folder.resolve("list"), "adapters/adapter-000\nadapters/../adapters/adapter-000\n");
         Cli twice = Cli.run("fleet", "merge", "--base", base, "--adapters", list, "--out-dir", folder.resolve("other"));
         assertEquals(2, twice.exitCode());
         assertTrue(twice.errors().contains("two adapters are called adapter-000"), twice.errors());
@@ -360,7 +363,8 @@ class FleetTest {
                 .redirectError(ProcessBuilder.Redirect.DISCARD)
                 .start();
         String item = "{\"adapter\": \"%1$s\", \"path\": \"" + adapters + "/%1$s\", \"out\": \"" + out + "/%1$s\"}";
-        String task = "{\"task\": \"merge\", \"base\": \"" + base + "\", \"threads\": 1, \"attempt\": 1, \"items\": [%s]}\n";
+        String task =
+                "{\"task\": \"merge\", \"base\": \"" + base + "\", \"threads\": 1, \"attempt\": 1, \"items\": [%s]}\n";
         try (Writer tasks = worker.outputWriter(StandardCharsets.UTF_8)) {
             tasks.write(task.formatted(item.formatted(name(0)) + ", " + item.formatted(name(1))));
             tasks.write(task.formatted(item.formatted("missing")));

@@ -34,7 +34,8 @@ final class AdapterList {
             Path absolute = folder.toAbsolutePath().normalize();
             String name = String.valueOf(absolute.getFileName());
             if (name.startsWith(".") || name.equals(Manifest.FILE)) {
-                throw new UsageException(folder + ": no output can be called " + name + "; rename the adapter's folder");
+                throw new UsageException(
+                        folder + ": no output can be called " + name + "; rename the adapter's folder");
             }
             Path other = adapters.put(name, absolute);
             if (other != null) {

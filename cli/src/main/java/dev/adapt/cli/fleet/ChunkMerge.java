@@ -91,12 +91,7 @@ final class ChunkMerge {
 
     /** What is whole is answered; of the others, each half is merged alone. */
     private void divide(
-            Checkpoint base,
-            List<Source> sources,
-            List<Merger> mergers,
-            Outputs outputs,
-            Throwable cause,
-            long start)
+            Checkpoint base, List<Source> sources, List<Merger> mergers, Outputs outputs, Throwable cause, long start)
             throws IOException {
         List<Source> others = new ArrayList<>();
         for (int i = 0; i < sources.size(); i++) {
@@ -131,10 +126,8 @@ final class ChunkMerge {
         }
     }
 
-    private Outcome outcome(
-            Item item, Verdict verdict, Optional<Item.Made> made, double seconds, List<String> notes) {
-        return new Outcome(
-                item.name(), item.adapter(), verdict, made, seconds, task.attempt(), host, 0, "", notes);
+    private Outcome outcome(Item item, Verdict verdict, Optional<Item.Made> made, double seconds, List<String> notes) {
+        return new Outcome(item.name(), item.adapter(), verdict, made, seconds, task.attempt(), host, 0, "", notes);
     }
 
     private void fail(Item item, Throwable cause, long start) {

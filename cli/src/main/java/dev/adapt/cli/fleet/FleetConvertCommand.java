@@ -10,9 +10,7 @@ import picocli.CommandLine.Mixin;
         name = "convert",
         mixinStandardHelpOptions = true,
         sortOptions = false,
-        description = {
-            "Writes each adapter in another form, as `adapt convert` does with the options after --."
-        },
+        description = {"Writes each adapter in another form, as `adapt convert` does with the options after --."},
         footer = {"", "Example: adapt fleet convert --base base --adapters adapters --out-dir plain -- --to lora"})
 final class FleetConvertCommand implements Callable<Integer> {
     @Mixin

@@ -14,7 +14,10 @@ import picocli.CommandLine.Mixin;
             "Predicts the texts of a labelled file with the base and each adapter beside it, as `adapt evaluate` does with the"
                     + " options after --. The figures are written as JSON for each adapter."
         },
-        footer = {"", "Example: adapt fleet evaluate --base base --adapters adapters --out-dir figures -- --data test.tsv"})
+        footer = {
+            "",
+            "Example: adapt fleet evaluate --base base --adapters adapters --out-dir figures -- --data test.tsv"
+        })
 final class FleetEvaluateCommand implements Callable<Integer> {
     @Mixin
     private SingleOptions options = new SingleOptions();

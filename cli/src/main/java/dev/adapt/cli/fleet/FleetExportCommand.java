@@ -37,8 +37,9 @@ final class FleetExportCommand implements Callable<Integer> {
             names = "--to",
             required = true,
             paramLabel = "FORM",
-            description = "gguf (an adapter of llama.cpp, as export-gguf writes it), onnx-adapter (as export-adapter), or onnx"
-                    + " (base and adapter in one file that holds all weights, as export-onnx --adapter --self-contained)")
+            description =
+                    "gguf (an adapter of llama.cpp, as export-gguf writes it), onnx-adapter (as export-adapter), or onnx"
+                            + " (base and adapter in one file that holds all weights, as export-onnx --adapter --self-contained)")
     private To to = To.GGUF;
 
     @Mixin

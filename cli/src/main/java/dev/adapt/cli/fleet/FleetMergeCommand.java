@@ -35,8 +35,9 @@ final class FleetMergeCommand implements Callable<Integer> {
             names = "--chunk",
             paramLabel = "N",
             defaultValue = "64",
-            description = "the most adapters that a worker merges from one reading of the base; so many unfinished outputs"
-                    + " are on the disk for each worker (default: ${DEFAULT-VALUE})")
+            description =
+                    "the most adapters that a worker merges from one reading of the base; so many unfinished outputs"
+                            + " are on the disk for each worker (default: ${DEFAULT-VALUE})")
     private int chunk;
 
     @Option(

@@ -16,7 +16,8 @@ final class FleetOptions {
             names = "--adapters",
             required = true,
             paramLabel = "DIR|LIST",
-            description = "a folder of adapter folders, or a text file that names one on each line, relative to the file")
+            description =
+                    "a folder of adapter folders, or a text file that names one on each line, relative to the file")
     private Path adapters = Path.of("");
 
     @Option(
@@ -36,8 +37,9 @@ final class FleetOptions {
 
     @Option(
             names = "--resume",
-            description = "go on with the run that --out-dir holds: adapters whose outputs are as manifest.jsonl records"
-                    + " them, by size and digest, are left out, and outputs that are not are replaced")
+            description =
+                    "go on with the run that --out-dir holds: adapters whose outputs are as manifest.jsonl records"
+                            + " them, by size and digest, are left out, and outputs that are not are replaced")
     private boolean resume;
 
     Path base() {

@@ -14,7 +14,10 @@ import picocli.CommandLine.Mixin;
             "Compares the base with each adapter beside it with other forms of the same model, as `adapt verify` does with the"
                     + " options after --. A report in JSON is written for each adapter."
         },
-        footer = {"", "Example: adapt fleet verify --base base --adapters adapters --out-dir reports -- --merged merged/{}"})
+        footer = {
+            "",
+            "Example: adapt fleet verify --base base --adapters adapters --out-dir reports -- --merged merged/{}"
+        })
 final class FleetVerifyCommand implements Callable<Integer> {
     @Mixin
     private SingleOptions options = new SingleOptions();

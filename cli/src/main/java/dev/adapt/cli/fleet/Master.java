@@ -21,7 +21,9 @@ record Master(int workers) {
         Matcher local = LOCAL.matcher(text);
         int workers = !local.matches()
                 ? 0
-                : local.group(1).equals("*") ? Runtime.getRuntime().availableProcessors() : Integer.parseInt(local.group(1));
+                : local.group(1).equals("*")
+                        ? Runtime.getRuntime().availableProcessors()
+                        : Integer.parseInt(local.group(1));
         if (workers < 1) {
             throw new UsageException("--master: expected local[N] with N of at least 1, or local[*], found " + text);
         }

@@ -94,5 +94,4 @@ record Outcome(
                 line.string("error").orElse(""),
                 line.names("notes"));
     }
-
 }

@@ -28,8 +28,8 @@ final class ShardMerge {
             long start = System.nanoTime();
             Checkpoint base = opened.open(task.base());
             try (Source source = Source.open(opened, base, item, task.force())) {
-                Merger merger = source.merger(
-                        base, Merger.Settings.of(task.threads()).flush(task.flush()));
+                Merger merger =
+                        source.merger(base, Merger.Settings.of(task.threads()).flush(task.flush()));
                 Files.deleteIfExists(item.out()); // a worker that was killed may have begun it
                 merger.writeFile(task.file(), item.out());
                 String digest = ContentDigest.ofFile(item.out(), opened.copied(merger.plan()));

@@ -53,8 +53,8 @@ record ShardedMerge(Path path, int workers, int threads, boolean force, boolean 
         Outputs outputs = Outputs.apartFrom(List.of(path, item.adapter()), overwrite);
         try (Source source = Source.open(opened, base, item, force)) {
             outputs.madeFrom(List.of(source.opened().tensors().snapshot()));
-            Merger merger = source.merger(
-                    base, Merger.Settings.of(threads).flush(flush).outputs(outputs));
+            Merger merger =
+                    source.merger(base, Merger.Settings.of(threads).flush(flush).outputs(outputs));
             Map<String, Outcome> files = new HashMap<>();
             merger.mergeByFile(item.out(), folder -> {
                 new Fleet(logs, outcome -> files.put(outcome.name(), outcome))
@@ -71,8 +71,7 @@ record ShardedMerge(Path path, int workers, int threads, boolean force, boolean 
                     .max(Comparator.comparing(Outcome::attempt))
                     .map(Outcome::attempt)
                     .orElse(1);
-            Item.Made made =
-                    new Item.Made(Recorded.adapter(item.adapter()), ContentDigest.of(item.out(), digests));
+            Item.Made made = new Item.Made(Recorded.adapter(item.adapter()), ContentDigest.of(item.out(), digests));
             return outcome(item, Verdict.OK, Optional.of(made), start, attempt, List.copyOf(notes));
         }
     }
@@ -94,7 +93,8 @@ record ShardedMerge(Path path, int workers, int threads, boolean force, boolean 
                 throw new FormatException(item.adapter(), "was not merged: the fleet was ended");
             }
             if (file.verdict() != Verdict.OK) {
-                throw new FormatException(item.adapter(), "cannot be merged into " + output.name() + ": " + file.error());
+                throw new FormatException(
+                        item.adapter(), "cannot be merged into " + output.name() + ": " + file.error());
             }
         }
     }
@@ -102,16 +102,7 @@ record ShardedMerge(Path path, int workers, int threads, boolean force, boolean 
     private static Outcome outcome(
             Item item, Verdict verdict, Optional<Item.Made> made, long start, int attempt, List<String> notes) {
         return new Outcome(
-                item.name(),
-                item.adapter(),
-                verdict,
-                made,
-                seconds(start),
-                attempt,
-                Worker.host(),
-                0,
-                "",
-                notes);
+                item.name(), item.adapter(), verdict, made, seconds(start), attempt, Worker.host(), 0, "", notes);
     }
 
     private static double seconds(long start) {

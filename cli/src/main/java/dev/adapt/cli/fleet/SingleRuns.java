@@ -6,7 +6,6 @@ import dev.adapt.formats.checkpoint.ContentDigest;
 import dev.adapt.formats.io.OutputFile;
 import dev.adapt.formats.io.Outputs;
 import java.io.ByteArrayOutputStream;
-import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -81,8 +80,7 @@ final class SingleRuns {
      *
      * @throws UsageException if an option is unknown, cannot be, or is the fleet's to give
      */
-    static Callable<Integer> parsed(
-            Single single, Path base, Item item, List<String> options, boolean overwrite) {
+    static Callable<Integer> parsed(Single single, Path base, Item item, List<String> options, boolean overwrite) {
         Callable<Integer> command = single.command();
         try {
             new CommandLine(command)

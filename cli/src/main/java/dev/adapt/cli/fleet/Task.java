@@ -26,8 +26,7 @@ sealed interface Task {
      * @param flush whether to wait until the disk has the results
      * @param overwrite whether to replace outputs that exist
      */
-    record Merge(
-            Path base, List<Item> items, int threads, boolean force, boolean flush, boolean overwrite, int attempt)
+    record Merge(Path base, List<Item> items, int threads, boolean force, boolean flush, boolean overwrite, int attempt)
             implements Task {
         public Merge {
             items = List.copyOf(items);

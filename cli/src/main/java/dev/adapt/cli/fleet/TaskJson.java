@@ -76,7 +76,8 @@ final class TaskJson {
                         attempt);
             case String key ->
                 new Task.Run(
-                        Single.named(key).orElseThrow(() -> json.wrong("task", "merge, merge-shard or a command of a fleet")),
+                        Single.named(key)
+                                .orElseThrow(() -> json.wrong("task", "merge, merge-shard or a command of a fleet")),
                         Path.of(json.requireString("base")),
                         items,
                         json.names("options"),

@@ -12,8 +12,9 @@ import picocli.CommandLine.Command;
 @Command(
         hidden = true,
         mixinStandardHelpOptions = true,
-        description = "Does the tasks on standard input, a line of JSON each, and answers on standard output with a line for"
-                + " each adapter. Ends when standard input ends, or with the process that started it.")
+        description =
+                "Does the tasks on standard input, a line of JSON each, and answers on standard output with a line for"
+                        + " each adapter. Ends when standard input ends, or with the process that started it.")
 public final class WorkCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {

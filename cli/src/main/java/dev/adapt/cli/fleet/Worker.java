@@ -50,8 +50,8 @@ final class Worker implements AutoCloseable {
             double seconds = (System.nanoTime() - start) / 1e9;
             task.items().stream()
                     .filter(item -> !answered.contains(item.name()))
-                    .forEach(item -> answers.accept(
-                            Outcome.failed(item, Failure.of(e), seconds, task.attempt(), host)));
+                    .forEach(
+                            item -> answers.accept(Outcome.failed(item, Failure.of(e), seconds, task.attempt(), host)));
         }
     }
 
