@@ -10,7 +10,6 @@ import dev.adapt.merge.plan.MergePlan;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -67,10 +66,8 @@ record ShardedMerge(Path path, int workers, int threads, boolean force, boolean 
                 digests.put(name, file.made().orElseThrow().output().sha256());
                 notes.addAll(file.notes());
             });
-            int attempt = files.values().stream()
-                    .max(Comparator.comparing(Outcome::attempt))
-                    .map(Outcome::attempt)
-                    .orElse(1);
+            int attempt =
+                    files.values().stream().mapToInt(Outcome::attempt).max().orElse(1);
             Item.Made made = new Item.Made(Recorded.adapter(item.adapter()), ContentDigest.of(item.out(), digests));
             return outcome(item, Verdict.OK, Optional.of(made), start, attempt, List.copyOf(notes));
         }

@@ -14,9 +14,11 @@ import java.util.List;
 /**
  * An adapter that is open and fits the base.
  *
+ * @param untrained whether its update is zero everywhere
  * @param said what a user should know of it before the merge, in sentences
  */
-record Source(Item item, Adapter.Opened opened, BoundAdapter bound, List<String> said) implements AutoCloseable {
+record Source(Item item, Adapter.Opened opened, BoundAdapter bound, boolean untrained, List<String> said)
+        implements AutoCloseable {
     /**
      * Opens an adapter and binds it to the base that was opened last.
      *
@@ -31,10 +33,11 @@ record Source(Item item, Adapter.Opened opened, BoundAdapter bound, List<String>
                 notes.add(MergeNotes.noBase(item.adapter(), base.path()));
             }
             BoundAdapter bound = opened.binding().bind(adapter.adapter(), force);
-            if (Untrained.is(bound)) {
+            boolean untrained = Untrained.is(bound);
+            if (untrained) {
                 notes.add(MergeNotes.untrained(item.adapter()));
             }
-            return new Source(item, adapter, bound, notes);
+            return new Source(item, adapter, bound, untrained, notes);
         } catch (RuntimeException e) {
             adapter.close();
             throw e;
@@ -48,7 +51,7 @@ record Source(Item item, Adapter.Opened opened, BoundAdapter bound, List<String>
     /** What a user should know after the merge, in sentences. */
     List<String> notes(Merger merger) {
         List<String> notes = new ArrayList<>(said);
-        if (!Untrained.is(bound)) {
+        if (!untrained) {
             MergeNotes.loss(merger.lost()).ifPresent(notes::add);
         }
         return notes;
