@@ -55,7 +55,8 @@ final class Fleet {
         waiting.addAll(tasks);
         Thread hook = Thread.ofPlatform().name("end-workers").unstarted(this::endAll);
         Runtime.getRuntime().addShutdownHook(hook);
-        try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
+        try (ExecutorService threads = Executors.newThreadPerTaskExecutor(
+                Thread.ofPlatform().name("worker-", 0).factory())) {
             List<Future<?>> all = new ArrayList<>();
             for (int i = 0; i < Math.min(workers, tasks.size()); i++) {
                 Path log = logs.resolve("worker-" + i + ".log");
@@ -68,7 +69,11 @@ final class Fleet {
                 each.get();
             }
         } catch (ExecutionException e) {
-            throw e.getCause() instanceof IOException cause ? cause : new IOException(e.getCause());
+            switch (e.getCause()) {
+                case IOException cause -> throw cause;
+                case RuntimeException cause -> throw cause;
+                default -> throw new IllegalStateException(e.getCause());
+            }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             endAll();
@@ -91,6 +96,7 @@ final class Fleet {
 
     private void endAll() {
         ending = true;
+        running.forEach(WorkerProcess::askToEnd);
         running.forEach(WorkerProcess::end);
     }
 

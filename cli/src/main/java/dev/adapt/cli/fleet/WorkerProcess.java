@@ -77,9 +77,14 @@ final class WorkerProcess implements AutoCloseable {
         return log;
     }
 
+    /** Asks the worker to end at once. */
+    void askToEnd() {
+        process.destroy();
+    }
+
     /** Asks the worker to end at once, and ends it if it does not. */
     void end() {
-        process.destroy();
+        askToEnd();
         try {
             if (!process.waitFor(SECONDS_TO_END, TimeUnit.SECONDS)) {
                 process.destroyForcibly();
