@@ -1,34 +1,10 @@
 package dev.adapt.cli;
 
-import dev.adapt.cli.convert.CombineCommand;
-import dev.adapt.cli.convert.ConvertCommand;
-import dev.adapt.cli.convert.ExtractCommand;
-import dev.adapt.cli.demo.DemoCommand;
-import dev.adapt.cli.export.ExportAdapterCommand;
-import dev.adapt.cli.export.ExportGgufCommand;
-import dev.adapt.cli.export.ExportOnnxCommand;
-import dev.adapt.cli.export.ImportGgufCommand;
-import dev.adapt.cli.export.ImportOnnxCommand;
-import dev.adapt.cli.fleet.FleetCommand;
-import dev.adapt.cli.fleet.WorkCommand;
-import dev.adapt.cli.inspect.AnalyzeCommand;
-import dev.adapt.cli.inspect.DiffCommand;
-import dev.adapt.cli.inspect.InspectCommand;
-import dev.adapt.cli.merge.MergeCommand;
-import dev.adapt.cli.merge.RecoverCommand;
-import dev.adapt.cli.merge.UnmergeCommand;
-import dev.adapt.cli.predict.EvaluateCommand;
-import dev.adapt.cli.predict.GenerateCommand;
-import dev.adapt.cli.predict.PredictCommand;
 import dev.adapt.cli.terminal.Failure;
 import dev.adapt.cli.terminal.Printable;
-import dev.adapt.cli.terminal.Release;
 import dev.adapt.cli.terminal.StandardOutput;
 import dev.adapt.cli.terminal.Terminal;
-import dev.adapt.cli.train.CountCommand;
-import dev.adapt.cli.train.TablesCommand;
-import dev.adapt.cli.train.TrainCommand;
-import dev.adapt.cli.verify.VerifyCommand;
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.merge.kernel.Kernels;
 import java.io.FileOutputStream;
@@ -36,43 +12,41 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.concurrent.locks.LockSupport;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Help;
 import picocli.CommandLine.IExecutionExceptionHandler;
 import picocli.CommandLine.IParameterExceptionHandler;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
+import picocli.CommandLine.Model.UsageMessageSpec;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ParseResult;
+import picocli.CommandLine.RunLast;
 import picocli.CommandLine.Spec;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /** The command line's root: it names the commands, and turns what they throw into one sentence and an exit code. */
 @Command(
         name = "adapt",
-        version = {"adapt " + Release.VERSION, "Java ${java.version} (${java.vendor})", "${java.home}"},
+        versionProvider = VersionLines.class,
         mixinStandardHelpOptions = true,
-        synopsisSubcommandLabel = "COMMAND",
-        header = "Adapters of neural networks on the JVM: train, merge, export to ONNX and GGUF, verify.",
-        description = {
-            "",
-            "From a frozen checkpoint and a data file to a verified, merged model:",
-            "",
-            "  adapt train --base BASE --method lora --target query,value \\",
-            "              --data train.tsv --eval dev.tsv --out ADAPTER",
-            "  adapt merge ADAPTER --into BASE --out MERGED",
-            "  adapt export-onnx MERGED --out MERGED/model.onnx",
-            "  adapt verify --base BASE --adapter ADAPTER --merged MERGED \\",
-            "               --onnx MERGED/model.onnx",
-            ""
-        },
+        customSynopsis = "adapt COMMAND [OPTIONS]     (adapt help COMMAND tells all of a command)",
+        synopsisHeading = "%nUsage: ",
+        header = "Adapters of neural networks on the JVM: train, merge, export and verify.",
         footer = {
             "",
-            "Exit codes: 0 done, 1 a bug in adapt, 2 bad usage, 3 bad input or not enough memory or disk,",
-            "4 a difference was found, or a figure is below --min; 130 and 143 ended by Ctrl-C or SIGTERM, 141 standard output was closed.",
+            "Exit codes: 0 done, 1 a bug in adapt, 2 bad usage, 3 bad input or no memory or",
+            "disk left, 4 a difference found or a figure below --min, 130 and 143 interrupted,",
+            "141 standard output closed.",
             "ADAPT_TRACE=1 in the environment adds stack traces to errors."
         })
 public final class Adapt implements Runnable {
@@ -80,6 +54,9 @@ public final class Adapt implements Runnable {
 
     /** The exit code after SIGTERM. */
     private static final int TERMINATED = 143;
+
+    /** Where the command line begins with one of these, no command is needed. */
+    private static final List<String> ROOT_OPTIONS = List.of("--help", "-h", "--version", "-V");
 
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
@@ -177,49 +154,47 @@ public final class Adapt implements Runnable {
      */
     public static CommandLine commandLine(String... args) {
         CommandLine commandLine = new CommandLine(new Adapt());
-        SequencedMap<String, Class<?>> commands = commands();
+        SequencedMap<String, Class<?>> commands = Commands.byName();
         if (args.length > 0 && commands.containsKey(args[0])) {
             commandLine.addSubcommand(args[0], commands.get(args[0]));
-        } else {
+        } else if (args.length == 0 || !ROOT_OPTIONS.contains(args[0])) {
             commands.forEach(commandLine::addSubcommand);
         }
+        GeneralOptions general = new GeneralOptions();
+        commandLine.getSubcommands().values().forEach(command -> addGeneral(command.getCommandSpec(), general));
+        commandLine.getHelpSectionMap().put(UsageMessageSpec.SECTION_KEY_COMMAND_LIST, help -> Commands.list());
+        commandLine.getHelpSectionMap().remove(UsageMessageSpec.SECTION_KEY_COMMAND_LIST_HEADING);
         return commandLine
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setUsageHelpAutoWidth(true)
                 .setExpandAtFiles(false)
+                .setHelpFactory((command, colours) -> {
+                    LowerCase.values(command);
+                    return new Help(command, colours);
+                })
+                .setExecutionStrategy(parsed -> run(parsed, general))
                 .setExecutionExceptionHandler(failures())
                 .setParameterExceptionHandler(misuse());
     }
 
-    /** The commands by name, in the order in which {@code --help} lists them. */
-    private static SequencedMap<String, Class<?>> commands() {
-        SequencedMap<String, Class<?>> commands = new LinkedHashMap<>();
-        commands.put("demo", DemoCommand.class);
-        commands.put("import-onnx", ImportOnnxCommand.class);
-        commands.put("import-gguf", ImportGgufCommand.class);
-        commands.put("train", TrainCommand.class);
-        commands.put("merge", MergeCommand.class);
-        commands.put("unmerge", UnmergeCommand.class);
-        commands.put("recover", RecoverCommand.class);
-        commands.put("convert", ConvertCommand.class);
-        commands.put("extract", ExtractCommand.class);
-        commands.put("combine", CombineCommand.class);
-        commands.put("export-onnx", ExportOnnxCommand.class);
-        commands.put("export-adapter", ExportAdapterCommand.class);
-        commands.put("export-gguf", ExportGgufCommand.class);
-        commands.put("verify", VerifyCommand.class);
-        commands.put("predict", PredictCommand.class);
-        commands.put("evaluate", EvaluateCommand.class);
-        commands.put("generate", GenerateCommand.class);
-        commands.put("inspect", InspectCommand.class);
-        commands.put("count", CountCommand.class);
-        commands.put("analyze", AnalyzeCommand.class);
-        commands.put("tables", TablesCommand.class);
-        commands.put("diff", DiffCommand.class);
-        commands.put("fleet", FleetCommand.class);
-        commands.put("work", WorkCommand.class);
-        commands.put("warm-up", WarmUpCommand.class);
-        return commands;
+    private static void addGeneral(CommandSpec command, GeneralOptions general) {
+        command.preprocessor(new Recipe());
+        if (command.findOption(Recipe.OPTION) == null) {
+            command.addMixin("recipe", CommandSpec.forAnnotatedObject(new GeneralOptions.WithRecipe()));
+        }
+        command.addMixin("general", CommandSpec.forAnnotatedObject(general));
+    }
+
+    private static int run(ParseResult parsed, GeneralOptions general) {
+        PrintStream err = System.err;
+        if (general.quiet()) {
+            System.setErr(new PrintStream(PrintStream.nullOutputStream()));
+        }
+        try {
+            return new RunLast().execute(parsed);
+        } finally {
+            System.setErr(err);
+        }
     }
 
     @Override
@@ -247,10 +222,38 @@ public final class Adapt implements Runnable {
         return (ParameterException misuse, String[] args) -> {
             CommandLine commandLine = misuse.getCommandLine();
             PrintWriter err = commandLine.getErr();
-            err.println("adapt: " + Printable.message(String.valueOf(misuse.getMessage())) + " (see `"
+            if (misuse.getCause() instanceof FormatException || misuse.getCause() instanceof UncheckedIOException) {
+                return report(misuse.getCause(), err); // a file that the command line names
+            }
+            err.println("adapt: " + Printable.message(sentence(misuse, args)) + " (see `"
                     + commandLine.getCommandSpec().qualifiedName() + " --help`)");
             err.flush();
             return Failure.BAD_USAGE;
         };
+    }
+
+    private static String sentence(ParameterException misuse, String[] arguments) {
+        CommandLine line = misuse.getCommandLine();
+        if (misuse instanceof UnmatchedArgumentException && line.getParent() == null && !arguments[0].startsWith("-")) {
+            return "no such command: " + arguments[0] + Similar.question(Similar.to(arguments[0], Commands.names()));
+        }
+        Optional<String> unknown = unknownOption(line.getCommandSpec(), arguments);
+        if (unknown.isPresent()) {
+            List<String> options = line.getCommandSpec().options().stream()
+                    .map(OptionSpec::longestName)
+                    .toList();
+            return "Unknown option: '" + unknown.get() + "'" + Similar.question(Similar.to(unknown.get(), options));
+        }
+        return String.valueOf(misuse.getMessage());
+    }
+
+    /** A misspelt option, which matters more than what picocli then finds to be missing. */
+    private static Optional<String> unknownOption(CommandSpec command, String[] arguments) {
+        return Arrays.stream(arguments)
+                .takeWhile(word -> !word.equals("--"))
+                .filter(word -> word.startsWith("--"))
+                .map(word -> word.contains("=") ? word.substring(0, word.indexOf('=')) : word)
+                .filter(name -> command.findOption(name) == null)
+                .findFirst();
     }
 }

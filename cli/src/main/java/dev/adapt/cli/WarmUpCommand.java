@@ -5,6 +5,7 @@ import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.train.device.Torch;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
@@ -14,6 +15,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
 
 /**
  * {@code adapt warm-up}: what the launcher runs once after a build. The ahead-of-time cache then holds the classes that
@@ -25,8 +27,15 @@ final class WarmUpCommand implements Callable<Integer> {
     private static final int WIDTH = 1024;
     private static final int RANK = 16;
 
+    @Option(names = "--natives", description = "load DJL's native libraries instead, which unpacks them")
+    private boolean natives;
+
     @Override
     public Integer call() throws IOException {
+        if (natives) {
+            Torch.loadNatives();
+            return 0;
+        }
         Path folder = Files.createTempDirectory("adapt-warm-up");
         PrintStream out = System.out;
         try {
@@ -57,29 +66,48 @@ final class WarmUpCommand implements Callable<Integer> {
     /** Large enough for Java to see which parts of a merge are worth compiling: the cache keeps that too. */
     private static void merge(Path folder) throws IOException {
         Map<String, FloatTensor> weights = new TreeMap<>();
-        Map<String, FloatTensor> parts = new TreeMap<>();
+        Map<String, FloatTensor> lora = new TreeMap<>();
+        Map<String, FloatTensor> vera = new TreeMap<>();
         for (int i = 0; i < LAYERS; i++) {
+            String key = "base_model.model.layer." + i;
             weights.put("layer." + i + ".weight", values(WIDTH, WIDTH));
-            parts.put("base_model.model.layer." + i + ".lora_A.weight", values(RANK, WIDTH));
-            parts.put("base_model.model.layer." + i + ".lora_B.weight", values(WIDTH, RANK));
+            lora.put(key + ".lora_A.weight", values(RANK, WIDTH));
+            lora.put(key + ".lora_B.weight", values(WIDTH, RANK));
+            vera.put(key + ".vera_lambda_b", values(WIDTH));
+            vera.put(key + ".vera_lambda_d", values(RANK));
         }
-        Path adapter = Files.createDirectory(folder.resolve("lora"));
-        SafetensorsWriter.write(adapter.resolve("adapter_model.safetensors"), parts, Map.of());
-        Files.writeString(adapter.resolve("adapter_config.json"), "{\"peft_type\": \"LORA\", \"r\": " + RANK + "}");
+        String size = "\"r\": " + RANK + "}";
+        Path ofLora = adapter(folder.resolve("lora"), lora, "{\"peft_type\": \"LORA\", " + size);
+        Path ofVera = adapter(
+                folder.resolve("vera"),
+                vera,
+                "{\"peft_type\": \"VERA\", \"projection_prng_key\": 0, \"save_projection\": false,"
+                        + " \"target_modules\": [\"0\", \"1\", \"2\", \"3\"], " + size);
         for (Dtype dtype : List.of(Dtype.BF16, Dtype.F16, Dtype.F32)) {
             Path base = folder.resolve(dtype + ".safetensors");
             SafetensorsWriter.write(base, weights, dtype, Map.of());
-            String merged = folder.resolve("merged-" + dtype + ".safetensors").toString();
-            run("merge", adapter.toString(), "--into", base.toString(), "--out", merged, "--no-fsync");
+            for (Path adapter : List.of(ofLora, ofVera)) {
+                String merged = folder.resolve(adapter.getFileName() + "-" + base.getFileName())
+                        .toString();
+                run("merge", adapter.toString(), "--into", base.toString(), "--out", merged, "--no-fsync");
+            }
         }
     }
 
-    private static FloatTensor values(int rows, int columns) {
-        float[] values = new float[rows * columns];
+    private static Path adapter(Path folder, Map<String, FloatTensor> tensors, String config) throws IOException {
+        Files.createDirectory(folder);
+        SafetensorsWriter.write(folder.resolve("adapter_model.safetensors"), tensors, Map.of());
+        Files.writeString(folder.resolve("adapter_config.json"), config);
+        return folder;
+    }
+
+    private static FloatTensor values(long... dims) {
+        Shape shape = Shape.of(dims);
+        float[] values = new float[Math.toIntExact(shape.elements())];
         for (int i = 0; i < values.length; i++) {
             values[i] = (i % 251 - 125) * 0x1p-12f;
         }
-        return new FloatTensor(Shape.of(rows, columns), values);
+        return new FloatTensor(shape, values);
     }
 
     private static void run(String... args) {

@@ -61,7 +61,7 @@ public final class FormatException extends RuntimeException {
     }
 
     /** The file at fault. */
-    public Optional<Path> path() {
+    Optional<Path> path() {
         return Optional.ofNullable(path);
     }
 

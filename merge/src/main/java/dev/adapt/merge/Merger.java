@@ -5,10 +5,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.BaseChange;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.ChangedConfig;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Companions;
 import dev.adapt.formats.checkpoint.PatchJournal;
@@ -24,6 +22,8 @@ import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
 import dev.adapt.formats.safetensors.TensorRange;
 import dev.adapt.formats.safetensors.TensorTarget;
+import dev.adapt.formats.saved.BaseChange;
+import dev.adapt.formats.saved.ChangedConfig;
 import dev.adapt.merge.engine.LostChanges;
 import dev.adapt.merge.engine.Pass;
 import dev.adapt.merge.engine.Reservation;
@@ -168,9 +168,17 @@ public final class Merger {
         }
         this.change = Stream.concat(
                         changes.stream(),
-                        all.stream().filter(each -> each.prompt().isPresent()))
+                        all.stream()
+                                .filter(each -> each.prompt().isPresent()
+                                        || each.sentences().isPresent()))
                 .findFirst();
         this.settings = settings;
+    }
+
+    /** The config.json that it writes, if the base has one. */
+    public Optional<JsonDocument> config() {
+        return base.config()
+                .map(own -> change.map(change -> ChangedConfig.of(own, change)).orElse(own));
     }
 
     /** What becomes of the base's config.json, if anything. */
@@ -485,7 +493,7 @@ public final class Merger {
         }
         Map<String, byte[]> replaced = new LinkedHashMap<>();
         List<String> added = new ArrayList<>();
-        for (Path file : tokenizer()) {
+        for (Path file : brought()) {
             String name = String.valueOf(file.getFileName());
             Path own = base.path().resolve(name);
             if (Files.exists(own)) {
@@ -497,18 +505,23 @@ public final class Merger {
         return undo.commit(base, texts, replaced, added);
     }
 
-    /** The files of the tokenizer that an adapter brings. */
-    private List<Path> tokenizer() {
-        return change.flatMap(BaseChange::tokenizer)
-                .map(folder -> new Companions(folder).tokenizer())
-                .orElseGet(List::of);
+    /** The files beside weights that an adapter brings: of its tokenizer, and of sentence-transformers. */
+    private List<Path> brought() {
+        List<Path> files = new ArrayList<>();
+        change.flatMap(BaseChange::tokenizer).ifPresent(folder -> files.addAll(new Companions(folder).tokenizer()));
+        change.flatMap(BaseChange::sentences).ifPresent(folder -> files.addAll(new Companions(folder).ofSentences()));
+        return files;
     }
 
     /** The files of a folder that it makes. */
     private Set<String> names() throws IOException {
         Set<String> names = new HashSet<>(base.companionNames());
         names.addAll(List.of(Checkpoint.CONFIG, base.names().index()));
-        tokenizer().forEach(file -> names.add(String.valueOf(file.getFileName())));
+        brought().forEach(file -> names.add(String.valueOf(file.getFileName())));
+        Optional<Path> sentences = change.flatMap(BaseChange::sentences);
+        if (sentences.isPresent()) {
+            names.addAll(new Companions(sentences.get()).subfolders());
+        }
         plan.outputs().forEach(output -> names.add(output.name()));
         return names;
     }
@@ -518,6 +531,10 @@ public final class Merger {
         Optional<Path> tokenizer = change.flatMap(BaseChange::tokenizer);
         if (tokenizer.isPresent()) {
             new Companions(tokenizer.get()).copyTokenizerTo(folder.path());
+        }
+        Optional<Path> sentences = change.flatMap(BaseChange::sentences);
+        if (sentences.isPresent()) {
+            new Companions(sentences.get()).copySentencesTo(folder.path());
         }
         if (base.config().isPresent()) {
             JsonDocument config = base.config().get();

@@ -1,12 +1,12 @@
 package dev.adapt.merge;
 
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.BaseChange;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.safetensors.TensorInfo;
+import dev.adapt.formats.saved.BaseChange;
 import dev.adapt.merge.engine.LostChanges;
 import dev.adapt.merge.engine.Pass;
 import dev.adapt.merge.engine.WriteBehind;

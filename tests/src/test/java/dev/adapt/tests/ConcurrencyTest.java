@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.safetensors.Dtype;
@@ -62,7 +62,7 @@ class ConcurrencyTest {
         try (Checkpoint opened = Checkpoint.open(base)) {
             opened.tensors()
                     .forEach((name, tensor) ->
-                            metadata.put(BoundAdapter.BASE_SHA256 + name.replace(".weight", ""), tensor.sha256()));
+                            metadata.put(Adapter.BASE_SHA256 + name.replace(".weight", ""), tensor.sha256()));
         }
         SafetensorsWriter.write(adapter.resolve("adapter_model.safetensors"), parts, metadata);
         Files.writeString(adapter.resolve("adapter_config.json"), "{\"peft_type\": \"LORA\", \"r\": 4}");

@@ -16,7 +16,7 @@ import dev.adapt.tests.detect.ShapeDetector;
 import dev.adapt.tests.detect.ShapeScenes;
 import dev.adapt.train.detect.DetectorTrainer;
 import dev.adapt.train.detect.Scene;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.verify.compare.Comparison;
 import dev.adapt.verify.compare.Equivalence;
 import dev.adapt.verify.compare.Tolerance;

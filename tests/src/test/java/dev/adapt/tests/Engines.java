@@ -4,7 +4,7 @@ import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.export.OnnxExport;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.train.djl.DjlRunner;
 import dev.adapt.verify.runner.Device;
 import dev.adapt.verify.runner.OnnxRunner;

@@ -8,9 +8,9 @@ import ai.onnxruntime.OnnxJavaType;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtSession;
 import ai.onnxruntime.TensorInfo;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
@@ -215,8 +215,8 @@ class Float16ExportTest {
     @Test
     void anotherDtypeIsRefused() throws IOException {
         Path home = TinyModel.VIT.write(folder.resolve("model"), 5);
-        Cli result = Cli.run("export-onnx", home, "--out", home.resolve("model.onnx"), "--dtype", "int8");
+        Cli result = Cli.run("export-onnx", home, "--out", home.resolve("model.onnx"), "--dtype", "int2");
         assertEquals(2, result.exitCode());
-        assertTrue(result.errors().contains("expected fp32 or fp16 but was 'int8'"), result.errors());
+        assertTrue(result.errors().contains("expected fp32, fp16, int8 or int4 but was 'int2'"), result.errors());
     }
 }

@@ -274,10 +274,10 @@ class LorsTest {
         Path lors = folder.resolve("lors");
         Path out = folder.resolve("out");
         Cli.succeeds("train", "--method", "lors", "--into", base, "--rank", "2", "--out", lors);
-        fails(2, "leave out --into", "merge", lors, "--into", base, "--out", out);
+        fails(2, "leave out --base", "merge", lors, "--into", base, "--out", out);
         fails(2, "leave out --in-place and --undo", "merge", lors, "--undo", folder.resolve("u"), "--out", out);
         fails(2, "merge it alone", "merge", lors, lors, "--out", out);
-        fails(2, "give --into, the checkpoint that the adapter was trained on", "merge", base, "--out", out);
+        fails(2, "give --base, the checkpoint that the adapter was trained on", "merge", base, "--out", out);
         fails(2, "leave out its base", "verify", "--base", base, "--adapter", lors, "--merged", base);
         fails(3, "is a whole model, of LORS", "convert", lors, "--base", base, "--to", "lora", "--out", out);
         fails(2, "takes no adapters", "export-onnx", lors, "--target", "query", "--out", lors.resolve("m.onnx"));

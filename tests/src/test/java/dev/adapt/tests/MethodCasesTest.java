@@ -6,8 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
@@ -196,7 +196,7 @@ class MethodCasesTest {
             for (TensorView tensor : drawn.tensors()) {
                 assertEquals(stored.tensor(tensor.name()).sha256(), tensor.sha256(), tensor.name());
             }
-            assertTrue(drawn.metadata().keySet().stream().anyMatch(key -> key.startsWith(BoundAdapter.PART_SHA256)));
+            assertTrue(drawn.metadata().keySet().stream().anyMatch(key -> key.startsWith(Adapter.PART_SHA256)));
         }
         assertEquals(-1, mismatch(name, own, new Seeded(small, own.base())));
     }

@@ -28,11 +28,13 @@ import java.io.UncheckedIOException;
 import java.lang.classfile.ClassFile;
 import java.lang.classfile.constantpool.PoolEntry;
 import java.lang.classfile.constantpool.StringEntry;
+import java.lang.module.ModuleDescriptor;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -102,6 +104,13 @@ class ModuleArrowsTest {
         holdsNoOptionRule(in(module), "--length", "--reflink=always").check(OURS);
     }
 
+    /** The command line is compiled on the class path, where nothing else holds it to what a module exports. */
+    @ParameterizedTest
+    @ValueSource(strings = {"formats", "merge", "train", "verify"})
+    void commandLineKeepsToWhatIsExported(String module) {
+        dependsOnExportsRule("cli", descriptor(module)).check(OURS);
+    }
+
     @Test
     void packagesFormNoCycle() {
         packagesFormNoCycleRule().check(OURS);
@@ -140,6 +149,9 @@ class ModuleArrowsTest {
         fails(holdsNoOptionRule("..", "--planted"), planted);
         fails(holdsNoOptionRule("dev.adapt.cli.."), OURS);
         fails(knowsNoArchitectureRule("dev.adapt.train.."), OURS);
+        fails(
+                dependsOnExportsRule("tests", descriptor("formats")),
+                new ClassFileImporter().importPackages("dev.adapt"));
         assertDoesNotThrow(() -> noNameEndsWithRule("Helper").check(planted));
     }
 
@@ -240,6 +252,27 @@ class ModuleArrowsTest {
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    /** What {@code module-info} of a module says. */
+    private static ModuleDescriptor descriptor(String module) {
+        try (InputStream in = Files.newInputStream(Path.of("..", module, "target", "classes", "module-info.class"))) {
+            return ModuleDescriptor.read(in);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static ArchRule dependsOnExportsRule(String module, ModuleDescriptor other) {
+        Set<String> exported = other.exports().stream()
+                .filter(each -> !each.isQualified() || each.targets().contains("dev.adapt." + module))
+                .map(ModuleDescriptor.Exports::source)
+                .collect(Collectors.toSet());
+        DescribedPredicate<JavaClass> hidden = DescribedPredicate.describe(
+                "are not exported by " + other.name() + " to " + module,
+                type -> (type.getPackageName() + ".").startsWith(other.name() + ".")
+                        && !exported.contains(type.getPackageName()));
+        return noClasses().that().resideInAPackage(in(module)).should().dependOnClassesThat(hidden);
     }
 
     private static ArchRule packagesFormNoCycleRule() {

@@ -3,8 +3,8 @@ package dev.adapt.tests;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.model.Model;

@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.merge.Merger;

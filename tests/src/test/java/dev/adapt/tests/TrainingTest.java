@@ -18,7 +18,7 @@ import dev.adapt.train.TrainConfig;
 import dev.adapt.train.TrainResult;
 import dev.adapt.train.Trainer;
 import dev.adapt.train.data.Dataset;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.train.metric.Metric;
 import dev.adapt.train.task.Classification;
 import java.io.IOException;

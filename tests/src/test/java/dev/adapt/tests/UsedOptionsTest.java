@@ -45,7 +45,8 @@ class UsedOptionsTest {
     }
 
     private static final String TRAINING =
-            "--epochs --batch-size --lr --weight-decay --warmup --clip --metric --seed --device --recompute --overwrite ";
+            "--epochs --batch-size --lr --weight-decay --warmup --clip --metric --seed --device --recompute --overwrite"
+                    + " --accumulate --schedule --patience --checkpoint-every --resume ";
     private static final String TEXTS = "--text-column --label-column --header --max-length ";
     private static final String ADAPTED = "--rank --alpha --set --rslora --dora --dropout --target ";
     private static final String STACKED = "--rank --groups --target ";
@@ -63,6 +64,14 @@ class UsedOptionsTest {
                     "train --base BASE --method lora --task causal-lm --data DATA --eval DATA --out OUT",
                     TRAINING + TEXTS + ADAPTED),
             Use.of(
+                    "train --base BASE --method lora --task similarity --data DATA --eval DATA --out OUT",
+                    TRAINING + TEXTS + ADAPTED + "--pooling --loss --temperature --dimensions --query-prefix"),
+            Use.of(
+                    "train --base BASE --method lora --task retrieval --data DATA --eval DATA --out OUT",
+                    TRAINING + ADAPTED
+                            + "--text-column --header --max-length --pooling --temperature --dimensions --query-prefix"
+                            + " --passage-prefix"),
+            Use.of(
                     "train --base BASE --method lora --task image-classification --data DATA --eval DATA --out OUT",
                     TRAINING + ADAPTED + "--pooling --head-lr"),
             Use.of(
@@ -76,20 +85,20 @@ class UsedOptionsTest {
                     TRAINING + TEXTS + STACKED + "--task --pooling"),
             Use.of("train --into BASE --method lors --out OUT", STACKED + "--data --eval --overwrite"),
             Use.of(
-                    "merge ADAPTER --into BASE --out OUT",
+                    "merge ADAPTER --base BASE --out OUT",
                     "--weights --in-place --undo --report --max-shard-size --force --dry-run --no-fsync --threads"
                             + " --projection-rounding --overwrite"),
             Use.of(
-                    "merge ADAPTER --into BASE --in-place",
+                    "merge ADAPTER --base BASE --in-place",
                     "--out --weights --report --force --dry-run --threads --projection-rounding --overwrite"),
             Use.of(
-                    "merge ADAPTER --into BASE --each --out-dir OUT",
+                    "merge ADAPTER --base BASE --each --out-dir OUT",
                     "--max-shard-size --force --dry-run --no-fsync --threads --projection-rounding --overwrite"),
             Use.of(
-                    "merge ADAPTER --into BASE --out GGUF",
+                    "merge ADAPTER --base BASE --out GGUF",
                     "--weights --report --force --dry-run --threads --projection-rounding --overwrite"),
             Use.of(
-                    "merge FILE --into BASE --out OUT",
+                    "merge FILE --base BASE --out OUT",
                     "--only --weights --in-place --undo --report --max-shard-size --force --dry-run --no-fsync --threads"
                             + " --projection-rounding --overwrite"),
             Use.of("unmerge BASE --undo UNDO --out OUT", "--overwrite"),
@@ -115,7 +124,14 @@ class UsedOptionsTest {
                     "--weights --majority-sign --seed --rank --dtype --force --json --overwrite"),
             Use.of(
                     "export-onnx BASE --out FILE",
-                    "--self-contained --dtype --adapter --adapter-inputs --target --with-past --overwrite"),
+                    "--self-contained --dtype --adapter --adapter-inputs --target --with-past --overwrite --for --output"
+                            + " --no-token-types --data"),
+            Use.of(
+                    "export-onnx BASE --for langchain4j --out OUT",
+                    "--dtype --adapter --pooling --normalize --no-token-types --data --overwrite"),
+            Use.of(
+                    "export-onnx BASE --output sentence_embedding --out FILE",
+                    "--self-contained --dtype --adapter --pooling --normalize --no-token-types --overwrite"),
             Use.of("export-adapter ADAPTER --base BASE --out FILE", "--overwrite"),
             Use.of("export-gguf BASE --out GGUF", "--dtype --pre-tokenizer --overwrite"),
             Use.of("export-gguf ADAPTER --base BASE --out GGUF", "--dtype --rank --energy --force --overwrite"),
@@ -144,19 +160,32 @@ class UsedOptionsTest {
                     "--onnx-adapter --prompt-format --tokenizer --max-new-tokens --top-k --top-p --seed --eos --no-cache --device"),
             Use.of(
                     "predict --base BASE --data DATA",
-                    "--adapter --tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"),
+                    "--adapter --tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"
+                            + " --dimension --prompt"),
             Use.of(
                     "predict --base BASE movie",
-                    "--adapter --tokenizer --batch-size --max-length --device --format --pooling --normalize"),
+                    "--adapter --tokenizer --batch-size --max-length --device --format --pooling --normalize --dimension"
+                            + " --prompt"),
             Use.of(
                     "predict --onnx FILE --data DATA",
-                    "--tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"),
+                    "--tokenizer --batch-size --max-length --device --format --text-column --pooling --normalize"
+                            + " --dimension --prompt"),
             Use.of(
                     "evaluate --base BASE --data DATA",
-                    "--adapter --tokenizer --batch-size --max-length --device --text-column --label-column --json --min"),
+                    "--adapter --tokenizer --batch-size --max-length --device --text-column --label-column --header"
+                            + " --task --json --min"),
+            Use.of(
+                    "evaluate --base BASE --task similarity --data DATA",
+                    "--adapter --tokenizer --batch-size --max-length --device --text-column --label-column --header"
+                            + " --pooling --dimension --json --min"),
+            Use.of(
+                    "evaluate --base BASE --task retrieval --data DATA",
+                    "--adapter --tokenizer --batch-size --max-length --device --text-column --header --pooling --dimension"
+                            + " --json --min"),
             Use.of(
                     "evaluate --onnx FILE --data DATA",
-                    "--tokenizer --batch-size --max-length --device --text-column --label-column --json --min"),
+                    "--tokenizer --batch-size --max-length --device --text-column --label-column --header --task --json"
+                            + " --min"),
             Use.of("inspect BASE", "--json"),
             Use.of("inspect ADAPTER", "--base --json"),
             Use.of("count ADAPTER", "--json"),
@@ -166,7 +195,9 @@ class UsedOptionsTest {
             Use.of("tables", ""),
             Use.of("diff BASE BASE", "--tolerance --all --threads --json"),
             Use.of("demo", "--out --overwrite"),
-            Use.of("warm-up", ""));
+            Use.of("help", ""),
+            Use.of("completion bash", ""),
+            Use.of("warm-up", "--natives"));
 
     /** Values that are right in themselves, for options that take others than a number. */
     private static final Map<String, String> SAMPLES = Map.ofEntries(
@@ -174,11 +205,13 @@ class UsedOptionsTest {
             Map.entry("--target", "query"),
             Map.entry("--task", "regression"),
             Map.entry("--header", "yes"),
+            Map.entry("--schedule", "cosine"),
             Map.entry("--pooling", "mean"),
             Map.entry("--metric", "accuracy"),
             Map.entry("--device", "cpu"),
             Map.entry("--to", "lora"),
             Map.entry("--dtype", "f16"),
+            Map.entry("--normalize", "true"),
             Map.entry("--majority-sign", "total"),
             Map.entry("--max-shard-size", "1GB"),
             Map.entry("--projection-rounding", "fma"),
@@ -236,7 +269,7 @@ class UsedOptionsTest {
         List<String> ignored = new ArrayList<>();
         for (OptionSpec option : options(use.words().getFirst())) {
             String name = option.longestName();
-            if (use.gives(option) || use.used().contains(name) || option.usageHelp() || option.versionHelp()) {
+            if (use.gives(option) || use.used().contains(name) || isGeneral(option)) {
                 continue;
             }
             List<Object> words = new ArrayList<>();
@@ -251,6 +284,14 @@ class UsedOptionsTest {
             }
         }
         assertEquals(List.of(), ignored);
+    }
+
+    /** Options that mean the same in every use of every command; {@link CommandLineTest} tests these. */
+    private static boolean isGeneral(OptionSpec option) {
+        return option.usageHelp()
+                || option.versionHelp()
+                || option.paramLabel().equals("FILE.yaml")
+                || List.of("--quiet", "--no-color").contains(option.longestName());
     }
 
     private static Object path(String word) {
@@ -275,7 +316,7 @@ class UsedOptionsTest {
                     boolean listed = USES.stream()
                             .filter(use -> use.words().getFirst().equals(command))
                             .anyMatch(use -> use.gives(option) || use.used().contains(option.longestName()));
-                    if (!listed && !option.usageHelp() && !option.versionHelp()) {
+                    if (!listed && !isGeneral(option)) {
                         unlisted.computeIfAbsent(command, absent -> new TreeSet<>())
                                 .add(option.longestName());
                     }

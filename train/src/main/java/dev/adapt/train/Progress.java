@@ -11,6 +11,12 @@ public interface Progress {
     /** The run begins. */
     default void started(Start start) {}
 
+    /** Something was found in the data or the base that was not given. */
+    default void found(String what) {}
+
+    /** Something that a user should know. */
+    default void noted(String what) {}
+
     /** A step is done. */
     default void stepped(Step step) {}
 

@@ -9,13 +9,14 @@ import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.formats.model.Model;
 import dev.adapt.train.data.Batch;
 import dev.adapt.train.data.Examples;
+import dev.adapt.train.device.Torch;
 import dev.adapt.train.djl.Dropout;
 import dev.adapt.train.djl.Gradients;
 import dev.adapt.train.djl.LoadedModel;
 import dev.adapt.train.djl.NDArrayOps;
 import dev.adapt.train.djl.Recomputation;
-import dev.adapt.train.djl.Torch;
 import dev.adapt.train.task.Task;
+import dev.adapt.train.task.VectorTask;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -89,32 +90,61 @@ final class Replicas implements AutoCloseable {
         return replicas.getFirst().trained();
     }
 
+    /** How many masks the dropout of each replica has drawn. */
+    List<Long> draws() {
+        return replicas.stream().map(own -> own.dropout().draws()).toList();
+    }
+
+    /** Goes on as after so many masks of each replica. */
+    void resume(List<Long> draws) {
+        for (int i = 0; i < Math.min(draws.size(), replicas.size()); i++) {
+            replicas.get(i).dropout().resume(draws.get(i));
+        }
+    }
+
     /**
      * The forward and the backward pass for a batch.
      *
+     * @param most examples that are in memory at a time: of a larger batch the gradients of parts are added
      * @return the loss; its gradients are those of {@link #trained()}, and are the caller's to clear
      */
-    double learn(Task task, Examples examples, List<Integer> indices) {
-        List<List<Integer>> hands = dealt(indices);
-        // DJL wants a collector to be open where gradients are computed
-        try (NDManager step = newStep();
-                GradientCollector _ = Torch.engine().newGradientCollector()) {
-            List<Batch> batches = inParallel(hands.size(), hand -> examples.batch(hands.get(hand)));
-            double units = batches.stream().mapToLong(Batch::units).sum();
-            double loss = 0;
-            for (double part : inParallel(hands.size(), hand -> {
+    double learn(Task task, Examples examples, List<Integer> indices, int most) {
+        List<List<List<Integer>>> parts = new ArrayList<>();
+        for (int from = 0; from < indices.size(); from += most) {
+            parts.add(dealt(indices.subList(from, Math.min(indices.size(), from + most))));
+        }
+        List<List<Batch>> batches = parts.stream()
+                .map(hands -> inParallel(hands.size(), hand -> examples.batch(hands.get(hand))))
+                .toList();
+        double units =
+                batches.stream().flatMap(List::stream).mapToLong(Batch::units).sum();
+        double loss = 0;
+        // DJL wants a collector to be open where gradients are computed, and clears them where one is opened
+        try (GradientCollector _ = Torch.engine().newGradientCollector()) {
+            for (List<Batch> part : batches) {
+                loss += task instanceof VectorTask own ? learnTogether(own, part) : learn(task, part, units);
+            }
+            try (NDManager step = newStep()) {
+                addGradients(parts.stream().mapToInt(List::size).max().orElse(0), step);
+            }
+        }
+        return loss;
+    }
+
+    private double learn(Task task, List<Batch> batches, double units) {
+        double loss = 0;
+        try (NDManager step = newStep()) {
+            for (double part : inParallel(batches.size(), hand -> {
                 JniUtils.setGradMode(true);
                 Batch batch = batches.get(hand);
-                Replica own = replicas.get(hand);
                 // the mean over the whole batch is the sum of such shares
                 double share = batch.units() / units;
-                return share * learn(own, task, batch, share, step);
+                return share * learn(replicas.get(hand), task, batch, share, step);
             })) {
                 loss += part;
             }
-            addGradients(hands.size(), step);
-            return loss;
         }
+        return loss;
     }
 
     private double learn(Replica replica, Task task, Batch batch, double share, NDManager all) {
@@ -128,6 +158,48 @@ final class Replicas implements AutoCloseable {
             recomputation.ifPresent(Recomputation::backward);
             return loss;
         }
+    }
+
+    /** The vectors of a share of a batch, as the loss is computed from them: {@code collecting} takes their gradient. */
+    private record Vectors(
+            NDManager step, NDArray vectors, NDArray collecting, Optional<Recomputation> recomputation) {}
+
+    /** The passes for a loss that compares all examples of a batch: it is computed once, between those of the shares. */
+    private double learnTogether(VectorTask task, List<Batch> batches) {
+        try (NDManager step = newStep()) {
+            List<Vectors> shares =
+                    inParallel(batches.size(), hand -> vectors(replicas.get(hand), task, batches.get(hand), step));
+            NDArrayOps ops = new NDArrayOps(step, Optional.empty());
+            NDArray loss = task.loss(
+                    ops,
+                    IntStream.range(0, shares.size())
+                            .mapToObj(hand -> new VectorTask.Share(
+                                    shares.get(hand).collecting(),
+                                    batches.get(hand).goals()))
+                            .toList());
+            Gradients gradients = new Gradients(true, 1, recompute);
+            new Gradients(true, 1, false).last(step, loss);
+            inParallel(shares.size(), hand -> {
+                JniUtils.setGradMode(true);
+                Vectors own = shares.get(hand);
+                gradients.passOn(own.step(), own.collecting(), own.vectors());
+                own.recomputation().ifPresent(Recomputation::backward);
+                own.step().close();
+                return hand;
+            });
+            return loss.getFloat();
+        }
+    }
+
+    private Vectors vectors(Replica replica, VectorTask task, Batch batch, NDManager all) {
+        JniUtils.setGradMode(true);
+        NDManager step = all.newSubManager();
+        Dropout dropout = replica.dropout().begin();
+        Optional<Recomputation> recomputation =
+                recompute ? Optional.of(new Recomputation(step, dropout)) : Optional.empty();
+        NDArrayOps ops = new NDArrayOps(step, Optional.of(dropout), recomputation);
+        NDArray vectors = task.vectors(ops, replica.model().unfinished(ops, batch.inputs()), batch);
+        return new Vectors(step, vectors, Gradients.detached(step, vectors), recomputation);
     }
 
     /** Neighbours in a batch are of like length: dealt like cards, all replicas get equal work. */

@@ -2,9 +2,9 @@ package dev.adapt.train;
 
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
@@ -15,15 +15,25 @@ import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.FromScratch;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.model.WholeModel;
+import dev.adapt.formats.saved.ChangedConfig;
+import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
+import dev.adapt.train.data.Dataset;
 import dev.adapt.train.data.Examples;
+import dev.adapt.train.data.Selection;
 import dev.adapt.train.data.Source;
 import dev.adapt.train.task.Task;
+import dev.adapt.train.task.VectorTask;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.Set;
 import java.util.function.Predicate;
 import java.util.random.RandomGenerator;
@@ -35,9 +45,19 @@ import java.util.random.RandomGeneratorFactory;
  *
  * @param targets names of the modules that are adapted, as the user or the architecture gives them
  * @param head the tensors that learn at the head's rate
+ * @param found what was found in the data and the base, and not given; a line each
+ * @param columns where texts and labels were found, if the data have columns
  * @param output writes what was trained
  */
-record Setup(Model model, Examples train, Examples eval, List<String> targets, Set<String> head, Output output) {
+record Setup(
+        Model model,
+        Examples train,
+        Optional<Examples> eval,
+        List<String> targets,
+        Set<String> head,
+        List<String> found,
+        Optional<Dataset.Columns> columns,
+        Output output) {
     /** Where what was trained goes. */
     interface Output {
         /**
@@ -49,8 +69,16 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
         Path write(Map<String, FloatTensor> trained, Path folder) throws IOException;
     }
 
-    static Setup of(TrainConfig config, AdapterMethod method, Checkpoint base) throws IOException {
-        ModelConfig model = ModelConfig.of(base);
+    /**
+     * A run that trains an adapter.
+     *
+     * @param values of the trained tensors, in the place of fresh ones; none of a new run
+     */
+    static Setup of(TrainConfig config, AdapterMethod method, Checkpoint base, Map<String, FloatTensor> values)
+            throws IOException {
+        ModelConfig model = config.task() instanceof VectorTask
+                ? new ModelConfig(ChangedConfig.bare(base.requireConfig()))
+                : ModelConfig.of(base);
         Architecture architecture = Architectures.of(model);
         Binding binding = new Binding(base);
         List<String> names = config.targets().isEmpty() ? architecture.usualTargets() : config.targets();
@@ -58,53 +86,108 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
         targets.forEach(target -> requireFit(method, target));
         binding.requireOneShape(method, targets);
         Source source = new Source(config.base(), model, architecture, config.maxLength());
-        Task.Data data = config.task().read(config.data(), config.eval(), source);
+        Task.Data data = config.task().read(config.data(), config.eval().file(), source);
+        Parts parts = Parts.of(config, data);
         RandomGenerator random = random(config.seed());
         Pooling usual = architecture.defaultPooling(name -> binding.find(name).isPresent());
         Optional<Head> head = data.labels().map(labels -> {
             Pooling pooling = config.task().pooling().or(config::pooling).orElse(usual);
-            requireRead(
-                    pooling, config, architecture, name -> binding.find(name).isPresent());
+            requireRead(pooling, config, architecture);
             return new Head(pooling, labels);
         });
         BoundAdapter adapter = BoundAdapter.fresh(
                 method,
                 targets,
                 binding::weight,
-                head.map(own -> FromScratch.values(architecture.headTensors(own), FromScratch.DEVIATION, random))
+                head.map(own -> FromScratch.values(
+                                fresh(
+                                        own,
+                                        architecture,
+                                        name -> binding.find(name).isPresent()),
+                                FromScratch.DEVIATION,
+                                random))
                         .orElse(Map.of()),
                 head,
                 binding.digests(targets),
                 random);
-        BoundAdapter recording = data.prompt().map(adapter::with).orElse(adapter);
+        BoundAdapter prompting =
+                data.prompt().map(adapter::with).orElse(adapter).trained(values);
+        Optional<SentenceModules> sentences = sentences(config, source);
+        BoundAdapter recording = sentences.isPresent() ? prompting.withSentences(config.out()) : prompting;
         return new Setup(
                 Model.of(base, recording),
-                data.train(),
-                data.eval(),
+                parts.train(),
+                parts.eval(),
                 names,
                 adapter.saved().keySet(),
+                found(data, head),
+                data.columns(),
                 (trained, folder) -> {
                     recording.trained(trained).write(folder, names, config.base());
+                    write(sentences, architecture, folder);
                     return folder.resolve(Adapter.FILE);
                 });
     }
 
+    /** The examples that are learned, and those that a run is evaluated on. */
+    private record Parts(Examples train, Optional<Examples> eval) {
+        static Parts of(TrainConfig config, Task.Data data) {
+            if (config.eval() instanceof DevData.Share(double share)) {
+                if (data.train().size() < 2) {
+                    throw new UsageException("eval " + config.eval(), "the training data are one example only");
+                }
+                Selection.Split split = Selection.split(data.train(), share, config.seed());
+                return new Parts(split.training(), Optional.of(split.dev()));
+            }
+            return new Parts(data.train(), data.eval());
+        }
+    }
+
+    private static List<String> found(Task.Data data, Optional<Head> head) {
+        List<String> found = new ArrayList<>(data.found());
+        head.ifPresent(
+                own -> found.add("the head reads: " + own.pooling().name().toLowerCase(Locale.ROOT) + " (pooling)"));
+        return found;
+    }
+
     /** A run that trains all of a model: one rate serves all of its tensors. */
-    static Setup whole(TrainConfig config, WholeModel start) throws IOException {
+    static Setup whole(TrainConfig config, WholeModel start, Map<String, FloatTensor> values) throws IOException {
         Source source = new Source(config.base(), start.config(), start.model().architecture(), config.maxLength());
-        Task.Data data = config.task().read(config.data(), config.eval(), source);
+        Task.Data data = config.task().read(config.data(), config.eval().file(), source);
+        Parts parts = Parts.of(config, data);
         WholeModel whole = data.labels()
                 .map(labels -> withHead(config, start, labels))
                 .orElse(start)
                 .withoutUnread();
-        WholeModel recording = data.prompt().map(whole::withPrompt).orElse(whole);
+        WholeModel prompted = data.prompt().map(whole::withPrompt).orElse(whole);
+        WholeModel recording = values.isEmpty() ? prompted : prompted.trained(values);
         return new Setup(
-                whole.model(),
-                data.train(),
-                data.eval(),
+                recording.model(),
+                parts.train(),
+                parts.eval(),
                 whole.targets(),
                 Set.of(),
-                (trained, folder) -> recording.trained(trained).write(folder, config.base()));
+                found(data, recording.model().architecture().head()),
+                data.columns(),
+                (trained, folder) -> {
+                    Path weights = recording.trained(trained).write(folder, config.base());
+                    write(sentences(config, source), source.architecture(), folder);
+                    return weights;
+                });
+    }
+
+    /** How texts become vectors, for a task that trains those. */
+    private static Optional<SentenceModules> sentences(TrainConfig config, Source source) {
+        return config.task() instanceof VectorTask own
+                ? Optional.of(own.vectors().modules().withLongest(source.longest()))
+                : Optional.empty();
+    }
+
+    private static void write(Optional<SentenceModules> sentences, Architecture architecture, Path folder)
+            throws IOException {
+        if (sentences.isPresent()) {
+            sentences.get().write(folder, architecture.hidden());
+        }
     }
 
     /** The model with the task's labels: its own head, where it has one for the same. */
@@ -116,7 +199,7 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 .or(config::pooling)
                 .or(() -> architecture.head().map(Head::pooling))
                 .orElseGet(() -> architecture.defaultPooling(tensors::containsKey));
-        requireRead(pooling, config, architecture, tensors::containsKey);
+        requireRead(pooling, config, architecture);
         Head head = new Head(pooling, labels);
         boolean kept = architecture.head().filter(head::equals).isPresent();
         return start.withHead(
@@ -124,9 +207,22 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
                 kept
                         ? start.headTensors()
                         : FromScratch.values(
-                                architecture.headTensors(head),
+                                fresh(head, architecture, tensors::containsKey),
                                 FromScratch.deviation(start.config()),
                                 random(config.seed())));
+    }
+
+    /** The tensors that a head needs and the base lacks: its own, and those of the pooler that it reads. */
+    private static SequencedMap<String, Shape> fresh(Head head, Architecture architecture, Predicate<String> present) {
+        SequencedMap<String, Shape> shapes = new LinkedHashMap<>(architecture.headTensors(head));
+        if (head.pooling() == Pooling.POOLER) {
+            architecture.poolerTensors().forEach((name, shape) -> {
+                if (!present.test(name)) {
+                    shapes.put(name, shape);
+                }
+            });
+        }
+        return shapes;
     }
 
     private static RandomGenerator random(long seed) {
@@ -134,14 +230,10 @@ record Setup(Model model, Examples train, Examples eval, List<String> targets, S
     }
 
     /** Refuses a pooling that the base or the task cannot have. */
-    private static void requireRead(
-            Pooling pooling, TrainConfig config, Architecture architecture, Predicate<String> present) {
-        boolean pooled = architecture
-                .poolerModule()
-                .filter(own -> present.test(own + ".weight"))
-                .isPresent();
-        if (pooling == Pooling.POOLER && !pooled) {
-            throw new UsageException("pooling pooler", "the base " + config.base() + " has no pooler; use mean or cls");
+    private static void requireRead(Pooling pooling, TrainConfig config, Architecture architecture) {
+        if (pooling == Pooling.POOLER && architecture.poolerModule().isEmpty()) {
+            throw new UsageException(
+                    "pooling pooler", "models like the base " + config.base() + " have no pooler; use mean or cls");
         }
         if (pooling == Pooling.TOKENS && config.task().pooling().isEmpty()) {
             throw new UsageException(

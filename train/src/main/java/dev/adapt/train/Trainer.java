@@ -12,10 +12,14 @@ import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.model.WholeModel;
+import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.train.data.Examples;
+import dev.adapt.train.data.Truncation;
+import dev.adapt.train.device.Torch;
+import dev.adapt.train.djl.AdamW;
 import dev.adapt.train.djl.LoadedModel;
 import dev.adapt.train.djl.Schedule;
-import dev.adapt.train.djl.Torch;
 import dev.adapt.train.metric.Metric;
 import dev.adapt.train.metric.Scores;
 import dev.adapt.train.task.Task;
@@ -23,6 +27,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -39,31 +44,40 @@ public final class Trainer implements AutoCloseable {
     /** Tokens of a batch that is evaluated: beyond, a batch takes more memory and is not faster. */
     private static final int EVAL_TOKENS = 1024;
 
-    /** How a run ended. */
-    private record End(boolean stopped, Optional<TrainResult.Divergence> diverged) {
-        private static final End STOPPED = new End(true, Optional.empty());
-        private static final End FINISHED = new End(false, Optional.empty());
+    /**
+     * How a run ended.
+     *
+     * @param patienceOver the epoch after which scores had not become better for too long; 0 if that did not happen
+     */
+    private record End(boolean stopped, Optional<TrainResult.Divergence> diverged, int patienceOver) {
+        private static final End STOPPED = new End(true, Optional.empty(), 0);
+        private static final End FINISHED = new End(false, Optional.empty(), 0);
     }
 
     private final TrainConfig config;
     private final Setup setup;
     private final Progress progress;
     private final BooleanSupplier stop;
+    private final Outputs outputs;
     private final Replicas replicas;
     private final AdamW optimizer;
     private final TrainingLog log = new TrainingLog();
+    private final boolean checkpointReplaced;
     private final List<Scores> scores = new ArrayList<>();
     private final List<Double> losses = new ArrayList<>();
     private Map<String, FloatTensor> kept = Map.of();
     private int best;
+    private int done;
     private double trainSeconds;
     private long trainedExamples;
 
-    private Trainer(TrainConfig config, Setup setup, Progress progress, BooleanSupplier stop) {
+    private Trainer(TrainConfig config, Setup setup, Outputs outputs, Progress progress, BooleanSupplier stop) {
         this.config = config;
         this.setup = setup;
         this.progress = progress;
         this.stop = stop;
+        this.outputs = outputs;
+        this.checkpointReplaced = config.course().resume().isPresent();
         this.replicas = new Replicas(
                 setup.model(), config.device().resolve(), config.batchSize(), config.seed(), config.recompute());
         this.optimizer = new AdamW(config.weightDecay());
@@ -84,46 +98,125 @@ public final class Trainer implements AutoCloseable {
      */
     public static Optional<TrainResult> train(TrainConfig config, Progress progress, BooleanSupplier stop)
             throws IOException {
-        return train(config, progress, stop, Outputs.fresh());
+        return train(config, progress, stop, Outputs.fresh(), Documents.NONE);
     }
 
-    /** The same, as one of a command's outputs. */
+    /** The same, as one of a command's outputs, with texts of its own in the folder. */
     public static Optional<TrainResult> train(
-            TrainConfig config, Progress progress, BooleanSupplier stop, Outputs outputs) throws IOException {
+            TrainConfig config, Progress progress, BooleanSupplier stop, Outputs outputs, Documents documents)
+            throws IOException {
+        Optional<TrainingState> state = Optional.empty();
+        if (config.course().resume().isPresent()) {
+            state = Optional.of(TrainingState.read(config.course().resume().get()));
+        }
+        Path checkpoint = Course.checkpointOf(config.out());
+        if (config.course().checkpointEvery().isPresent() && state.isEmpty()) {
+            outputs.requireFolder(checkpoint, checkpointFiles());
+        }
+        Map<String, FloatTensor> values = state.map(TrainingState::trained).orElse(Map.of());
         try (OutputFolder out = outputs.folder(config.out(), files())) {
             return switch (config.learner()) {
-                case Learner.Whole(WholeModel model) -> train(config, Setup.whole(config, model), out, progress, stop);
+                case Learner.Whole(WholeModel model) ->
+                    new Run(config, Setup.whole(config, model, values), state, outputs, documents)
+                            .train(out, progress, stop);
                 case Learner.Adapter(AdapterMethod method) -> {
                     try (Checkpoint base = Checkpoint.open(config.base())) {
                         outputs.madeFrom(base.snapshots());
-                        yield train(config, Setup.of(config, method, base), out, progress, stop);
+                        yield new Run(config, Setup.of(config, method, base, values), state, outputs, documents)
+                                .train(out, progress, stop);
                     }
                 }
             };
         }
     }
 
-    /** All that training writes, whatever it trains. */
-    private static Set<String> files() {
-        Set<String> files = new HashSet<>(WholeModel.files());
-        files.addAll(List.of(Adapter.FILE, AdapterConfig.FILE, TrainingLog.STEPS, TrainingLog.SUMMARY));
+    /** What a checkpoint holds: what training writes so far, and its state. */
+    private static Set<String> checkpointFiles() {
+        Set<String> files = files();
+        files.addAll(TrainingState.FILES);
         return files;
     }
 
-    private static Optional<TrainResult> train(
-            TrainConfig config, Setup setup, OutputFolder out, Progress progress, BooleanSupplier stop)
-            throws IOException {
-        Torch.engine().setRandomSeed((int) config.seed());
-        try (Trainer trainer = new Trainer(config, setup, progress, stop)) {
-            End end = trainer.run();
-            if (trainer.losses.isEmpty()) {
-                return Optional.empty();
+    /** All that training writes, whatever it trains. */
+    private static Set<String> files() {
+        Set<String> files = new HashSet<>(WholeModel.files());
+        files.addAll(SentenceModules.names());
+        files.addAll(List.of(
+                Adapter.FILE, AdapterConfig.FILE, TrainingLog.STEPS, TrainingLog.SUMMARY, TensorBoardEvents.FILE));
+        files.addAll(Documents.NAMES);
+        return files;
+    }
+
+    /** A run that is set up. */
+    private record Run(
+            TrainConfig config, Setup setup, Optional<TrainingState> state, Outputs outputs, Documents documents) {
+        Optional<TrainResult> train(OutputFolder out, Progress progress, BooleanSupplier stop) throws IOException {
+            Torch.engine().setRandomSeed((int) config.seed());
+            try (Trainer trainer = new Trainer(config, setup, outputs, progress, stop)) {
+                if (state.isPresent()) {
+                    trainer.resume(state.get());
+                }
+                End end = trainer.run();
+                if (trainer.losses.isEmpty()) {
+                    return Optional.empty();
+                }
+                TrainResult result = trainer.write(out, end);
+                Optional<Head> head = setup.model().architecture().head();
+                Documents.Run run = new Documents.Run(result, setup.targets(), setup.found(), setup.columns(), head);
+                for (Map.Entry<String, String> document : documents.of(run).entrySet()) {
+                    out.text(document.getKey(), document.getValue());
+                }
+                out.commit();
+                return Optional.of(result);
+            } catch (EngineException e) {
+                throw explained(e, config);
             }
-            TrainResult result = trainer.write(out, end);
-            out.commit();
-            return Optional.of(result);
-        } catch (EngineException e) {
-            throw explained(e, config);
+        }
+    }
+
+    /** Goes on from a checkpoint; the model has its values already. */
+    private void resume(TrainingState state) {
+        Path folder = config.course().resume().orElseThrow();
+        state.requireSame(folder, log.settings(config, setup));
+        Map<String, List<Long>> shapes = new LinkedHashMap<>();
+        replicas.trained()
+                .forEach((name, array) -> shapes.put(
+                        name, Arrays.stream(array.getShape().getShape()).boxed().toList()));
+        state.requireFit(folder, shapes);
+        optimizer.resume(state.step(), replicas.trained(), state.first(), state.second());
+        if (state.draws().size() != replicas.draws().size()) {
+            progress.noted("the run was begun on a machine with another number of cores: with dropout, it goes on with"
+                    + " other random numbers");
+        }
+        replicas.resume(state.draws());
+        log.resume(state.lines());
+        losses.addAll(state.losses());
+        scores.addAll(state.scores());
+        kept = state.kept();
+        best = state.best();
+        done = state.step();
+    }
+
+    private void checkpoint() throws IOException {
+        Outputs own = done > config.course().checkpointEvery().orElseThrow() || checkpointReplaced
+                ? Outputs.replacing()
+                : outputs;
+        try (OutputFolder folder = own.folder(Course.checkpointOf(config.out()), checkpointFiles())) {
+            setup.output().write(values(), folder.path());
+            new TrainingState(
+                            log.settings(config, setup),
+                            done,
+                            best,
+                            replicas.draws(),
+                            losses,
+                            scores,
+                            log.lines(),
+                            values(),
+                            optimizer.moments(false),
+                            optimizer.moments(true),
+                            kept)
+                    .write(folder);
+            folder.commit();
         }
     }
 
@@ -136,25 +229,36 @@ public final class Trainer implements AutoCloseable {
         return e;
     }
 
-    private End run() {
-        int perEpoch = Math.ceilDiv(setup.train().size(), config.batchSize());
+    private End run() throws IOException {
+        int perStep = config.batchSize() * config.course().accumulate();
+        int perEpoch = Math.ceilDiv(setup.train().size(), perStep);
         int total = perEpoch * config.epochs();
-        Schedule schedule = new Schedule((int) Math.ceil(config.warmUp() * total), total);
+        Schedule schedule = new Schedule(
+                (int) Math.ceil(config.warmUp() * total), total, config.course().decay());
+        setup.found().forEach(progress::found);
+        if (config.eval() instanceof DevData.Held(Path dev) && isSame(config.data(), dev)) {
+            progress.noted("the dev data are the training data: scores tell nothing of other data");
+        }
         progress.started(new Progress.Start(
                 total,
                 setup.train().truncation(),
-                setup.eval().truncation(),
+                setup.eval().map(Examples::truncation).orElse(Truncation.none(0)),
                 parameters(false),
                 parameters(true),
                 replicas.device().toString()));
         if (stop.getAsBoolean()) {
             return End.STOPPED;
         }
-        evaluate(0);
-        int step = 0;
-        for (int epoch = 1; epoch <= config.epochs(); epoch++) {
+        if (done == 0) {
+            evaluate(0);
+        } else {
+            progress.noted("goes on after step " + done + " of " + total);
+        }
+        int step = done;
+        for (int epoch = Math.max(1, Math.ceilDiv(done, perEpoch)); epoch <= config.epochs(); epoch++) {
             Random random = new Random(config.seed() * 1_000_003 + epoch);
-            for (List<Integer> indices : setup.train().shuffled(config.batchSize(), random)) {
+            List<List<Integer>> batches = setup.train().shuffled(perStep, random);
+            for (List<Integer> indices : batches.subList(step - (epoch - 1) * perEpoch, perEpoch)) {
                 if (stop.getAsBoolean()) {
                     return End.STOPPED;
                 }
@@ -162,13 +266,27 @@ public final class Trainer implements AutoCloseable {
                 if (diverged.isPresent()) {
                     return kept(diverged.get());
                 }
+                done = step;
+                if (config.course().checkpointEvery().isPresent()
+                        && step % config.course().checkpointEvery().getAsInt() == 0) {
+                    checkpoint();
+                }
             }
             double loss = evaluate(epoch);
             if (!Double.isFinite(loss)) {
                 return kept(new TrainResult.Divergence(step, "the dev set's loss after the update", loss));
             }
+            if (epoch < config.epochs()
+                    && epoch - best >= config.course().patience().orElse(Integer.MAX_VALUE)) {
+                return new End(false, Optional.empty(), epoch);
+            }
         }
         return End.FINISHED;
+    }
+
+    private static boolean isSame(Path left, Path right) throws IOException {
+        boolean files = Files.isRegularFile(left) && Files.isRegularFile(right);
+        return files ? Files.mismatch(left, right) < 0 : Files.isSameFile(left, right);
     }
 
     /** The end of a run that diverged, if there is an epoch to keep. */
@@ -177,7 +295,7 @@ public final class Trainer implements AutoCloseable {
             throw new UsageException(diverged.text() + ", before an epoch was finished; lower --lr (now "
                     + config.learningRate() + ") or --head-lr (now " + config.headLearningRate() + ")");
         }
-        return new End(false, Optional.of(diverged));
+        return new End(false, Optional.of(diverged), 0);
     }
 
     /** How many parameters are trained: the head's, or all others. */
@@ -191,7 +309,7 @@ public final class Trainer implements AutoCloseable {
     private Optional<TrainResult.Divergence> step(List<Integer> indices, int number, int epoch, Schedule schedule) {
         long start = System.nanoTime();
         double share = schedule.at(number - 1);
-        double loss = replicas.learn(config.task(), setup.train(), indices);
+        double loss = replicas.learn(config.task(), setup.train(), indices, config.batchSize());
         if (!Double.isFinite(loss)) {
             return Optional.of(new TrainResult.Divergence(number, "the loss", loss));
         }
@@ -231,8 +349,13 @@ public final class Trainer implements AutoCloseable {
      * @return the loss
      */
     private double evaluate(int epoch) {
+        if (setup.eval().isEmpty()) {
+            best = epoch;
+            kept = values();
+            return 0;
+        }
         Task.Tally tally = config.task().tally(labels());
-        double loss = replicas.evaluate(config.task(), setup.eval(), EVAL_BATCH, EVAL_TOKENS, tally);
+        double loss = replicas.evaluate(config.task(), setup.eval().get(), EVAL_BATCH, EVAL_TOKENS, tally);
         if (!Double.isFinite(loss)) {
             if (epoch == 0) {
                 throw new FormatException(
@@ -254,6 +377,9 @@ public final class Trainer implements AutoCloseable {
         scores.add(own);
         log.evaluated(epoch, own);
         progress.evaluated(epoch, own, better);
+        if (epoch > 0) {
+            tally.warning().ifPresent(progress::noted);
+        }
         return loss;
     }
 
@@ -277,6 +403,8 @@ public final class Trainer implements AutoCloseable {
                 best,
                 end.stopped(),
                 end.diverged(),
+                setup.model().config().ownPooling(),
+                end.patienceOver(),
                 parameters(false),
                 parameters(true),
                 Files.size(weights),

@@ -6,13 +6,15 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.model.WholeModel;
+import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Truncation;
 import dev.adapt.train.metric.Scores;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
-/** {@code training.jsonl}, a line per step and evaluation, and {@code summary.json}. */
+/** {@code training.jsonl}, a line per step and evaluation, the same for TensorBoard, and {@code summary.json}. */
 final class TrainingLog {
     static final String STEPS = "training.jsonl";
     static final String SUMMARY = "summary.json";
@@ -51,42 +53,20 @@ final class TrainingLog {
 
     void write(OutputFolder folder, TrainConfig config, Setup setup, TrainResult result) throws IOException {
         folder.text(STEPS, String.join("\n", lines) + "\n");
-        ObjectNode summary = json.createObjectNode();
-        summary.put(
-                "method",
-                switch (config.learner()) {
-                    case Learner.Adapter(AdapterMethod method) -> method.peftType();
-                    case Learner.Whole(WholeModel model) -> model.method();
-                });
-        summary.put("task", config.task().name());
-        summary.put("base", config.base().toString());
-        summary.put("data", config.data().toString());
-        summary.put("eval", config.eval().toString());
-        ArrayNode targets = summary.putArray("targets");
-        setup.targets().forEach(targets::add);
-        ObjectNode settings = json.createObjectNode();
-        switch (config.learner()) {
-            case Learner.Adapter(AdapterMethod method) -> method.describe(settings);
-            case Learner.Whole(WholeModel model) -> model.describe(settings);
-        }
-        if (!settings.isEmpty()) {
-            summary.set("method_config", settings);
-        }
-        summary.put("epochs", config.epochs());
-        summary.put("batch_size", config.batchSize());
-        summary.put("lr", config.learningRate());
-        summary.put("head_lr", config.headLearningRate());
-        summary.put("weight_decay", config.weightDecay());
-        summary.put("warmup", config.warmUp());
-        summary.put("clip", config.clip());
-        summary.put("max_length", config.maxLength());
+        folder.bytes(TensorBoardEvents.FILE, TensorBoardEvents.of(lines, System.currentTimeMillis() / 1e3));
+        ObjectNode summary = settings(config, setup);
         put(summary.putObject("truncated"), setup.train().truncation());
-        put(summary.putObject("eval_truncated"), setup.eval().truncation());
-        summary.put("recompute", config.recompute());
-        summary.put("seed", config.seed());
+        put(
+                summary.putObject("eval_truncated"),
+                setup.eval().map(Examples::truncation).orElse(Truncation.none(0)));
         summary.put("device", result.device());
         summary.put("stopped_early", result.stopped());
+        if (result.patienceOver() > 0) {
+            summary.put("patience_over_after_epoch", result.patienceOver());
+        }
         result.diverged().ifPresent(where -> summary.put("diverged_at_step", where.step()));
+        result.ownPooling()
+                .ifPresent(pooling -> summary.put("own_pooling", pooling.name().toLowerCase(Locale.ROOT)));
         summary.put("adapter_parameters", result.adapterParameters());
         summary.put("head_parameters", result.headParameters());
         summary.put("adapter_bytes", result.adapterBytes());
@@ -97,5 +77,56 @@ final class TrainingLog {
         summary.put("examples_per_second", result.examplesPerSecond());
         summary.put("train_seconds", result.seconds());
         folder.text(SUMMARY, summary.toPrettyString() + "\n");
+    }
+
+    /** All that decides a run. */
+    ObjectNode settings(TrainConfig config, Setup setup) {
+        ObjectNode settings = json.createObjectNode();
+        settings.put(
+                "method",
+                switch (config.learner()) {
+                    case Learner.Adapter(AdapterMethod method) -> method.peftType();
+                    case Learner.Whole(WholeModel model) -> model.method();
+                });
+        settings.put("task", config.task().name());
+        settings.put("base", config.base().toString());
+        settings.put("data", config.data().toString());
+        settings.put("eval", config.eval().toString());
+        ArrayNode targets = settings.putArray("targets");
+        setup.targets().forEach(targets::add);
+        ObjectNode own = json.createObjectNode();
+        switch (config.learner()) {
+            case Learner.Adapter(AdapterMethod method) -> method.describe(own);
+            case Learner.Whole(WholeModel model) -> model.describe(own);
+        }
+        if (!own.isEmpty()) {
+            settings.set("method_config", own);
+        }
+        settings.put("epochs", config.epochs());
+        settings.put("batch_size", config.batchSize());
+        settings.put("lr", config.learningRate());
+        settings.put("head_lr", config.headLearningRate());
+        settings.put("weight_decay", config.weightDecay());
+        settings.put("warmup", config.warmUp());
+        settings.put("clip", config.clip());
+        settings.put("max_length", config.maxLength());
+        settings.put("recompute", config.recompute());
+        settings.put("seed", config.seed());
+        settings.put("schedule", config.course().decay().name().toLowerCase(Locale.ROOT));
+        settings.put("accumulate", config.course().accumulate());
+        config.course().patience().ifPresent(epochs -> settings.put("patience", epochs));
+        settings.put("training_examples", setup.train().size());
+        settings.put("dev_examples", setup.eval().map(Examples::size).orElse(0));
+        return settings;
+    }
+
+    /** The lines of {@code training.jsonl} so far. */
+    List<String> lines() {
+        return List.copyOf(lines);
+    }
+
+    /** Goes on after the lines of another run. */
+    void resume(List<String> before) {
+        lines.addAll(before);
     }
 }

@@ -52,7 +52,7 @@ public final class CombineCommand implements Callable<Integer> {
             names = "--weights",
             split = ",",
             paramLabel = "W",
-            description = "one number for each adapter, negative to take it away (all 1)")
+            description = "one number for each adapter, negative to take it away (default: all 1)")
     private List<Double> weights = List.of();
 
     @Option(
@@ -67,10 +67,13 @@ public final class CombineCommand implements Callable<Integer> {
             description = "how the ties types elect a sign: ${COMPLETION-CANDIDATES} (total: of the sum)")
     private Optional<Combination.MajoritySign> sign = Optional.empty();
 
-    @Option(names = "--seed", paramLabel = "N", description = "of the dare types' masks (0)")
+    @Option(names = "--seed", paramLabel = "N", description = "of the dare types' masks (default: 0)")
     private Optional<Long> seed = Optional.empty();
 
-    @Option(names = "--rank", paramLabel = "N", description = "of the svd types' result (the largest of the adapters')")
+    @Option(
+            names = "--rank",
+            paramLabel = "N",
+            description = "of the svd types' result (default: the largest of the adapters')")
     private Optional<Integer> rank = Optional.empty();
 
     @Option(
@@ -83,7 +86,7 @@ public final class CombineCommand implements Callable<Integer> {
             names = "--dtype",
             paramLabel = "DTYPE",
             defaultValue = "F32",
-            description = "of the result: f32, f16 or bf16 (f32)")
+            description = "of the result: f32, f16 or bf16 (default: f32)")
     private StoredAs dtype = StoredAs.F32;
 
     @Option(names = "--force", description = "take the base even if an adapter was trained on another")

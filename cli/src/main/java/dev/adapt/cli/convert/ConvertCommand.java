@@ -91,7 +91,7 @@ public final class ConvertCommand implements Callable<Integer> {
     @Option(
             names = "--dtype",
             paramLabel = "DTYPE",
-            description = "of all tensors: f32, f16 or bf16 (as it was, float32 for what is computed)")
+            description = "of all tensors: f32, f16 or bf16 (default: as it was, f32 for what is computed)")
     private Optional<StoredAs> dtype = Optional.empty();
 
     @Option(names = "--save-projection", description = "store what a seed draws too, such as VeRA's shared matrices")
@@ -110,7 +110,7 @@ public final class ConvertCommand implements Callable<Integer> {
             description = "of a file with adapters of several models, those of one: unet, te1, te2 or te3")
     private Optional<ModelPart> only = Optional.empty();
 
-    @Option(names = "--prefix", paramLabel = "TEXT", description = "of kohya's names (lora_unet_)")
+    @Option(names = "--prefix", paramLabel = "TEXT", description = "of kohya's names (default: lora_unet_)")
     private Optional<String> prefix = Optional.empty();
 
     @Option(names = "--force", description = "take the base even if the adapter was trained on another")

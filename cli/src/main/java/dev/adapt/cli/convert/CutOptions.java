@@ -14,7 +14,7 @@ public final class CutOptions {
             names = "--energy",
             paramLabel = "E",
             description =
-                    "keep the fewest whose squares hold the share E of the sum, such as 0.99; ranks may then differ")
+                    "smallest rank that keeps the fraction E of the squared singular values, such as 0.99; ranks may then differ")
     private Optional<Double> energy = Optional.empty();
 
     public Optional<Cut> cut() {

@@ -50,7 +50,7 @@ public final class ExtractCommand implements Callable<Integer> {
             names = "--target",
             split = ",",
             paramLabel = "NAME",
-            description = "layers to extract: whole names, or their ends (all linear layers of the body)")
+            description = "layers to extract: whole names, or their ends (default: all linear layers of the body)")
     private List<String> targets = List.of();
 
     @Option(
@@ -64,7 +64,7 @@ public final class ExtractCommand implements Callable<Integer> {
             names = "--dtype",
             paramLabel = "DTYPE",
             defaultValue = "F32",
-            description = "of the factors: f32, f16 or bf16 (f32)")
+            description = "of the factors: f32, f16 or bf16 (default: f32)")
     private StoredAs dtype = StoredAs.F32;
 
     @Option(names = "--json", description = "print JSON")

@@ -7,7 +7,7 @@ import dev.adapt.cli.terminal.TextTable;
 import dev.adapt.cli.terminal.TrainProgress;
 import dev.adapt.cli.verify.DjlEngine;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.lowrank.Lora;
@@ -22,7 +22,7 @@ import dev.adapt.train.TrainConfig;
 import dev.adapt.train.TrainResult;
 import dev.adapt.train.Trainer;
 import dev.adapt.train.data.Dataset;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.train.metric.Metric;
 import dev.adapt.train.metric.Scores;
 import dev.adapt.train.task.Classification;
@@ -69,7 +69,10 @@ public final class DemoCommand implements Callable<Integer> {
     private static final double DROPOUT = 0.1;
     private static final long SEED = 42;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "folder to write (demo in the checkout)")
+    @Option(
+            names = "--out",
+            paramLabel = "DIR",
+            description = "folder to write (default: demo, in the checkout or here)")
     private Optional<Path> out = Optional.empty();
 
     @Option(names = "--overwrite", description = "replace an earlier demo in that folder: its own unchanged files only")
@@ -88,7 +91,7 @@ public final class DemoCommand implements Callable<Integer> {
         long start = System.nanoTime();
         Path home = Path.of(System.getProperty("adapt.home", ""));
         Path folder = relative(out.orElse(home.resolve("demo")));
-        Path encoder = encoder(home);
+        Path encoder = encoder();
         DemoFolder owned = DemoFolder.claim(folder, overwrite);
         // a demo that fails or is interrupted leaves files too: they are recorded, so that --overwrite can replace them
         Thread interrupted = new Thread(() -> recordQuietly(owned));
@@ -128,7 +131,7 @@ public final class DemoCommand implements Callable<Integer> {
             results.add(show(show, folder, base, train, dev));
         }
         say("");
-        Terminal.lines(table(results).toString());
+        Terminal.verdicts(table(results).toString());
         String commands = commands(folder);
         Path report = folder.resolve("report.html");
         Files.writeString(report, report(results, train, dev, commands).html());
@@ -149,11 +152,14 @@ public final class DemoCommand implements Callable<Integer> {
         return target.startsWith(here) && !target.equals(here) ? here.relativize(target) : target;
     }
 
-    private static Path encoder(Path home) throws IOException {
-        Path jar = home.resolve("cli/target/demo/minilm.jar");
+    private static Path encoder() throws IOException {
+        Path jar = Path.of(System.getProperty("adapt.demo.model", "minilm.jar"));
         if (!Files.exists(jar)) {
             throw new NoSuchFileException(
-                    jar.toString(), null, "does not exist: start the demo with ./adapt, whose build downloads it");
+                    jar.toString(),
+                    null,
+                    "the demo's model does not exist: start the demo with ./adapt of a checkout, whose build downloads"
+                            + " the model, or of the full archive of a release, which holds it");
         }
         return jar;
     }
@@ -318,7 +324,7 @@ public final class DemoCommand implements Callable<Integer> {
                 ./adapt train --base %1$s/base --method vera --rank 64 --target query,value \\
                         --data %1$s/requests-train.tsv --eval %1$s/requests-dev.tsv \\
                         --epochs %2$d --batch-size %3$d --lr %4$s --head-lr %5$s --dropout %6$s --out my-vera
-                ./adapt merge my-vera --into %1$s/base --out my-merged
+                ./adapt merge my-vera --base %1$s/base --out my-merged
                 ./adapt export-onnx my-merged --out my-merged/model.onnx
                 ./adapt verify --base %1$s/base --adapter my-vera --merged my-merged --onnx my-merged/model.onnx
                 """.formatted(folder, EPOCHS, BATCH, vera.learningRate(), vera.headLearningRate(), DROPOUT);

@@ -6,9 +6,9 @@ import dev.adapt.cli.options.OutputOptions;
 import dev.adapt.cli.terminal.Bytes;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.Outputs;
@@ -16,6 +16,8 @@ import dev.adapt.formats.io.Snapshot;
 import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.onnx.OnnxPrecision;
+import dev.adapt.formats.onnx.client.Client;
+import dev.adapt.formats.onnx.client.ClientFolder;
 import dev.adapt.formats.onnx.export.AdapterInputs;
 import dev.adapt.formats.onnx.export.OnnxExport;
 import java.io.IOException;
@@ -43,20 +45,30 @@ import picocli.CommandLine.TypeConversionException;
             "With --dtype fp16 matrix products are float16, and normalisations, softmax and sums float32: for GPUs, since"
                     + " CPUs convert back and forth. F16 weights stay where they are, others are converted, into a file"
                     + " beside the model. With fp32, weights stored as F16 or BF16 are widened when a session loads.",
+            "With --dtype int8 weights of linear layers and embeddings are 8-bit integers, and products are of integers; with"
+                    + " int4 those of linear layers have 4 bits. Such a model is always self-contained. With --data, what it"
+                    + " computes of your texts is compared with the checkpoint's own.",
+            "With --for, writes a folder that a program loads: langchain4j, spring-ai, transformers.js, optimum, vespa or"
+                    + " opensearch. How vectors are made of texts is read from modules.json of sentence-transformers, where"
+                    + " the checkpoint has it.",
             "With --adapter-inputs or --target the model takes adapters while it runs, as `export-adapter` writes them, and"
                     + " computes the checkpoint itself where none is active."
         },
         footer = {
             "",
             "Examples: adapt export-onnx merged --out merged/model.onnx",
-            "          adapt export-onnx base --adapter-inputs lora --adapter-inputs vera --out base/model.onnx"
+            "          adapt export-onnx merged --for langchain4j --dtype int8 --data texts.txt \\",
+            "                            --out embedder",
+            "          adapt export-onnx base --adapter-inputs lora --adapter-inputs vera \\",
+            "                            --out base/model.onnx"
         })
 public final class ExportOnnxCommand implements Callable<Integer> {
     private static final class Precisions implements ITypeConverter<OnnxPrecision> {
         @Override
         public OnnxPrecision convert(String value) {
             return OnnxPrecision.named(value)
-                    .orElseThrow(() -> new TypeConversionException("expected fp32 or fp16 but was '" + value + "'"));
+                    .orElseThrow(() ->
+                            new TypeConversionException("expected fp32, fp16, int8 or int4 but was '" + value + "'"));
         }
     }
 
@@ -68,7 +80,11 @@ public final class ExportOnnxCommand implements Callable<Integer> {
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private Path path;
 
-    @Option(names = "--out", paramLabel = "FILE", required = true, description = "the .onnx file to write")
+    @Option(
+            names = "--out",
+            paramLabel = "PATH",
+            required = true,
+            description = "the .onnx file to write, or with --for the folder")
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private Path out;
 
@@ -77,11 +93,11 @@ public final class ExportOnnxCommand implements Callable<Integer> {
 
     @Option(
             names = "--dtype",
-            paramLabel = "fp32|fp16",
+            paramLabel = "fp32|fp16|int8|int4",
             defaultValue = "fp32",
             converter = Precisions.class,
             description =
-                    "what the model computes in (${DEFAULT-VALUE}); inputs and outputs are float32 and integers either"
+                    "what the model computes in (default: ${DEFAULT-VALUE}); inputs and outputs are float32 and integers either"
                             + " way")
     private OnnxPrecision precision = OnnxPrecision.FP32;
 
@@ -114,6 +130,9 @@ public final class ExportOnnxCommand implements Callable<Integer> {
     private boolean past;
 
     @Mixin
+    private ResultOptions result = new ResultOptions();
+
+    @Mixin
     private OutputOptions output = new OutputOptions();
 
     @Override
@@ -123,6 +142,7 @@ public final class ExportOnnxCommand implements Callable<Integer> {
             throw new UsageException("--adapter writes one adapter into the model, --adapter-inputs and --target leave"
                     + " its place open: give one or the other");
         }
+        result.check(inputs || past, selfContained, precision);
         long start = System.nanoTime();
         if (StackedModel.isIn(path)) {
             if (inputs || adapter.isPresent()) {
@@ -143,26 +163,43 @@ public final class ExportOnnxCommand implements Callable<Integer> {
 
     private void export(Model model, List<Snapshot> read, long start) throws IOException {
         boolean inputs = !adapterInputs.isEmpty() || !targets.isEmpty();
-        OnnxExport.Weights weights = selfContained ? OnnxExport.Weights.OWN : OnnxExport.Weights.LINKED;
+        OnnxExport.Weights weights =
+                selfContained || precision.isQuantized() ? OnnxExport.Weights.OWN : OnnxExport.Weights.LINKED;
         List<Path> adapters = new ArrayList<>(adapterInputs);
         adapters.add(path);
-        Outputs outputs = output.apartFrom(adapters, List.of(adapter));
+        Outputs outputs = output.apartFrom(adapters, List.of(adapter, result.data()));
         outputs.madeFrom(read);
-        OnnxExport exported =
-                OnnxExport.run(model, out, new OnnxExport.Options(weights, precision, inputs, past), outputs);
+        result.requireTokenTypes(model);
+        Optional<Client> client = result.client();
+        OnnxExport exported = client.isPresent()
+                ? new ClientFolder(client.get(), source(), result.vectors(source()), precision, result.tokenTypes())
+                        .write(model, out, outputs)
+                : OnnxExport.run(
+                        model,
+                        out,
+                        new OnnxExport.Options(
+                                weights, precision, inputs, past, result.of(model, source()), result.tokenTypes()),
+                        outputs);
+        boolean own = client.isPresent() || weights == OnnxExport.Weights.OWN;
         Terminal.line(
-                "%s: %s, %s, opset %d, %d nodes%s, with %s of weights %s, in %.1f s",
+                "%s: %s%s, opset %d, %d nodes%s, with %s of weights %s, in %.1f s",
                 out,
-                new Bytes(Files.size(out)),
+                Files.exists(exported.model()) ? new Bytes(Files.size(exported.model())) + ", " : "",
                 precision,
                 exported.opset(),
                 exported.nodes(),
                 inputs ? ", " + exported.adapterInputs() + " inputs for adapters" : "",
                 new Bytes(exported.weightBytes()),
                 exported.data()
-                        .map(data -> "in " + data + (selfContained ? "" : " and " + path))
-                        .orElse(selfContained ? "inside" : "left in " + path),
+                        .map(data -> "in " + data + (own ? "" : " and " + path))
+                        .orElse(own ? "inside" : "left in " + path),
                 (System.nanoTime() - start) / 1e9);
+        result.compare(model, source(), exported, precision);
+    }
+
+    /** The folder with the tokenizer. */
+    private Path source() {
+        return Files.isDirectory(path) ? path : path.resolveSibling("");
     }
 
     private Model model(Checkpoint checkpoint) throws IOException {

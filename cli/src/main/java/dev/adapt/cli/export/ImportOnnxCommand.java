@@ -23,7 +23,7 @@ import picocli.CommandLine.Parameters;
             "What PyTorch's exporter folded into anonymous transposed tensors gets its parameter's name and shape back."
                     + " A tensor that cannot be named is an error that lists it."
         },
-        footer = {"", "Example: adapt import-onnx all-minilm-l6-v2.onnx --tokenizer tokenizer.json --out minilm"})
+        footer = {"", "Example: adapt import-onnx minilm.onnx --tokenizer tokenizer.json --out minilm"})
 public final class ImportOnnxCommand implements Callable<Integer> {
     @Parameters(
             paramLabel = "MODEL.onnx",

@@ -76,9 +76,9 @@ final class FleetMergeCommand implements Callable<Integer> {
             throw new UsageException("--threads: expected at least 1, found " + tiles);
         }
         Path base = fleet.base();
-        Recipe recipe;
+        ManifestHeader header;
         try (Checkpoint checkpoint = Checkpoints.open(base)) {
-            recipe = Recipe.of("merge", checkpoint, force ? List.of("--force") : List.of());
+            header = ManifestHeader.of("merge", checkpoint, force ? List.of("--force") : List.of());
         }
         int workers = fleet.master().workers();
         boolean folder = Files.isDirectory(base);
@@ -91,6 +91,6 @@ final class FleetMergeCommand implements Callable<Integer> {
                         workers,
                         chunk,
                         items -> new Task.Merge(base, items, tiles, force, !noFsync, fleet.resume(), 1));
-        return new FleetRun(fleet, recipe).run(folder ? "" : ".safetensors", work);
+        return new FleetRun(fleet, header).run(folder ? "" : ".safetensors", work);
     }
 }

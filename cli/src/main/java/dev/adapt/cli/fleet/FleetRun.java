@@ -20,13 +20,13 @@ final class FleetRun {
     private static final String LOGS = ".fleet";
 
     private final FleetOptions options;
-    private final Recipe recipe;
+    private final ManifestHeader header;
     private final Map<Verdict, Integer> counts = new EnumMap<>(Verdict.class);
     private int answered;
 
-    FleetRun(FleetOptions options, Recipe recipe) {
+    FleetRun(FleetOptions options, ManifestHeader header) {
         this.options = options;
-        this.recipe = recipe;
+        this.header = header;
     }
 
     /** What is done with the adapters. */
@@ -69,7 +69,7 @@ final class FleetRun {
         Path out = options.outDir();
         Outputs.apartFrom(List.of(options.base(), options.adapters()), true).requireFile(out.resolve(Manifest.FILE));
         SequencedMap<String, Path> adapters = AdapterList.read(options.adapters());
-        try (Manifest manifest = Manifest.open(out, recipe, options.resume())) {
+        try (Manifest manifest = Manifest.open(out, header, options.resume())) {
             List<Item> items = new ArrayList<>();
             adapters.forEach((name, folder) ->
                     items.add(new Item(name, folder, out.resolve(name + ending), manifest.made(name))));

@@ -21,7 +21,7 @@ import java.util.Optional;
 
 /**
  * {@code manifest.jsonl}: what became of each adapter, in the order in which the answers came. The first line is the
- * {@link Recipe}; of several lines of one adapter the last counts. It is locked while a fleet runs.
+ * {@link ManifestHeader}; of several lines of one adapter the last counts. It is locked while a fleet runs.
  */
 final class Manifest implements AutoCloseable {
     /** Its name in the output folder. */
@@ -40,11 +40,11 @@ final class Manifest implements AutoCloseable {
      * Begins a manifest, or goes on with one.
      *
      * @throws FileAlreadyExistsException if there is one and the run does not go on with it
-     * @throws UsageException if another fleet writes it, or it is of a run with another recipe
+     * @throws UsageException if another fleet writes it, or it is of a run with another header
      * @throws FormatException if it cannot be understood
      */
     @SuppressWarnings("MustBeClosedChecker") // closed with the manifest
-    static Manifest open(Path folder, Recipe recipe, boolean resume) throws IOException {
+    static Manifest open(Path folder, ManifestHeader header, boolean resume) throws IOException {
         Path path = folder.resolve(FILE);
         if (!resume && Files.exists(path)) {
             throw new FileAlreadyExistsException(
@@ -57,7 +57,7 @@ final class Manifest implements AutoCloseable {
         try {
             manifest.lock();
             manifest.dropUnfinishedLine();
-            manifest.read(recipe);
+            manifest.read(header);
             return manifest;
         } catch (IOException | RuntimeException e) {
             manifest.close();
@@ -88,15 +88,15 @@ final class Manifest implements AutoCloseable {
         channel.position(end);
     }
 
-    private void read(Recipe recipe) throws IOException {
+    private void read(ManifestHeader header) throws IOException {
         if (channel.size() == 0) {
-            write(recipe.line());
+            write(header.line());
             return;
         }
         try (BufferedReader lines = Files.newBufferedReader(path)) {
             String first = lines.readLine();
-            if (!recipe.line().equals(first)) {
-                throw new UsageException(path + " is of another run, " + first + ", and this one is " + recipe.line()
+            if (!header.line().equals(first)) {
+                throw new UsageException(path + " is of another run, " + first + ", and this one is " + header.line()
                         + "; give the same command, base and options, or another --out-dir");
             }
             int number = 1;

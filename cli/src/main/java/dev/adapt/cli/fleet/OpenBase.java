@@ -1,7 +1,7 @@
 package dev.adapt.cli.fleet;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.merge.plan.MergePlan;

@@ -28,11 +28,11 @@ final class SingleOptions {
         Path out = fleet.outDir().resolve(any + ending);
         // what the command line cannot be for one adapter it cannot be for any
         SingleRuns.parsed(single, base, new Item(any, Path.of(any), out, Optional.empty()), options, false);
-        Recipe recipe;
+        ManifestHeader header;
         try (Checkpoint checkpoint = Checkpoints.open(base)) {
-            recipe = Recipe.of(single.key(), checkpoint, options);
+            header = ManifestHeader.of(single.key(), checkpoint, options);
         }
-        return new FleetRun(fleet, recipe)
+        return new FleetRun(fleet, header)
                 .run(
                         ending,
                         FleetRun.chunks(

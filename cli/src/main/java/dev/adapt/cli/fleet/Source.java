@@ -2,8 +2,8 @@ package dev.adapt.cli.fleet;
 
 import dev.adapt.cli.merge.MergeNotes;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.Untrained;
+import dev.adapt.formats.binding.BoundAdapter;
+import dev.adapt.formats.binding.Untrained;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.merge.Merger;
 import dev.adapt.merge.plan.MergePlan;

@@ -47,14 +47,14 @@ public final class AnalyzeCommand implements Callable<Integer> {
     @Option(
             names = "--directions",
             paramLabel = "N",
-            description = "how many directions are compared, i and j of φ (the rank)")
+            description = "how many directions are compared, i and j of φ (default: the rank)")
     private Optional<Integer> directions = Optional.empty();
 
     @Option(
             names = "--seed",
             paramLabel = "N",
             defaultValue = "0",
-            description = "of the random matrices (${DEFAULT-VALUE})")
+            description = "of the random matrices (default: ${DEFAULT-VALUE})")
     private long seed;
 
     @Option(names = "--no-png", negatable = false, description = "write the maps as SVG only")

@@ -65,7 +65,7 @@ public final class DiffCommand implements Callable<Integer> {
     @Option(names = "--all", description = "list the identical tensors too")
     private boolean all;
 
-    @Option(names = "--threads", paramLabel = "N", description = "pieces compared at a time (all cores)")
+    @Option(names = "--threads", paramLabel = "N", description = "pieces compared at a time (default: all cores)")
     private int threads = Runtime.getRuntime().availableProcessors();
 
     @Option(names = "--json", description = "print JSON")

@@ -8,13 +8,15 @@ import dev.adapt.cli.options.Adapters;
 import dev.adapt.cli.options.Checkpoints;
 import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.terminal.Bytes;
+import dev.adapt.cli.terminal.HeadNote;
 import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.cli.terminal.TextTable;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.AdapterSize;
+import dev.adapt.formats.binding.AdapterSize;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.gguf.GgufFile;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.lors.StackSize;
 import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.method.AdapterConfig;
@@ -189,6 +191,10 @@ public final class InspectCommand implements Callable<Integer> {
                     .flatMap(config -> config.string("model_type"))
                     .ifPresent(type -> Terminal.lines(Printable.message(type + " checkpoint " + path) + "\n\n"));
         }
+        checkpoint
+                .config()
+                .flatMap(config -> new ModelConfig(config).ownPooling())
+                .ifPresent(pooling -> Terminal.note(HeadNote.of(pooling)));
         TextTable table = new TextTable("tensor", "dtype", "shape", "size");
         for (TensorView tensor : checkpoint.tensors().values()) {
             table.row(

@@ -6,20 +6,20 @@ import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.options.OutputOptions;
 import dev.adapt.cli.report.MergeReport;
 import dev.adapt.cli.terminal.Bytes;
+import dev.adapt.cli.terminal.HeadNote;
 import dev.adapt.cli.terminal.MergeProgress;
 import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.BaseChange;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.ChangedConfig;
-import dev.adapt.formats.adapter.Untrained;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.BoundAdapter;
+import dev.adapt.formats.binding.Untrained;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.PatchJournal;
 import dev.adapt.formats.gguf.GgufFile;
 import dev.adapt.formats.gguf.model.GgufExport;
+import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
@@ -29,6 +29,8 @@ import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.method.seeded.Vera;
 import dev.adapt.formats.safetensors.TensorRange;
 import dev.adapt.formats.safetensors.TensorTarget;
+import dev.adapt.formats.saved.BaseChange;
+import dev.adapt.formats.saved.ChangedConfig;
 import dev.adapt.formats.single.ModelPart;
 import dev.adapt.merge.Estimate;
 import dev.adapt.merge.LorsMerge;
@@ -59,17 +61,17 @@ import picocli.CommandLine.Spec;
         description = {
             "Adds an adapter's update to its base's weights, computed in float32 and rounded once to the base's dtype.",
             "The result is a plain checkpoint; all tensors the adapter does not touch are copied byte for byte.",
-            "A model with LORS becomes a plain checkpoint, without --into.",
+            "A model with LORS becomes a plain checkpoint, without --base.",
             "Several adapters are added with their weights, each update computed from the pristine base; with --each"
                     + " they become as many merged checkpoints, from one reading of the base."
         },
         footer = {
             "",
-            "Examples: adapt merge my-lora --into base --out merged --undo merged.undo",
-            "          adapt merge one two three --into base --weights 0.5,0.3,0.2 --out merged",
-            "          adapt merge my-lora --into base --in-place",
+            "Examples: adapt merge my-lora --base base --out merged --undo merged.undo",
+            "          adapt merge one two --base base --weights 0.5,0.5 --out merged",
+            "          adapt merge my-lora --base base --in-place",
             "          adapt merge my-lors --out plain",
-            "          adapt merge one two three --into base --each --out-dir merged"
+            "          adapt merge one two three --base base --each --out-dir merged"
         })
 public final class MergeCommand implements Callable<Integer> {
     /** Below this a model becomes a file for each tensor. */
@@ -83,7 +85,7 @@ public final class MergeCommand implements Callable<Integer> {
     private List<Path> folders = List.of();
 
     @Option(
-            names = "--into",
+            names = {"--base", "--into"},
             paramLabel = "BASE",
             description = "checkpoint folder or .safetensors file; not for a model with LORS, which has none")
     private Optional<Path> into = Optional.empty();
@@ -153,13 +155,13 @@ public final class MergeCommand implements Callable<Integer> {
             description = "do not wait until the disk has the result, which a power cut may then lose")
     private boolean noFsync;
 
-    @Option(names = "--threads", paramLabel = "N", description = "tiles computed at a time (all cores)")
+    @Option(names = "--threads", paramLabel = "N", description = "tiles computed at a time (default: all cores)")
     private int threads = Runtime.getRuntime().availableProcessors();
 
     @Option(
             names = "--projection-rounding",
             description =
-                    "how VeRA's projection was rounded where the adapter was trained: ${COMPLETION-CANDIDATES} (as the adapter says, else fma)")
+                    "how VeRA's projection was rounded where the adapter was trained: ${COMPLETION-CANDIDATES} (default: as the adapter says, else fma)")
     private Optional<Rounding> rounding = Optional.empty();
 
     private boolean untrained;
@@ -330,12 +332,12 @@ public final class MergeCommand implements Callable<Integer> {
             whole = StackedModel.isIn(folder) || LorsMerge.isDecoder(folder) ? Optional.of(folder) : whole;
         }
         if (whole.isEmpty() && into.isEmpty()) {
-            throw new UsageException("give --into, the checkpoint that the adapter was trained on");
+            throw new UsageException("give --base, the checkpoint that the adapter was trained on");
         }
         whole.ifPresent(folder -> {
             String what = folder + " is a whole model, with LORS";
             if (into.isPresent()) {
-                throw new UsageException(what + ", and is merged into no other; leave out --into");
+                throw new UsageException(what + ", and is merged into no other; leave out --base");
             }
             if (folders.size() > 1 || each || !weights.isEmpty()) {
                 throw new UsageException(what + "; merge it alone, without --each and --weights");
@@ -371,6 +373,7 @@ public final class MergeCommand implements Callable<Integer> {
         double seconds = (System.nanoTime() - start) / 1e9;
         for (int i = 0; i < mergers.size(); i++) {
             mergers.get(i).change().ifPresent(MergeCommand::print);
+            noteHead(mergers.get(i));
             warnOfLoss(mergers.get(i));
             print(shown.orElse(outs().get(i)), mergers.get(i).plan(), bytes, seconds);
         }
@@ -393,6 +396,10 @@ public final class MergeCommand implements Callable<Integer> {
         Terminal.line(
                 "%s: changed in place, %d tensors adapted, %d from the adapter, %s in %.2f s",
                 into.orElseThrow(), merger.plan().adapted(), merger.plan().replaced(), new Bytes(bytes), seconds);
+        merger.change()
+                .flatMap(BaseChange::sentences)
+                .ifPresent(folder -> Terminal.note(
+                        "modules.json and what belongs to it are not changed in place; copy them" + " from " + folder));
         merger.change()
                 .flatMap(BaseChange::prompt)
                 .ifPresent(
@@ -521,6 +528,14 @@ public final class MergeCommand implements Callable<Integer> {
             Terminal.line("output head untied from the input embeddings: both are written, and config.json says"
                     + " tie_word_embeddings false");
         }
+    }
+
+    /** A head that is none of transformers' is called that. */
+    private static void noteHead(Merger merger) {
+        merger.config()
+                .filter(config -> merger.change().flatMap(BaseChange::head).isPresent())
+                .flatMap(config -> new ModelConfig(config).ownPooling())
+                .ifPresent(pooling -> Terminal.note(HeadNote.of(pooling)));
     }
 
     /** Most changes lost: the user should know without asking. */

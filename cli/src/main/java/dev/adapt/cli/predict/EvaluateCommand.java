@@ -3,14 +3,15 @@ package dev.adapt.cli.predict;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.terminal.Failure;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.cli.terminal.TextTable;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.graph.Pooling;
 import dev.adapt.train.data.Dataset;
 import dev.adapt.train.metric.Metric;
 import dev.adapt.train.predict.Evaluation;
+import dev.adapt.train.predict.Predictor;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,7 +23,9 @@ import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /** {@code adapt evaluate}: how good a model's predictions of a labelled file are. */
 @Command(
@@ -30,13 +33,28 @@ import picocli.CommandLine.Option;
         sortOptions = false,
         description = {
             "Predicts the texts of a labelled file and prints how good the predictions are: of classes accuracy, F1, the"
-                    + " figures of each class and the confusion matrix; of words entity F1 too; of numbers correlations.",
+                    + " figures of each class and the confusion matrix; of words entity F1 too; of numbers correlations. Of a"
+                    + " model without a head, the cosines of its embeddings are compared with scores (--task similarity), or"
+                    + " passages are found by them (--task retrieval).",
             "The exit code is 4 if a figure is below what --min asks for."
         },
-        footer = {"", "Example: adapt evaluate --base merged --data test.tsv --min accuracy=0.9 --min f1=0.85"})
+        footer = {"", "Example: adapt evaluate --base merged --data test.tsv --min accuracy=0.9"})
 public final class EvaluateCommand implements Callable<Integer> {
     /** Wider confusion matrices fit no terminal. */
     private static final int WIDEST = 16;
+
+    /** What embeddings are compared for. */
+    enum Task {
+        SIMILARITY,
+        RETRIEVAL
+    }
+
+    /** Whether a table begins with a header. */
+    enum Header {
+        AUTO,
+        YES,
+        NO
+    }
 
     @Mixin
     private PredictorOptions model = new PredictorOptions();
@@ -52,16 +70,37 @@ public final class EvaluateCommand implements Callable<Integer> {
             names = "--text-column",
             split = ",",
             paramLabel = "COL",
-            description = "name, or number from 1, or two of them for pairs (text or sentence)")
+            description = "name, or number from 1, or two of them for pairs (default: text or sentence)")
     private List<String> textColumns = new ArrayList<>();
 
-    @Option(names = "--label-column", paramLabel = "COL", description = "name, or number from 1 (label)")
+    @Option(names = "--label-column", paramLabel = "COL", description = "name, or number from 1 (default: label)")
     private Optional<String> labelColumn = Optional.empty();
+
+    @Option(
+            names = "--header",
+            defaultValue = "auto",
+            description = "whether a table's first line names its columns: ${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    private Header header = Header.AUTO;
+
+    @Option(
+            names = "--task",
+            description =
+                    "of a model without a head, whose embeddings are compared: ${COMPLETION-CANDIDATES}; the file is as"
+                            + " train takes it")
+    private Optional<Task> task = Optional.empty();
+
+    @Mixin
+    private EmbeddingOptions embedding = new EmbeddingOptions();
+
+    @Spec
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
 
     @Option(
             names = "--min",
             paramLabel = "METRIC=X",
-            description = "the least that passes, of accuracy, f1, matthews, entity_f1, pearson or spearman")
+            description = "the least that passes, of accuracy, f1, matthews, entity_f1, pearson, spearman, ndcg_10 or"
+                    + " recall_1, recall_5, recall_10")
     private Map<Metric, Double> least = new LinkedHashMap<>();
 
     @Option(names = "--json", description = "print JSON")
@@ -69,9 +108,14 @@ public final class EvaluateCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        return model.use(Pooling.MEAN, false, predictor -> {
-            Dataset.Columns columns = new Dataset.Columns(textColumns, labelColumn, Optional.empty());
-            Evaluation evaluation = Evaluation.of(predictor, data, columns);
+        if (task.filter(Task.RETRIEVAL::equals).isPresent()) {
+            new GivenOptions(spec).refuse("questions and passages have no label", "--label-column");
+        }
+        if (task.isEmpty()) {
+            new GivenOptions(spec).refuse("embeddings are compared with --task only", "--pooling", "--dimension");
+        }
+        return model.use(folder -> embedding.choose(folder, true), predictor -> {
+            Evaluation evaluation = evaluation(predictor);
             requireFigures(evaluation);
             if (json) {
                 Terminal.json(json(evaluation));
@@ -80,6 +124,18 @@ public final class EvaluateCommand implements Callable<Integer> {
             }
             return passes(evaluation) ? 0 : Failure.NOT_EQUAL;
         });
+    }
+
+    private Evaluation evaluation(Predictor predictor) throws IOException {
+        Dataset.Columns columns = new Dataset.Columns(
+                textColumns, labelColumn, header == Header.AUTO ? Optional.empty() : Optional.of(header == Header.YES));
+        if (task.isEmpty()) {
+            return Evaluation.of(predictor, data, columns);
+        }
+        return switch (task.get()) {
+            case SIMILARITY -> Evaluation.ofPairs(predictor, data, columns);
+            case RETRIEVAL -> Evaluation.ofPassages(predictor, data, columns);
+        };
     }
 
     private void requireFigures(Evaluation evaluation) {

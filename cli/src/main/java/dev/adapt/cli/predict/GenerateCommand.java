@@ -5,9 +5,9 @@ import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.adapter.PromptFormat;
 import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.generate.Decoder;
 import dev.adapt.formats.generate.Generation;
@@ -18,7 +18,7 @@ import dev.adapt.formats.graph.CacheSpec;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Tokens;
 import dev.adapt.formats.model.Model;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.train.djl.DjlDecoder;
 import dev.adapt.train.tokenizer.PromptText;
 import dev.adapt.train.tokenizer.TextCodec;
@@ -55,9 +55,10 @@ import picocli.CommandLine.Spec;
         },
         footer = {
             "",
-            "Examples: adapt generate --base base --adapter my-lora --prompt \"Once upon a time\"",
+            "Examples: adapt generate --base base --adapter my-lora --prompt \"Once upon\"",
             "          adapt export-onnx merged --with-past --out merged/model.onnx",
-            "          adapt generate --onnx merged/model.onnx --prompt \"Once upon a time\" --temperature 0.8 --top-p 0.9"
+            "          adapt generate --onnx merged/model.onnx --prompt \"Once upon\" \\",
+            "                         --temperature 0.8 --top-p 0.9"
         })
 public final class GenerateCommand implements Callable<Integer> {
     @Option(names = "--base", paramLabel = "DIR", description = "the checkpoint: a base, or what merge wrote")
@@ -100,44 +101,51 @@ public final class GenerateCommand implements Callable<Integer> {
             names = "--max-new-tokens",
             paramLabel = "N",
             defaultValue = "64",
-            description = "tokens to add at most (${DEFAULT-VALUE})")
+            description = "tokens to add at most (default: ${DEFAULT-VALUE})")
     private int most;
 
     @Option(
             names = "--temperature",
             paramLabel = "X",
             defaultValue = "0",
-            description = "0 takes the best token, 1 draws from the model's distribution (${DEFAULT-VALUE})")
+            description = "0 takes the best token, 1 draws from the model's distribution (default: ${DEFAULT-VALUE})")
     private double temperature;
 
     @Option(
             names = "--top-k",
             paramLabel = "N",
             defaultValue = "0",
-            description = "draw from the N best tokens only; 0: from all (${DEFAULT-VALUE})")
+            description = "draw from the N best tokens only; 0: from all (default: ${DEFAULT-VALUE})")
     private int topK;
 
     @Option(
             names = "--top-p",
             paramLabel = "X",
             defaultValue = "1",
-            description = "draw from the best tokens that together have probability X (${DEFAULT-VALUE})")
+            description = "draw from the best tokens that together have probability X (default: ${DEFAULT-VALUE})")
     private double topP;
 
-    @Option(names = "--seed", paramLabel = "N", defaultValue = "0", description = "of the draws (${DEFAULT-VALUE})")
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            defaultValue = "0",
+            description = "of the draws (default: ${DEFAULT-VALUE})")
     private long seed;
 
     @Option(
             names = "--eos",
             paramLabel = "IDS",
             split = ",",
-            description = "tokens that end the text (eos_token_id of generation_config.json and config.json)")
+            description = "tokens that end the text (default: eos_token_id of generation_config.json and config.json)")
     private List<Long> ends = List.of();
 
     @Option(names = "--no-cache", description = "keep no keys and values: each token computes all before it again")
     private boolean noCache;
 
-    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    @Option(
+            names = "--device",
+            defaultValue = "auto",
+            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     @Spec

@@ -7,7 +7,6 @@ import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.graph.Pooling;
 import dev.adapt.train.data.Dataset;
 import dev.adapt.train.data.Example;
 import dev.adapt.train.data.Text;
@@ -73,22 +72,28 @@ public final class PredictCommand implements Callable<Integer> {
             names = "--text-column",
             split = ",",
             paramLabel = "COL",
-            description = "of --data: name, or number from 1, or two of them for pairs (text or sentence)")
+            description = "of --data: name, or number from 1, or two of them for pairs (default: text or sentence)")
     private List<String> textColumns = new ArrayList<>();
 
-    @Option(names = "--format", defaultValue = "tsv", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    @Option(
+            names = "--format",
+            defaultValue = "tsv",
+            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Format format = Format.TSV;
 
-    @Option(
-            names = "--pooling",
-            paramLabel = "mean|cls",
-            defaultValue = "mean",
-            description =
-                    "of a model without a head: the mean of all token states, or the first one (${DEFAULT-VALUE})")
-    private Pooling pooling = Pooling.MEAN;
+    @Mixin
+    private EmbeddingOptions embedding = new EmbeddingOptions();
 
-    @Option(names = "--normalize", description = "embeddings of length 1")
+    @Option(names = "--normalize", description = "embeddings of length 1, also where modules.json does not say so")
     private boolean normalize;
+
+    @Option(
+            names = "--prompt",
+            paramLabel = "NAME",
+            description =
+                    "of a model without a head: the prompt of its folder that stands before each text, such as query or"
+                            + " document (its usual one, if it has one)")
+    private Optional<String> prompt = Optional.empty();
 
     private int number;
 
@@ -98,16 +103,13 @@ public final class PredictCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        if (pooling != Pooling.MEAN && pooling != Pooling.CLS) {
-            throw new UsageException("--pooling: expected mean or cls");
-        }
         if (!texts.isEmpty() && data.isPresent()) {
             throw new UsageException("give texts as arguments or as --data, not both");
         }
         if (data.isEmpty()) {
             new GivenOptions(spec).refuse("columns are those of --data, which is not given", "--text-column");
         }
-        return model.use(pooling, normalize, this::predict);
+        return model.use(folder -> embedding.choose(folder, normalize), this::predict);
     }
 
     private int predict(Predictor predictor) throws IOException {
@@ -151,7 +153,7 @@ public final class PredictCommand implements Callable<Integer> {
     private void print(Predictor predictor, List<Text> all) {
         for (int from = 0; from < all.size(); from += CHUNK) {
             List<Text> chunk = all.subList(from, Math.min(all.size(), from + CHUNK));
-            List<Prediction> predictions = predictor.predict(chunk);
+            List<Prediction> predictions = predictor.predict(chunk, prompt);
             StringBuilder lines = new StringBuilder();
             for (int i = 0; i < chunk.size(); i++) {
                 number++;

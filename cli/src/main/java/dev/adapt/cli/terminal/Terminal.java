@@ -4,13 +4,18 @@ import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.verify.compare.Report;
 import java.io.Console;
 import java.util.Locale;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Help.Ansi;
 
 /**
  * Standard output and standard error. Every message, table and progress line is printed here and nowhere else, as
  * {@link Printable} text: what a file names itself cannot move the cursor, forge a line or hide a part of one.
  */
 public final class Terminal {
+    private static final Pattern VERDICT =
+            Pattern.compile("(?m)(?<=^ {0,6})(PASS|FAIL|ERROR)(?=: |  )|\\b(PASS|FAIL)$");
+
     private Terminal() {}
 
     /** Prints one line: line breaks in it, which can only come from a name, are escaped. */
@@ -57,7 +62,17 @@ public final class Terminal {
 
     /** Prints what a verification found. */
     public static void report(Report report) {
-        lines(report.map(Printable::message).text().stripTrailing() + "\n");
+        verdicts(report.map(Printable::message).text().stripTrailing() + "\n");
+    }
+
+    /** Prints lines that adapt composed; at a terminal PASS at their start or end is green, FAIL and ERROR are red. */
+    public static void verdicts(String text) {
+        System.out.print(VERDICT.matcher(Printable.lines(text)).replaceAll(found -> coloured(found.group())));
+    }
+
+    /** NO_COLOR and {@code --no-color} are heard by picocli. */
+    private static String coloured(String verdict) {
+        return Ansi.AUTO.string("@|bold," + (verdict.equals("PASS") ? "green " : "red ") + verdict + "|@");
     }
 
     /** Prints a line on standard error. */

@@ -21,6 +21,17 @@ public final class TrainProgress implements Progress {
     }
 
     @Override
+    public void found(String what) {
+        Terminal.progress(what);
+    }
+
+    @Override
+    public void noted(String what) {
+        endLine();
+        Terminal.note(what);
+    }
+
+    @Override
     public void started(Start start) {
         Terminal.progress(String.format(
                 Locale.ROOT,

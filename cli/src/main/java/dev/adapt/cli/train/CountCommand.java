@@ -10,9 +10,9 @@ import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.cli.terminal.TextTable;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.AdapterSize;
-import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.binding.AdapterSize;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.lors.LorsLayout;
@@ -48,8 +48,7 @@ import picocli.CommandLine.Spec;
             "It counts the tensors that adapt train would begin with.",
             "Of adapter folders it counts what they hold, whatever they adapt."
         },
-        footer = {"", "Example: adapt count --method lora,vera,condlora --rank 8,256 --config roberta-base/config.json"
-        })
+        footer = {"", "Example: adapt count --method lora,vera --rank 8,256 --config bert/config.json"})
 public final class CountCommand implements Callable<Integer> {
     @Parameters(paramLabel = "ADAPTER", arity = "0..*", description = "adapter folders to count, without the options")
     private List<Path> adapters = List.of();
@@ -79,7 +78,7 @@ public final class CountCommand implements Callable<Integer> {
             names = "--target",
             split = ",",
             paramLabel = "NAME",
-            description = "modules to adapt, by name or end of name (as adapt train chooses them)")
+            description = "modules to adapt, by name or end of name (default: as adapt train chooses them)")
     private List<String> names = new ArrayList<>();
 
     @Option(names = "--json", description = "print JSON")

@@ -13,7 +13,7 @@ final class GroupsOption {
             names = "--groups",
             split = ",",
             paramLabel = "K",
-            description = "LORS: how many residuals of that rank a layer has, for all layers or for each (1)")
+            description = "LORS: how many residuals of that rank a layer has, for all layers or for each (default: 1)")
     private List<Integer> groups = new ArrayList<>();
 
     boolean isGiven() {

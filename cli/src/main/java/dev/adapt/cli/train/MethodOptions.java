@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.node.BooleanNode;
 import com.fasterxml.jackson.databind.node.DoubleNode;
 import com.fasterxml.jackson.databind.node.IntNode;
 import com.fasterxml.jackson.databind.node.LongNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.databind.node.TextNode;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.lors.LorsLayout;
@@ -36,7 +37,7 @@ final class MethodOptions {
             names = "--rank",
             split = ",",
             paramLabel = "N",
-            description = "rank of the update (8; vera: 256); lors: of each group, for all layers or for each")
+            description = "rank of the update (default: 8; vera: 256); lors: of each group, for all layers or for each")
     private List<Integer> ranks = new ArrayList<>();
 
     @Mixin
@@ -45,7 +46,7 @@ final class MethodOptions {
     @Option(
             names = "--alpha",
             paramLabel = "X",
-            description = "the update is scaled by alpha/rank (lora: 2 × rank; condlora: 8 × rank)")
+            description = "the update is scaled by alpha/rank (default: lora 2 × rank, condlora 8 × rank)")
     private Optional<Double> alpha = Optional.empty();
 
     @Option(
@@ -65,17 +66,34 @@ final class MethodOptions {
             names = "--dropout",
             paramLabel = "X",
             defaultValue = "0",
-            description = "on the adapter's input (${DEFAULT-VALUE})")
+            description = "on the adapter's input (default: ${DEFAULT-VALUE})")
     private double dropout;
 
     @Option(
             names = "--projection-key",
             paramLabel = "N",
-            description = "the seed of what a method does not store, such as VeRA's A and B (0)")
+            description = "the seed of what a method does not store, such as VeRA's A and B (default: 0)")
     private Optional<Long> projectionKey = Optional.empty();
 
     @Option(names = "--save-projection", description = "store what the seed draws in the adapter too")
     private boolean saveProjection;
+
+    /** The rank and the alpha that a method is given where the user gives none, by their options. */
+    Map<String, Object> chosen(TrainedMethod.Adapter method) {
+        Map<String, Object> chosen = new LinkedHashMap<>();
+        ObjectNode described = new JsonMapper().createObjectNode();
+        adapter(method).describe(described);
+        MethodType.Training training = method.type().training();
+        training.rank().ifPresent(usual -> put(chosen, "rank", described.path(usual.field())));
+        training.alpha().ifPresent(usual -> put(chosen, "alpha", described.path(usual.field())));
+        return chosen;
+    }
+
+    private static void put(Map<String, Object> chosen, String option, JsonNode value) {
+        if (value.isNumber()) {
+            chosen.put(option, value.numberValue());
+        }
+    }
 
     /**
      * A method that adapts a base.

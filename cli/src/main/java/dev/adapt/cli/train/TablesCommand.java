@@ -5,8 +5,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.cli.report.LorsTable;
 import dev.adapt.cli.report.PaperTable;
 import dev.adapt.cli.terminal.Terminal;
-import dev.adapt.formats.adapter.AdapterSize;
-import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.binding.AdapterSize;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.method.MethodType;
@@ -24,7 +24,7 @@ import picocli.CommandLine.Command;
 @Command(
         mixinStandardHelpOptions = true,
         description = {
-            "Counts again what the papers print of their methods' parameters and bytes, from the tensors that training"
+            "Recomputes what the papers print of their methods' parameters and bytes, from the tensors that training"
                     + " would begin with, and marks what differs."
         })
 public final class TablesCommand implements Callable<Integer> {

@@ -3,18 +3,20 @@ package dev.adapt.cli.train;
 import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.options.OutputOptions;
 import dev.adapt.cli.terminal.Bytes;
+import dev.adapt.cli.terminal.HeadNote;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.cli.terminal.TrainProgress;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.MethodType;
+import dev.adapt.train.DevData;
 import dev.adapt.train.Learner;
 import dev.adapt.train.TrainConfig;
 import dev.adapt.train.TrainResult;
 import dev.adapt.train.Trainer;
 import dev.adapt.train.data.Dataset;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.train.metric.Metric;
 import dev.adapt.train.task.CausalLm;
 import dev.adapt.train.task.Classification;
@@ -52,8 +54,9 @@ import picocli.CommandLine.Spec;
             "",
             "Examples: adapt train --base base --method lora --rank 8 --target query,value \\",
             "                      --data train.tsv --eval dev.tsv --out my-lora",
-            "          adapt train --from-scratch --config bert.json --tokenizer tokenizer.json --method lors \\",
-            "                      --rank 8 --groups 1,1,2,2,3,3 --data train.tsv --eval dev.tsv --out my-lors"
+            "          adapt train --method lors --from-scratch --config bert.json \\",
+            "                      --tokenizer tokenizer.json --rank 8 --groups 1,1,2,2 \\",
+            "                      --data train.tsv --eval dev.tsv --out my-lors"
         })
 public final class TrainCommand implements Callable<Integer> {
     /** The exit code of a process that Ctrl-C ended, by convention of shells. */
@@ -76,7 +79,12 @@ public final class TrainCommand implements Callable<Integer> {
             "--recompute",
             "--metric",
             "--seed",
-            "--device");
+            "--device",
+            "--accumulate",
+            "--schedule",
+            "--patience",
+            "--checkpoint-every",
+            "--resume");
 
     /** The head begins at random, and learns faster than LoRA's factors need to. */
     static final double HEAD_LEARNING_RATE = 2e-3;
@@ -89,8 +97,15 @@ public final class TrainCommand implements Callable<Integer> {
         CLASSIFICATION,
         TOKEN_CLASSIFICATION,
         REGRESSION,
+        SIMILARITY,
+        RETRIEVAL,
         CAUSAL_LM,
         IMAGE_CLASSIFICATION;
+
+        /** Whether it trains vectors that stand for texts. */
+        boolean isOfVectors() {
+            return this == SIMILARITY || this == RETRIEVAL;
+        }
 
         /** What the option calls it. */
         @Override
@@ -132,7 +147,7 @@ public final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--task",
             defaultValue = "classification",
-            description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Kind kind = Kind.CLASSIFICATION;
 
     @Option(
@@ -140,12 +155,19 @@ public final class TrainCommand implements Callable<Integer> {
             paramLabel = "FILE",
             description =
                     "training data: TSV, CSV or JSONL; token-classification: a word and its label on each line, an empty line"
-                            + " after a sentence, or JSONL with lists; causal-lm: also .txt; image-classification: a folder with a"
+                            + " after a sentence, or JSONL with lists; similarity: two texts and a score; retrieval: a question,"
+                            + " its passage and, if there are, passages that do not answer; causal-lm: also .txt; image-classification: a folder with a"
                             + " folder per class, …images-idx3-ubyte(.gz), or .npz")
     private Optional<Path> data = Optional.empty();
 
-    @Option(names = "--eval", paramLabel = "FILE", description = "dev data, evaluated after each epoch")
-    private Optional<Path> eval = Optional.empty();
+    @Option(
+            names = "--eval",
+            paramLabel = "FILE|N%|none",
+            converter = DevDataConverter.class,
+            description =
+                    "dev data, evaluated after each epoch: a file; a share of the training data, of each class the"
+                            + " same, such as 10%%; or none, which keeps the last epoch")
+    private Optional<DevData> eval = Optional.empty();
 
     @Option(
             names = "--out",
@@ -159,7 +181,8 @@ public final class TrainCommand implements Callable<Integer> {
             split = ",",
             paramLabel = "COL",
             description = "name, or number from 1, or two of them for pairs (text or sentence, or sentence1,sentence2;"
-                    + " token-classification: the first column, tokens or words; causal-lm: prompt)")
+                    + " token-classification: the first column, tokens or words; retrieval: query,passage; causal-lm:"
+                    + " prompt)")
     private List<String> textColumns = new ArrayList<>();
 
     @Option(
@@ -173,16 +196,23 @@ public final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--header",
             defaultValue = "auto",
-            description = "whether a table's first line names its columns: ${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+            description =
+                    "whether a table's first line names its columns: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Header header = Header.AUTO;
 
-    @Option(names = "--pooling", description = "${COMPLETION-CANDIDATES} (the base's pooler, mean where it has none)")
+    @Option(
+            names = "--pooling",
+            description = "${COMPLETION-CANDIDATES} (default: the base's pooler, else mean; similarity, retrieval:"
+                    + " what its modules.json says, else mean)")
     private Optional<Pooling> pooling = Optional.empty();
 
-    @Option(names = "--epochs", defaultValue = "3", description = "passes over the data (${DEFAULT-VALUE})")
+    @Mixin
+    private VectorOptions vectors = new VectorOptions();
+
+    @Option(names = "--epochs", defaultValue = "3", description = "passes over the data (default: ${DEFAULT-VALUE})")
     private int epochs;
 
-    @Option(names = "--batch-size", defaultValue = "32", description = "examples per step (${DEFAULT-VALUE})")
+    @Option(names = "--batch-size", defaultValue = "32", description = "examples per step (default: ${DEFAULT-VALUE})")
     private int batchSize;
 
     @Option(
@@ -197,34 +227,37 @@ public final class TrainCommand implements Callable<Integer> {
             names = "--head-lr",
             paramLabel = "X",
             defaultValue = "2e-3",
-            description = "that of an adapter's head (${DEFAULT-VALUE})")
+            description = "that of an adapter's head (default: ${DEFAULT-VALUE})")
     private double headLearningRate = HEAD_LEARNING_RATE;
 
     @Option(
             names = "--weight-decay",
             paramLabel = "X",
             defaultValue = "0.01",
-            description = "AdamW's (${DEFAULT-VALUE})")
+            description = "AdamW's (default: ${DEFAULT-VALUE})")
     private double weightDecay;
 
     @Option(
             names = "--warmup",
             paramLabel = "X",
             defaultValue = "0.06",
-            description = "share of all steps (${DEFAULT-VALUE})")
+            description = "share of all steps (default: ${DEFAULT-VALUE})")
     private double warmUp;
 
     @Option(
             names = "--clip",
             paramLabel = "X",
             defaultValue = "1",
-            description = "largest gradient norm (${DEFAULT-VALUE})")
+            description = "largest gradient norm (default: ${DEFAULT-VALUE})")
     private double clip;
+
+    @Mixin
+    private CourseOptions course = new CourseOptions();
 
     @Option(
             names = "--max-length",
             paramLabel = "N",
-            description = "tokens of an example, and of a block of packed text (128; causal-lm: 512)")
+            description = "tokens of an example, and of a block of packed text (default: 128; causal-lm: 512)")
     private Optional<Integer> maxLength = Optional.empty();
 
     @Option(
@@ -237,18 +270,21 @@ public final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--metric",
             description =
-                    "that chooses the best epoch: ${COMPLETION-CANDIDATES} (the task's first: accuracy, entity_f1, pearson,"
-                            + " perplexity)")
+                    "that chooses the best epoch: ${COMPLETION-CANDIDATES} (default: the task's first: accuracy, entity_f1, pearson,"
+                            + " spearman, ndcg_10, perplexity)")
     private Optional<Metric> metric = Optional.empty();
 
     @Option(
             names = "--seed",
             paramLabel = "N",
             defaultValue = "42",
-            description = "decides all chance; repeatable to the bit on the CPU (${DEFAULT-VALUE})")
+            description = "random seed; repeatable to the bit on the CPU (default: ${DEFAULT-VALUE})")
     private long seed;
 
-    @Option(names = "--device", defaultValue = "auto", description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+    @Option(
+            names = "--device",
+            defaultValue = "auto",
+            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     @Spec
@@ -285,6 +321,10 @@ public final class TrainCommand implements Callable<Integer> {
         if (kind == Kind.TOKEN_CLASSIFICATION) {
             given.refuse("each token has its own state and label", "--pooling");
         }
+        if (kind.isOfVectors()) {
+            given.refuse("vectors of texts are trained without a new head", "--head-lr");
+        }
+        vectors.requireUsed(kind, given);
         if (kind == Kind.CAUSAL_LM) {
             given.refuse("a language model is trained without a new head", "--head-lr", "--pooling");
         }
@@ -304,8 +344,9 @@ public final class TrainCommand implements Callable<Integer> {
         Runtime.getRuntime().addShutdownHook(onInterrupt);
         TrainProgress progress = new TrainProgress();
         try {
-            Outputs outputs = output.endingInOrder(List.of(config.data(), config.eval()), start.inputs());
-            Optional<TrainResult> trained = Trainer.train(config, progress, stop::get, outputs);
+            Outputs outputs = output.endingInOrder(List.of(config.data()), inputs(config));
+            Optional<TrainResult> trained = Trainer.train(
+                    config, progress, stop::get, outputs, new TrainDocuments(spec, method, options, kind, config));
             progress.endLine();
             if (trained.isEmpty()) {
                 Terminal.line("Stopped before the first step; nothing was written.");
@@ -327,6 +368,12 @@ public final class TrainCommand implements Callable<Integer> {
         }
     }
 
+    private List<Optional<Path>> inputs(TrainConfig config) {
+        List<Optional<Path>> inputs = new ArrayList<>(start.inputs());
+        inputs.add(config.eval().file());
+        return inputs;
+    }
+
     private static void awaitQuietly(CountDownLatch latch) {
         try {
             latch.await();
@@ -335,17 +382,17 @@ public final class TrainCommand implements Callable<Integer> {
         }
     }
 
-    private TrainConfig config(StartOptions.Start from) {
+    private TrainConfig config(StartOptions.Start from) throws IOException {
         double usual = from.hasLearned() ? WHOLE_LEARNING_RATE : defaultLearningRate(method, kind);
         return new TrainConfig(
                 from.folder(),
                 from.learner(),
                 targets,
-                task(),
+                task(from.folder()),
                 data.orElseThrow(),
                 eval.orElseThrow(),
                 out,
-                pooling,
+                kind.isOfVectors() ? Optional.empty() : pooling,
                 epochs,
                 batchSize,
                 learningRate.orElse(usual),
@@ -357,16 +404,19 @@ public final class TrainCommand implements Callable<Integer> {
                 recompute,
                 metric,
                 seed,
-                device);
+                device,
+                course.course());
     }
 
-    private Task task() {
+    private Task task(Path base) throws IOException {
         Dataset.Columns columns = new Dataset.Columns(
                 textColumns, labelColumn, header == Header.AUTO ? Optional.empty() : Optional.of(header == Header.YES));
         return switch (kind) {
             case CLASSIFICATION -> new Classification(columns);
             case TOKEN_CLASSIFICATION -> new TokenClassification(columns);
             case REGRESSION -> new Regression(columns);
+            case SIMILARITY -> vectors.similarity(columns, base, pooling);
+            case RETRIEVAL -> vectors.retrieval(columns, base, pooling);
             case CAUSAL_LM -> new CausalLm(columns);
             case IMAGE_CLASSIFICATION -> new ImageClassification();
         };
@@ -395,12 +445,17 @@ public final class TrainCommand implements Callable<Integer> {
             Terminal.line((what.equals("model") ? "Model" : "Adapter") + " of epoch " + result.best() + " in "
                     + result.out());
         }
-        if (result.best() > 0) {
+        if (result.patienceOver() > 0) {
+            Terminal.line("Ended after epoch " + result.patienceOver()
+                    + ": no better score for as many epochs as --patience");
+        }
+        if (result.best() > 0 && !result.scores().isEmpty()) {
             Metric chosenBy = result.chosenBy();
             Terminal.line(
                     "%s",
                     result.kept().text(chosenBy, result.scores().getFirst().of(chosenBy)));
         }
+        result.ownPooling().ifPresent(own -> Terminal.note(HeadNote.of(own)));
         Terminal.line(
                 "%s  %s  %.1f examples/s  %.0f s on %s",
                 parameters(config, result),

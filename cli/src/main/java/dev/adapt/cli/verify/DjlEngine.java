@@ -2,7 +2,7 @@ package dev.adapt.cli.verify;
 
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.DoubleTensor;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.train.djl.DjlRunner;
 import dev.adapt.verify.form.Engine;
 import java.util.LinkedHashMap;

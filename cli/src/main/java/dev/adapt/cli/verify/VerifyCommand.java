@@ -8,7 +8,7 @@ import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.train.data.Dataset;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.verify.compare.Report;
 import dev.adapt.verify.compare.Tolerance;
 import dev.adapt.verify.form.Engine;
@@ -43,7 +43,11 @@ import picocli.CommandLine.Spec;
                         + " unmerged and the merged checkpoint on DJL, the exported model on ONNX Runtime, and a float64 reference"
                         + " in plain Java. Give at least two of --base, --merged, --gguf and --onnx, or a --suite of models. Where"
                         + " they differ, their weights are compared and it says what is wrong. Exit code 4 if any two differ.",
-        footer = {"", "Example: adapt verify --base base --adapter my-lora --merged merged --onnx merged/model.onnx"})
+        footer = {
+            "",
+            "Example: adapt verify --base base --adapter my-lora --merged merged \\",
+            "                      --onnx merged/model.onnx"
+        })
 public final class VerifyCommand implements Callable<Integer> {
     @Option(names = "--base", paramLabel = "DIR", description = "the base checkpoint")
     private Optional<Path> base = Optional.empty();
@@ -86,17 +90,17 @@ public final class VerifyCommand implements Callable<Integer> {
             names = "--text-column",
             split = ",",
             paramLabel = "COL",
-            description = "name, or number from 1, or two of them for pairs (text or sentence)")
+            description = "name, or number from 1, or two of them for pairs (default: text or sentence)")
     private List<String> textColumns = new ArrayList<>();
 
-    @Option(names = "--label-column", paramLabel = "COL", description = "name, or number from 1 (label)")
+    @Option(names = "--label-column", paramLabel = "COL", description = "name, or number from 1 (default: label)")
     private Optional<String> labelColumn = Optional.empty();
 
     @Option(
             names = "--inputs",
             paramLabel = "N",
             defaultValue = "16",
-            description = "sequences to compare on (${DEFAULT-VALUE})")
+            description = "sequences to compare on (default: ${DEFAULT-VALUE})")
     private int inputs;
 
     @Option(
@@ -111,14 +115,18 @@ public final class VerifyCommand implements Callable<Integer> {
                     "run every length up to 64 and every token of the vocabulary, four times the sequences, larger batches")
     private boolean thorough;
 
-    @Option(names = "--seed", paramLabel = "N", defaultValue = "0", description = "of random tokens (${DEFAULT-VALUE})")
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            defaultValue = "0",
+            description = "of random tokens (default: ${DEFAULT-VALUE})")
     private long seed;
 
     @Option(
             names = "--tolerance",
             paramLabel = "X",
             defaultValue = "1e-4",
-            description = "largest absolute difference of two equal outputs (${DEFAULT-VALUE})")
+            description = "largest absolute difference of two equal outputs (default: ${DEFAULT-VALUE})")
     private double tolerance;
 
     @Option(
@@ -126,13 +134,13 @@ public final class VerifyCommand implements Callable<Integer> {
             paramLabel = "X",
             defaultValue = "2e-2",
             description = "the same where the exported model computes in float16: over the root mean square of a row of"
-                    + " outputs, or over 1 where that is less (${DEFAULT-VALUE})")
+                    + " outputs, or over 1 where that is less (default: ${DEFAULT-VALUE})")
     private double halfTolerance;
 
     @Option(
             names = "--device",
             defaultValue = "auto",
-            description = "of DJL and ONNX Runtime: ${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+            description = "of DJL and ONNX Runtime: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     @Option(names = "--no-reference", description = "leave the float64 reference out")
@@ -265,7 +273,7 @@ public final class VerifyCommand implements Callable<Integer> {
                         line -> Terminal.progress(name + ": " + line), note -> Terminal.note(name + ": " + note)));
         SuiteResult result = run.of(read);
         if (reports.printsJson()) {
-            Terminal.json(SuiteJson.of(result, Release.VERSION, VerifyReports::sentence));
+            Terminal.json(SuiteJson.of(result, Release.here().version(), VerifyReports::sentence));
         } else {
             reports.print(result);
         }

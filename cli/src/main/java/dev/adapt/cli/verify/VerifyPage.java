@@ -42,7 +42,7 @@ record VerifyPage(SuiteResult result) {
                                 text(String.format(
                                         Locale.ROOT,
                                         "adapt %s, Java %s, ONNX Runtime %s (%s), %d processors, %s",
-                                        Release.VERSION,
+                                        Release.here().version(),
                                         environment.java(),
                                         environment.onnxRuntime(),
                                         String.join(", ", environment.providers()),

@@ -98,7 +98,7 @@ final class VerifyReports {
             write(
                     outputs,
                     jsonFile().get(),
-                    Printable.json(SuiteJson.of(result, Release.VERSION, VerifyReports::sentence)) + "\n");
+                    Printable.json(SuiteJson.of(result, Release.here().version(), VerifyReports::sentence)) + "\n");
         }
         if (github) {
             GitHubAnnotations.of(result, VerifyReports::sentence).forEach(Terminal::line);
@@ -119,14 +119,12 @@ final class VerifyReports {
                     .map(VerifyReports::sentence)
                     .or(() -> model.report().map(Report::verdict))
                     .orElse("");
-            Terminal.line(
-                    "%s  %s: %s (%.1f s)",
-                    model.passed() ? "PASS" : model.error().isPresent() ? "ERROR" : "FAIL",
-                    model.name(),
-                    verdict,
-                    model.seconds());
+            String word = model.passed() ? "PASS" : model.error().isPresent() ? "ERROR" : "FAIL";
+            String text = String.format(Locale.ROOT, ": %s (%.1f s)", verdict, model.seconds());
+            Terminal.verdicts(word + "  " + Printable.message(model.name() + text) + "\n");
             for (GateResult gate : model.gates()) {
-                Terminal.line("      %s  %s: %s", gate.passed() ? "PASS" : "FAIL", gate.name(), gate.found());
+                String found = Printable.message(gate.name() + ": " + gate.found());
+                Terminal.verdicts("      " + (gate.passed() ? "PASS" : "FAIL") + "  " + found + "\n");
             }
             model.report()
                     .filter(report -> !report.passed())

@@ -35,7 +35,7 @@ import java.util.stream.Stream;
 
 /**
  * An adapter as its folder holds it: {@code adapter_config.json} and {@code adapter_model.safetensors}, as PEFT lays
- * them out. What its modules are in a given base is for {@link BoundAdapter}.
+ * them out. What its modules are in a given base is for {@code BoundAdapter}.
  *
  * @param file the safetensors file
  * @param modules the adapted modules, as its keys spell them; of a {@link Stack} whose layers have no keys of their own, its
@@ -74,13 +74,19 @@ public record Adapter(
     private static final int DEPTH = 3;
 
     /** What PEFT's keys begin with, before a tensor that all layers share. */
-    static final String SHARED_PREFIX = "base_model.";
+    public static final String SHARED_PREFIX = "base_model.";
 
     /** What PEFT's keys begin with, before the name of a module. */
     public static final String MODULE_PREFIX = "base_model.model.";
+    /** What metadata keys begin with that record the digest of a target or stack, before its canonical name. */
+    public static final String BASE_SHA256 = "adapt.base.sha256.";
+    /** What metadata keys begin with that record the shape of a target or stack, before its module's name. */
+    public static final String BASE_SHAPE = "adapt.base.shape.";
+    /** What metadata keys begin with that record the digest of a regenerated part, before its name. */
+    public static final String PART_SHA256 = "adapt.sha256.";
 
     /** What stands in a key between an adapted module and a tensor of the layer beneath. */
-    static final String BASE_LAYER = ".base_layer.";
+    public static final String BASE_LAYER = ".base_layer.";
 
     public Adapter {
         notes = List.copyOf(notes);
@@ -351,9 +357,7 @@ public record Adapter(
     public Adapter recording(UnaryOperator<String> canonical) {
         Map<String, String> renamed = new TreeMap<>();
         metadata.forEach((key, value) -> renamed.put(
-                key.startsWith(BoundAdapter.BASE_SHA256)
-                        ? BoundAdapter.BASE_SHA256 + canonical.apply(key.substring(BoundAdapter.BASE_SHA256.length()))
-                        : key,
+                key.startsWith(BASE_SHA256) ? BASE_SHA256 + canonical.apply(key.substring(BASE_SHA256.length())) : key,
                 value));
         return new Adapter(file, config, method, modules, parts, saved, renamed, notes);
     }
@@ -412,7 +416,7 @@ public record Adapter(
 
     /** Whether its metadata say which base it was trained on. */
     public boolean recordsBase() {
-        return metadata.keySet().stream().anyMatch(key -> key.startsWith(BoundAdapter.BASE_SHA256));
+        return metadata.keySet().stream().anyMatch(key -> key.startsWith(BASE_SHA256));
     }
 
     /** The same adapter, the layers of its stacks in the place of their names. */

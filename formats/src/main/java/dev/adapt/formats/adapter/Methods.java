@@ -91,6 +91,9 @@ public final class Methods {
 
     /** Methods of PEFT whose files cannot be merged, and why. */
     private static final Map<String, String> UNMERGEABLE = Map.of(
+            // ΔW = U·S·(R - I)·Vᵀ: the sign of a singular vector is that of a row and a column of R, so that only a
+            // diagonal R
+            // would not depend on it, which is a PSOFT that has not learned to rotate
             "PSOFT",
             "it rotates the base's singular vectors, whose signs are those that the machine's LAPACK chose and PEFT does"
                     + " not store; merge it with PEFT where it was trained",

@@ -17,7 +17,7 @@ public enum PromptFormat {
     TEXT("text");
 
     /** The key of an adapter file's metadata that records it. */
-    static final String METADATA = "adapt.prompt";
+    public static final String METADATA = "adapt.prompt";
 
     /** The field of config.json that records it in a merged or whole model. */
     public static final String FIELD = "adapt_prompt";

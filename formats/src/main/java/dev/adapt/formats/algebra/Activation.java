@@ -20,7 +20,7 @@ public enum Activation {
     RELU_SQUARED;
 
     /** The function config.json calls {@code name} ({@code hidden_act}), if it is one of these. */
-    public static Optional<Activation> named(String name) {
+    static Optional<Activation> named(String name) {
         return switch (name) {
             case "gelu" -> Optional.of(GELU);
             case "gelu_new", "gelu_pytorch_tanh", "gelu_fast" -> Optional.of(GELU_TANH);

@@ -8,8 +8,17 @@ public sealed interface Delta<T> permits LowRank, Delta.None, Delta.Dense, Delta
     /** Nothing: W itself. */
     record None<T>() implements Delta<T> {}
 
-    /** {@code W + ΔW}, for a ΔW that does not depend on W and is no product of low rank. */
-    record Dense<T>(Block<T> block) implements Delta<T> {
+    /**
+     * {@code W + ΔW}, for a ΔW that does not depend on W and is no product of low rank.
+     *
+     * @param scope of how much of ΔW is best computed together; any part of it can be
+     */
+    record Dense<T>(Scope scope, Block<T> block) implements Delta<T> {
+        /** ΔW of which each element is computed alone. */
+        public Dense(Block<T> block) {
+            this(Scope.ELEMENT, block);
+        }
+
         /** ΔW of which no part can be computed alone; computed once, when it is first asked for. */
         public static <T> Dense<T> whole(Supplier<T> matrix) {
             Once<T> once = new Once<>(matrix);

@@ -1,8 +1,6 @@
 package dev.adapt.formats.algebra;
 
 import java.util.Arrays;
-import java.util.Map;
-import java.util.TreeMap;
 
 /** Discrete Fourier transforms in float64, of any length in n·log n steps. */
 final class Fourier {
@@ -112,65 +110,52 @@ final class Fourier {
         }
     }
 
-    /** One column of a half-transformed spectrum. */
-    @SuppressWarnings("ArrayRecordComponent")
-    private record Column(double[] re, double[] im) {}
-
     /**
-     * The real part of the inverse transform of a matrix [rows, columns] that holds {@code values} at some places and 0
-     * elsewhere, divided by rows·columns; several values at one place are added.
+     * Rows of the real part of the inverse transform of a matrix that holds {@code values} at some places and 0 elsewhere,
+     * divided by its number of elements; several values at one place are added.
      */
-    static double[] realInverse(double[] values, int[] rowAt, int[] columnAt, int rows, int columns) {
-        // the real part is what the Hermitian half of the spectrum gives, of which half the columns tell all
-        Map<Integer, Column> spectrum = new TreeMap<>();
-        double scale = 0.5 / ((double) rows * columns);
-        for (int i = 0; i < values.length; i++) {
-            add(spectrum, rowAt[i], columnAt[i], columns, values[i] * scale, rows);
-            add(
-                    spectrum,
-                    (rows - rowAt[i]) % rows,
-                    (columns - columnAt[i]) % columns,
-                    columns,
-                    values[i] * scale,
-                    rows);
-        }
-        Fourier down = new Fourier(rows);
-        spectrum.values().forEach(column -> down.transform(column.re(), column.im()));
+    static double[] realInverse(double[] values, Frequencies at, int from, int count) {
+        int columns = at.columns();
         Fourier across = new Fourier(columns);
-        double[] result = new double[Math.multiplyExact(rows, columns)];
+        double[] result = new double[Math.multiplyExact(count, columns)];
         double[] re = new double[columns];
         double[] im = new double[columns];
-        for (int row = 0; row < rows; row += 2) {
+        // rows in pairs that do not depend on where the first one is
+        for (int row = from - from % 2; row < from + count; row += 2) {
             Arrays.fill(re, 0);
             Arrays.fill(im, 0);
-            int other = Math.min(row + 1, rows - 1);
-            for (Map.Entry<Integer, Column> entry : spectrum.entrySet()) {
-                fill(entry.getKey(), entry.getValue(), row, other, re, im);
-            }
+            addRows(values, at, row, re, im);
             across.transform(re, im);
-            System.arraycopy(re, 0, result, row * columns, columns);
-            if (other > row) {
-                System.arraycopy(im, 0, result, other * columns, columns);
+            if (row >= from) {
+                System.arraycopy(re, 0, result, (row - from) * columns, columns);
+            }
+            if (row + 1 < from + count) {
+                System.arraycopy(im, 0, result, (row + 1 - from) * columns, columns);
             }
         }
         return result;
     }
 
-    private static void add(Map<Integer, Column> spectrum, int row, int column, int columns, double value, int rows) {
-        if (column <= columns / 2) {
-            spectrum.computeIfAbsent(column, absent -> new Column(new double[rows], new double[rows]))
-                    .re()[row] += value;
+    /**
+     * The spectra of two rows as one: {@code x + i·y}, whose transform has the first row as its real part and the second as its
+     * imaginary one. The real part of a transform is that of the Hermitian part of its spectrum.
+     */
+    private static void addRows(double[] values, Frequencies at, int row, double[] re, double[] im) {
+        double scale = 0.5 / ((double) at.rows() * at.columns());
+        for (int i = 0; i < values.length; i++) {
+            double value = values[i] * scale;
+            int column = at.columnAt()[i];
+            int mirror = (at.columns() - column) % at.columns();
+            double first = angle((long) row * at.rowAt()[i], at.rows());
+            double second = angle((row + 1L) * at.rowAt()[i], at.rows());
+            re[column] += value * (Math.cos(first) - Math.sin(second));
+            im[column] += value * (Math.sin(first) + Math.cos(second));
+            re[mirror] += value * (Math.cos(first) + Math.sin(second));
+            im[mirror] += value * (Math.cos(second) - Math.sin(first));
         }
     }
 
-    /** Two rows whose transforms are real, as one: the first is its real part, the second its imaginary one. */
-    private static void fill(int column, Column from, int row, int other, double[] re, double[] im) {
-        re[column] = from.re()[row] - from.im()[other];
-        im[column] = from.im()[row] + from.re()[other];
-        int mirror = (re.length - column) % re.length;
-        if (mirror != column) {
-            re[mirror] = from.re()[row] + from.im()[other];
-            im[mirror] = from.re()[other] - from.im()[row];
-        }
+    private static double angle(long parts, int of) {
+        return 2 * Math.PI * (parts % of) / of;
     }
 }

@@ -49,7 +49,7 @@ public record LowRank<T>(T left, T right, Optional<T> rows, Optional<T> inner, d
     }
 
     /** ΔW in a region. */
-    public T block(MatrixOps<T> ops, Region region) {
+    T block(MatrixOps<T> ops, Region region) {
         return ops.matMul(
                 ops.slice(foldedLeft(ops), 0, region.row(), region.rowEnd()),
                 ops.slice(foldedRight(ops), 1, region.column(), region.columnEnd()));

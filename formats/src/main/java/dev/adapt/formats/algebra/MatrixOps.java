@@ -85,32 +85,45 @@ public interface MatrixOps<T> {
 
     /**
      * The real part of the inverse discrete Fourier transform of a matrix [rows, columns] that holds values at some places
-     * and 0 elsewhere, {@code x[p, q] = Σₖ values[k]·cos(2π(p·rowAt[k]/rows + q·columnAt[k]/columns)) / (rows·columns)}.
+     * and 0 elsewhere, {@code x[p, q] = Σₖ values[k]·cos(2π(p·rowAt[k]/rows + q·columnAt[k]/columns)) / (rows·columns)}: the
+     * part of it in a region, [region.rows, region.columns].
      *
-     * <p>Here by a product with the cosines and sines of all places, which is differentiable; float64 has a fast one.
+     * <p>Here by a product with the cosines and sines of all places, which is differentiable; merging has a fast one.
      *
      * @param values [n]
      */
-    default T inverseFourier(T values, int[] rowAt, int[] columnAt, int rows, int columns) {
-        T scaled = affine(values, 1.0 / ((double) rows * columns), 0);
-        T cosines = mul(waves(rowAt, rows, 0), scaled);
-        T sines = mul(waves(rowAt, rows, 1), scaled);
-        T even = matMul(cosines, transpose(waves(columnAt, columns, 0), 1, 0));
-        T odd = matMul(sines, transpose(waves(columnAt, columns, 1), 1, 0));
-        return subtract(even, odd);
+    default T inverseFourier(T values, Frequencies at, Region region) {
+        T scaled = affine(values, 1.0 / ((double) at.rows() * at.columns()), 0);
+        T cosines = mul(waves(at.rowAt(), at.rows(), 0, region.row(), region.rows()), scaled);
+        T sines = mul(waves(at.rowAt(), at.rows(), 1, region.row(), region.rows()), scaled);
+        T even = transpose(waves(at.columnAt(), at.columns(), 0, region.column(), region.columns()), 1, 0);
+        T odd = transpose(waves(at.columnAt(), at.columns(), 1, region.column(), region.columns()), 1, 0);
+        return subtract(matMul(cosines, even), matMul(sines, odd));
     }
 
-    private T waves(int[] frequencies, int size, int quarter) {
+    private T waves(int[] frequencies, int size, int quarter, int from, int count) {
         float[] wave = new float[size];
         for (int i = 0; i < size; i++) {
             double angle = 2 * Math.PI * i / size;
             wave[i] = (float) (quarter == 0 ? Math.cos(angle) : Math.sin(angle));
         }
-        float[] values = new float[Math.multiplyExact(size, frequencies.length)];
+        float[] values = new float[Math.multiplyExact(count, frequencies.length)];
         for (int i = 0; i < values.length; i++) {
-            values[i] = wave[(int) ((long) (i / frequencies.length) * frequencies[i % frequencies.length] % size)];
+            long place = from + (long) i / frequencies.length;
+            values[i] = wave[(int) (place * frequencies[i % frequencies.length] % size)];
         }
-        return constant(new FloatTensor(Shape.of(size, frequencies.length), values));
+        return constant(new FloatTensor(Shape.of(count, frequencies.length), values));
+    }
+
+    /**
+     * The product of a matrix and the one that has blocks on its diagonal and is 0 elsewhere.
+     *
+     * @param x [rows, count·n]
+     * @param blocks [count, n, n]
+     */
+    default T matMulBlocks(T x, T blocks, int rows, int count, int n) {
+        T byBlock = transpose(reshape(x, rows, count, n), 1, 0, 2);
+        return reshape(transpose(matMul(byBlock, blocks), 1, 0, 2), rows, (long) count * n);
     }
 
     /** While training, x as a constant, through which no gradient flows; otherwise x itself. */

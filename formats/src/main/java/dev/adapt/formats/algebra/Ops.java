@@ -92,6 +92,9 @@ public interface Ops<T> extends MatrixOps<T> {
     /** The largest of all integers, as one number. */
     T max(T integers);
 
+    /** The largest numbers along an axis, which stays with size 1. */
+    T maximum(T x, int axis);
+
     /** Each element, or the bound that it is beyond. */
     T clamp(T x, double low, double high);
 

@@ -20,7 +20,10 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     private static final int TILE = 4;
 
     /** Operations that are worth waking other threads. */
-    private static final int PARALLEL = 1 << 20;
+    private static final int PARALLEL = 1 << 23;
+
+    /** A function of an element counts as so many multiplications. */
+    private static final int FUNCTION = 8;
 
     /** Rows of a product that one task computes, and columns that it computes before the next ones. */
     private static final int ROWS = 64;
@@ -159,6 +162,9 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     @Override
     public DoubleTensor transpose(DoubleTensor x, int... axes) {
         long[] dims = Arrays.stream(axes).mapToLong(x.shape()::dim).toArray();
+        if (exchangesLastTwo(axes)) {
+            return new DoubleTensor(Shape.of(dims), transposed(x.values(), dim(x, -2), dim(x, -1)));
+        }
         int[] from = strides(x.shape());
         int[] strides = Arrays.stream(axes).map(axis -> from[axis]).toArray();
         int[] at = positions(Shape.of(dims), strides);
@@ -167,6 +173,28 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
             y[i] = x.values()[at[i]];
         }
         return new DoubleTensor(Shape.of(dims), y);
+    }
+
+    private static boolean exchangesLastTwo(int[] axes) {
+        int last = axes.length - 1;
+        boolean exchanged = last > 0 && axes[last] == last - 1 && axes[last - 1] == last;
+        for (int axis = 0; exchanged && axis < last - 1; axis++) {
+            exchanged = axes[axis] == axis;
+        }
+        return exchanged;
+    }
+
+    /** Matrices one after the other, each transposed. */
+    private static double[] transposed(double[] x, int rows, int columns) {
+        double[] y = new double[x.length];
+        for (int first = 0; first < x.length; first += rows * columns) {
+            for (int row = 0; row < rows; row++) {
+                for (int column = 0; column < columns; column++) {
+                    y[first + column * rows + row] = x[first + row * columns + column];
+                }
+            }
+        }
+        return y;
     }
 
     @Override
@@ -232,6 +260,21 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
             sum = add(sum, slice(x, axis, i, i + 1L));
         }
         return sum;
+    }
+
+    @Override
+    public DoubleTensor maximum(DoubleTensor x, int axis) {
+        DoubleTensor most = slice(x, axis, 0, 1);
+        for (int i = 1; i < dim(x, axis); i++) {
+            double[] values = slice(x, axis, i, i + 1L).values();
+            double[] before = most.values();
+            most = new DoubleTensor(
+                    most.shape(),
+                    IntStream.range(0, values.length)
+                            .mapToDouble(at -> Math.max(before[at], values[at]))
+                            .toArray());
+        }
+        return most;
     }
 
     @Override
@@ -361,9 +404,13 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     @Override
-    public DoubleTensor inverseFourier(DoubleTensor values, int[] rowAt, int[] columnAt, int rows, int columns) {
+    public DoubleTensor inverseFourier(DoubleTensor values, Frequencies at, Region region) {
+        if (region.columns() < at.columns()) {
+            return transpose(inverseFourier(values, at.transposed(), region.transposed()), 1, 0);
+        }
         return new DoubleTensor(
-                Shape.of(rows, columns), Fourier.realInverse(values.values(), rowAt, columnAt, rows, columns));
+                Shape.of(region.rows(), at.columns()),
+                Fourier.realInverse(values.values(), at, region.row(), region.rows()));
     }
 
     @Override
@@ -530,7 +577,7 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     private static DoubleTensor map(DoubleTensor x, DoubleUnaryOperator f) {
         double[] y = new double[x.values().length];
         int parts = Math.ceilDiv(y.length, RUN);
-        tasks(parts, y.length).forEach(part -> {
+        tasks(parts, (long) y.length * FUNCTION).forEach(part -> {
             int end = Math.min(y.length, (part + 1) * RUN);
             for (int i = part * RUN; i < end; i++) {
                 y[i] = f.applyAsDouble(x.values()[i]);
@@ -540,6 +587,13 @@ public final class ReferenceOps implements Ops<DoubleTensor> {
     }
 
     private static DoubleTensor combine(DoubleTensor left, DoubleTensor right, DoubleBinaryOperator f) {
+        if (left.shape().equals(right.shape())) {
+            double[] y = new double[left.values().length];
+            for (int i = 0; i < y.length; i++) {
+                y[i] = f.applyAsDouble(left.values()[i], right.values()[i]);
+            }
+            return new DoubleTensor(left.shape(), y);
+        }
         Shape shape = left.shape().broadcast(right.shape());
         int[] leftAt = offsets(left.shape(), shape);
         int[] rightAt = offsets(right.shape(), shape);

@@ -17,6 +17,11 @@ public record Region(int row, int rows, int column, int columns) {
         return column + columns;
     }
 
+    /** Its place in the transposed matrix. */
+    public Region transposed() {
+        return new Region(column, columns, row, rows);
+    }
+
     /** This region of a tensor [out, in]. */
     public <T> T of(MatrixOps<T> ops, T matrix) {
         return ops.slice(ops.slice(matrix, 0, row, rowEnd()), 1, column, columnEnd());

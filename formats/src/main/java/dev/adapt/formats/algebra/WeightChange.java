@@ -69,7 +69,11 @@ public record WeightChange<T>(Optional<T> inGain, Delta<T> delta, OutGain<T> out
 
     /** How much of W an element of W' depends on. */
     public Delta.Scope scope() {
-        Delta.Scope own = delta instanceof Delta.Transform<T> transform ? transform.scope() : Delta.Scope.ELEMENT;
+        Delta.Scope own = switch (delta) {
+            case Delta.Transform<T> transform -> transform.scope();
+            case Delta.Dense<T> dense -> dense.scope();
+            case LowRank<T> _, Delta.None<T> _ -> Delta.Scope.ELEMENT;
+        };
         return outGain instanceof OutGain.Magnitude ? own.and(Delta.Scope.ROW) : own;
     }
 

@@ -35,6 +35,10 @@ public record Companions(Path folder) {
             "vocab.json",
             "vocab.txt");
 
+    /** What sentence-transformers keeps beside {@code modules.json} in the folder itself. */
+    private static final List<String> OF_SENTENCES =
+            List.of(MODULES, "config_sentence_transformers.json", "sentence_bert_config.json");
+
     /** What training and adapters write beside weights: of a run, or of another layout. */
     private static final Set<String> RECORDS = Set.of("adapter_config.json", "training.jsonl", "summary.json");
 
@@ -74,12 +78,23 @@ public record Companions(Path folder) {
                 InputFile.found(companion).copyTo(other.resolve(name));
             }
         }
+        if (!without.contains(MODULES)) {
+            copySubfolders(other);
+        }
+    }
+
+    private void copySubfolders(Path other) throws IOException {
         for (String subfolder : subfolders()) {
             copy(folder.resolve(subfolder), other.resolve(subfolder));
         }
     }
 
-    private List<String> subfolders() throws IOException {
+    /**
+     * The names of the subfolders that {@code modules.json} names; none without it.
+     *
+     * @throws FormatException if one is no plain name
+     */
+    public List<String> subfolders() throws IOException {
         Path modules = folder.resolve(MODULES);
         if (!Files.isRegularFile(modules)) {
             return List.of();
@@ -103,7 +118,9 @@ public record Companions(Path folder) {
         Files.createDirectories(to);
         try (Stream<Path> inside = Files.list(from)) {
             for (Path file : inside.filter(Files::isRegularFile).sorted().toList()) {
-                InputFile.within(folder, file).copyTo(to.resolve(file.getFileName()));
+                Path copy = to.resolve(file.getFileName());
+                Files.deleteIfExists(copy);
+                InputFile.within(folder, file).copyTo(copy);
             }
         }
     }
@@ -132,6 +149,34 @@ public record Companions(Path folder) {
             Files.deleteIfExists(copy);
             InputFile.found(file).copyTo(copy);
         }
+    }
+
+    /** Whether the folder says how a text becomes one vector. */
+    public boolean isOfSentences() {
+        return Files.isRegularFile(folder.resolve(MODULES));
+    }
+
+    /** Whether a file of that name says how a text becomes one vector. */
+    public static boolean isOfSentences(String name) {
+        return OF_SENTENCES.contains(name);
+    }
+
+    /** The files in the folder itself that say how a text becomes one vector. */
+    public List<Path> ofSentences() {
+        return OF_SENTENCES.stream()
+                .map(folder::resolve)
+                .filter(Files::isRegularFile)
+                .toList();
+    }
+
+    /** Copies what says how a text becomes one vector into another folder, in the place of what is there. */
+    public void copySentencesTo(Path other) throws IOException {
+        for (Path file : ofSentences()) {
+            Path copy = other.resolve(file.getFileName());
+            Files.deleteIfExists(copy);
+            InputFile.found(file).copyTo(copy);
+        }
+        copySubfolders(other);
     }
 
     private static boolean isCompanion(String name) {

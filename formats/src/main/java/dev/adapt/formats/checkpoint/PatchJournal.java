@@ -136,7 +136,7 @@ public final class PatchJournal implements AutoCloseable {
     }
 
     /** Whether a change that was stopped had to be undone first. */
-    public boolean recovered() {
+    boolean recovered() {
         return recovered;
     }
 

@@ -37,7 +37,7 @@ public record ShardIndex(SequencedMap<String, String> weightMap, ObjectNode meta
      *
      * @throws FormatException if it is not an index, or names a file outside of its folder
      */
-    public static ShardIndex read(Path path) throws IOException {
+    static ShardIndex read(Path path) throws IOException {
         return parse(path, InputFile.found(path).bytes(Limit.INDEX));
     }
 

@@ -40,7 +40,7 @@ public record WeightFiles(String stem) {
     }
 
     /** The file of a folder that is not sharded. */
-    public String single() {
+    String single() {
         return stem + ".safetensors";
     }
 

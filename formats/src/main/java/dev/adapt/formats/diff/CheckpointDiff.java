@@ -162,7 +162,7 @@ public record CheckpointDiff(List<TensorDiff> tensors, List<Entry> metadata) {
     }
 
     /** Whether a tensor is the same on both sides, up to a tolerance. */
-    public static boolean equal(TensorDiff tensor, double tolerance) {
+    static boolean equal(TensorDiff tensor, double tolerance) {
         return switch (tensor) {
             case TensorDiff.Identical same -> true;
             case TensorDiff.OtherValues other ->

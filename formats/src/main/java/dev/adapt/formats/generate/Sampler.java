@@ -47,7 +47,7 @@ public record Sampler(double temperature, int topK, double topP, long seed) {
      * @param step the place in the text: each has its own noise
      * @throws IllegalArgumentException if a logit is NaN, or none is finite
      */
-    public int choose(float[] logits, int step) {
+    int choose(float[] logits, int step) {
         double threshold = temperature == 0 ? Double.NEGATIVE_INFINITY : threshold(logits);
         double[] scores = new double[logits.length];
         double best = Double.NEGATIVE_INFINITY;

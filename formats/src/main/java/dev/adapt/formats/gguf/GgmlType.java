@@ -61,7 +61,7 @@ public enum GgmlType {
     }
 
     /** The number that stands for it in a file. */
-    public int id() {
+    int id() {
         return id;
     }
 
@@ -71,7 +71,7 @@ public enum GgmlType {
     }
 
     /** Bytes of one block. */
-    public int blockBytes() {
+    int blockBytes() {
         return blockBytes;
     }
 
@@ -96,7 +96,7 @@ public enum GgmlType {
     }
 
     /** The type with that number, if it is known. */
-    public static Optional<GgmlType> ofId(int id) {
+    static Optional<GgmlType> ofId(int id) {
         return Optional.ofNullable(BY_ID.get(id));
     }
 }

@@ -85,7 +85,7 @@ public final class GgufFile implements AutoCloseable {
      *
      * @param offset the first of them, from the tensor's start
      */
-    public void copy(GgufTensor tensor, long offset, MemorySegment into) throws IOException {
+    void copy(GgufTensor tensor, long offset, MemorySegment into) throws IOException {
         if (!WholeIo.read(channel, into.asByteBuffer(), header.dataOffset() + tensor.begin() + offset)) {
             throw new EOFException(path + ": became shorter while it was read");
         }

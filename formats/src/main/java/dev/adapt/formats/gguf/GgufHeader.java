@@ -24,10 +24,10 @@ import java.util.Set;
 public record GgufHeader(
         SequencedMap<String, GgufValue> metadata, List<GgufTensor> tensors, int alignment, long dataOffset) {
     /** Longer headers are refused: those of today's vocabularies have about 10 MB. */
-    public static final long MAX_BYTES = 1L << 28;
+    static final long MAX_BYTES = 1L << 28;
 
     /** The alignment of files without {@code general.alignment}. */
-    public static final int ALIGNMENT = 32;
+    static final int ALIGNMENT = 32;
 
     static final String ALIGNMENT_KEY = "general.alignment";
     static final int MAGIC = 0x46554747; // "GGUF", little-endian

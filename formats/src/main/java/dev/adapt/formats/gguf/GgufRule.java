@@ -4,7 +4,7 @@ import dev.adapt.formats.FormatException;
 import java.nio.file.Path;
 
 /** The rules that a GGUF file is held to. A {@link FormatException} of the reader names the one that is broken. */
-public enum GgufRule {
+enum GgufRule {
     /** The file begins with the letters GGUF. */
     MAGIC,
     /** Version 2 or 3, little-endian. */

@@ -100,6 +100,11 @@ public interface Architecture {
         return Optional.empty();
     }
 
+    /** The tensors of that layer by canonical name. */
+    default SequencedMap<String, Shape> poolerTensors() {
+        return new Tensors().shapes();
+    }
+
     /** What the result of {@link #forward} is called in an exported graph: the first of {@link #outputs}. */
     String outputName();
 

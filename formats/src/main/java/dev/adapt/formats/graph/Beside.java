@@ -25,13 +25,13 @@ public final class Beside<T> {
     }
 
     /** Linear layer {@code module}: its bias is optional, its update is added. */
-    public T linear(String module) {
+    T linear(String module) {
         T weight = layers.weight(module + ".weight");
         return layers.adapted(this, module, () -> weight, (in, bias) -> ops.linear(in, weight, bias));
     }
 
     /** Linear layer {@code module} whose weight is stored [in, out]. */
-    public T conv1d(String module) {
+    T conv1d(String module) {
         T weight = layers.weight(module + ".weight");
         return layers.adapted(
                 this, module, () -> ops.transpose(weight, 1, 0), (in, bias) -> ops.conv1d(in, weight, bias));

@@ -134,7 +134,7 @@ public final class Layers<T> {
     }
 
     /** Linear layer {@code module} whose weight is stored [in, out]. */
-    public T conv1d(T x, String module) {
+    T conv1d(T x, String module) {
         return beside(x).conv1d(module);
     }
 
@@ -241,7 +241,7 @@ public final class Layers<T> {
     }
 
     /** RMS normalisation {@code module} over the last axis. */
-    public T rmsNorm(T x, String module, double epsilon) {
+    T rmsNorm(T x, String module, double epsilon) {
         return ops.rmsNorm(x, weight(module + ".weight"), epsilon);
     }
 

@@ -92,11 +92,18 @@ public record ModelConfig(JsonDocument document) {
                                 || className().endsWith("ForImageClassification")
                         ? Optional.of(own)
                         : Optional.empty();
+        return ownPooling().or(() -> ofClass).map(used -> new Head(used, labels()));
+    }
+
+    /**
+     * What the classification head reads, where no class of transformers has a head that reads it: adapt's own field tells.
+     *
+     * @throws dev.adapt.formats.FormatException if that is no pooling
+     */
+    public Optional<Pooling> ownPooling() {
         return document.string(POOLING)
                 .map(name -> Pooling.named(name)
-                        .orElseThrow(() -> document.wrong(POOLING, "one of mean, cls, pooler, last, tokens")))
-                .or(() -> ofClass)
-                .map(used -> new Head(used, labels()));
+                        .orElseThrow(() -> document.wrong(POOLING, "one of mean, cls, pooler, last, max, tokens")));
     }
 
     List<String> labels() {
@@ -137,14 +144,29 @@ public record ModelConfig(JsonDocument document) {
             // one output is a number, by transformers' convention
             changed.put("problem_type", head.labels().size() == 1 ? "regression" : "single_label_classification");
         }
+        String own = architecture.classifierClass();
+        String stem = own.substring(0, own.indexOf("For"));
         if (tokens || head.pooling() == architecture.ownPooling()) {
-            String own = architecture.classifierClass();
             changed.remove(POOLING);
-            changed.putArray("architectures").add(tokens ? own.substring(0, own.indexOf("For")) + TOKEN_CLASSES : own);
+            changed.putArray("architectures").add(tokens ? stem + TOKEN_CLASSES : own);
         } else {
-            // transformers has no class for this head: naming one would make it invent a pooler
+            // transformers has no class for this head: one with a head would compute something else
+            changed.putArray("architectures").add(stem + "Model");
             changed.put(POOLING, head.pooling().name().toLowerCase(Locale.ROOT));
         }
+        return new ModelConfig(new JsonDocument(document.path(), changed));
+    }
+
+    /**
+     * This config for the body of the model: transformers' bare class, without a head.
+     *
+     * @param architecture that of this config
+     */
+    public ModelConfig withoutHead(Architecture architecture) {
+        ObjectNode changed = document.json().deepCopy();
+        changed.remove(List.of(POOLING, "problem_type", "id2label", "label2id", "num_labels"));
+        String own = architecture.classifierClass();
+        changed.putArray("architectures").add(own.substring(0, own.indexOf("For")) + "Model");
         return new ModelConfig(new JsonDocument(document.path(), changed));
     }
 

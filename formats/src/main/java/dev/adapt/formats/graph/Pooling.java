@@ -15,8 +15,13 @@ public enum Pooling {
     POOLER,
     /** The state of the last token that the attention mask keeps. */
     LAST,
+    /** In each dimension the largest of the states that the attention mask keeps. */
+    MAX,
     /** Each state: the head classifies tokens, not sequences. */
     TOKENS;
+
+    /** Added to states that the mask leaves out, as sentence-transformers does: far below any state. */
+    private static final double FAR_BELOW = 1e9;
 
     /** The pooling a user or a file calls {@code name}, in lower case. */
     public static Optional<Pooling> named(String name) {
@@ -42,6 +47,11 @@ public enum Pooling {
             case LAST -> {
                 T reached = ops.equal(ops.cumSum(mask, 1), ops.sum(mask, 1));
                 yield sum(ops, states, ops.toFloat(ops.mul(reached, mask)));
+            }
+            case MAX -> {
+                T without = ops.affine(ops.toFloat(mask), FAR_BELOW, -FAR_BELOW);
+                T kept = ops.add(states, ops.reshape(without, 0, -1, 1));
+                yield ops.reshape(ops.maximum(kept, 1), 0, -1);
             }
         };
     }

@@ -34,7 +34,7 @@ public enum Limit {
     }
 
     /** The most bytes. */
-    public long bytes() {
+    long bytes() {
         return bytes;
     }
 }

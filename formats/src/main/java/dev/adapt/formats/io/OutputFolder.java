@@ -43,7 +43,7 @@ public final class OutputFolder implements AutoCloseable {
     }
 
     /** Its final name. */
-    public Path target() {
+    Path target() {
         return target;
     }
 

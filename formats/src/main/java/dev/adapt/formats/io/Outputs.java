@@ -74,7 +74,7 @@ public final class Outputs {
     }
 
     /** Whether what exists may be replaced. */
-    public boolean overwrites() {
+    boolean overwrites() {
         return overwrite;
     }
 

@@ -104,7 +104,7 @@ public record DecoderLayer(
      * @param index its number
      * @param states [batch, sequence, hidden], what it returns too
      */
-    public <T> T apply(Layers<T> model, DecoderContext<T> context, int index, T states) {
+    <T> T apply(Layers<T> model, DecoderContext<T> context, int index, T states) {
         Ops<T> ops = model.ops();
         T read = normed(model, states, attentionNorms.before());
         T attended = branch(model, attention.apply(model, context, name, index, read), attentionNorms);

@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.io.OutputFile;

@@ -74,7 +74,7 @@ public record LorsLayout(List<Integer> ranks, List<Integer> groups) {
     }
 
     /** Writes the config's fields of ranks and groups. */
-    public void describe(ObjectNode config) {
+    void describe(ObjectNode config) {
         put(config, RANKS, ranks);
         put(config, GROUPS, groups);
     }

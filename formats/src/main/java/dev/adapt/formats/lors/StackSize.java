@@ -1,6 +1,6 @@
 package dev.adapt.formats.lors;
 
-import dev.adapt.formats.adapter.AdapterSize;
+import dev.adapt.formats.binding.AdapterSize;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;

@@ -2,7 +2,7 @@ package dev.adapt.formats.lors;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.model.FromScratch;

@@ -1,9 +1,9 @@
 package dev.adapt.formats.lors;
 
-import dev.adapt.formats.adapter.WeightChanges;
 import dev.adapt.formats.algebra.LowRank;
 import dev.adapt.formats.algebra.MatrixOps;
 import dev.adapt.formats.algebra.WeightChange;
+import dev.adapt.formats.binding.WeightChanges;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.FloatTensor;

@@ -182,7 +182,7 @@ public record AdapterConfig(JsonDocument document) {
      * @param own the fields that the method knows, beside those all methods have
      * @throws dev.adapt.formats.FormatException naming the first that is not
      */
-    public void requireKnown(Set<String> own) {
+    void requireKnown(Set<String> own) {
         List<String> unknown = unknown(own);
         if (!unknown.isEmpty()) {
             throw document.wrong(unknown.getFirst(), "it unset: " + peftType() + " has no such setting");

@@ -17,7 +17,7 @@ public record ModuleMatcher(List<String> names, Optional<ModulePattern> expressi
     }
 
     /** No module. */
-    public static ModuleMatcher none() {
+    static ModuleMatcher none() {
         return new ModuleMatcher(List.of(), Optional.empty());
     }
 

@@ -10,7 +10,7 @@ import java.util.Map;
  */
 public record ModuleNumbers(double usual, ModulePatterns patterns) {
     /** One value for all modules. */
-    public static ModuleNumbers of(double usual, String patternField) {
+    static ModuleNumbers of(double usual, String patternField) {
         return new ModuleNumbers(usual, new ModulePatterns(patternField, Map.of()));
     }
 

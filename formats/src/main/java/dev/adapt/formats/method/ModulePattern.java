@@ -44,7 +44,7 @@ public final class ModulePattern {
     }
 
     /** An expression of the end of a name, as PEFT's rank and alpha patterns are. */
-    public static ModulePattern ofEnd(Path file, String field, String expression) {
+    static ModulePattern ofEnd(Path file, String field, String expression) {
         String whole = "(.*\\.)?(" + translated(expression) + ")$";
         return new ModulePattern(file, field, Pattern.compile(whole));
     }

@@ -39,7 +39,7 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
      *
      * @throws dev.adapt.formats.FormatException if a field has another type, or is no regular expression
      */
-    public static TargetModules of(AdapterConfig config) {
+    static TargetModules of(AdapterConfig config) {
         JsonDocument document = config.document();
         JsonNode node = document.json().path(FIELD);
         Predicate<String> excluded =

@@ -1,8 +1,8 @@
 package dev.adapt.formats.model;
 
-import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.algebra.Region;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;

@@ -1,8 +1,8 @@
 package dev.adapt.formats.model;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;

@@ -1,11 +1,10 @@
 package dev.adapt.formats.model;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.BoundAdapter;
-import dev.adapt.formats.adapter.ChangedConfig;
-import dev.adapt.formats.adapter.WeightChanges;
 import dev.adapt.formats.algebra.Ops;
 import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.binding.BoundAdapter;
+import dev.adapt.formats.binding.WeightChanges;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.graph.Architecture;
@@ -19,6 +18,7 @@ import dev.adapt.formats.method.Target;
 import dev.adapt.formats.names.Place;
 import dev.adapt.formats.names.TensorNames;
 import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.formats.saved.ChangedConfig;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
@@ -215,6 +215,11 @@ public final class Model {
         changed.weights.putAll(weights);
         changed.requireTensors(other.document().path());
         return changed;
+    }
+
+    /** The model without its head: transformers' bare class. The same where it has none. */
+    public Model body() {
+        return architecture.outputName().equals("last_hidden_state") ? this : with(config.withoutHead(architecture));
     }
 
     /** The canonical names of the checkpoint's tensors, and of those that the adapter holds whole. */

@@ -32,7 +32,7 @@ public record PlainModel(ModelConfig config, Map<String, Tensor> others) impleme
      *
      * @throws dev.adapt.formats.FormatException if a tensor is missing or has another shape than the config calls for
      */
-    public static PlainModel of(ModelConfig config, Map<String, ? extends Tensor> tensors) {
+    static PlainModel of(ModelConfig config, Map<String, ? extends Tensor> tensors) {
         PlainModel plain = new PlainModel(config, new LinkedHashMap<>(tensors));
         plain.model();
         return plain;

@@ -78,7 +78,7 @@ public final class TensorNames {
      *
      * @param config the checkpoint's config.json, which may be that of anything
      */
-    public static TensorNames of(Optional<JsonDocument> config, SequencedMap<String, Shape> tensors) {
+    static TensorNames of(Optional<JsonDocument> config, SequencedMap<String, Shape> tensors) {
         return new TensorNames(config, tensors);
     }
 
@@ -101,7 +101,18 @@ public final class TensorNames {
     public String spelled(String canonical) {
         boolean inner = canonical.startsWith("lm_head.")
                 && actual.values().stream().anyMatch(name -> name.startsWith("language_model.model."));
-        return inner ? "language_model." + canonical : canonical;
+        boolean ofBody = canonical.startsWith("pooler.") && !isOfTaskHead(canonical);
+        return inner ? "language_model." + canonical : ofBody ? before() + canonical : canonical;
+    }
+
+    /** What stands before the names of the body's tensors. */
+    private String before() {
+        return actual.entrySet().stream()
+                .filter(name -> !isOfTaskHead(name.getKey()) && name.getValue().endsWith("." + name.getKey()))
+                .map(name -> name.getValue()
+                        .substring(0, name.getValue().length() - name.getKey().length()))
+                .findFirst()
+                .orElse("");
     }
 
     /** The shape of the tensor that has a canonical name. */

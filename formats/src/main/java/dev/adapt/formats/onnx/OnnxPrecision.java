@@ -20,19 +20,33 @@ public enum OnnxPrecision {
      * makes. A mixture of experts may send a token to another expert where two score alike to within float16's rounding; the
      * outputs for that token then differ by more than rounding.
      */
-    FP16;
+    FP16,
+    /**
+     * Weights of linear layers and embedding tables are 8-bit integers, with a scale for each output and each row; products
+     * with linear layers are of integers, to which inputs are rounded while the graph runs. All else is float32.
+     */
+    INT8,
+    /** The same with weights of linear layers in 4 bits, in blocks of 32 inputs with a scale and a zero point each. */
+    INT4;
 
     /** The precision that a user calls {@code name}: {@code fp16}, but also {@code float16}, {@code f16} or {@code half}. */
     public static Optional<OnnxPrecision> named(String name) {
         return switch (name.toLowerCase(Locale.ROOT)) {
             case "fp32", "float32", "f32" -> Optional.of(FP32);
             case "fp16", "float16", "f16", "half" -> Optional.of(FP16);
+            case "int8" -> Optional.of(INT8);
+            case "int4" -> Optional.of(INT4);
             default -> Optional.empty();
         };
     }
 
+    /** Whether weights are integers with scales. */
+    public boolean isQuantized() {
+        return this == INT8 || this == INT4;
+    }
+
     /**
-     * That of a model, whoever wrote it: FP16 if a node computes in float16, and not merely widens weights that are stored
+     * That of a model's numbers of floating point, whoever wrote it: FP16 if a node computes in float16, and not merely widens weights that are stored
      * so.
      *
      * @throws dev.adapt.formats.FormatException if the file is no ONNX model, or {@link OnnxSoundness} refuses it

@@ -14,7 +14,7 @@ import java.util.List;
 import java.util.Set;
 
 /** Checks all tensors of a model, those of graphs in graphs included, before an engine in native code reads it. */
-public final class OnnxSoundness {
+final class OnnxSoundness {
     /** Bytes that sparse tensors may take together where they are made dense, as engines do on loading. */
     private static final long MOST_DENSE = 1L << 28;
 
@@ -31,7 +31,7 @@ public final class OnnxSoundness {
      *
      * @throws FormatException naming the tensor, if one of it does not hold
      */
-    public static void require(Path path) throws IOException {
+    static void require(Path path) throws IOException {
         try (OnnxFile file = OnnxFile.open(path)) {
             require(file);
         }

@@ -63,7 +63,7 @@ public enum Dtype {
     }
 
     /** The type a header calls {@code name}, if the format has it. */
-    public static Optional<Dtype> named(String name) {
+    static Optional<Dtype> named(String name) {
         return Optional.ofNullable(BY_NAME.get(name));
     }
 }

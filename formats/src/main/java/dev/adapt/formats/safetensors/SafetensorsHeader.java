@@ -26,7 +26,7 @@ import java.util.TreeMap;
  */
 public record SafetensorsHeader(List<TensorInfo> tensors, Map<String, String> metadata, long dataOffset) {
     /** No valid file has a longer header. */
-    public static final int MAX_LENGTH = 100_000_000;
+    static final int MAX_LENGTH = 100_000_000;
 
     /** Bytes before the JSON: its length. */
     public static final int PREFIX = 8;

@@ -7,7 +7,7 @@ import java.nio.file.Path;
  * The rules that a safetensors file is held to. A {@link FormatException} of the reader names the one
  * that is broken.
  */
-public enum SafetensorsRule {
+enum SafetensorsRule {
     /** The file has the 8 bytes of the header's length. */
     FILE_TOO_SMALL,
     /** The header has at most {@link SafetensorsHeader#MAX_LENGTH} bytes. */

@@ -30,12 +30,12 @@ public enum ModelPart {
     }
 
     /** What it is called on a command line. */
-    public String title() {
+    String title() {
         return name().toLowerCase(Locale.ROOT);
     }
 
     /** The prefix of kohya's names, with the model's. */
-    public String prefix() {
+    String prefix() {
         return flat.getFirst();
     }
 

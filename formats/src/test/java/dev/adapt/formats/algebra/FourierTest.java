@@ -2,6 +2,7 @@ package dev.adapt.formats.algebra;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 
+import java.util.Arrays;
 import java.util.Random;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -27,6 +28,11 @@ class FourierTest {
                 }
             }
         }
-        assertArrayEquals(expected, Fourier.realInverse(values, rowAt, columnAt, rows, columns), 1e-14);
+        Frequencies at = new Frequencies(rowAt, columnAt, rows, columns);
+        assertArrayEquals(expected, Fourier.realInverse(values, at, 0, rows), 1e-14);
+        for (int row = 0; row < rows; row++) {
+            double[] own = Arrays.copyOfRange(expected, row * columns, rows * columns);
+            assertArrayEquals(own, Fourier.realInverse(values, at, row, rows - row), 1e-14);
+        }
     }
 }

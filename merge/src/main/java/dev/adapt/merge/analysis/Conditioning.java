@@ -2,8 +2,8 @@ package dev.adapt.merge.analysis;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.algebra.ReferenceOps;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.method.Stack;
 import dev.adapt.formats.method.Target;

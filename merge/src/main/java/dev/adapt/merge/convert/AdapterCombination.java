@@ -5,7 +5,6 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.Lora;
@@ -179,13 +178,13 @@ public record AdapterCombination(Combination how, List<Double> weights) {
     private static void copyMetadata(Adapter adapter, Map<String, String> metadata, AdapterOutput output) {
         metadata.forEach((key, value) -> {
             String other = output.metadata().get(key);
-            if (key.startsWith(BoundAdapter.BASE_SHA256) && other != null && !other.equals(value)) {
+            if (key.startsWith(Adapter.BASE_SHA256) && other != null && !other.equals(value)) {
                 throw new FormatException(
                         adapter.file(),
                         "was trained on another base than the adapters before it: they record different weights of "
-                                + key.substring(BoundAdapter.BASE_SHA256.length()));
+                                + key.substring(Adapter.BASE_SHA256.length()));
             }
-            boolean methods = key.startsWith(BoundAdapter.PART_SHA256)
+            boolean methods = key.startsWith(Adapter.PART_SHA256)
                     || adapter.method().metadata().containsKey(key);
             if (!methods) {
                 output.metadata().putIfAbsent(key, value);

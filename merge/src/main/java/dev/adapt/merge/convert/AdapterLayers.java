@@ -3,13 +3,13 @@ package dev.adapt.merge.convert;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.algebra.Delta;
 import dev.adapt.formats.algebra.LowRank;
 import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.algebra.Region;
 import dev.adapt.formats.algebra.WeightChange;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.io.Snapshot;
@@ -69,7 +69,7 @@ public record AdapterLayers(
     public record Layer(
             Target target, Optional<Factors> product, double scale, Optional<Rows> whole, boolean changesBias) {
         /** A change of low rank. */
-        public Layer(Target target, Factors factors, double scale) {
+        Layer(Target target, Factors factors, double scale) {
             this(target, Optional.of(factors), scale, Optional.empty(), false);
         }
 
@@ -110,7 +110,7 @@ public record AdapterLayers(
      * @param force whether to take another base than the adapter was trained on
      * @throws FormatException if the file is broken, does not fit the base, or does not tell enough without one
      */
-    public static AdapterLayers read(Path path, Optional<ModelPart> only, Optional<Checkpoint> base, boolean force)
+    static AdapterLayers read(Path path, Optional<ModelPart> only, Optional<Checkpoint> base, boolean force)
             throws IOException {
         if (Files.isRegularFile(path)) {
             return ofFile(path, SingleFile.read(path, base, only), base, force);

@@ -5,7 +5,6 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.io.OutputFile;
 import dev.adapt.formats.io.OutputFolder;
 import dev.adapt.formats.io.Outputs;
@@ -93,7 +92,7 @@ final class AdapterOutput {
         config.putNull("task_type");
         AdapterOutput output = new AdapterOutput(config);
         targets.forEach(target -> output.metadata.put(
-                BoundAdapter.BASE_SHAPE + target.module(),
+                Adapter.BASE_SHAPE + target.module(),
                 Shape.of(target.out(), target.in()).toString()));
         return output;
     }

@@ -36,7 +36,7 @@ public record Combination(CombinationType type, double density, MajoritySign sig
      * @param factors unscaled: LoRA's B and A
      * @param weight the user's
      */
-    public record Term(int adapter, Factors factors, double scale, double weight) {}
+    record Term(int adapter, Factors factors, double scale, double weight) {}
 
     public Combination {
         if (!(density > 0 && density <= 1)) {
@@ -49,7 +49,7 @@ public record Combination(CombinationType type, double density, MajoritySign sig
      *
      * @param terms at least one; where {@link CombinationType#onFactors}, all of one rank
      */
-    public Factors of(String module, List<Term> terms) {
+    Factors of(String module, List<Term> terms) {
         if (type == CombinationType.CAT) {
             return concatenated(terms);
         }

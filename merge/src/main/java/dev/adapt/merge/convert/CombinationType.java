@@ -69,7 +69,7 @@ public enum CombinationType {
     }
 
     /** Whether A and B are combined apart, so that all adapters must have one rank. */
-    public boolean onFactors() {
+    boolean onFactors() {
         return !onDelta && this != CAT;
     }
 

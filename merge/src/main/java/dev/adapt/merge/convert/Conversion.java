@@ -3,8 +3,8 @@ package dev.adapt.merge.convert;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.Target;
@@ -301,7 +301,7 @@ public record Conversion(
         output.metadata().clear();
         output.metadata().putAll(source.metadata());
         output.metadata().keySet().removeAll(adapter.method().metadata().keySet());
-        output.metadata().keySet().removeIf(key -> key.startsWith(BoundAdapter.PART_SHA256));
+        output.metadata().keySet().removeIf(key -> key.startsWith(Adapter.PART_SHA256));
         return output;
     }
 

@@ -1,8 +1,8 @@
 package dev.adapt.merge.convert;
 
-import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.lors.LorsLayout;

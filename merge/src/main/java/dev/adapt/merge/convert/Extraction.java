@@ -2,8 +2,7 @@ package dev.adapt.merge.convert;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.io.Outputs;
@@ -293,7 +292,7 @@ public record Extraction(Cut cut, List<String> names, List<String> saved, Dtype 
             }
             baseBinding
                     .digests(targets)
-                    .forEach((module, digest) -> output.metadata().put(BoundAdapter.BASE_SHA256 + module, digest));
+                    .forEach((module, digest) -> output.metadata().put(Adapter.BASE_SHA256 + module, digest));
             for (String name : whole) {
                 TensorView tensor = Objects.requireNonNull(tunedTensors.get(name));
                 ValueCount.requireFinite(tensor.file(), tensor.name(), tensor);

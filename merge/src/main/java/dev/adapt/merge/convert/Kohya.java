@@ -1,7 +1,7 @@
 package dev.adapt.merge.convert;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Storage;

@@ -2,7 +2,7 @@ package dev.adapt.merge.convert;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;

@@ -3,7 +3,7 @@ package dev.adapt.merge.convert;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Compaction;
 import dev.adapt.formats.method.Initial;
@@ -125,8 +125,7 @@ public enum SharedMatrices {
         drawn.keySet().forEach(output::remove);
         removeCopies(method, output);
         output.metadata().putAll(same.metadata());
-        stored.forEach(
-                (id, tensor) -> output.metadata().put(BoundAdapter.PART_SHA256 + id, TensorDigest.ofFloats(tensor)));
+        stored.forEach((id, tensor) -> output.metadata().put(Adapter.PART_SHA256 + id, TensorDigest.ofFloats(tensor)));
     }
 
     /** Removes the layers' copies of what all layers share. */

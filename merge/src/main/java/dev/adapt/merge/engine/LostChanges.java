@@ -5,10 +5,13 @@ import java.util.concurrent.atomic.LongAdder;
 
 /**
  * How many elements of adapted weights are as they were, because the weight's dtype is too coarse for the change. A few
- * elements of each tile are looked at: to look at all would take as long as to merge.
+ * elements of every eighth tile are looked at: to look at all would take as long as to merge.
  */
 public final class LostChanges {
-    /** Pieces of a tile that are looked at, and bytes of each. */
+    /** One tile of so many is looked at, the first of each weight among them. */
+    private static final int TILES = 8;
+
+    /** Pieces of such a tile that are looked at, and bytes of each. */
     private static final int PIECES = 8;
 
     private static final int BYTES = 64;
@@ -18,6 +21,11 @@ public final class LostChanges {
 
     private final LongAdder seen = new LongAdder();
     private final LongAdder unchanged = new LongAdder();
+
+    /** Whether a tile is one that is looked at. */
+    static boolean looksAt(int tile) {
+        return tile % TILES == 0;
+    }
 
     /** The looked-at bytes of a tile, before it is adapted. */
     byte[] sample(MemorySegment tile) {

@@ -246,9 +246,12 @@ public final class Pass {
                     before = once ? after : lane.weight(bytes);
                     first.task().weight().copy(first.offset(tile), before);
                 }
-                byte[] sample = group.lost().get(i).sample(before);
+                LostChanges lost = group.lost().get(i);
+                byte[] sample = LostChanges.looksAt(tile) ? lost.sample(before) : new byte[0];
                 update.apply(tile, lane, before, after);
-                group.lost().get(i).count(sample, after, update.dtype().bytes());
+                if (sample.length > 0) {
+                    lost.count(sample, after, update.dtype().bytes());
+                }
                 for (TileSink sink : group.sinks().get(i)) {
                     sink.tile(update, tile, lane, before, after);
                 }

@@ -58,6 +58,16 @@ public sealed interface Kernels permits ScalarKernels, VectorKernels {
             int step,
             int columns);
 
+    /**
+     * One pass of a Fourier transform of several sequences at once.
+     *
+     * @param re the real parts, which stay
+     * @param im the imaginary parts, which stay
+     * @param toRe where the real parts of the result go
+     * @param toIm where its imaginary parts go
+     */
+    void transform(InverseFourier.Pass pass, float[] re, float[] im, float[] toRe, float[] toIm);
+
     /** Arithmetic of two operands, element by element. */
     enum Operation {
         ADD,

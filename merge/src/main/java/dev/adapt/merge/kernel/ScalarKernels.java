@@ -77,6 +77,100 @@ public final class ScalarKernels implements Kernels {
     }
 
     @Override
+    public void transform(InverseFourier.Pass pass, float[] re, float[] im, float[] toRe, float[] toIm) {
+        int radix = pass.radix();
+        int width = pass.width();
+        float[] ownRe = new float[radix];
+        float[] ownIm = new float[radix];
+        for (int p = 0; p < pass.count(); p++) {
+            for (int lane = 0; lane < width; lane++) {
+                for (int j = 0; j < radix; j++) {
+                    ownRe[j] = re[(p + pass.count() * j) * width + lane];
+                    ownIm[j] = im[(p + pass.count() * j) * width + lane];
+                }
+                butterfly(pass, ownRe, ownIm);
+                for (int k = 0; k < radix; k++) {
+                    float cos = pass.factors()[2 * (p * radix + k)];
+                    float sin = pass.factors()[2 * (p * radix + k) + 1];
+                    int to = (p * radix + k) * width + lane;
+                    toRe[to] = k == 0 ? ownRe[0] : ownRe[k] * cos - ownIm[k] * sin;
+                    toIm[to] = k == 0 ? ownIm[0] : ownRe[k] * sin + ownIm[k] * cos;
+                }
+            }
+        }
+    }
+
+    /** The transform of {@code radix} numbers, in place. */
+    private static void butterfly(InverseFourier.Pass pass, float[] re, float[] im) {
+        switch (pass.radix()) {
+            case 2 -> {
+                pair(re, 0, 1);
+                pair(im, 0, 1);
+            }
+            case 4 -> {
+                pair(re, 0, 2);
+                pair(im, 0, 2);
+                pair(re, 1, 3);
+                pair(im, 1, 3);
+                float turnedRe = -im[3];
+                float turnedIm = re[3];
+                pair(re, 0, 1);
+                pair(im, 0, 1);
+                float firstRe = re[2];
+                float firstIm = im[2];
+                re[3] = firstRe - turnedRe;
+                im[3] = firstIm - turnedIm;
+                re[2] = re[1];
+                im[2] = im[1];
+                re[1] = firstRe + turnedRe;
+                im[1] = firstIm + turnedIm;
+            }
+            default -> odd(pass, re, im);
+        }
+    }
+
+    private static void pair(float[] x, int first, int second) {
+        float sum = x[first] + x[second];
+        x[second] = x[first] - x[second];
+        x[first] = sum;
+    }
+
+    /** Inputs j and radix - j in pairs: their sums meet the cosines, their differences the sines. */
+    private static void odd(InverseFourier.Pass pass, float[] re, float[] im) {
+        int radix = pass.radix();
+        int half = radix / 2;
+        float[] y = new float[2 * radix];
+        for (int j = 1; j <= half; j++) {
+            pair(re, j, radix - j);
+            pair(im, j, radix - j);
+        }
+        for (int k = 0; k <= half; k++) {
+            float evenRe = re[0];
+            float evenIm = im[0];
+            float oddRe = 0;
+            float oddIm = 0;
+            for (int j = 1; j <= half; j++) {
+                float cos = pass.roots()[2 * (j * k % radix)];
+                float sin = pass.roots()[2 * (j * k % radix) + 1];
+                evenRe = Math.fma(re[j], cos, evenRe);
+                evenIm = Math.fma(im[j], cos, evenIm);
+                oddRe = Math.fma(re[radix - j], sin, oddRe);
+                oddIm = Math.fma(im[radix - j], sin, oddIm);
+            }
+            y[2 * k] = k == 0 ? evenRe : evenRe - oddIm;
+            y[2 * k + 1] = k == 0 ? evenIm : evenIm + oddRe;
+            if (k > 0) {
+                y[2 * (radix - k)] = evenRe + oddIm;
+                y[2 * (radix - k) + 1] = evenIm - oddRe;
+            }
+        }
+        for (int k = 0; k < radix; k++) {
+            re[k] = y[2 * k];
+            im[k] = y[2 * k + 1];
+        }
+    }
+
+    @Override
     public void combine(Operation operation, float[] a, int aAt, float[] b, int bAt, float[] y, int at, int count) {
         for (int i = 0; i < count; i++) {
             y[at + i] = operation.of(a[aAt + i], b[bAt + i]);

@@ -222,6 +222,11 @@ public final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void transform(InverseFourier.Pass pass, float[] re, float[] im, float[] toRe, float[] toIm) {
+        VectorTransform.run(pass, re, im, toRe, toIm);
+    }
+
+    @Override
     public void combine(Operation operation, float[] a, int aAt, float[] b, int bAt, float[] y, int at, int count) {
         int bound = FLOATS.loopBound(count);
         switch (operation) {

@@ -85,7 +85,7 @@ public record Svd(DoubleTensor left, double[] values, DoubleTensor right) {
      *
      * @param rank how many singular values to find; fewer come back where the matrix has fewer rows or columns
      */
-    public static Svd randomised(Rows matrix, int rank, long seed) {
+    static Svd randomised(Rows matrix, int rank, long seed) {
         int k = Math.min(rank + OVERSAMPLING, Math.min(matrix.rows(), matrix.columns()));
         Random random = new Random(seed);
         double[] directions = new double[Math.multiplyExact(matrix.columns(), k)];
@@ -134,7 +134,7 @@ public record Svd(DoubleTensor left, double[] values, DoubleTensor right) {
      * @param whole the sum of all squared singular values, {@code ‖M‖²}
      * @return at least 1; more than {@link #rank} where even all of them hold less
      */
-    public int rankOf(double share, double whole) {
+    int rankOf(double share, double whole) {
         double held = 0;
         for (int k = 0; k < values.length; k++) {
             // rounding must not ask for a direction that holds nothing

@@ -1,6 +1,7 @@
 package dev.adapt.merge.plan;
 
 import dev.adapt.formats.algebra.Activation;
+import dev.adapt.formats.algebra.Frequencies;
 import dev.adapt.formats.algebra.MatrixOps;
 import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.algebra.Region;
@@ -34,7 +35,7 @@ public final class FactorOps implements MatrixOps<Tensor> {
      *
      * @param columns theirs
      */
-    public FactorOps(ExpertColumns columns) {
+    FactorOps(ExpertColumns columns) {
         this.columns = columns;
     }
 
@@ -79,8 +80,24 @@ public final class FactorOps implements MatrixOps<Tensor> {
         public void read(long from, double[] into, int at, int count) {
             long rows = source.shape().dim(0);
             long columns = source.shape().dim(1);
-            for (int i = 0; i < count; i++) {
-                source.read((from + i) % rows * columns + (from + i) / rows, into, at + i, 1);
+            if (count == 0) {
+                return;
+            }
+            long first = from / rows;
+            int width = (int) ((from + count - 1) / rows - first + 1);
+            double[] run = new double[width];
+            // a run of each row of what is stored, since each reading may be one of a file
+            for (long row = 0; row < rows; row++) {
+                long place = first * rows + row - from;
+                if (width == 1 && (place < 0 || place >= count)) {
+                    continue;
+                }
+                source.read(row * columns + first, run, 0, width);
+                for (int i = 0; i < width; i++, place += rows) {
+                    if (place >= 0 && place < count) {
+                        into[at + (int) place] = run[i];
+                    }
+                }
             }
         }
     }
@@ -262,8 +279,8 @@ public final class FactorOps implements MatrixOps<Tensor> {
     }
 
     @Override
-    public Tensor inverseFourier(Tensor values, int[] rowAt, int[] columnAt, int rows, int columns) {
-        return reference.inverseFourier(wide(values), rowAt, columnAt, rows, columns);
+    public Tensor inverseFourier(Tensor values, Frequencies at, Region region) {
+        return reference.inverseFourier(wide(values), at, region);
     }
 
     @Override

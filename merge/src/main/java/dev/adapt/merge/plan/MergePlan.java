@@ -2,9 +2,9 @@ package dev.adapt.merge.plan;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.Binding;
-import dev.adapt.formats.adapter.WeightChanges;
 import dev.adapt.formats.algebra.WeightChange;
+import dev.adapt.formats.binding.Binding;
+import dev.adapt.formats.binding.WeightChanges;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.Quantization;
 import dev.adapt.formats.method.Target;

@@ -1,10 +1,12 @@
 package dev.adapt.merge.plan;
 
 import dev.adapt.formats.algebra.Activation;
+import dev.adapt.formats.algebra.Frequencies;
 import dev.adapt.formats.algebra.MatrixOps;
 import dev.adapt.formats.algebra.Region;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.merge.kernel.InverseFourier;
 import dev.adapt.merge.kernel.Kernels;
 import dev.adapt.merge.kernel.Panels;
 import dev.adapt.merge.kernel.Runs;
@@ -12,6 +14,7 @@ import dev.adapt.merge.kernel.Scratch;
 import dev.adapt.merge.kernel.Strided;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The interpreter for tiles of a weight: float32 in memory, as PEFT computes changes, on the {@link Kernels}. What only
@@ -97,6 +100,10 @@ public record TileOps(Kernels kernels, Held held, Scratch scratch) implements Ma
     public Tensor matMul(Tensor left, Tensor right) {
         Strided a = strided(left);
         Strided b = strided(right);
+        Optional<Tensor> joined = shortRows(a, b);
+        if (joined.isPresent()) {
+            return joined.get();
+        }
         int count = a.dim(-2);
         int depth = a.dim(-1);
         int columns = b.dim(-1);
@@ -123,6 +130,68 @@ public record TileOps(Kernels kernels, Held held, Scratch scratch) implements Ma
             }
         }
         return y;
+    }
+
+    @Override
+    public Tensor matMulBlocks(Tensor x, Tensor blocks, int rows, int count, int n) {
+        int together = together(count, n);
+        if (together == 1) {
+            return MatrixOps.super.matMulBlocks(x, blocks, rows, count, n);
+        }
+        Strided byGroup =
+                strided(blocks).reshaped(count / together, together, n, n).orElseThrow();
+        return MatrixOps.super.matMulBlocks(x, joined(byGroup), rows, count / together, n * together);
+    }
+
+    /** How many of some blocks are joined to one that is as wide as a panel, or almost. */
+    private int together(int count, int columns) {
+        int together = Math.clamp(kernels.plain().width() / Math.max(1, columns), 1, Math.max(1, count));
+        while (count % together != 0) {
+            together--;
+        }
+        return together;
+    }
+
+    /**
+     * Small blocks joined to larger ones, with zeros beside them. A product with one takes no longer than with a small block,
+     * since the vectors are as wide, and there are fewer. Adding products with 0 changes no sum.
+     *
+     * @param blocks [groups, some, n, m]
+     * @return [groups, some·n, some·m]
+     */
+    private Strided joined(Strided blocks) {
+        return blocks.held() ? held.joined(blocks, TileOps::diagonal) : diagonal(blocks);
+    }
+
+    private static Strided diagonal(Strided blocks) {
+        int groups = blocks.dim(0);
+        int some = blocks.dim(1);
+        int n = blocks.dim(2);
+        int m = blocks.dim(3);
+        float[] values = new float[Strided.elements(groups, some, n, some, m)];
+        Strided apart = Strided.rowMajor(values, blocks.held(), groups, some, n, some, m);
+        for (int i = 0; i < some; i++) {
+            Strided diagonal = apart.slice(1, i, i + 1).slice(3, i, i + 1);
+            blocks.slice(1, i, i + 1).copyTo(diagonal.reshaped(groups, 1, n, m).orElseThrow());
+        }
+        return Strided.rowMajor(values, blocks.held(), groups, some * n, some * m);
+    }
+
+    /** A product whose left sides are rows so short that some together, side by side in memory, are one row of a product. */
+    private Optional<Tensor> shortRows(Strided a, Strided b) {
+        if (a.rank() != 3 || b.rank() != 3 || a.dim(0) != b.dim(0)) {
+            return Optional.empty();
+        }
+        int groups = a.dim(0);
+        int n = a.dim(2);
+        int m = b.dim(2);
+        int together = together(a.dim(1), m);
+        Optional<Strided> wide =
+                together == 1 ? Optional.empty() : a.reshaped(groups, a.dim(1) / together, together * n);
+        return wide.map(rows -> {
+            Strided repeated = b.reshaped(groups, 1, n, m).orElseThrow().broadcast(groups, together, n, m);
+            return reshape(matMul(rows, joined(repeated)), groups, a.dim(1), m);
+        });
     }
 
     private static int[] joined(int[] batch, int rows, int columns) {
@@ -300,8 +369,14 @@ public record TileOps(Kernels kernels, Held held, Scratch scratch) implements Ma
     }
 
     @Override
-    public Tensor inverseFourier(Tensor values, int[] rowAt, int[] columnAt, int rows, int columns) {
-        return narrow(REST.inverseFourier(values, rowAt, columnAt, rows, columns));
+    public Tensor inverseFourier(Tensor values, Frequencies at, Region region) {
+        if (region.columns() < at.columns()) {
+            return transpose(inverseFourier(values, at.transposed(), region.transposed()), 1, 0);
+        }
+        Optional<InverseFourier> fast = held.fourier(at);
+        return fast.isPresent()
+                ? fast.get().rows(kernels, floats(values), region.row(), region.rows(), scratch)
+                : narrow(REST.inverseFourier(values, at, region));
     }
 
     @Override

@@ -78,15 +78,20 @@ final class UndoCheck {
 
     private void tokenizer(Undo undo) {
         for (String name : undo.tokenizer().keySet()) {
-            if (!Companions.isTokenizer(name)) {
-                throw wrong(name, "is to be written, and is no file of a tokenizer");
+            if (!isBrought(name)) {
+                throw wrong(name, "is to be written, and is no file that an adapter brings");
             }
         }
         for (String name : undo.added()) {
-            if (!Companions.isTokenizer(name) || undo.tokenizer().containsKey(name)) {
-                throw wrong(name, "is to be left out, expected a file of a tokenizer that the base lacks");
+            if (!isBrought(name) || undo.tokenizer().containsKey(name)) {
+                throw wrong(name, "is to be left out, expected a file that an adapter brings and the base lacks");
             }
         }
+    }
+
+    /** Whether an adapter may bring a file of that name: of a tokenizer, or of sentence-transformers. */
+    private static boolean isBrought(String name) {
+        return Companions.isTokenizer(name) || Companions.isOfSentences(name);
     }
 
     private void names(Undo undo, Map<String, String> places) {

@@ -3,6 +3,7 @@ package dev.adapt.merge.plan;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.adapt.formats.algebra.Frequencies;
 import dev.adapt.formats.algebra.MatrixOps;
 import dev.adapt.formats.algebra.ReferenceOps;
 import dev.adapt.formats.algebra.Region;
@@ -14,10 +15,13 @@ import dev.adapt.merge.kernel.Kernels;
 import dev.adapt.merge.kernel.ScalarKernels;
 import dev.adapt.merge.kernel.Scratch;
 import dev.adapt.merge.kernel.VectorKernels;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 @DisplayName("The interpreter for tiles")
 class TileOpsTest {
@@ -62,6 +66,68 @@ class TileOpsTest {
                 return ops.reshape(ops.transpose(ops.matMul(byBlock, y), 1, 0, 2), 5, -1);
             }
         });
+    }
+
+    @ParameterizedTest(name = "{0} of {1}")
+    @CsvSource({"512, 4", "64, 8", "6, 5", "1, 3", "7, 2", "4, 40"})
+    @DisplayName("a product with blocks on a diagonal, which are joined where they are small")
+    void blocksOnDiagonal(int count, int n) {
+        agrees(Shape.of(5, (long) count * n), Shape.of(count, n, n), new Sequence() {
+            @Override
+            public <T> T of(MatrixOps<T> ops, T x, T y) {
+                return ops.matMulBlocks(x, ops.transpose(y, 0, 2, 1), 5, count, n);
+            }
+        });
+    }
+
+    @ParameterizedTest(name = "{0} rows of {1}")
+    @CsvSource({"64, 4", "24, 3", "7, 5", "16, 40"})
+    @DisplayName("rows so short that several are one row of a product")
+    void shortRows(int rows, int n) {
+        agrees(Shape.of(2, rows, n), Shape.of(2, n, n), new Sequence() {
+            @Override
+            public <T> T of(MatrixOps<T> ops, T x, T y) {
+                return ops.matMul(x, y);
+            }
+        });
+    }
+
+    @ParameterizedTest(name = "{0} by {1}")
+    @CsvSource({"1, 1", "4, 8", "70, 60", "33, 154", "5, 254", "64, 131", "6, 262", "40, 512"})
+    @DisplayName("a Fourier transform of a sparse spectrum, and each part of it alone")
+    void inverseFourier(int rows, int columns) {
+        int count = Math.min(rows * columns, 9);
+        Random random = new Random(rows);
+        int[] rowAt = random.ints(count, 0, rows).toArray();
+        int[] columnAt = random.ints(count, 0, columns).toArray();
+        Frequencies at = new Frequencies(rowAt, columnAt, rows, columns);
+        FloatTensor values = values(5, Shape.of(count));
+        Region all = Region.of(rows, columns);
+        double[] expected = new ReferenceOps()
+                .affine(new ReferenceOps().inverseFourier(DoubleTensor.of(values), at, all), (double) rows * columns, 0)
+                .values();
+        List<float[]> results = BOTH.stream()
+                .map(kernels -> new TileOps(kernels, new Held(), new Scratch())
+                        .inverseFourier(values, at, all)
+                        .toFloats())
+                .toList();
+        assertArrayEquals(results.get(0), results.get(1), "scalar and vector");
+        for (int i = 0; i < expected.length; i++) {
+            assertEquals(expected[i], results.get(1)[i] * (double) rows * columns, 2e-5);
+        }
+        TileOps ops = new TileOps(BOTH.get(1), new Held(), new Scratch());
+        for (int row = 0; row < rows; row += 3) {
+            Region some = new Region(row, Math.min(3, rows - row), 0, columns);
+            float[] own = Arrays.copyOfRange(results.get(1), row * columns, some.rowEnd() * columns);
+            assertArrayEquals(own, ops.inverseFourier(values, at, some).toFloats());
+        }
+        for (int column = 0; column + 1 < columns; column += 5) {
+            Region some = new Region(0, rows, column, 1);
+            float[] own = ops.inverseFourier(values, at, some).toFloats();
+            for (int row = 0; row < rows; row++) {
+                assertEquals(expected[row * columns + column], own[row] * (double) rows * columns, 2e-5);
+            }
+        }
     }
 
     @Test

@@ -5,7 +5,7 @@ import dev.adapt.tests.detect.ShapeDetector;
 import dev.adapt.tests.detect.ShapeScenes;
 import dev.adapt.train.detect.DetectorTrainer;
 import dev.adapt.train.detect.Scene;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -27,6 +27,24 @@ import picocli.CommandLine.Option;
             "prints the times beside `cp` of the same file, and beside the least that this machine could need."
         })
 final class MergeBenchmark implements Callable<Integer> {
+    /** A product of low rank, dense changes, gains, and transformations of the weight. */
+    private static final List<String> KINDS = List.of(
+            "lora",
+            "loha",
+            "lokr",
+            "c3a",
+            "fourierft",
+            "shira",
+            "hira",
+            "ia3",
+            "lora:use_dora=true",
+            "road",
+            "hra",
+            "oft",
+            "boft",
+            "boft:boft_n_butterfly_factor=2",
+            "miss:init_weights=bat");
+
     @Option(names = "--hidden", paramLabel = "N", description = "width of the model")
     private int hidden = 2048;
 
@@ -54,7 +72,7 @@ final class MergeBenchmark implements Callable<Integer> {
             paramLabel = "METHOD",
             description = {
                 "lora and vera with the ranks below; any other method by name, at its usual size, on all linear layers",
-                "a setting follows a colon: miss:init_weights=bat"
+                "a setting follows a colon: miss:init_weights=bat; kinds: one method of each kind of change"
             })
     private List<String> methods = List.of("lora", "vera");
 
@@ -117,7 +135,7 @@ final class MergeBenchmark implements Callable<Integer> {
                 measureEach(shape, work, base);
                 return 0;
             }
-            for (String method : methods) {
+            for (String method : methods.equals(List.of("kinds")) ? KINDS : methods) {
                 Path adapter = work.resolve(method);
                 OptionalLong products = writeAdapter(shape, method, adapter);
                 for (int count : threads) {

@@ -12,7 +12,7 @@ import dev.adapt.train.detect.AveragePrecision;
 import dev.adapt.train.detect.Detection;
 import dev.adapt.train.detect.Scene;
 import dev.adapt.train.detect.Truth;
-import dev.adapt.train.djl.Devices;
+import dev.adapt.train.device.Devices;
 import dev.adapt.train.djl.DjlRunner;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;

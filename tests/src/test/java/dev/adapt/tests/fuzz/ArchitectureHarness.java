@@ -1,8 +1,8 @@
 package dev.adapt.tests.fuzz;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.Binding;
 import dev.adapt.formats.architecture.Architectures;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.JsonDocument;

@@ -154,6 +154,17 @@ public record Dataset(Path file, Columns columns, List<Example> examples) {
         return new Dataset(file, found, examples);
     }
 
+    /** Where texts and labels were found, for people. */
+    public String layout() {
+        boolean json = Lines.named(file, ".jsonl", ".json");
+        Optional<String> label = columns.label();
+        boolean header = label.filter(name -> !NUMBER.matcher(name).matches()).isPresent();
+        String text = columns.text().isEmpty() ? "as each line has it" : String.join(" and ", columns.text());
+        return file + ": " + (json ? "" : header ? "with a header, " : "without a header, ")
+                + (json ? "field" : "column") + " of the text: " + text + ", of the label: "
+                + label.orElse(LABEL_NAME);
+    }
+
     private static String columnName(List<String> names, int column) {
         return names.isEmpty() ? Integer.toString(column + 1) : names.get(column);
     }

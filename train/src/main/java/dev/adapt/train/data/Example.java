@@ -8,7 +8,7 @@ package dev.adapt.train.data;
  */
 public record Example(Text text, String label, int line) {
     /** A single text. */
-    public Example(String text, String label, int line) {
+    Example(String text, String label, int line) {
         this(new Text.Single(text), label, line);
     }
 }

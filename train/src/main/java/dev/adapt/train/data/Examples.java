@@ -17,6 +17,11 @@ public interface Examples {
     /** How long an example is, where that decides how much padding a batch needs. */
     int length(int index);
 
+    /** The class of an example; 0 of all where there are none. */
+    default int classOf(int index) {
+        return 0;
+    }
+
     /** What the limit on their length cut off. */
     default Truncation truncation() {
         return Truncation.none(size());

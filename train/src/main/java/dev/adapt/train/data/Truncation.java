@@ -19,7 +19,7 @@ public record Truncation(int examples, int cut, int responses, int longest) {
     }
 
     /** Nothing was cut. */
-    static Truncation none(int examples) {
+    public static Truncation none(int examples) {
         return new Truncation(examples, 0, 0, Integer.MAX_VALUE);
     }
 

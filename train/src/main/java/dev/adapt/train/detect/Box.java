@@ -3,15 +3,15 @@ package dev.adapt.train.detect;
 /** A box by its centre and size, in shares of the image's width and height. */
 public record Box(double x, double y, double width, double height) {
     /** How many numbers it is. */
-    public static final int NUMBERS = 4;
+    static final int NUMBERS = 4;
 
     /** The box that a step as {@link dev.adapt.formats.architecture.query.QueryDecoder} gives it leads to from this one. */
-    public Box moved(double dx, double dy, double dWidth, double dHeight) {
+    Box moved(double dx, double dy, double dWidth, double dHeight) {
         return new Box(x + dx * width, y + dy * height, width * Math.exp(dWidth), height * Math.exp(dHeight));
     }
 
     /** Its area. */
-    public double area() {
+    double area() {
         return width * height;
     }
 
@@ -43,7 +43,7 @@ public record Box(double x, double y, double width, double height) {
      * Generalised intersection over union, -1 to 1: IoU less the share of the box around both that neither covers
      * (Rezatofighi et al., CVPR 2019, algorithm 1).
      */
-    public double giou(Box other) {
+    double giou(Box other) {
         double shared = shared(other);
         double union = area() + other.area() - shared;
         double around = around(other);
@@ -51,7 +51,7 @@ public record Box(double x, double y, double width, double height) {
     }
 
     /** The sum of the absolute differences of their numbers. */
-    public double distance(Box other) {
+    double distance(Box other) {
         return Math.abs(x - other.x)
                 + Math.abs(y - other.y)
                 + Math.abs(width - other.width)

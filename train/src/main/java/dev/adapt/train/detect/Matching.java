@@ -12,18 +12,18 @@ import java.util.List;
  * @param query of the batch's queries, counted through all images
  * @param anchor the box its features were sampled in
  */
-public record Matching(int query, Box anchor, Truth truth) {
+record Matching(int query, Box anchor, Truth truth) {
     /** The weights of the focal loss, of L1 and of GIoU, as in Deformable DETR and AdaMixer. */
-    public static final double FOCAL = 2;
+    static final double FOCAL = 2;
 
     /** See {@link #FOCAL}. */
-    public static final double L1 = 5;
+    static final double L1 = 5;
 
     /** See {@link #FOCAL}. */
-    public static final double GIOU = 2;
+    static final double GIOU = 2;
 
     /** The focal loss's weight of what is there, α (Lin et al., arXiv 1708.02002, equation 5, with γ = 2). */
-    public static final double ALPHA = 0.25;
+    static final double ALPHA = 0.25;
 
     /**
      * The pairs of a batch.
@@ -31,7 +31,7 @@ public record Matching(int query, Box anchor, Truth truth) {
      * @param predictions [batch, queries, classes + 4]
      * @throws ArithmeticException if one is not finite, or its box is not
      */
-    public static List<Matching> of(FloatTensor predictions, List<Scene> scenes) {
+    static List<Matching> of(FloatTensor predictions, List<Scene> scenes) {
         List<List<Detection>> detections = Detection.of(predictions, scenes);
         int classes = (int) predictions.shape().dim(2) - Box.NUMBERS;
         List<Matching> pairs = new ArrayList<>();

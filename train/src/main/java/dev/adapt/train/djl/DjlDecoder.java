@@ -11,6 +11,7 @@ import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.train.device.Devices;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Map;

@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDManager;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.train.device.Devices;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.SequencedMap;

@@ -38,6 +38,16 @@ public final class Dropout {
         this.seed = seed;
     }
 
+    /** How many masks were drawn. */
+    public long draws() {
+        return draws;
+    }
+
+    /** Goes on as after so many masks. */
+    public void resume(long drawn) {
+        draws = drawn;
+    }
+
     /** Begins a step: the arrays of the step before must be closed, for their masks' memory is used again. */
     public Dropout begin() {
         used = 0;

@@ -43,7 +43,7 @@ public record Gradients(boolean wanted, double share, boolean again) {
     }
 
     /** The same values as a start of its own, which collects a gradient. */
-    static NDArray detached(NDManager step, NDArray values) {
+    public static NDArray detached(NDManager step, NDArray values) {
         NDArray detached = values.stopGradient();
         detached.attach(step);
         detached.setRequiresGradient(true);
@@ -63,7 +63,7 @@ public record Gradients(boolean wanted, double share, boolean again) {
      * @param values may have been computed from nothing that is trained: then the gradient ends there
      * @param kept whether what they were computed from stays, for another pass
      */
-    public static void passOn(NDManager step, NDArray collecting, NDArray values, boolean kept) {
+    static void passOn(NDManager step, NDArray collecting, NDArray values, boolean kept) {
         // PyTorch refuses the pass where nothing is trained, and DJL cannot tell: there is always something in this sum
         NDArray nothing = step.zeros(new Shape(1));
         nothing.setRequiresGradient(true);

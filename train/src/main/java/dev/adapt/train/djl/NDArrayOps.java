@@ -166,7 +166,8 @@ public final class NDArrayOps implements Ops<NDArray> {
 
     @Override
     public NDArray concat(int axis, List<NDArray> parts) {
-        return own(NDArrays.concat(new NDList(parts), axis));
+        // DJL copies a single part, and no gradient flows through the copy
+        return parts.size() == 1 ? parts.getFirst() : own(NDArrays.concat(new NDList(parts), axis));
     }
 
     @Override
@@ -337,6 +338,11 @@ public final class NDArrayOps implements Ops<NDArray> {
     @Override
     public NDArray max(NDArray integers) {
         return own(integers.max());
+    }
+
+    @Override
+    public NDArray maximum(NDArray x, int axis) {
+        return own(x.max(new int[] {axis}, true));
     }
 
     @Override

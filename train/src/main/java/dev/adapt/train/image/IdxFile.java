@@ -26,7 +26,7 @@ public final class IdxFile {
      *
      * @throws FormatException if it is none
      */
-    public static ByteArray read(InputFile source) throws IOException {
+    static ByteArray read(InputFile source) throws IOException {
         Path file = source.path();
         try (InputStream raw = source.stream();
                 InputStream in = Lines.named(file, ".gz") ? new GZIPInputStream(raw, 1 << 16) : raw) {

@@ -41,7 +41,7 @@ public record Picture(int width, int height, byte[] pixels) {
     }
 
     /** Decodes an image; {@code file} is named in messages. */
-    public static Picture read(Path file, ImageInputStream in) {
+    static Picture read(Path file, ImageInputStream in) {
         ImageReader reader = reader(file, in);
         try {
             reader.setInput(in, true, true);

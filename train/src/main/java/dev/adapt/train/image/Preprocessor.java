@@ -58,7 +58,7 @@ public record Preprocessor(
     }
 
     /** The preprocessing that a document describes. */
-    public static Preprocessor of(JsonDocument config, int channels, int size) {
+    static Preprocessor of(JsonDocument config, int channels, int size) {
         JsonNode wanted = config.json().path("size");
         boolean shortest = wanted.hasNonNull("shortest_edge");
         int edge = pixels(config, "size", wanted, pixels(config, "size", wanted.path("shortest_edge"), size));

@@ -1,6 +1,9 @@
 package dev.adapt.train.metric;
 
 import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.SequencedMap;
 import java.util.stream.IntStream;
 
 /** Correlations of two rows of numbers. */
@@ -28,6 +31,18 @@ public final class Correlation {
     /** Spearman's: Pearson's of the ranks. */
     public static double spearman(double[] x, double[] y) {
         return pearson(ranks(x), ranks(y));
+    }
+
+    /** Pearson's and Spearman's correlation, by metric. */
+    public static SequencedMap<Metric, Double> both(List<Double> x, List<Double> y) {
+        SequencedMap<Metric, Double> values = new LinkedHashMap<>();
+        values.put(Metric.PEARSON, pearson(array(x), array(y)));
+        values.put(Metric.SPEARMAN, spearman(array(x), array(y)));
+        return values;
+    }
+
+    private static double[] array(List<Double> numbers) {
+        return numbers.stream().mapToDouble(Double::doubleValue).toArray();
     }
 
     /** The rank of each number, from 1; equal numbers share the mean of their ranks. */

@@ -72,6 +72,9 @@ public final class Entities {
         private long predicted;
         private long right;
 
+        /** Nothing is counted yet. */
+        public Count() {}
+
         public void add(List<String> truth, List<String> prediction) {
             Set<Entity> expected = new HashSet<>(of(truth));
             List<Entity> found = of(prediction);

@@ -18,6 +18,14 @@ public enum Metric {
     PEARSON("Pearson", true),
     /** Spearman's rank correlation; equal numbers share the mean of their ranks. */
     SPEARMAN("Spearman", true),
+    /** The normalised discounted cumulative gain of the first ten passages that are found. */
+    NDCG_10("nDCG@10", true),
+    /** The share of a question's passages that are found first. */
+    RECALL_1("recall@1", true),
+    /** The share of a question's passages among the first five that are found. */
+    RECALL_5("recall@5", true),
+    /** The share of a question's passages among the first ten that are found. */
+    RECALL_10("recall@10", true),
     /** e to the mean cross-entropy of a token. */
     PERPLEXITY("perplexity", false);
 

@@ -3,20 +3,29 @@ package dev.adapt.train.predict;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.train.data.Dataset;
 import dev.adapt.train.data.Example;
 import dev.adapt.train.data.LabelledWords;
+import dev.adapt.train.data.Questions;
+import dev.adapt.train.data.Text;
 import dev.adapt.train.metric.Confusion;
 import dev.adapt.train.metric.Correlation;
 import dev.adapt.train.metric.Entities;
 import dev.adapt.train.metric.Metric;
+import dev.adapt.train.metric.Ranking;
 import dev.adapt.train.task.Regression;
+import dev.adapt.train.task.ScoredPairs;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.SequencedMap;
+import java.util.Set;
 
 /**
  * How good a model's predictions of a labelled file are.
@@ -56,7 +65,8 @@ public record Evaluation(int examples, SequencedMap<Metric, Double> figures, Lis
         Head head = predictor
                 .head()
                 .orElseThrow(() -> new UsageException("the model has no head whose predictions have labels; give a"
-                        + " classifier, or the adapter that brings one"));
+                        + " classifier, the adapter that brings one, or what its embeddings are compared for: similarity"
+                        + " or retrieval"));
         if (head.pooling() == Pooling.TOKENS) {
             return ofWords(predictor, LabelledWords.read(file, columns));
         }
@@ -64,6 +74,66 @@ public record Evaluation(int examples, SequencedMap<Metric, Double> figures, Lis
         List<Prediction> predictions =
                 predictor.predict(data.examples().stream().map(Example::text).toList());
         return head.labels().size() == 1 ? ofNumbers(data, predictions) : ofClasses(data, predictions, head.labels());
+    }
+
+    /**
+     * Compares the cosines of a model's embeddings with the scores of a file's pairs.
+     *
+     * @throws dev.adapt.formats.FormatException if the file is not as training data must be
+     * @throws UsageException if the model has a head
+     */
+    public static Evaluation ofPairs(Predictor predictor, Path file, Dataset.Columns columns) throws IOException {
+        ScoredPairs data = ScoredPairs.read(file, columns);
+        List<double[]> first =
+                predictor.vectors(data.pairs().stream().map(Text.Pair::first).toList(), SentenceModules.QUERY);
+        List<double[]> second =
+                predictor.vectors(data.pairs().stream().map(Text.Pair::second).toList(), SentenceModules.QUERY);
+        List<Double> cosines = new ArrayList<>();
+        for (int i = 0; i < first.size(); i++) {
+            cosines.add(cosine(first.get(i), second.get(i)));
+        }
+        return new Evaluation(first.size(), Correlation.both(cosines, data.scores()), List.of());
+    }
+
+    /**
+     * Looks for the passages of a file's questions among all of its passages, by the cosines of a model's embeddings.
+     *
+     * @throws dev.adapt.formats.FormatException if the file is not as training data must be
+     * @throws UsageException if the model has a head
+     */
+    public static Evaluation ofPassages(Predictor predictor, Path file, Dataset.Columns columns) throws IOException {
+        Questions data = Questions.read(file, columns);
+        SequencedMap<String, Integer> passages = data.passages();
+        List<String> questions = List.copyOf(data.questions().keySet());
+        List<double[]> asked = predictor.vectors(questions, SentenceModules.QUERY);
+        List<double[]> told = predictor.vectors(List.copyOf(passages.keySet()), SentenceModules.DOCUMENT);
+        Map<String, Set<Integer>> answers = new HashMap<>();
+        for (Questions.Example example : data.examples()) {
+            answers.computeIfAbsent(example.question(), absent -> new HashSet<>())
+                    .add(passages.getOrDefault(example.passage(), 0));
+        }
+        Ranking ranking = new Ranking();
+        for (int i = 0; i < questions.size(); i++) {
+            double[] question = asked.get(i);
+            ranking.add(
+                    told.stream()
+                            .mapToDouble(passage -> cosine(question, passage))
+                            .toArray(),
+                    answers.getOrDefault(questions.get(i), Set.of()));
+        }
+        return new Evaluation(questions.size(), ranking.values(), List.of());
+    }
+
+    private static double cosine(double[] left, double[] right) {
+        double product = 0;
+        double ofLeft = 0;
+        double ofRight = 0;
+        for (int i = 0; i < left.length; i++) {
+            product += left[i] * right[i];
+            ofLeft += left[i] * left[i];
+            ofRight += right[i] * right[i];
+        }
+        return ofLeft == 0 || ofRight == 0 ? 0 : product / Math.sqrt(ofLeft * ofRight);
     }
 
     private static Evaluation ofNumbers(Dataset data, List<Prediction> predictions) {

@@ -5,6 +5,7 @@ import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.graph.Head;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.train.data.LabelledWords;
@@ -27,6 +28,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 
 /**
@@ -43,10 +45,9 @@ public final class Predictor implements AutoCloseable {
     /**
      * How token states become a vector, where a model has no head.
      *
-     * @param pooling {@link Pooling#MEAN} or {@link Pooling#CLS}
-     * @param unit whether vectors have length 1
+     * @param dimension how many of its first elements are kept, if not all
      */
-    public record Vectors(Pooling pooling, boolean unit) {}
+    public record Vectors(SentenceModules modules, Optional<Integer> dimension) {}
 
     /** Letters, digits and what joins them within a word; or one other character that is no blank. */
     private static final Pattern WORD = Pattern.compile("[\\p{L}\\p{M}\\p{N}]+(?:['’.-][\\p{L}\\p{M}\\p{N}]+)*|\\S");
@@ -102,7 +103,28 @@ public final class Predictor implements AutoCloseable {
 
     /** Predicts texts, in their order; texts of like length run together. */
     public List<Prediction> predict(List<Text> texts) {
-        List<Tokenizer.Placed> tokens = texts.parallelStream().map(this::tokens).toList();
+        return predict(texts, Optional.empty());
+    }
+
+    /**
+     * The same.
+     *
+     * @param prompt the name of the prompt before each text, where the model has no head; without one the usual prompt
+     * @throws UsageException if the model's folder has no such prompt
+     */
+    public List<Prediction> predict(List<Text> texts, Optional<String> prompt) {
+        SequencedMap<String, String> prompts = vectors.modules().prompts();
+        if (prompt.isPresent() && (head.isPresent() || !prompts.containsKey(prompt.get()))) {
+            throw new UsageException(
+                    "prompt " + prompt.get(),
+                    "the model has the prompts " + (head.isPresent() ? List.of() : prompts.keySet()));
+        }
+        return predict(texts, head.isPresent() ? "" : vectors.modules().prompt(prompt.orElse("")));
+    }
+
+    private List<Prediction> predict(List<Text> texts, String before) {
+        List<Tokenizer.Placed> tokens =
+                texts.parallelStream().map(text -> tokens(text, before)).toList();
         Prediction[] predictions = new Prediction[texts.size()];
         run(tokens, (index, output) -> predictions[index] = prediction(texts.get(index), tokens.get(index), output));
         return List.of(predictions);
@@ -164,9 +186,25 @@ public final class Predictor implements AutoCloseable {
         return head;
     }
 
-    private Tokenizer.Placed tokens(Text text) {
+    /**
+     * The vectors of texts, with the prompt of a part before each.
+     *
+     * @throws UsageException if the model has a head
+     */
+    List<double[]> vectors(List<String> texts, String part) {
+        if (head.isPresent()) {
+            throw new UsageException("the model has a head, and gives no embeddings that could be compared");
+        }
+        List<Text> single =
+                texts.stream().map(text -> (Text) new Text.Single(text)).toList();
+        return predict(single, vectors.modules().prompt(part)).stream()
+                .map(each -> each instanceof Prediction.Embedding(double[] values) ? values : new double[0])
+                .toList();
+    }
+
+    private Tokenizer.Placed tokens(Text text, String prompt) {
         return switch (text) {
-            case Text.Single(String words) -> tokenizer.placed(words);
+            case Text.Single(String words) -> tokenizer.placed(prompt + words);
             case Text.Pair pair ->
                 new Tokenizer.Placed(tokenizer.pairs(List.of(pair)).getFirst(), new int[0]);
             case Text.Ids(long[] ids) -> new Tokenizer.Placed(new Sequence(ids).first(source.longest()), new int[0]);
@@ -209,13 +247,22 @@ public final class Predictor implements AutoCloseable {
 
     private double[] vector(int length, double[] states) {
         int hidden = source.architecture().hidden();
-        int count = vectors.pooling() == Pooling.CLS ? 1 : length;
-        double[] vector = new double[hidden];
-        for (int i = 0; i < count * hidden; i++) {
-            vector[i % hidden] += states[i] / count;
+        double[] pooled = new double[hidden];
+        for (int i = 0; i < hidden; i++) {
+            int column = i;
+            DoubleStream all = IntStream.range(0, length).mapToDouble(token -> states[token * hidden + column]);
+            pooled[i] = switch (vectors.modules().pooling()) {
+                case CLS -> states[i];
+                case LAST -> states[(length - 1) * hidden + i];
+                case MAX -> all.max().orElse(0);
+                case MEAN -> all.average().orElse(0);
+                case POOLER, TOKENS -> throw new IllegalStateException("these make no vectors of texts");
+            };
         }
+        double[] vector =
+                Arrays.copyOf(pooled, Math.min(hidden, vectors.dimension().orElse(hidden)));
         double norm = Math.sqrt(Arrays.stream(vector).map(each -> each * each).sum());
-        return vectors.unit() && norm > 0
+        return vectors.modules().normalized() && norm > 0
                 ? Arrays.stream(vector).map(each -> each / norm).toArray()
                 : vector;
     }

@@ -6,6 +6,7 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.train.data.Batch;
 import dev.adapt.train.data.Dataset;
+import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Source;
 import dev.adapt.train.djl.Gradients;
 import dev.adapt.train.djl.NDArrayOps;
@@ -41,7 +42,7 @@ public record CausalLm(Dataset.Columns columns) implements Task {
     }
 
     @Override
-    public Data read(Path train, Path eval, Source source) throws IOException {
+    public Data read(Path train, Optional<Path> eval, Source source) throws IOException {
         if (source.architecture().cache().isEmpty()) {
             throw new UsageException(
                     "task causal-lm",
@@ -50,8 +51,9 @@ public record CausalLm(Dataset.Columns columns) implements Task {
                             + ") has no language modelling head; give a decoder, such as gpt2 or llama");
         }
         Continuations own = Continuations.read(train, columns, source);
-        Continuations dev = Continuations.read(eval, columns, source);
-        return new Data(own, dev, Optional.empty(), own.prompt());
+        Optional<Examples> dev =
+                eval.isPresent() ? Optional.of(Continuations.read(eval.get(), columns, source)) : Optional.empty();
+        return new Data(own, dev, Optional.empty(), own.prompt(), List.of(), Optional.empty());
     }
 
     /** Only the states before a learned token are looked at, some at a time: a vocabulary is wide. */

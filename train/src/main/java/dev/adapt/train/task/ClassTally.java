@@ -6,8 +6,10 @@ import dev.adapt.train.data.Batch;
 import dev.adapt.train.metric.Confusion;
 import dev.adapt.train.metric.Metric;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Optional;
 import java.util.SequencedMap;
 
 /** Counts which classes a model finds most likely. */
@@ -53,6 +55,19 @@ final class ClassTally implements Task.Tally {
     }
 
     @Override
+    public Optional<String> warning() {
+        long predicted = distinct(predictions);
+        return predicted == 1 && distinct(truths) > 1
+                ? Optional.of("only one class is predicted, number "
+                        + predictions.getFirst()[0] + ": nothing was learned yet, or the learning rate is too high")
+                : Optional.empty();
+    }
+
+    private static long distinct(List<long[]> classes) {
+        return classes.stream().flatMapToLong(Arrays::stream).distinct().count();
+    }
+
+    @Override
     public SequencedMap<Metric, Double> values(double loss) {
         Confusion confusion = new Confusion(classes);
         for (int batch = 0; batch < truths.size(); batch++) {
@@ -71,7 +86,7 @@ final class ClassTally implements Task.Tally {
                         case F1 -> confusion.f1();
                         case MATTHEWS -> confusion.matthews();
                         case TOP5 -> (double) nearTop / examples;
-                        case ENTITY_F1, PEARSON, SPEARMAN, PERPLEXITY ->
+                        case ENTITY_F1, PEARSON, SPEARMAN, NDCG_10, RECALL_1, RECALL_5, RECALL_10, PERPLEXITY ->
                             throw new IllegalArgumentException(metric + " is not of classes");
                     });
         }

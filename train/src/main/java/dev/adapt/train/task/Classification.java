@@ -5,6 +5,8 @@ import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.train.data.Batch;
 import dev.adapt.train.data.Dataset;
+import dev.adapt.train.data.Example;
+import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Shown;
 import dev.adapt.train.data.Source;
 import dev.adapt.train.djl.Gradients;
@@ -13,6 +15,7 @@ import dev.adapt.train.metric.Metric;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 
 /** Texts, or pairs of texts, into classes: a head of one logit per class, trained by cross-entropy. */
 public record Classification(Dataset.Columns columns) implements Task {
@@ -27,15 +30,25 @@ public record Classification(Dataset.Columns columns) implements Task {
     }
 
     @Override
-    public Data read(Path train, Path eval, Source source) throws IOException {
+    public Data read(Path train, Optional<Path> eval, Source source) throws IOException {
         Dataset own = Dataset.read(train, columns);
-        Dataset dev = Dataset.read(eval, own.columns());
         List<String> labels = own.labels();
         requireTwo(labels, train);
+        Optional<Examples> dev = Optional.empty();
+        if (eval.isPresent()) {
+            Dataset held = Dataset.read(eval.get(), own.columns());
+            dev = Optional.of(Encoded.of(held, Encoded.classes(held.classes(labels)), source));
+        }
         return new Data(
-                Encoded.of(own, Encoded.classes(own.classes(labels)), source),
-                Encoded.of(dev, Encoded.classes(dev.classes(labels)), source),
-                labels);
+                        Encoded.of(own, Encoded.classes(own.classes(labels)), source),
+                        dev,
+                        labels,
+                        List.of(
+                                own.layout(),
+                                Task.counted(own.examples().stream()
+                                        .map(Example::label)
+                                        .toList())))
+                .in(own.columns());
     }
 
     static void requireTwo(List<String> labels, Path train) {

@@ -102,6 +102,11 @@ record Encoded(List<Sequence> sequences, Function<List<Integer>, Tensor> goals, 
     }
 
     @Override
+    public int classOf(int index) {
+        return goals.apply(List.of(index)) instanceof LongTensor own ? Math.toIntExact(own.values()[0]) : 0;
+    }
+
+    @Override
     public Truncation truncation() {
         return Truncation.of(sequences, longest);
     }

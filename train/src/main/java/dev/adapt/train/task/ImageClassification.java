@@ -7,6 +7,7 @@ import dev.adapt.formats.architecture.query.QueryDecoder;
 import dev.adapt.formats.graph.InputSpec;
 import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.train.data.Batch;
@@ -25,6 +26,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Function;
 
 /** Images into classes. What a path may hold is said at {@link Pictures}. */
@@ -40,7 +42,7 @@ public record ImageClassification() implements Task {
     }
 
     @Override
-    public Data read(Path train, Path eval, Source source) throws IOException {
+    public Data read(Path train, Optional<Path> eval, Source source) throws IOException {
         InputSpec input = source.architecture().inputs().getFirst();
         if (source.architecture().tokens().isPresent()) {
             throw new UsageException(
@@ -54,7 +56,7 @@ public record ImageClassification() implements Task {
                             + " takes features that were sampled, not images; give a model of images, such as vit");
         }
         Pictures own = Pictures.read(train);
-        Pictures dev = Pictures.read(eval);
+        Optional<Pictures> dev = eval.isPresent() ? Optional.of(Pictures.read(eval.get())) : Optional.empty();
         List<String> labels = Dataset.sorted(own.labels());
         Classification.requireTwo(labels, train);
         int channels = Integer.parseInt(input.axes().get(1));
@@ -62,8 +64,9 @@ public record ImageClassification() implements Task {
                 source.base(), channels, Integer.parseInt(input.axes().get(2)));
         return new Data(
                 new Images(own, preprocessor, input.name(), Encoded.classes(classes(own, labels))),
-                new Images(dev, preprocessor, input.name(), Encoded.classes(classes(dev, labels))),
-                labels);
+                dev.map(held -> new Images(held, preprocessor, input.name(), Encoded.classes(classes(held, labels)))),
+                labels,
+                List.of(Task.counted(own.labels())));
     }
 
     private static List<Integer> classes(Pictures pictures, List<String> labels) {
@@ -107,6 +110,11 @@ public record ImageClassification() implements Task {
         @Override
         public int length(int index) {
             return 1;
+        }
+
+        @Override
+        public int classOf(int index) {
+            return goals.apply(List.of(index)) instanceof LongTensor own ? Math.toIntExact(own.values()[0]) : 0;
         }
 
         @Override

@@ -5,6 +5,7 @@ import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.train.data.Batch;
 import dev.adapt.train.data.Dataset;
 import dev.adapt.train.data.Example;
+import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Lines;
 import dev.adapt.train.data.Shown;
 import dev.adapt.train.data.Source;
@@ -15,8 +16,8 @@ import dev.adapt.train.metric.Metric;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Optional;
 import java.util.SequencedMap;
 
 /** A number for a text, or for a pair of texts: a head of one output, trained by squared error. */
@@ -35,13 +36,15 @@ public record Regression(Dataset.Columns columns) implements Task {
     }
 
     @Override
-    public Data read(Path train, Path eval, Source source) throws IOException {
+    public Data read(Path train, Optional<Path> eval, Source source) throws IOException {
         Dataset own = Dataset.read(train, columns);
-        Dataset dev = Dataset.read(eval, own.columns());
-        return new Data(
-                Encoded.of(own, Encoded.numbers(numbers(own)), source),
-                Encoded.of(dev, Encoded.numbers(numbers(dev)), source),
-                LABELS);
+        Optional<Examples> dev = Optional.empty();
+        if (eval.isPresent()) {
+            Dataset held = Dataset.read(eval.get(), own.columns());
+            dev = Optional.of(Encoded.of(held, Encoded.numbers(numbers(held)), source));
+        }
+        return new Data(Encoded.of(own, Encoded.numbers(numbers(own)), source), dev, LABELS, List.of(own.layout()))
+                .in(own.columns());
     }
 
     /** The labels as numbers. */
@@ -91,15 +94,8 @@ public record Regression(Dataset.Columns columns) implements Task {
 
             @Override
             public SequencedMap<Metric, Double> values(double loss) {
-                SequencedMap<Metric, Double> values = new LinkedHashMap<>();
-                values.put(Metric.PEARSON, Correlation.pearson(array(predicted), array(truth)));
-                values.put(Metric.SPEARMAN, Correlation.spearman(array(predicted), array(truth)));
-                return values;
+                return Correlation.both(predicted, truth);
             }
         };
-    }
-
-    private static double[] array(List<Double> numbers) {
-        return numbers.stream().mapToDouble(Double::doubleValue).toArray();
     }
 }

@@ -5,7 +5,9 @@ import dev.adapt.formats.graph.Pooling;
 import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.train.data.Batch;
 import dev.adapt.train.data.Dataset;
+import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.LabelledWords;
+import dev.adapt.train.data.Shown;
 import dev.adapt.train.data.Source;
 import dev.adapt.train.djl.Gradients;
 import dev.adapt.train.djl.NDArrayOps;
@@ -42,12 +44,15 @@ public record TokenClassification(Dataset.Columns columns) implements Task {
     }
 
     @Override
-    public Data read(Path train, Path eval, Source source) throws IOException {
+    public Data read(Path train, Optional<Path> eval, Source source) throws IOException {
         LabelledWords own = LabelledWords.read(train, columns);
-        LabelledWords dev = LabelledWords.read(eval, columns);
         List<String> labels = own.labels();
         Classification.requireTwo(labels, train);
-        return new Data(WordExamples.of(own, labels, source), WordExamples.of(dev, labels, source), labels);
+        Optional<Examples> dev = Optional.empty();
+        if (eval.isPresent()) {
+            dev = Optional.of(WordExamples.of(LabelledWords.read(eval.get(), columns), labels, source));
+        }
+        return new Data(WordExamples.of(own, labels, source), dev, labels, List.of("labels: " + Shown.of(labels)));
     }
 
     @Override

@@ -61,7 +61,7 @@ sealed interface Value {
     }
 
     /** Never changed after it is made. */
-    public record Sequence(Kind kind, List<Value> items) implements Value {
+    record Sequence(Kind kind, List<Value> items) implements Value {
         static Sequence list(List<Value> items) {
             return new Sequence(Kind.LIST, items);
         }

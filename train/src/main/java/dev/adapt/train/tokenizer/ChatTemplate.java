@@ -57,7 +57,7 @@ public final class ChatTemplate {
             return messages;
         }
 
-        public boolean learned() {
+        boolean learned() {
             return ASSISTANT.equals(fields.get("role"));
         }
     }

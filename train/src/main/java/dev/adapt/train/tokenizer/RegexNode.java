@@ -11,7 +11,7 @@ sealed interface RegexNode {
     record Symbol(int set) implements RegexNode {}
 
     /** One after the other. */
-    public record Sequence(List<RegexNode> parts) implements RegexNode {
+    record Sequence(List<RegexNode> parts) implements RegexNode {
         public Sequence {
             parts = List.copyOf(parts);
         }

@@ -14,7 +14,7 @@ public final class TextCodec implements AutoCloseable {
     }
 
     /** Whether a folder has a tokenizer. */
-    public static boolean isIn(Path folder) {
+    static boolean isIn(Path folder) {
         return Files.exists(folder.resolve(TokenizerFile.NAME));
     }
 

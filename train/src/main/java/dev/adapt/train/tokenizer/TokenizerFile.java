@@ -12,21 +12,21 @@ import java.nio.file.Path;
  * A {@code tokenizer.json} that is safe to give to the native library, which ends the process on some errors. What it
  * answers by an exception is left to it.
  */
-public record TokenizerFile(Path path, String text) {
+record TokenizerFile(Path path, String text) {
     /** Name in a checkpoint folder. */
-    public static final String NAME = "tokenizer.json";
+    static final String NAME = "tokenizer.json";
 
     /**
      * Reads a file.
      *
      * @throws dev.adapt.formats.FormatException naming what the library must not be given
      */
-    public static TokenizerFile read(Path path) throws IOException {
+    static TokenizerFile read(Path path) throws IOException {
         return parse(path, InputFile.found(path).bytes(Limit.TOKENIZER));
     }
 
     /** Checks what a file holds. */
-    public static TokenizerFile parse(Path path, byte[] bytes) {
+    static TokenizerFile parse(Path path, byte[] bytes) {
         byte[] plain = JsonDocument.withoutMark(bytes);
         JsonNode json = JsonDocument.parse(path, plain).json();
         new ComponentCheck(path).check(json);

@@ -9,6 +9,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.training.GradientCollector;
 import dev.adapt.formats.algebra.Activation;
+import dev.adapt.formats.algebra.Frequencies;
 import dev.adapt.formats.algebra.LowRank;
 import dev.adapt.formats.algebra.Ops;
 import dev.adapt.formats.algebra.OutGain;
@@ -76,7 +77,8 @@ class NDArrayOpsTest {
         cases.add(new Case("inverse Fourier", List.of(Shape.of(3), Shape.of(6, 5)), new Formula() {
             @Override
             public <T> T of(Ops<T> ops, List<T> x) {
-                return ops.mul(ops.inverseFourier(x.get(0), new int[] {1, 0, 5}, new int[] {4, 0, 2}, 6, 5), x.get(1));
+                Frequencies at = new Frequencies(new int[] {1, 0, 5}, new int[] {4, 0, 2}, 6, 5);
+                return ops.mul(ops.inverseFourier(x.get(0), at, Region.of(6, 5)), x.get(1));
             }
         }));
         cases.add(new Case("linear", List.of(Shape.of(2, 3, 5), Shape.of(4, 5), Shape.of(4)), new Formula() {
@@ -98,6 +100,18 @@ class NDArrayOpsTest {
             @Override
             public <T> T of(Ops<T> ops, List<T> x) {
                 return ops.layerNorm(x.get(0), x.get(1), x.get(2), 1e-5);
+            }
+        }));
+        cases.add(new Case("one part joined", List.of(Shape.of(2, 3)), new Formula() {
+            @Override
+            public <T> T of(Ops<T> ops, List<T> x) {
+                return ops.concat(0, List.of(x.get(0)));
+            }
+        }));
+        cases.add(new Case("largest along an axis", List.of(Shape.of(2, 3, 6), Shape.of(2, 1, 6)), new Formula() {
+            @Override
+            public <T> T of(Ops<T> ops, List<T> x) {
+                return ops.mul(ops.maximum(x.get(0), 1), x.get(1));
             }
         }));
         cases.add(new Case("RMS norm", List.of(Shape.of(2, 3, 6), Shape.of(6)), new Formula() {

@@ -69,7 +69,7 @@ public final class Equivalence {
     /**
      * The outputs that are compared with no other form, each in words with the reason.
      */
-    public static List<String> uncompared(List<Runner> runners) {
+    static List<String> uncompared(List<Runner> runners) {
         List<String> left = new ArrayList<>();
         for (int index = 0; index < runners.size(); index++) {
             Runner runner = runners.get(index);

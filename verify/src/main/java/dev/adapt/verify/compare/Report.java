@@ -44,7 +44,7 @@ public record Report(
      */
     public record Summary(int sequences, String description, OptionalLong seed, Optional<Inputs.Lengths> lengths) {
         /** That of inputs. */
-        public static Summary of(Inputs inputs) {
+        static Summary of(Inputs inputs) {
             int sequences = inputs.batches().stream()
                     .flatMap(batch -> batch.values().stream().limit(1))
                     .mapToInt(first ->
@@ -170,7 +170,8 @@ public record Report(
         text.append(String.format(Locale.ROOT, "tolerance on the absolute error: %.1e\n", tolerance.fp32()));
         limits().stream()
                 .filter(limit -> limit.precision() != Precision.FLOAT32)
-                .forEach(limit -> text.append("or: ").append(Tolerance.words(limit)).append('\n'));
+                .forEach(limit ->
+                        text.append("or: ").append(Tolerance.words(limit)).append('\n'));
         text.append("relative errors: over the root mean square of the row of outputs\n\n");
         text.append(row("", "max abs", "mean abs", "max rel", "mean rel", "argmax", ""));
         String left = "";
@@ -288,9 +289,10 @@ public record Report(
             pair.put("right", comparison.right());
             pair.put("output", comparison.output());
             pair.put("passed", comparison.passed());
-            comparison.limit().ifPresent(limit -> pair.put(
-                            "precision", limit.precision().toString())
-                    .put("limit", limit.value()));
+            comparison
+                    .limit()
+                    .ifPresent(limit ->
+                            pair.put("precision", limit.precision().toString()).put("limit", limit.value()));
             comparison.errors().ifPresent(errors -> {
                 pair.put("max_absolute", errors.maxAbsolute());
                 pair.put("mean_absolute", errors.meanAbsolute());

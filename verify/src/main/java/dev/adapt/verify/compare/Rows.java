@@ -10,7 +10,7 @@ import java.util.Optional;
  * @param mask integers [batch, sequence], present only where each row belongs to a token
  * @param axis of the sequence, 1 in [batch, sequence, …] and 2 in [batch, heads, sequence, …]
  */
-public record Rows(Shape shape, Optional<LongTensor> mask, int axis) {
+record Rows(Shape shape, Optional<LongTensor> mask, int axis) {
     static Rows of(Shape shape, Optional<LongTensor> mask) {
         if (mask.isPresent() && shape.rank() >= 3) {
             Shape tokens = mask.get().shape();

@@ -1,7 +1,7 @@
 package dev.adapt.verify.form;
 
 import dev.adapt.formats.FormatException;
-import dev.adapt.formats.adapter.BoundAdapter;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.model.AdaptedWeights;

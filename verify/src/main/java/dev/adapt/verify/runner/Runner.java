@@ -57,7 +57,7 @@ public record Runner(
     }
 
     /** A form with a single output, called {@code output}. */
-    public static Runner single(String name, Precision precision, Function<Map<String, Tensor>, DoubleTensor> run) {
+    static Runner single(String name, Precision precision, Function<Map<String, Tensor>, DoubleTensor> run) {
         String output = "output";
         return new Runner(
                 name, precision, List.of(output), Map.of(), (inputs, wanted) -> Map.of(output, run.apply(inputs)));

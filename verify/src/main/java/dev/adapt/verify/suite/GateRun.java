@@ -2,7 +2,7 @@ package dev.adapt.verify.suite;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
-import dev.adapt.formats.adapter.Binding;
+import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.model.Model;
 import dev.adapt.formats.tensor.DoubleTensor;

@@ -56,7 +56,7 @@ public record SuiteResult(String name, List<ModelResult> models, Environment env
     }
 
     /** Whether every model passed. */
-    public boolean passed() {
+    boolean passed() {
         return models.stream().allMatch(ModelResult::passed);
     }
 

@@ -24,9 +24,13 @@ import org.yaml.snakeyaml.error.YAMLException;
  *
  * @param place of the mapping in the file: {@code models[2]}
  */
-record YamlNode(Path file, String place, Map<String, Object> fields) {
-    /** Reads a file: plain data only, no tags, no more aliases than a file written by hand has. */
-    static YamlNode read(Path file) throws IOException {
+public record YamlNode(Path file, String place, Map<String, Object> fields) {
+    /**
+     * Reads a file whose root is a mapping: plain data only, no tags, no more aliases than a file written by hand has.
+     *
+     * @throws FormatException if it is no such file
+     */
+    public static YamlNode read(Path file) throws IOException {
         LoaderOptions options = new LoaderOptions();
         options.setAllowDuplicateKeys(false);
         options.setMaxAliasesForCollections(20);

@@ -165,6 +165,13 @@ public record Encoder(EncoderSpec spec) implements Architecture {
     }
 
     @Override
+    public SequencedMap<String, Shape> poolerTensors() {
+        Tensors tensors = new Tensors();
+        spec.heads().pooler().ifPresent(own -> own.addTensors(tensors, spec.norm()));
+        return tensors.shapes();
+    }
+
+    @Override
     public <T> T pooled(Layers<T> model, T states) {
         return spec.heads().pooler().orElseThrow().apply(model, Pooling.first(model.ops(), states), spec.norm());
     }

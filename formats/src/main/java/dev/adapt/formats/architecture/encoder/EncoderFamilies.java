@@ -115,7 +115,7 @@ public final class EncoderFamilies {
     /** ELECTRA (Clark et al., arXiv 2003.10555): tables narrower than the states, and no pooler. */
     private static EncoderDraft electra(ModelConfig model) {
         EncoderDraft draft = draft(model, "Electra", "electra.");
-        draft.width = draft.config.integer("embedding_size", draft.hidden, 1, Limits.WIDTH);
+        draft.width = draft.config.integer("embedding_size", 128, 1, Limits.WIDTH);
         draft.learnPositions(Optional.empty());
         draft.learnTypes(2, true);
         if (draft.width != draft.hidden) {

@@ -2,6 +2,7 @@ package dev.adapt.formats.method.dense;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.algebra.Delta;
+import dev.adapt.formats.algebra.Frequencies;
 import dev.adapt.formats.algebra.MatrixOps;
 import dev.adapt.formats.algebra.WeightChange;
 import dev.adapt.formats.method.AdapterConfig;
@@ -30,6 +31,8 @@ public record FourierFt(ModuleNumbers frequencies, double scale, long seed, bool
     /** This method in the list of methods. */
     public static final MethodType TYPE =
             new MethodType("FOURIERFT", "fourierft", (config, metadata) -> of(config), MethodType.Training.at(1e-2));
+
+    private static final Delta.Scope TOGETHER = new Delta.Scope(32, false);
 
     private static final String SPECTRUM = "fourierft_spectrum";
 
@@ -67,6 +70,12 @@ public record FourierFt(ModuleNumbers frequencies, double scale, long seed, bool
         return false;
     }
 
+    /** Rows of which pairs fill the widest vectors; each row can be computed alone. */
+    @Override
+    public Delta.Scope scope() {
+        return TOGETHER;
+    }
+
     private int count(Target target) {
         return (int) frequencies.of(target.module());
     }
@@ -83,11 +92,10 @@ public record FourierFt(ModuleNumbers frequencies, double scale, long seed, bool
 
     @Override
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
-        return WeightChange.of(Delta.Dense.whole(() -> {
-            SparsePlaces places = SparsePlaces.of(count(target), target, seed);
-            T scaled = ops.affine(part.apply(SPECTRUM), scale, 0);
-            return ops.inverseFourier(scaled, places.rows(), places.columns(), target.out(), target.in());
-        }));
+        SparsePlaces places = SparsePlaces.of(count(target), target, seed);
+        Frequencies at = new Frequencies(places.rows(), places.columns(), target.out(), target.in());
+        T scaled = ops.affine(part.apply(SPECTRUM), scale, 0);
+        return WeightChange.of(new Delta.Dense<>(scope(), (tile, region) -> tile.inverseFourier(scaled, at, region)));
     }
 
     @Override

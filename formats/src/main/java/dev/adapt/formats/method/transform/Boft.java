@@ -15,6 +15,7 @@ import dev.adapt.formats.method.StoredParts;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
+import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -47,6 +48,9 @@ public record Boft(int blockSize, int blocks, int factors) implements AdapterMet
 
     private static final int USUAL_SIZE = 4;
     private static final int MOST_FACTORS = 16;
+
+    /** Rows of a block of several factors' product. */
+    private static final int MOST_TOGETHER = 64;
 
     private static Boft of(AdapterConfig config) {
         config.requireProbabilities("boft_dropout");
@@ -146,18 +150,40 @@ public record Boft(int blockSize, int blocks, int factors) implements AdapterMet
         int count = target.in() / size;
         T blocks = ops.reshape(part.apply(R), (long) factors * count, size, size);
         T skew = ops.affine(ops.subtract(blocks, ops.transpose(blocks, 0, 2, 1)), 0.5, 0);
-        T turned = ops.transpose(Cayley.exact(ops, skew, factors * count, size), 0, 2, 1);
+        Rotation<T> rotation =
+                rotation(ops, ops.transpose(Cayley.exact(ops, skew, factors * count, size), 0, 2, 1), count, size);
         T gains = part.apply(S);
         if (target.storage() instanceof Storage.Kernel) {
             return WeightChange.of(new Delta.Transform<>(Delta.Scope.MATRIX, (tile, w, region) -> {
                 T inputs = tile.transpose(tile.reshape(w, target.in(), target.out()), 1, 0);
-                T rotated = tile.transpose(rotated(tile, inputs, turned, target.out(), count, size), 1, 0);
+                T rotated = tile.transpose(rotation.of(tile, inputs, target.out()), 1, 0);
                 return tile.reshape(tile.mul(rotated, gains), target.out(), target.in());
             }));
         }
         return WeightChange.of(new Delta.Transform<T>(
-                        Delta.Scope.ROW, (tile, w, region) -> rotated(tile, w, turned, region.rows(), count, size)))
+                        Delta.Scope.ROW, (tile, w, region) -> rotation.of(tile, w, region.rows())))
                 .with(new OutGain.Vector<>(ops.reshape(gains, -1)));
+    }
+
+    /** What multiplies rows by {@code (Bₘ···B₁)ᵀ}. */
+    private interface Rotation<T> {
+        T of(MatrixOps<T> ops, T w, int rows);
+    }
+
+    /**
+     * The factors one after the other, or their product. That has blocks as large as the runs of the last factor: while these
+     * are small, one product of them takes no longer than one of a factor, and needs no reordering of the weight.
+     */
+    private <T> Rotation<T> rotation(MatrixOps<T> ops, T turned, int count, int size) {
+        int run = size << (factors - 1);
+        if (factors == 1 || run > MOST_TOGETHER) {
+            return (tile, w, rows) -> rotated(tile, w, turned, rows, count, size);
+        }
+        int runs = count * size / run;
+        T units = ops.concat(1, Collections.nCopies(runs, ops.reshape(ops.identity(1, run), run, run)));
+        T product = rotated(ops, units, turned, run, count, size);
+        T blocks = ops.transpose(ops.reshape(product, run, runs, run), 1, 0, 2);
+        return (tile, w, rows) -> tile.matMulBlocks(w, blocks, rows, runs, run);
     }
 
     /** {@code w·(Bₘ···B₁)ᵀ}, factor by factor. */
@@ -167,7 +193,7 @@ public record Boft(int blockSize, int blocks, int factors) implements AdapterMet
             int run = 1 << i;
             T own = ops.slice(turned, 0, (long) i * count, (long) (i + 1) * count);
             T ordered = run == 1 ? result : exchanged(ops, result, rows, count / run, 2, run, size / 2);
-            T rotated = Cayley.turn(ops, ordered, own, rows, count, size);
+            T rotated = ops.matMulBlocks(ordered, own, rows, count, size);
             result = run == 1 ? rotated : exchanged(ops, rotated, rows, count / run, run, 2, size / 2);
         }
         return result;

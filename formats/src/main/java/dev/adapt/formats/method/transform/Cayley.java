@@ -51,15 +51,4 @@ final class Cayley {
         }
         return terms > 2 ? ops.add(sum, ops.matMul(power, q)) : sum;
     }
-
-    /**
-     * {@code w·diag(blocks)}.
-     *
-     * @param w [rows, count·n]
-     * @param blocks [count, n, n]
-     */
-    static <T> T turn(MatrixOps<T> ops, T w, T blocks, int rows, int count, int n) {
-        T byBlock = ops.transpose(ops.reshape(w, rows, count, n), 1, 0, 2);
-        return ops.reshape(ops.transpose(ops.matMul(byBlock, blocks), 1, 0, 2), rows, (long) count * n);
-    }
 }

@@ -47,6 +47,9 @@ public record Miss(int ownRank, Variant variant, int mini, double ownDropout) im
     private static final String MINI = "mini_r";
     private static final String INIT = "init_weights";
 
+    /** Columns to which {@code bat} adds at a time. */
+    private static final int ADDED_COLUMNS = 256;
+
     /** What {@code init_weights} says of the form of the change. */
     public enum Variant {
         BALANCED,
@@ -191,10 +194,24 @@ public record Miss(int ownRank, Variant variant, int mini, double ownDropout) im
         int first = region.row() / ownRank;
         int end = region.rowEnd() / ownRank;
         int across = region.columns() / ownRank;
-        T bySquare = ops.transpose(ops.reshape(w, end - first, ownRank, across, ownRank), 2, 0, 1, 3);
         T own = ops.slice(blocks, 0, first, end);
-        T changed = ops.add(ops.add(ops.matMul(bySquare, own), own), bySquare);
-        return ops.reshape(ops.transpose(changed, 1, 2, 0, 3), region.rows(), region.columns());
+        // rows of squares side by side are rows of a matrix that is one square wide
+        T bySquare = ops.reshape(w, end - first, (long) ownRank * across, ownRank);
+        T product = ops.matMul(bySquare, own);
+        int copies = copies(across);
+        T repeated = ops.concat(2, Collections.nCopies(copies, own));
+        long[] wide = {end - first, ownRank, across / copies, (long) copies * ownRank};
+        T added = ops.add(ops.reshape(product, wide), ops.reshape(repeated, wide[0], wide[1], 1, wide[3]));
+        return ops.add(ops.reshape(added, region.rows(), region.columns()), w);
+    }
+
+    /** How many squares a block is repeated over before it is added: short rows would be added one by one. */
+    private int copies(int across) {
+        int copies = Math.clamp(ADDED_COLUMNS / ownRank, 1, across);
+        while (across % copies != 0) {
+            copies--;
+        }
+        return copies;
     }
 
     @Override

@@ -179,12 +179,12 @@ public record Oft(int rank, int blockSize, boolean constrained, double epsilon, 
         if (target.embedding()) {
             return WeightChange.of(new Delta.Transform<>(Delta.Scope.MATRIX, (tile, w, region) -> {
                 T rows = tile.transpose(w, 1, 0);
-                return tile.transpose(Cayley.turn(tile, rows, all, region.columns(), blocks, size), 1, 0);
+                return tile.transpose(tile.matMulBlocks(rows, all, region.columns(), blocks, size), 1, 0);
             }));
         }
         T turned = ops.transpose(all, 0, 2, 1);
         return WeightChange.of(new Delta.Transform<>(
-                Delta.Scope.ROW, (tile, w, region) -> Cayley.turn(tile, w, turned, region.rows(), blocks, size)));
+                Delta.Scope.ROW, (tile, w, region) -> tile.matMulBlocks(w, turned, region.rows(), blocks, size)));
     }
 
     /** Each Q with its norm cut to {@code epsilon/√blocks}. */

@@ -44,6 +44,11 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         OWN
     }
 
+    private static final String TOKEN_TYPES = "token_type_ids";
+
+    /** Shorter vectors are divided by this, as in PyTorch. */
+    private static final double SHORTEST = 1e-12;
+
     /** Protobuf ends at 2 GiB; 64 MiB are room for the graph. */
     private static final long MAX_EMBEDDED = (1L << 31) - (1 << 26);
 
@@ -54,10 +59,29 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
      * @param adapterInputs whether the adapter's tensors become optional inputs, for a model of
      *     {@link AdapterInputs#model}
      * @param past whether it takes a decoder's keys and values of earlier tokens, and gives those of all
+     * @param result what it gives; {@code adapterInputs} and {@code past} are for the model's own outputs
+     * @param tokenTypes whether it takes token types, where the model has them; without, all are 0
      */
-    public record Options(Weights weights, OnnxPrecision precision, boolean adapterInputs, boolean past) {
+    public record Options(
+            Weights weights,
+            OnnxPrecision precision,
+            boolean adapterInputs,
+            boolean past,
+            OnnxResult result,
+            boolean tokenTypes) {
+        public Options {
+            if ((adapterInputs || past) && !(result instanceof OnnxResult.Own)) {
+                throw new IllegalArgumentException("adapters and earlier keys belong to the model's own outputs");
+            }
+        }
+
+        /** A graph of all the model's inputs, with its own outputs. */
+        public Options(Weights weights, OnnxPrecision precision, boolean adapterInputs, boolean past) {
+            this(weights, precision, adapterInputs, past, new OnnxResult.Own(), true);
+        }
+
         /** A graph of the model's own inputs alone. */
-        public Options(Weights weights) {
+        Options(Weights weights) {
             this(weights, OnnxPrecision.FP32, false, false);
         }
     }
@@ -83,13 +107,25 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         }
     }
 
+    /** The same after the folder that it lies in was moved. */
+    public OnnxExport in(Path before, Path after) {
+        return new OnnxExport(
+                after.resolve(before.relativize(model)),
+                data.map(file -> after.resolve(before.relativize(file))),
+                opset,
+                nodes,
+                adapterInputs,
+                weightBytes);
+    }
+
     /** Exports a model without further options. */
     public static OnnxExport run(Model model, Path out, Weights weights) throws IOException {
         return run(model, out, new Options(weights));
     }
 
-    static OnnxExport run(Model model, Path out, Options options, Outputs outputs, long maxEmbedded)
+    static OnnxExport run(Model whole, Path out, Options options, Outputs outputs, long maxEmbedded)
             throws IOException {
+        Model model = options.result() instanceof OnnxResult.Own ? whole : body(whole);
         if (!out.toString().endsWith(".onnx")) {
             // an input's name, mistaken for the output's, never ends so
             throw new UsageException("out " + out, "expected a file name that ends with .onnx");
@@ -100,7 +136,9 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         OnnxWeights weights = new OnnxWeights(graph, model::leaf, options.precision(), optional);
         boolean otherHeads = optional.values().stream().anyMatch(axes -> axes.contains(AdapterInputs.LABELS));
         build(model, graph, weights, otherHeads, options);
-        boolean linked = options.weights() == Weights.LINKED;
+        weights.prune();
+        boolean linked =
+                options.weights() == Weights.LINKED && !options.precision().isQuantized();
         boolean apart = linked ? weights.convertsFiles() : weights.totalBytes() > maxEmbedded;
         Optional<Path> data = Optional.empty();
         if (!apart) {
@@ -132,7 +170,12 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         ModelProto proto = ModelProto.newBuilder()
                 .setIrVersion(irVersion(graph.opset()))
                 .setProducerName("adapt")
-                .addOpsetImport(OperatorSetIdProto.newBuilder().setVersion(graph.opset()))
+                .addAllOpsetImport(graph.opsets().entrySet().stream()
+                        .map(each -> OperatorSetIdProto.newBuilder()
+                                .setDomain(each.getKey())
+                                .setVersion(each.getValue())
+                                .build())
+                        .toList())
                 .setGraph(graph.proto().addAllInitializer(initializers))
                 .build();
         try (OutputFile pending = outputs.file(out)) {
@@ -148,12 +191,24 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
         OnnxPast keys = options.past() ? OnnxPast.of(model) : OnnxPast.NONE;
         Map<String, OnnxValue> inputs = new HashMap<>();
         for (InputSpec input : keys.inputs(architecture.inputs())) {
-            TensorProto.DataType type = OnnxTensor.dataType(input.dtype()).orElseThrow();
-            inputs.put(input.name(), graph.input(input.name(), type, input.axes()));
+            if (options.tokenTypes() || !input.name().equals(TOKEN_TYPES)) {
+                TensorProto.DataType type = OnnxTensor.dataType(input.dtype()).orElseThrow();
+                inputs.put(input.name(), graph.input(input.name(), type, input.axes()));
+            }
         }
         Optional<KeyValueCache<OnnxValue>> cache = keys.declare(graph);
-        Map<String, OnnxValue> results =
-                model.outputs(new OnnxOps(graph, options.precision()), weights::leaf, inputs, cache);
+        OnnxOps ops = ops(graph, weights, options);
+        Map<String, OnnxValue> results = model.outputs(ops, weights::leaf, inputs, cache);
+        if (options.result() instanceof OnnxResult.Vector vector) {
+            OnnxValue states = Objects.requireNonNull(results.get(OnnxResult.STATES));
+            OnnxValue mask = Objects.requireNonNull(inputs.get(InputSpec.MASK.name()));
+            OnnxValue pooled = vector.pooling().pool(ops, states, mask);
+            graph.output(
+                    vector.normalized() ? unit(ops, pooled) : pooled,
+                    OnnxResult.VECTOR,
+                    List.of("batch", Integer.toString(architecture.hidden())));
+            return;
+        }
         architecture.outputs().forEach((name, axes) -> {
             OnnxValue result = Objects.requireNonNull(results.get(name));
             List<String> own = new ArrayList<>(axes);
@@ -163,6 +218,33 @@ public record OnnxExport(Path model, Optional<Path> data, int opset, int nodes, 
             graph.output(result, name, own);
         });
         cache.ifPresent(own -> keys.give(graph, own));
+    }
+
+    private static OnnxValue unit(OnnxOps ops, OnnxValue vectors) {
+        OnnxValue length = ops.sqrt(ops.sum(ops.mul(vectors, vectors), 1));
+        return ops.div(vectors, ops.clamp(length, SHORTEST, Float.MAX_VALUE));
+    }
+
+    private static Model body(Model model) {
+        Model body = model.body();
+        if (!body.architecture().outputName().equals(OnnxResult.STATES)
+                || body.architecture().tokens().isEmpty()) {
+            throw new UsageException(
+                    "output", model.config().document().path() + " describes no model that gives states of tokens");
+        }
+        return body;
+    }
+
+    private static OnnxOps ops(OnnxGraph graph, OnnxWeights weights, Options options) {
+        OnnxLayers layers = switch (options.precision()) {
+            case INT8 -> new OnnxLayers.Quantized(graph, weights, 8);
+            case INT4 -> new OnnxLayers.Quantized(graph, weights, 4);
+            case FP32, FP16 ->
+                options.weights() == Weights.OWN
+                        ? new OnnxLayers.Transposed(graph, weights)
+                        : new OnnxLayers.Plain(graph);
+        };
+        return new OnnxOps(graph, options.precision(), layers);
     }
 
     /** The file format's version that came with an operator set. */

@@ -12,12 +12,15 @@ import dev.adapt.formats.onnx.proto.TypeProto;
 import dev.adapt.formats.onnx.proto.ValueInfoProto;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.SequencedMap;
 import java.util.Set;
 
 /**
@@ -31,11 +34,11 @@ final class OnnxGraph {
     private record Computation(OnnxOperator operator, List<AttributeProto> attributes, List<OnnxValue> inputs) {}
 
     private final GraphProto.Builder graph = GraphProto.newBuilder();
-    private final Map<Computation, OnnxValue> computed = new HashMap<>();
+    private final Map<Computation, List<OnnxValue>> computed = new HashMap<>();
     private final Map<TensorProto, OnnxValue> constants = new LinkedHashMap<>();
-    private final Map<String, String> outputs = new LinkedHashMap<>();
+    private final Map<String, String> renamed = new LinkedHashMap<>();
     private final Set<String> names = new HashSet<>();
-    private int opset = MIN_OPSET;
+    private final SequencedMap<String, Long> opsets = new LinkedHashMap<>(Map.of("", (long) MIN_OPSET));
 
     OnnxGraph(String name) {
         graph.setName(name);
@@ -55,8 +58,9 @@ final class OnnxGraph {
     /** Makes a value an output, in float32. */
     void output(OnnxValue value, String name, List<String> axes) {
         OnnxValue wide = cast(value, TensorProto.DataType.FLOAT);
-        if (computed.containsValue(wide) && !outputs.containsKey(wide.name())) {
-            outputs.put(wide.name(), fresh(name));
+        boolean ofNode = computed.values().stream().anyMatch(values -> values.contains(wide));
+        if (ofNode && !renamed.containsKey(wide.name())) {
+            renamed.put(wide.name(), fresh(name));
         } else {
             // an input, a weight or another output keeps its own name
             graph.addNode(NodeProto.newBuilder()
@@ -168,25 +172,37 @@ final class OnnxGraph {
             TensorProto.DataType type,
             List<AttributeProto> attributes,
             OnnxValue... inputs) {
+        List<TensorProto.DataType> types =
+                operator == OnnxOperator.TOP_K ? List.of(inputs[0].type(), type) : List.of(type);
+        return outputs(scope, operator, types, attributes, inputs).getLast();
+    }
+
+    /** All outputs of a node, by their types. */
+    List<OnnxValue> outputs(
+            String scope,
+            OnnxOperator operator,
+            List<TensorProto.DataType> types,
+            List<AttributeProto> attributes,
+            OnnxValue... inputs) {
         operator.check(inputs.length, attributes);
         return computed.computeIfAbsent(new Computation(operator, attributes, List.of(inputs)), absent -> {
-            opset = Math.max(opset, operator.since());
+            opsets.merge(operator.domain(), (long) operator.since(), Math::max);
             String name = fresh(scope + "/" + operator.standardName());
-            int last = operator == OnnxOperator.TOP_K ? 1 : 0;
-            OnnxValue output = new OnnxValue(fresh(name + "_output_" + last), scope, type);
             NodeProto.Builder node = NodeProto.newBuilder()
                     .setOpType(operator.standardName())
+                    .setDomain(operator.domain())
                     .setName(name)
                     .addAllAttribute(attributes);
-            if (last > 0) {
-                node.addOutput(fresh(name + "_output_0"));
+            List<OnnxValue> made = new ArrayList<>();
+            for (int i = 0; i < types.size(); i++) {
+                made.add(new OnnxValue(fresh(name + "_output_" + i), scope, types.get(i)));
+                node.addOutput(made.getLast().name());
             }
-            node.addOutput(output.name());
             for (OnnxValue input : inputs) {
                 node.addInput(input.name());
             }
             graph.addNode(node);
-            return output;
+            return List.copyOf(made);
         });
     }
 
@@ -229,17 +245,48 @@ final class OnnxGraph {
         return attribute.build();
     }
 
-    /** The operator set that the nodes so far need. */
+    /** The version of the standard's operators that the nodes so far need. */
     int opset() {
-        return opset;
+        return Math.toIntExact(opsets.getOrDefault("", (long) MIN_OPSET));
+    }
+
+    /** The versions of all operators that the nodes so far need, by domain; the standard's domain is empty. */
+    SequencedMap<String, Long> opsets() {
+        return Collections.unmodifiableSequencedMap(opsets);
+    }
+
+    /** Drops nodes and constants that no output needs. Returns the names of the values that are left to read. */
+    Set<String> prune() {
+        Set<String> read = new HashSet<>(renamed.keySet());
+        graph.getOutputList().forEach(output -> read.add(output.getName()));
+        List<NodeProto> kept = new ArrayList<>();
+        for (NodeProto node : graph.getNodeList().reversed()) {
+            if (node.getOutputList().stream().anyMatch(read::contains)) {
+                read.addAll(node.getInputList());
+                kept.addFirst(node);
+            }
+        }
+        graph.clearNode().addAllNode(kept);
+        List<TensorProto> constants = graph.getInitializerList().stream()
+                .filter(constant -> read.contains(constant.getName()))
+                .toList();
+        graph.clearInitializer().addAllInitializer(constants);
+        return read;
+    }
+
+    /** Gives a value another name, which no other value that is read may have. */
+    void rename(OnnxValue value, String name) {
+        renamed.put(value.name(), name);
     }
 
     /** The graph so far, without the weights. */
     GraphProto.Builder proto() {
         for (NodeProto.Builder node : graph.getNodeBuilderList()) {
-            node.setOutput(0, outputs.getOrDefault(node.getOutput(0), node.getOutput(0)));
+            for (int i = 0; i < node.getOutputCount(); i++) {
+                node.setOutput(i, renamed.getOrDefault(node.getOutput(i), node.getOutput(i)));
+            }
             for (int i = 0; i < node.getInputCount(); i++) {
-                node.setInput(i, outputs.getOrDefault(node.getInput(i), node.getInput(i)));
+                node.setInput(i, renamed.getOrDefault(node.getInput(i), node.getInput(i)));
             }
         }
         return graph;

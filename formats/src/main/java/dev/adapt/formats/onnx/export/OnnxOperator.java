@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The operators that exported graphs use, as the ONNX standard defines them.
+ * The operators that exported graphs use, as the ONNX standard and ONNX Runtime define them.
  *
  * @see <a href="https://onnx.ai/onnx/operators/">the operators of the standard</a>
  */
@@ -19,6 +19,8 @@ enum OnnxOperator {
     COS("Cos", 7, 1, 1),
     CUM_SUM("CumSum", 14, 2, 2, Map.of("exclusive", AttributeType.INT)),
     DIV("Div", 14, 2, 2),
+    /** Gives integers, their scale and their zero point. */
+    DYNAMIC_QUANTIZE_LINEAR("DynamicQuantizeLinear", 11, 1, 1),
     EQUAL("Equal", 13, 2, 2),
     ERF("Erf", 13, 1, 1),
     EXP("Exp", 13, 1, 1),
@@ -31,9 +33,24 @@ enum OnnxOperator {
     LESS_OR_EQUAL("LessOrEqual", 16, 2, 2),
     LOG("Log", 13, 1, 1),
     MATMUL("MatMul", 13, 2, 2),
+    MATMUL_INTEGER("MatMulInteger", 10, 2, 4),
+    /** ONNX Runtime's own: a product with a matrix in blocks of few bits. */
+    MATMUL_N_BITS(
+            "MatMulNBits",
+            1,
+            3,
+            6,
+            Map.of(
+                    "K", AttributeType.INT,
+                    "N", AttributeType.INT,
+                    "bits", AttributeType.INT,
+                    "block_size", AttributeType.INT,
+                    "accuracy_level", AttributeType.INT)),
     MUL("Mul", 14, 2, 2),
     POW("Pow", 15, 2, 2),
     REDUCE_MAX("ReduceMax", 13, 1, 1, Map.of("keepdims", AttributeType.INT)),
+    /** The same along some axes, which are an input only since this operator set. */
+    REDUCE_MAX_ALONG("ReduceMax", 18, 2, 2, Map.of("keepdims", AttributeType.INT)),
     REDUCE_MEAN("ReduceMean", 18, 1, 2, Map.of("keepdims", AttributeType.INT)),
     REDUCE_SUM("ReduceSum", 13, 1, 2, Map.of("keepdims", AttributeType.INT)),
     RELU("Relu", 14, 1, 1),
@@ -76,7 +93,12 @@ enum OnnxOperator {
         return standardName;
     }
 
-    /** The first operator set that has it in the form used here. */
+    /** The set of operators it belongs to; the standard's has no name. */
+    String domain() {
+        return this == MATMUL_N_BITS ? "com.microsoft" : "";
+    }
+
+    /** The first version of its domain that has it in the form used here. */
     int since() {
         return since;
     }

@@ -22,10 +22,12 @@ import java.util.function.UnaryOperator;
 final class OnnxOps implements Ops<OnnxValue> {
     private final OnnxGraph graph;
     private final OnnxPrecision precision;
+    private final OnnxLayers layers;
 
-    OnnxOps(OnnxGraph graph, OnnxPrecision precision) {
+    OnnxOps(OnnxGraph graph, OnnxPrecision precision, OnnxLayers layers) {
         this.graph = graph;
         this.precision = precision;
+        this.layers = layers;
     }
 
     private OnnxValue wide(OnnxValue x) {
@@ -51,17 +53,15 @@ final class OnnxOps implements Ops<OnnxValue> {
 
     @Override
     public OnnxValue linear(OnnxValue x, OnnxValue weight, Optional<OnnxValue> bias) {
-        // MatMul takes any rank, which Gemm does not; the transposed weight is computed once, when a session loads
-        return affineMap(x, transpose(factor(weight), 1, 0), bias);
+        return plus(layers.linear(factor(x), factor(weight)), bias);
     }
 
     @Override
     public OnnxValue conv1d(OnnxValue x, OnnxValue weight, Optional<OnnxValue> bias) {
-        return affineMap(x, factor(weight), bias);
+        return plus(layers.conv1d(factor(x), factor(weight)), bias);
     }
 
-    private OnnxValue affineMap(OnnxValue x, OnnxValue turned, Optional<OnnxValue> bias) {
-        OnnxValue product = graph.node(turned.scope(), OnnxOperator.MATMUL, List.of(), factor(x), turned);
+    private OnnxValue plus(OnnxValue product, Optional<OnnxValue> bias) {
         return bias.isPresent() ? graph.node(OnnxOperator.ADD, List.of(), product, factor(bias.get())) : product;
     }
 
@@ -218,7 +218,7 @@ final class OnnxOps implements Ops<OnnxValue> {
 
     @Override
     public OnnxValue embedding(OnnxValue table, OnnxValue ids) {
-        return wide(graph.node(OnnxOperator.GATHER, List.of(attribute("axis", 0)), table, ids));
+        return wide(layers.embedding(table, ids));
     }
 
     /** Counts ones in the shape of the ids: a range's shape would be unknown to the optimiser and keep it from fusing. */
@@ -299,6 +299,12 @@ final class OnnxOps implements Ops<OnnxValue> {
     @Override
     public OnnxValue max(OnnxValue integers) {
         return graph.node(OnnxOperator.REDUCE_MAX, List.of(attribute("keepdims", 0)), integers);
+    }
+
+    @Override
+    public OnnxValue maximum(OnnxValue x, int axis) {
+        return graph.node(
+                OnnxOperator.REDUCE_MAX_ALONG, List.of(attribute("keepdims", 1)), wide(x), graph.integers(axis));
     }
 
     @Override

@@ -7,6 +7,7 @@ import dev.adapt.formats.onnx.proto.TensorProto;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatFormat;
 import dev.adapt.formats.tensor.FloatTensor;
+import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -21,8 +22,9 @@ import java.util.Optional;
  * A weight as an exported model stores it.
  *
  * @param type float16 for a weight that is to be converted, else that of the tensor
+ * @param turned whether a matrix is stored with rows and columns exchanged
  */
-record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type) {
+record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type, boolean turned) implements StoredTensor {
     /** Elements read from a file at a time, and converted at a time, in the cache. */
     private static final int PIECE = 1 << 20;
 
@@ -40,7 +42,7 @@ record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type) {
      * @throws FormatException if that is none of floating point
      */
     OnnxWeight(String name, Tensor tensor) {
-        this(name, tensor, own(tensor));
+        this(name, tensor, own(tensor), false);
     }
 
     private static TensorProto.DataType own(Tensor tensor) {
@@ -60,32 +62,50 @@ record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type) {
 
     /** The same in float16, each value rounded once. */
     OnnxWeight half() {
-        return new OnnxWeight(name, tensor, TensorProto.DataType.FLOAT16);
+        return new OnnxWeight(name, tensor, TensorProto.DataType.FLOAT16, turned);
     }
 
-    /** Whether its elements are not those of the tensor. */
-    boolean converted() {
+    /** The same matrix with rows and columns exchanged. */
+    OnnxWeight transposed(String otherName) {
+        return new OnnxWeight(otherName, tensor, type, !turned);
+    }
+
+    @Override
+    public Shape shape() {
+        Shape own = tensor.shape();
+        return turned ? Shape.of(own.dim(1), own.dim(0)) : own;
+    }
+
+    @Override
+    public boolean converted() {
+        return turned || hasOtherType();
+    }
+
+    private boolean hasOtherType() {
         return type != own(tensor);
     }
 
-    /** The file it lies in. */
-    Optional<Path> file() {
+    @Override
+    public Optional<Path> file() {
         return tensor instanceof TensorView view ? Optional.of(view.file()) : Optional.empty();
     }
 
-    /** Where the tensor's first byte lies in its file. */
-    long position() {
+    @Override
+    public long position() {
         return tensor instanceof TensorView view ? view.position() : 0;
     }
 
-    /** The size as stored. */
-    long byteSize() {
-        int width = switch (type) {
+    @Override
+    public long byteSize() {
+        return width() * tensor.shape().elements();
+    }
+
+    private long width() {
+        return switch (type) {
             case DOUBLE -> Double.BYTES;
             case FLOAT -> Float.BYTES;
             default -> Short.BYTES;
         };
-        return width * tensor.shape().elements();
     }
 
     /**
@@ -93,17 +113,45 @@ record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type) {
      *
      * @throws FormatException if a value is too large for float16; a {@link UsageException} if it is an adapter's
      */
-    MemorySegment bytes() {
-        return converted() ? converted(source(), tensor.shape().elements()) : source();
+    @Override
+    public MemorySegment bytes() {
+        MemorySegment upright =
+                hasOtherType() ? converted(source(), tensor.shape().elements()) : source();
+        return turned ? turned(upright, 0, tensor.shape().dim(1)) : upright;
+    }
+
+    /** Columns {@code from} to {@code to} of the tensor as rows. */
+    private MemorySegment turned(MemorySegment upright, long from, long to) {
+        long rows = tensor.shape().dim(0);
+        long columns = tensor.shape().dim(1);
+        long width = width();
+        MemorySegment rowsOfColumns =
+                MemorySegment.ofBuffer(ByteBuffer.allocateDirect(Math.toIntExact(rows * (to - from) * width)));
+        for (long row = 0; row < rows; row++) {
+            for (long column = from; column < to; column++) {
+                MemorySegment.copy(
+                        upright,
+                        (row * columns + column) * width,
+                        rowsOfColumns,
+                        ((column - from) * rows + row) * width,
+                        width);
+            }
+        }
+        return rowsOfColumns;
     }
 
     /** Writes its bytes as stored. Files are read and not mapped: what was mapped would count as this process's memory. */
-    void write(FileChannel out) throws IOException {
+    @Override
+    public void write(FileChannel out) throws IOException {
+        if (turned) {
+            writeTurned(out);
+            return;
+        }
         if (!(tensor instanceof TensorView view)) {
             write(bytes(), out);
             return;
         }
-        if (converted()) {
+        if (hasOtherType()) {
             writeConverted(view, out);
             return;
         }
@@ -114,6 +162,16 @@ record OnnxWeight(String name, Tensor tensor, TensorProto.DataType type) {
                 throw view.shortened();
             }
             done += moved;
+        }
+    }
+
+    private void writeTurned(FileChannel out) throws IOException {
+        MemorySegment upright =
+                hasOtherType() ? converted(source(), tensor.shape().elements()) : source();
+        long columns = tensor.shape().dim(1);
+        long some = Math.max(1, PIECE / Math.max(1, tensor.shape().dim(0)));
+        for (long from = 0; from < columns; from += some) {
+            write(turned(upright, from, Math.min(columns, from + some)), out);
         }
     }
 

@@ -13,10 +13,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.Set;
 import java.util.function.Function;
 
 /** The weights that an exported graph reads, and where their bytes go. */
@@ -28,8 +31,10 @@ final class OnnxWeights {
     private final Function<String, Tensor> leaves;
     private final OnnxPrecision precision;
     private final Map<String, List<String>> optional;
-    private final SequencedMap<String, OnnxWeight> used = new LinkedHashMap<>();
+    private final SequencedMap<String, StoredTensor> used = new LinkedHashMap<>();
     private final Map<String, OnnxValue> values = new LinkedHashMap<>();
+    private final Map<OnnxValue, OnnxWeight> leafOfValue = new HashMap<>();
+    private final Map<String, OnnxValue> turned = new LinkedHashMap<>();
 
     /**
      * @param leaves the tensor of a name
@@ -48,14 +53,16 @@ final class OnnxWeights {
 
     /**
      * A weight as the graph computes with it: float32, or a matrix of an FP16 graph float16. Weights that are stored in
-     * another type are cast when a session loads; an FP16 graph's matrices are stored in float16.
+     * another type are cast when a session loads; an FP16 graph's matrices are stored in float16, and what a quantized
+     * graph does not quantize in float32.
      *
      * @throws FormatException if its type is none of floating point
      */
     OnnxValue leaf(String name) {
         return values.computeIfAbsent(name, absent -> {
-            OnnxWeight stored = new OnnxWeight(name, leaves.apply(name));
             boolean given = optional.containsKey(name);
+            Tensor tensor = leaves.apply(name);
+            OnnxWeight stored = new OnnxWeight(name, precision.isQuantized() ? new InFloat32(tensor) : tensor);
             boolean half = precision == OnnxPrecision.FP16
                     && !given
                     && stored.tensor().shape().rank() > 1;
@@ -65,7 +72,50 @@ final class OnnxWeights {
                 graph.declare(name, TensorProto.DataType.FLOAT, optional.getOrDefault(name, List.of()));
             }
             OnnxValue value = graph.weight(name, weight.type());
-            return half ? value : graph.cast(value, TensorProto.DataType.FLOAT);
+            OnnxValue leaf = half ? value : graph.cast(value, TensorProto.DataType.FLOAT);
+            if (!given) {
+                leafOfValue.put(leaf, weight);
+            }
+            return leaf;
+        });
+    }
+
+    /** The weight that a value is; empty for one that is computed, or that a run may replace. */
+    Optional<OnnxWeight> weightOf(OnnxValue value) {
+        return Optional.ofNullable(leafOfValue.get(value));
+    }
+
+    /** The matrix that a value is, stored with rows and columns exchanged; empty for a value that is computed. */
+    Optional<OnnxValue> transposed(OnnxValue matrix) {
+        return weightOf(matrix).filter(weight -> weight.shape().rank() == 2).map(weight -> {
+            OnnxValue stored = turned.computeIfAbsent(weight.name(), name -> {
+                OnnxValue value = graph.weight(name, weight.type());
+                used.put(value.name(), weight.transposed(value.name()));
+                return value;
+            });
+            return graph.cast(stored, matrix.type());
+        });
+    }
+
+    /** Adds a tensor that is computed from weights. */
+    OnnxValue add(ComputedTensor tensor) {
+        OnnxValue value = graph.weight(tensor.name(), tensor.type());
+        used.put(value.name(), tensor.named(value.name()));
+        return value;
+    }
+
+    /**
+     * Drops weights, nodes and constants that the outputs do not need. A transposed matrix gets the name of the weight if
+     * that is dropped.
+     */
+    void prune() {
+        Set<String> read = graph.prune();
+        used.values().removeIf(stored -> !read.contains(stored.name()) && !optional.containsKey(stored.name()));
+        turned.forEach((name, value) -> {
+            if (!read.contains(name) && used.remove(value.name()) instanceof OnnxWeight weight) {
+                graph.rename(value, name);
+                used.put(name, new OnnxWeight(name, weight.tensor(), weight.type(), true));
+            }
         });
     }
 
@@ -82,7 +132,7 @@ final class OnnxWeights {
      */
     List<TensorProto> linked(Path model) throws IOException {
         List<TensorProto> initializers = new ArrayList<>();
-        for (OnnxWeight weight : used.values()) {
+        for (StoredTensor weight : used.values()) {
             initializers.add(weight.file().isPresent() ? link(weight, model) : embedded(weight));
         }
         return initializers;
@@ -97,7 +147,7 @@ final class OnnxWeights {
     List<TensorProto> linked(Path model, Path data, String location) throws IOException {
         List<TensorProto> initializers = new ArrayList<>();
         try (FileChannel channel = FileChannel.open(data, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-            for (OnnxWeight weight : used.values()) {
+            for (StoredTensor weight : used.values()) {
                 if (weight.file().isEmpty()) {
                     initializers.add(embedded(weight));
                 } else {
@@ -108,7 +158,7 @@ final class OnnxWeights {
         return initializers;
     }
 
-    private static TensorProto link(OnnxWeight weight, Path model) throws IOException {
+    private static TensorProto link(StoredTensor weight, Path model) throws IOException {
         String location = location(model, weight.file().orElseThrow());
         return external(weight, location, weight.position(), weight.byteSize());
     }
@@ -141,14 +191,14 @@ final class OnnxWeights {
     List<TensorProto> moved(Path data, String location) throws IOException {
         List<TensorProto> initializers = new ArrayList<>();
         try (FileChannel channel = FileChannel.open(data, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-            for (OnnxWeight weight : used.values()) {
+            for (StoredTensor weight : used.values()) {
                 initializers.add(weight.byteSize() == 0 ? embedded(weight) : moved(weight, channel, location));
             }
         }
         return initializers;
     }
 
-    private static TensorProto moved(OnnxWeight weight, FileChannel channel, String location) throws IOException {
+    private static TensorProto moved(StoredTensor weight, FileChannel channel, String location) throws IOException {
         long offset = Math.ceilDiv(channel.size(), ALIGNMENT) * ALIGNMENT;
         channel.position(offset);
         weight.write(channel);
@@ -157,23 +207,23 @@ final class OnnxWeights {
 
     /** The bytes of all weights together. */
     long totalBytes() {
-        return used.values().stream().mapToLong(OnnxWeight::byteSize).sum();
+        return used.values().stream().mapToLong(StoredTensor::byteSize).sum();
     }
 
-    private static TensorProto.Builder header(OnnxWeight weight) {
+    private static TensorProto.Builder header(StoredTensor weight) {
         return TensorProto.newBuilder()
                 .setName(weight.name())
                 .setDataType(weight.type().getNumber())
-                .addAllDims(weight.tensor().shape().dims());
+                .addAllDims(weight.shape().dims());
     }
 
-    private static TensorProto embedded(OnnxWeight weight) {
+    private static TensorProto embedded(StoredTensor weight) {
         return header(weight)
                 .setRawData(UnsafeByteOperations.unsafeWrap(weight.bytes().asByteBuffer()))
                 .build();
     }
 
-    private static TensorProto external(OnnxWeight weight, String location, long offset, long length) {
+    private static TensorProto external(StoredTensor weight, String location, long offset, long length) {
         return header(weight)
                 .setDataLocation(TensorProto.DataLocation.EXTERNAL)
                 .addExternalData(entry("location", location))

@@ -7,9 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
-import dev.adapt.formats.adapter.BoundAdapter;
 import dev.adapt.formats.adapter.MethodSamples;
 import dev.adapt.formats.algebra.ReferenceOps;
+import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.lowrank.CondLora;

@@ -18,7 +18,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 class OnnxGraphTest {
     private final OnnxGraph graph = new OnnxGraph("test");
-    private final OnnxOps ops = new OnnxOps(graph, OnnxPrecision.FP32);
+    private final OnnxOps ops = new OnnxOps(graph, OnnxPrecision.FP32, new OnnxLayers.Plain(graph));
     private final OnnxValue x = graph.input("x", TensorProto.DataType.FLOAT, List.of("batch", "8"));
 
     private List<String> nodeNames() {
@@ -28,8 +28,8 @@ class OnnxGraphTest {
     @ParameterizedTest
     @EnumSource(mode = EnumSource.Mode.EXCLUDE, names = "CONCAT") // takes any number
     void everyOperatorRefusesMoreInputsThanItTakes(OnnxOperator operator) {
-        OnnxValue[] six = Stream.generate(() -> x).limit(6).toArray(OnnxValue[]::new);
-        String message = assertThrows(IllegalArgumentException.class, () -> graph.node(operator, List.of(), six))
+        OnnxValue[] seven = Stream.generate(() -> x).limit(7).toArray(OnnxValue[]::new);
+        String message = assertThrows(IllegalArgumentException.class, () -> graph.node(operator, List.of(), seven))
                 .getMessage();
         assertTrue(message.startsWith(operator.standardName() + " takes "), message);
     }
@@ -109,7 +109,7 @@ class OnnxGraphTest {
 
     @Test
     void halfAnOutputIsWidened() {
-        OnnxOps half = new OnnxOps(graph, OnnxPrecision.FP16);
+        OnnxOps half = new OnnxOps(graph, OnnxPrecision.FP16, new OnnxLayers.Plain(graph));
         OnnxValue weight = graph.weight("w.weight", TensorProto.DataType.FLOAT16);
         graph.output(half.linear(x, weight, Optional.empty()), "y", List.of("batch", "8"));
         NodeProto last = graph.proto().getNodeList().getLast();
