@@ -19,6 +19,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.SequencedMap;
+import java.util.concurrent.locks.LockSupport;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help;
@@ -49,6 +50,11 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "ADAPT_TRACE=1 in the environment adds stack traces to errors."
         })
 public final class Adapt implements Runnable {
+    private static final long PARENT_POLL_NANOS = 2_000_000_000;
+
+    /** The exit code after SIGTERM. */
+    private static final int TERMINATED = 143;
+
     /** Where the command line begins with one of these, no command is needed. */
     private static final List<String> ROOT_OPTIONS = List.of("--help", "-h", "--version", "-V");
 
@@ -64,7 +70,11 @@ public final class Adapt implements Runnable {
         StandardOutput output = StandardOutput.install();
         Thread.setDefaultUncaughtExceptionHandler((thread, thrown) -> Terminal.progress(
                 "adapt: " + thread.getName() + ": " + Failure.of(thrown).sentence()));
-        if (args.length > 0 && args[0].equals("merge")) {
+        boolean works = args.length > 0 && args[0].equals("work");
+        if (works) {
+            endWithParent();
+        }
+        if (works || (args.length > 0 && args[0].equals("merge"))) {
             Thread.ofPlatform()
                     .daemon()
                     .name("warm-up")
@@ -107,6 +117,17 @@ public final class Adapt implements Runnable {
         } catch (IllegalStateException e) {
             return true;
         }
+    }
+
+    /** Ends this process, as SIGTERM would, when the one that started it has ended. */
+    private static void endWithParent() {
+        Optional<ProcessHandle> parent = ProcessHandle.current().parent();
+        Thread.ofPlatform().daemon().name("parent").start(() -> {
+            while (ProcessHandle.current().parent().equals(parent)) {
+                LockSupport.parkNanos(PARENT_POLL_NANOS);
+            }
+            System.exit(TERMINATED);
+        });
     }
 
     /** What a merge begins with, made ready on another core while this one reads the command line: a tenth of a second. */

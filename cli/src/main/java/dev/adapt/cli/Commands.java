@@ -9,6 +9,8 @@ import dev.adapt.cli.export.ExportGgufCommand;
 import dev.adapt.cli.export.ExportOnnxCommand;
 import dev.adapt.cli.export.ImportGgufCommand;
 import dev.adapt.cli.export.ImportOnnxCommand;
+import dev.adapt.cli.fleet.FleetCommand;
+import dev.adapt.cli.fleet.WorkCommand;
 import dev.adapt.cli.inspect.AnalyzeCommand;
 import dev.adapt.cli.inspect.DiffCommand;
 import dev.adapt.cli.inspect.InspectCommand;
@@ -46,7 +48,8 @@ final class Commands {
                             new Entry("train", TrainCommand.class, "train an adapter, or a whole model"),
                             new Entry("merge", MergeCommand.class, "add an adapter's update to its base"),
                             new Entry("unmerge", UnmergeCommand.class, "restore the base, bit for bit"),
-                            new Entry("recover", RecoverCommand.class, "undo a merge in place that was killed"))),
+                            new Entry("recover", RecoverCommand.class, "undo a merge in place that was killed"),
+                            new Entry("fleet", FleetCommand.class, "do one command for each of many adapters"))),
             new Group(
                     "Change adapters",
                     List.of(
@@ -84,7 +87,7 @@ final class Commands {
 
     /** Commands that help does not list. */
     private static final List<Entry> HIDDEN =
-            List.of(new Entry("warm-up", WarmUpCommand.class, "make the launcher's class cache"));
+            List.of(new Entry("warm-up", WarmUpCommand.class, "make the launcher's class cache"), new Entry("work", WorkCommand.class, "do the tasks of a fleet"));
 
     private Commands() {}
 

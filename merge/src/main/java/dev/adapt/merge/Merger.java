@@ -2,6 +2,7 @@ package dev.adapt.merge;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.binding.Binding;
@@ -132,7 +133,7 @@ public final class Merger {
     /**
      * A merge of an adapter on all processors, planned and checked; {@link #merge} writes it.
      *
-     * @throws dev.adapt.formats.FormatException if the adapter does not fit the base, or records another one
+     * @throws FormatException if the adapter does not fit the base, or records another one
      */
     public static Merger of(Checkpoint base, Adapter adapter) {
         return new Merger(
@@ -202,7 +203,7 @@ public final class Merger {
      *
      * @return the size of the undo file, if one was wanted
      * @throws UsageException if the output is the base or lies in it
-     * @throws dev.adapt.formats.FormatException if the base changes meanwhile
+     * @throws FormatException if the base changes meanwhile
      * @throws IOException if something cannot be read or written; nothing then stands under {@code out} that did not
      */
     public Optional<UndoSize> merge(Path out) throws IOException {
@@ -215,7 +216,7 @@ public final class Merger {
      *
      * @param journal which has locked the base since before it was opened
      * @throws UsageException if the merge adds a tensor, or changes a shape or config.json
-     * @throws dev.adapt.formats.FormatException if an adapter changes meanwhile
+     * @throws FormatException if an adapter changes meanwhile
      * @throws IOException if something cannot be read or written; the base is as it was once the journal is closed
      */
     public void mergeInPlace(PatchJournal journal) throws IOException {
@@ -324,6 +325,61 @@ public final class Merger {
                 undo.get().close();
             }
         }
+    }
+
+    /** Writes the files of a merge into a folder, each with {@link #writeFile}, in this process or in others. */
+    public interface FilesWriter {
+        /** Writes all of them. */
+        void write(Path folder) throws IOException;
+    }
+
+    /**
+     * Merges into a folder whose safetensors files are written elsewhere. They are checked when they are there; then the
+     * index and the small files are written, and the folder gets its name.
+     *
+     * @throws FormatException if the base changes meanwhile, or a file is not as planned
+     * @throws IOException if something cannot be read or written; nothing then stands under {@code out} that did not
+     */
+    public void mergeByFile(Path out, FilesWriter files) throws IOException {
+        settings.outputs().reads(List.of(base.path()));
+        settings.outputs().madeFrom(base.snapshots());
+        try (OutputFolder folder = settings.outputs().folder(out, names())) {
+            files.write(folder.path());
+            for (MergePlan.Output output : plan.outputs()) {
+                requireWritten(folder.path().resolve(output.name()), output);
+            }
+            base.requireUnchanged();
+            writeCompanions(folder);
+            folder.commit(settings.flush());
+        }
+    }
+
+    private static void requireWritten(Path path, MergePlan.Output output) throws IOException {
+        try (SafetensorsFile written = SafetensorsFile.open(path)) {
+            if (!written.header().equals(output.header())) {
+                throw new FormatException(path, "has other tensors than the merge writes there");
+            }
+        }
+    }
+
+    /**
+     * Writes one file of the plan, and nothing else.
+     *
+     * @param file its place in the plan's outputs
+     * @param out where to write it; nothing may exist there
+     * @throws FormatException if the base changes meanwhile
+     */
+    public void writeFile(int file, Path out) throws IOException {
+        MergePlan.Output output = plan.outputs().get(file);
+        try (SafetensorsWriter writer = SafetensorsWriter.create(out, output.header());
+                Reservation _ = Reservation.begin(out, output.header().fileBytes());
+                WriteBehind _ = settings.flush() ? WriteBehind.of(List.of(writer), settings.written()) : () -> {}) {
+            Pass.Destination destination = new Pass.Destination(output, writer, sinks(Optional.empty()), lost);
+            new Pass(settings.kernels(), settings.written()).run(List.of(destination), settings.threads());
+        } catch (InternalError e) {
+            throw settings.outputs().explain(e);
+        }
+        base.requireUnchanged();
     }
 
     /** An unfinished checkpoint: exactly one of the two is present. */

@@ -44,7 +44,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
@@ -501,8 +500,7 @@ public final class MergeCommand implements Callable<Integer> {
         for (int i = 0; i < folders.size(); i++) {
             OpenAdapters.Source source = opened.sources().get(i);
             if (!force && !source.adapters().getFirst().recordsBase()) {
-                Terminal.note(folders.get(i) + " does not record its base; cannot check that " + base.path()
-                        + " is the right one");
+                Terminal.note(MergeNotes.noBase(folders.get(i), base.path()));
             }
             double weight = weights.isEmpty() ? 1 : weights.get(i);
             List<BoundAdapter> bound = source.adapters().stream()
@@ -510,8 +508,7 @@ public final class MergeCommand implements Callable<Integer> {
                     .toList();
             if (bound.stream().allMatch(Untrained::is)) {
                 untrained = true;
-                Terminal.note("the update of " + folders.get(i)
-                        + " is zero everywhere, as before training: the adapted weights stay the base's");
+                Terminal.note(MergeNotes.untrained(folders.get(i)));
             }
             bound.forEach(each -> adapters.add(new MergePlan.Weighted(each, weight)));
         }
@@ -543,13 +540,9 @@ public final class MergeCommand implements Callable<Integer> {
 
     /** Most changes lost: the user should know without asking. */
     private void warnOfLoss(Merger merger) {
-        double share = merger.lost().share();
-        if (share > 0.5 && !untrained) {
-            Terminal.note(String.format(
-                    Locale.ROOT,
-                    "about %.0f %% of the elements of adapted weights did not change: the update is zero there or too small"
-                            + " for the base's dtype; --report tells which (a base in f32 keeps them)",
-                    100 * share));
+        if (!untrained) {
+            MergeNotes.loss(merger.lost())
+                    .ifPresent(note -> Terminal.note(note + "; --report tells which (a base in f32 keeps them)"));
         }
     }
 

@@ -33,7 +33,7 @@ public record Failure(String sentence, int exitCode, boolean ours) {
     public static final int BAD_USAGE = 2;
 
     /** A file that cannot be read, written or believed; or a machine with too little memory or disk. */
-    static final int BAD_INPUT = 3;
+    public static final int BAD_INPUT = 3;
 
     /** A verification that found a difference. */
     public static final int NOT_EQUAL = 4;
@@ -77,7 +77,8 @@ public record Failure(String sentence, int exitCode, boolean ours) {
         return new Failure(sentence, BAD_USAGE, false);
     }
 
-    private static Failure input(String sentence) {
+    /** A file that cannot be read, written or believed, or a machine that fails. */
+    public static Failure input(String sentence) {
         return new Failure(sentence, BAD_INPUT, false);
     }
 

@@ -54,6 +54,12 @@ public final class Terminal {
         System.out.println(Printable.json(json));
     }
 
+    /** Prints JSON text as one line, whoever reads it waiting for that line. */
+    public static void jsonLine(String json) {
+        System.out.println(Printable.json(json));
+        System.out.flush();
+    }
+
     /** Prints what a verification found. */
     public static void report(Report report) {
         verdicts(report.map(Printable::message).text().stripTrailing() + "\n");

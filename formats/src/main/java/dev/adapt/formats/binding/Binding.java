@@ -35,6 +35,7 @@ import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.SequencedSet;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 
@@ -48,6 +49,9 @@ public final class Binding {
 
     private final Checkpoint base;
     private final TensorNames names;
+
+    /** Of the base's tensors, by name: many adapters may be bound to one base. */
+    private final Map<String, String> digests = new ConcurrentHashMap<>();
 
     /** A binding by the names that the base has, with a config.json or without. */
     public Binding(Checkpoint base) {
@@ -603,10 +607,14 @@ public final class Binding {
 
     /** The digest of each target's weight, by its canonical module name. */
     public Map<String, String> digests(List<Target> targets) {
-        Map<String, String> digests = new LinkedHashMap<>();
-        targets.forEach(target -> digests.computeIfAbsent(
-                target.canonical(), absent -> weight(target).sha256()));
-        return digests;
+        Map<String, String> own = new LinkedHashMap<>();
+        targets.forEach(target -> own.computeIfAbsent(target.canonical(), absent -> digest(weight(target))));
+        return own;
+    }
+
+    /** The digest of a tensor of the base, computed once. */
+    public String digest(TensorView tensor) {
+        return digests.computeIfAbsent(tensor.name(), absent -> tensor.sha256());
     }
 
     /** The tensor of the base that a canonical name means, if it has it. */

@@ -153,6 +153,15 @@ public record JsonDocument(Path path, ObjectNode json) {
         return Optional.ofNullable(json.get(field)).filter(JsonNode::isTextual).map(JsonNode::textValue);
     }
 
+    /**
+     * A string field.
+     *
+     * @throws FormatException if it is missing or something else
+     */
+    public String requireString(String field) {
+        return string(field).orElseThrow(() -> wrong(field, "a text"));
+    }
+
     /** Whether a field is there and is neither null, false nor empty. */
     public boolean says(String field) {
         JsonNode node = json.path(field);
@@ -314,6 +323,25 @@ public record JsonDocument(Path path, ObjectNode json) {
             return new JsonDocument(path, inner);
         }
         throw wrong(field, "an object");
+    }
+
+    /**
+     * A list of objects, whose errors name the file; empty where the field is missing.
+     *
+     * @throws FormatException if it is something else
+     */
+    public List<JsonDocument> objects(String field) {
+        List<JsonDocument> objects = new ArrayList<>();
+        if (has(field) && !json.path(field).isArray()) {
+            throw wrong(field, "a list of objects");
+        }
+        for (JsonNode each : json.path(field)) {
+            if (!(each instanceof ObjectNode object)) {
+                throw wrong(field, "a list of objects");
+            }
+            objects.add(new JsonDocument(path, object));
+        }
+        return objects;
     }
 
     /**

@@ -9,7 +9,9 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -26,6 +28,7 @@ public final class Outputs {
     private final boolean overwrite;
     private final Temporaries temporaries;
     private final Map<Path, Boolean> begun = new HashMap<>();
+    private final Set<Path> committed = new HashSet<>();
     private final List<Snapshot> read = new ArrayList<>();
 
     private Outputs(Inputs inputs, boolean overwrite, boolean deletedOnSignal) {
@@ -242,7 +245,21 @@ public final class Outputs {
         temporaries.commit(temporary, rename);
         for (Path real : Inputs.realPaths(target.toAbsolutePath())) {
             begun.put(real, false); // a report may lie in a folder that is whole
+            committed.add(real);
         }
+    }
+
+    /** Whether this output was committed. */
+    public boolean isCommitted(Path target) throws IOException {
+        return !Collections.disjoint(committed, Inputs.realPaths(target.toAbsolutePath()));
+    }
+
+    /**
+     * Deletes what commands that were killed have left unfinished beside these outputs. No command may be writing one of
+     * them: its unfinished output would be deleted too.
+     */
+    public static void deleteUnfinished(Collection<Path> targets) throws IOException {
+        Temporaries.deleteLeft(targets);
     }
 
     /** A name of its own for what is replaced, until it is deleted. */

@@ -7,12 +7,17 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -48,10 +53,8 @@ final class Temporaries {
         if (parent == null || name == null) {
             throw new IllegalArgumentException(target + " has no name");
         }
-        String text = name.toString();
-        int end = text.offsetByCodePoints(0, Math.min(LONGEST_NAME, text.codePointCount(0, text.length())));
         String random = new BigInteger(RANDOM_BITS, new SecureRandom()).toString(36);
-        Path temporary = parent.resolve("." + text.substring(0, end) + "." + random + ".tmp");
+        Path temporary = parent.resolve("." + shortened(name) + "." + random + ".tmp");
         unfinished.add(temporary);
         if (hook == null && deletedOnSignal) {
             hook = Thread.ofPlatform().name("delete-unfinished").unstarted(this::deleteAll);
@@ -132,6 +135,38 @@ final class Temporaries {
             return true;
         } catch (IOException e) {
             return false; // tried again
+        }
+    }
+
+    private static String shortened(Path name) {
+        String text = name.toString();
+        return text.substring(
+                0, text.offsetByCodePoints(0, Math.min(LONGEST_NAME, text.codePointCount(0, text.length()))));
+    }
+
+    /** Deletes the temporaries of these targets, whoever made them. */
+    static void deleteLeft(Collection<Path> targets) throws IOException {
+        Map<Path, Set<String>> names = new LinkedHashMap<>();
+        for (Path target : targets) {
+            Path parent = target.toAbsolutePath().getParent();
+            Path name = target.getFileName();
+            if (parent != null && name != null && Files.isDirectory(parent)) {
+                names.computeIfAbsent(parent, absent -> new HashSet<>()).add(shortened(name));
+            }
+        }
+        for (Map.Entry<Path, Set<String>> folder : names.entrySet()) {
+            List<Path> left = new ArrayList<>();
+            try (Stream<Path> inside = Files.list(folder.getKey())) {
+                inside.forEach(path -> {
+                    Matcher temporary = NAME.matcher(path.getFileName().toString());
+                    if (temporary.matches() && folder.getValue().contains(temporary.group(1))) {
+                        left.add(path);
+                    }
+                });
+            }
+            for (Path path : left) {
+                FileTree.delete(path);
+            }
         }
     }
 

@@ -1,0 +1,108 @@
+package dev.adapt.cli.fleet;
+
+import dev.adapt.cli.terminal.Failure;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.checkpoint.ContentDigest;
+import dev.adapt.formats.io.Outputs;
+import dev.adapt.merge.Merger;
+import dev.adapt.merge.plan.MergePlan;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.Consumer;
+
+/**
+ * Merges adapters one after the other, each with the files of the base spread over workers. The index and the small files
+ * are written last, by this process.
+ *
+ * @param threads of each worker
+ * @param force whether to accept another base than the adapters were trained on
+ * @param flush whether to wait until the disk has the results
+ * @param overwrite whether to replace outputs that exist
+ */
+record ShardedMerge(Path path, int workers, int threads, boolean force, boolean flush, boolean overwrite)
+        implements FleetRun.Work {
+    @Override
+    public void run(List<Item> items, Path logs, Consumer<Outcome> answers) throws IOException {
+        try (OpenBase opened = new OpenBase()) {
+            for (Item item : items) {
+                long start = System.nanoTime();
+                Outcome outcome;
+                try {
+                    outcome = Recorded.isStill(item)
+                            ? outcome(item, Verdict.KEPT, item.made(), start, 1, List.of())
+                            : merge(opened, item, logs, start);
+                } catch (IOException | RuntimeException e) {
+                    outcome = Outcome.failed(item, Failure.of(e), seconds(start), 1, Worker.host());
+                }
+                answers.accept(outcome);
+            }
+        }
+    }
+
+    private Outcome merge(OpenBase opened, Item item, Path logs, long start) throws IOException {
+        Checkpoint base = opened.open(path);
+        Outputs outputs = Outputs.apartFrom(List.of(path, item.adapter()), overwrite);
+        try (Source source = Source.open(opened, base, item, force)) {
+            outputs.madeFrom(List.of(source.opened().tensors().snapshot()));
+            Merger merger =
+                    source.merger(base, Merger.Settings.of(threads).flush(flush).outputs(outputs));
+            Map<String, Outcome> files = new HashMap<>();
+            merger.mergeByFile(item.out(), folder -> {
+                new Fleet(logs, outcome -> files.put(outcome.name(), outcome))
+                        .run(tasks(item, merger.plan(), folder), workers);
+                requireWhole(item, merger.plan(), files);
+            });
+            Map<String, String> digests = new HashMap<>();
+            Set<String> notes = new LinkedHashSet<>(source.notes(merger));
+            files.forEach((name, file) -> {
+                digests.put(name, file.made().orElseThrow().output().sha256());
+                notes.addAll(file.notes());
+            });
+            int attempt =
+                    files.values().stream().mapToInt(Outcome::attempt).max().orElse(1);
+            Item.Made made = new Item.Made(Recorded.adapter(item.adapter()), ContentDigest.of(item.out(), digests));
+            return outcome(item, Verdict.OK, Optional.of(made), start, attempt, List.copyOf(notes));
+        }
+    }
+
+    private List<Task> tasks(Item item, MergePlan plan, Path folder) {
+        List<Task> tasks = new ArrayList<>();
+        for (int file = 0; file < plan.outputs().size(); file++) {
+            String name = plan.outputs().get(file).name();
+            Item part = new Item(name, item.adapter(), folder.resolve(name), Optional.empty());
+            tasks.add(new Task.Shard(path, List.of(part), file, threads, force, flush, 1));
+        }
+        return tasks;
+    }
+
+    private static void requireWhole(Item item, MergePlan plan, Map<String, Outcome> files) {
+        for (MergePlan.Output output : plan.outputs()) {
+            Outcome file = files.get(output.name());
+            if (file == null) {
+                throw new FormatException(item.adapter(), "was not merged: the fleet was ended");
+            }
+            if (file.verdict() != Verdict.OK) {
+                throw new FormatException(
+                        item.adapter(), "cannot be merged into " + output.name() + ": " + file.error());
+            }
+        }
+    }
+
+    private static Outcome outcome(
+            Item item, Verdict verdict, Optional<Item.Made> made, long start, int attempt, List<String> notes) {
+        return new Outcome(
+                item.name(), item.adapter(), verdict, made, seconds(start), attempt, Worker.host(), 0, "", notes);
+    }
+
+    private static double seconds(long start) {
+        return (System.nanoTime() - start) / 1e9;
+    }
+}
