@@ -86,8 +86,9 @@ final class Commands {
                             new Entry("completion", CompletionCommand.class, "print a completion script of a shell"))));
 
     /** Commands that help does not list. */
-    private static final List<Entry> HIDDEN =
-            List.of(new Entry("warm-up", WarmUpCommand.class, "make the launcher's class cache"), new Entry("work", WorkCommand.class, "do the tasks of a fleet"));
+    private static final List<Entry> HIDDEN = List.of(
+            new Entry("warm-up", WarmUpCommand.class, "make the launcher's class cache"),
+            new Entry("work", WorkCommand.class, "do the tasks of a fleet"));
 
     private Commands() {}
 

@@ -40,7 +40,7 @@ final class Manifest implements AutoCloseable {
      * Begins a manifest, or goes on with one.
      *
      * @throws FileAlreadyExistsException if there is one and the run does not go on with it
-     * @throws UsageException if another fleet writes it, or it is of a run with another header
+     * @throws UsageException if another fleet writes it, or it is of another run
      * @throws FormatException if it cannot be understood
      */
     @SuppressWarnings("MustBeClosedChecker") // closed with the manifest
