@@ -14,6 +14,8 @@ module dev.adapt.verify {
     exports dev.adapt.verify.compare;
     exports dev.adapt.verify.form;
     exports dev.adapt.verify.suite;
+    exports dev.adapt.verify.input to
+            dev.adapt.cli;
     exports dev.adapt.verify.runner to
             dev.adapt.cli;
 }

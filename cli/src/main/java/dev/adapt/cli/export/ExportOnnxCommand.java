@@ -57,8 +57,8 @@ import picocli.CommandLine.TypeConversionException;
         footer = {
             "",
             "Examples: adapt export-onnx merged --out merged/model.onnx",
-            "          adapt export-onnx merged --for langchain4j --dtype int8 --data texts.txt \\",
-            "                            --out embedder",
+            "          adapt export-onnx merged --for langchain4j --dtype int8 \\",
+            "                            --data texts.txt --out embedder",
             "          adapt export-onnx base --adapter-inputs lora --adapter-inputs vera \\",
             "                            --out base/model.onnx"
         })

@@ -79,7 +79,8 @@ public final class EvaluateCommand implements Callable<Integer> {
     @Option(
             names = "--header",
             defaultValue = "auto",
-            description = "whether a table's first line names its columns: ${COMPLETION-CANDIDATES} (${DEFAULT-VALUE})")
+            description = "whether a table's first line names its columns: ${COMPLETION-CANDIDATES} (default:"
+                    + " ${DEFAULT-VALUE})")
     private Header header = Header.AUTO;
 
     @Option(

@@ -27,7 +27,7 @@ final class VectorOptions {
             names = "--loss",
             defaultValue = "cosent",
             description =
-                    "similarity: ${COMPLETION-CANDIDATES} (${DEFAULT-VALUE}); cosent learns the order of scores, cosine the"
+                    "similarity: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}); cosent learns the order of scores, cosine the"
                             + " scores themselves")
     private Similarity.Loss loss = Similarity.Loss.COSENT;
 
@@ -35,7 +35,7 @@ final class VectorOptions {
             names = "--temperature",
             paramLabel = "X",
             defaultValue = "0.05",
-            description = "similarity, retrieval: what cosines are divided by (${DEFAULT-VALUE})")
+            description = "similarity, retrieval: what cosines are divided by (default: ${DEFAULT-VALUE})")
     private double temperature = Similarity.TEMPERATURE;
 
     @Option(
@@ -49,13 +49,14 @@ final class VectorOptions {
     @Option(
             names = "--query-prefix",
             paramLabel = "TEXT",
-            description = "similarity: before both texts; retrieval: before questions (the base's prompt query)")
+            description =
+                    "similarity: before both texts; retrieval: before questions (default: the base's prompt query)")
     private Optional<String> queryPrefix = Optional.empty();
 
     @Option(
             names = "--passage-prefix",
             paramLabel = "TEXT",
-            description = "retrieval: before passages (the base's prompt document)")
+            description = "retrieval: before passages (default: the base's prompt document)")
     private Optional<String> passagePrefix = Optional.empty();
 
     /** Refuses what a task that trains no vectors, or no passages, would ignore. */

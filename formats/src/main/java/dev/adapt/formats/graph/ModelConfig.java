@@ -145,16 +145,21 @@ public record ModelConfig(JsonDocument document) {
             changed.put("problem_type", head.labels().size() == 1 ? "regression" : "single_label_classification");
         }
         String own = architecture.classifierClass();
-        String stem = own.substring(0, own.indexOf("For"));
         if (tokens || head.pooling() == architecture.ownPooling()) {
             changed.remove(POOLING);
-            changed.putArray("architectures").add(tokens ? stem + TOKEN_CLASSES : own);
+            changed.putArray("architectures").add(tokens ? stem(own) + TOKEN_CLASSES : own);
         } else {
             // transformers has no class for this head: one with a head would compute something else
-            changed.putArray("architectures").add(stem + "Model");
+            changed.putArray("architectures").add(stem(own) + "Model");
             changed.put(POOLING, head.pooling().name().toLowerCase(Locale.ROOT));
         }
         return new ModelConfig(new JsonDocument(document.path(), changed));
+    }
+
+    /** What the names of a model's classes begin with: {@code Bert} of {@code BertForSequenceClassification}. */
+    private static String stem(String className) {
+        int task = className.indexOf("For");
+        return task >= 0 ? className.substring(0, task) : className.replaceFirst("Model$", "");
     }
 
     /**
@@ -165,8 +170,7 @@ public record ModelConfig(JsonDocument document) {
     public ModelConfig withoutHead(Architecture architecture) {
         ObjectNode changed = document.json().deepCopy();
         changed.remove(List.of(POOLING, "problem_type", "id2label", "label2id", "num_labels"));
-        String own = architecture.classifierClass();
-        changed.putArray("architectures").add(own.substring(0, own.indexOf("For")) + "Model");
+        changed.putArray("architectures").add(stem(architecture.classifierClass()) + "Model");
         return new ModelConfig(new JsonDocument(document.path(), changed));
     }
 

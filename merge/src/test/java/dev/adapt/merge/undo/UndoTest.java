@@ -149,7 +149,10 @@ class UndoTest {
                         "a script as tokenizer",
                         root -> tokenizer(root).put("run.sh", "eA=="),
                         "no file that an adapter brings"),
-                attack("a tokenizer outside", root -> tokenizer(root).put("../vocab.txt", "eA=="), "no file that an adapter brings"),
+                attack(
+                        "a tokenizer outside",
+                        root -> tokenizer(root).put("../vocab.txt", "eA=="),
+                        "no file that an adapter brings"),
                 attack("a tokenizer of text", root -> tokenizer(root).put("vocab.txt", "?"), "broken undo file"),
                 attack("a tokenizer of null", root -> tokenizer(root).putNull("vocab.txt"), "broken undo file"),
                 attack("weights left out", root -> added(root).add("model-1.safetensors"), "is to be left out"),

@@ -66,8 +66,7 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
             %s
             </main></body>
             </html>
-            """
-                .formatted(style(), body);
+            """.formatted(style(), body);
     }
 
     private static String style() throws IOException {
