@@ -26,6 +26,9 @@ import picocli.CommandLine.Model.OptionSpec;
 /** All commands and options, walked: names, defaults, help and typos are the same everywhere. */
 @DisplayName("One command line")
 class CommandLineTest {
+    /** Commands of the launcher and of fleets. */
+    private static final Set<String> HIDDEN = Set.of("warm-up", "work");
+
     private static final int WIDTH = 80;
     private static final int SCREEN = 50;
 
@@ -58,9 +61,9 @@ class CommandLineTest {
         return Adapt.commandLine().getSubcommands().keySet().stream();
     }
 
-    /** All but the launcher's own. */
+    /** All but those that only programs call. */
     static Stream<String> listed() {
-        return commands().filter(command -> !command.equals("warm-up"));
+        return commands().filter(command -> !HIDDEN.contains(command));
     }
 
     private static CommandSpec spec(String command) {
@@ -153,7 +156,7 @@ class CommandLineTest {
                         .filter(line -> line.startsWith("  " + command + " "))
                         .count(),
                 command));
-        assertFalse(help.output().contains("warm-up"), help.output());
+        HIDDEN.forEach(command -> assertFalse(help.output().contains(" " + command + " "), help.output()));
         assertEquals(help.output(), Cli.succeeds("help").output());
     }
 
