@@ -26,6 +26,9 @@ import picocli.CommandLine.Model.OptionSpec;
 /** All commands and options, walked: names, defaults, help and typos are the same everywhere. */
 @DisplayName("One command line")
 class CommandLineTest {
+    /** Commands of the launcher and of fleets. */
+    private static final Set<String> HIDDEN = Set.of("warm-up", "work");
+
     private static final int WIDTH = 80;
     private static final int SCREEN = 50;
 
@@ -57,9 +60,9 @@ class CommandLineTest {
         return Adapt.commandLine().getSubcommands().keySet().stream();
     }
 
-    /** All but those that adapt itself starts. */
+    /** All but those that only programs call. */
     static Stream<String> listed() {
-        return commands().filter(command -> !Set.of("warm-up", "work").contains(command));
+        return commands().filter(command -> !HIDDEN.contains(command));
     }
 
     private static CommandSpec spec(String command) {
@@ -151,7 +154,7 @@ class CommandLineTest {
                         .filter(line -> line.startsWith("  " + command + " "))
                         .count(),
                 command));
-        assertFalse(help.output().contains("warm-up"), help.output());
+        HIDDEN.forEach(command -> assertFalse(help.output().contains(" " + command + " "), help.output()));
         assertEquals(help.output(), Cli.succeeds("help").output());
     }
 

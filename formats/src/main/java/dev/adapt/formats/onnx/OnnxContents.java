@@ -181,17 +181,20 @@ public final class OnnxContents implements AutoCloseable {
         return Optional.empty();
     }
 
-    /** A matrix that a product reads directly, with nothing to turn it, stands as [in, out]. */
+    /** A matrix that a product reads with nothing to turn it, as it is or dequantized, stands as [in, out]. */
     private boolean isTurned(OnnxTensor tensor) {
-        return tensor.shape().rank() == 2
-                && nodes.readers(tensor.name()).stream()
-                        .anyMatch(node -> (node.getOpType().contains("MatMul")
-                                        || node.getOpType().equals("Gemm"))
-                                && OnnxNodes.input(node, 1).equals(tensor.name())
-                                && OnnxNodes.attribute(node, "transB")
-                                                .map(AttributeProto::getI)
-                                                .orElse(0L)
-                                        == 0);
+        if (tensor.shape().rank() != 2) {
+            return false;
+        }
+        String read = reader(tensor.name()).map(OnnxNodes::output).orElse(tensor.name());
+        return nodes.readers(read).stream()
+                .anyMatch(node -> (node.getOpType().contains("MatMul")
+                                || node.getOpType().equals("Gemm"))
+                        && OnnxNodes.input(node, 1).equals(read)
+                        && OnnxNodes.attribute(node, "transB")
+                                        .map(AttributeProto::getI)
+                                        .orElse(0L)
+                                == 0);
     }
 
     private FloatTensor floats(OnnxTensor tensor) {
