@@ -188,13 +188,13 @@ public final class OnnxContents implements AutoCloseable {
         }
         String read = reader(tensor.name()).map(OnnxNodes::output).orElse(tensor.name());
         return nodes.readers(read).stream()
-                .anyMatch(node -> (node.getOpType().contains("MatMul")
-                                || node.getOpType().equals("Gemm"))
-                        && OnnxNodes.input(node, 1).equals(read)
-                        && OnnxNodes.attribute(node, "transB")
-                                        .map(AttributeProto::getI)
-                                        .orElse(0L)
-                                == 0);
+                .anyMatch(node ->
+                        (node.getOpType().contains("MatMul") || node.getOpType().equals("Gemm"))
+                                && OnnxNodes.input(node, 1).equals(read)
+                                && OnnxNodes.attribute(node, "transB")
+                                                .map(AttributeProto::getI)
+                                                .orElse(0L)
+                                        == 0);
     }
 
     private FloatTensor floats(OnnxTensor tensor) {
