@@ -1,5 +1,6 @@
 package dev.adapt.cli.fleet;
 
+import dev.adapt.cli.terminal.Terminal;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
@@ -27,6 +28,6 @@ public final class FleetCommand implements Runnable {
 
     @Override
     public void run() {
-        spec.commandLine().usage(System.out);
+        Terminal.lines(spec.commandLine().getUsageMessage());
     }
 }

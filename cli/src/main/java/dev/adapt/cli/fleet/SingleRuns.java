@@ -1,13 +1,11 @@
 package dev.adapt.cli.fleet;
 
 import dev.adapt.cli.terminal.Failure;
+import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.checkpoint.ContentDigest;
 import dev.adapt.formats.io.OutputFile;
 import dev.adapt.formats.io.Outputs;
-import java.io.ByteArrayOutputStream;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -45,7 +43,8 @@ final class SingleRuns {
             return outcome(item, Verdict.KEPT, item.made(), start);
         }
         String adapter = Recorded.adapter(item.adapter());
-        Printed printed = call(item);
+        Terminal.Captured<Integer> printed =
+                Terminal.capture(parsed(task.single(), task.base(), item, task.options(), task.overwrite()));
         if (!task.single().writes()) {
             Outputs outputs = Outputs.apartFrom(List.of(task.base(), item.adapter()), task.overwrite());
             try (OutputFile file = outputs.file(item.out())) {
@@ -54,25 +53,8 @@ final class SingleRuns {
             }
         }
         ContentDigest output = ContentDigest.of(item.out(), tensor -> Optional.empty());
-        Verdict verdict = printed.exitCode() == 0 ? Verdict.OK : Verdict.DIFFERENT;
+        Verdict verdict = printed.result() == 0 ? Verdict.OK : Verdict.DIFFERENT;
         return outcome(item, verdict, Optional.of(new Item.Made(adapter, output)), start);
-    }
-
-    /** What a command printed on standard output, and its exit code: 0, or that of a difference. */
-    private record Printed(int exitCode, String text) {}
-
-    private Printed call(Item item) throws Exception {
-        Callable<Integer> command = parsed(task.single(), task.base(), item, task.options(), task.overwrite());
-        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-        PrintStream out = System.out;
-        try (PrintStream captured = new PrintStream(bytes, false, StandardCharsets.UTF_8)) {
-            System.setOut(captured);
-            int exitCode = command.call();
-            captured.flush();
-            return new Printed(exitCode, bytes.toString(StandardCharsets.UTF_8));
-        } finally {
-            System.setOut(out);
-        }
     }
 
     /**

@@ -2,8 +2,12 @@ package dev.adapt.cli.terminal;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.verify.compare.Report;
+import java.io.ByteArrayOutputStream;
 import java.io.Console;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.util.Locale;
+import java.util.concurrent.Callable;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Help.Ansi;
@@ -37,6 +41,27 @@ public final class Terminal {
     /** Shows what was printed without waiting for the end of a line. */
     public static void flush() {
         System.out.flush();
+    }
+
+    /**
+     * What a command returned.
+     *
+     * @param text what it printed
+     */
+    public record Captured<T>(T result, String text) {}
+
+    /** Runs a command, whose standard output is kept and not printed. Nothing else may print meanwhile. */
+    public static <T> Captured<T> capture(Callable<T> command) throws Exception {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        PrintStream out = System.out;
+        try (PrintStream captured = new PrintStream(bytes, false, StandardCharsets.UTF_8)) {
+            System.setOut(captured);
+            T result = command.call();
+            captured.flush();
+            return new Captured<>(result, bytes.toString(StandardCharsets.UTF_8));
+        } finally {
+            System.setOut(out);
+        }
     }
 
     /** Prints a table and an empty line. */
