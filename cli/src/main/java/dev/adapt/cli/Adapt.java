@@ -45,8 +45,8 @@ import picocli.CommandLine.UnmatchedArgumentException;
         footer = {
             "",
             "Exit codes: 0 done, 1 a bug in adapt, 2 bad usage, 3 bad input or no memory or",
-            "disk left, 4 a difference found or a figure below --min, 130 and 143 interrupted,",
-            "141 standard output closed.",
+            "disk left, 4 a difference found or a figure below --min, 130 and 143 ended by",
+            "Ctrl-C or SIGTERM, 141 standard output closed.",
             "ADAPT_TRACE=1 in the environment adds stack traces to errors."
         })
 public final class Adapt implements Runnable {
