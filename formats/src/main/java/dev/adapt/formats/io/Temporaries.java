@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.security.SecureRandom;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashSet;
@@ -32,8 +33,13 @@ final class Temporaries {
     /** File names end at 255 bytes, and a character has up to 4. */
     private static final int LONGEST_NAME = 50;
 
-    /** A thread of the ending process may still create files in a folder while it is deleted. */
-    private static final int ATTEMPTS = 20;
+    /**
+     * How long the ending process looks for temporaries: its other threads still run, and may create one whose name they
+     * were just given, or files in a folder while it is deleted.
+     */
+    private static final Duration PATIENCE = Duration.ofMillis(300);
+
+    private static final Duration PAUSE = Duration.ofMillis(10);
 
     private final boolean deletedOnSignal;
     private final Set<Path> unfinished = new LinkedHashSet<>();
@@ -122,16 +128,25 @@ final class Temporaries {
             ending = true;
             left = new ArrayList<>(unfinished);
         }
-        for (int attempt = 0; attempt < ATTEMPTS && !left.isEmpty(); attempt++) {
+        long end = System.nanoTime() + PATIENCE.toNanos();
+        left.removeIf(Temporaries::isDeleted);
+        while (!left.isEmpty() && System.nanoTime() < end) {
+            try {
+                Thread.sleep(PAUSE);
+            } catch (InterruptedException e) {
+                return; // nobody interrupts a hook
+            }
             left.removeIf(Temporaries::isDeleted);
         }
     }
 
+    /** Whether something existed under the name and is gone. */
     private static boolean isDeleted(Path temporary) {
         try {
-            if (exists(temporary)) {
-                FileTree.delete(temporary);
+            if (!exists(temporary)) {
+                return false; // it may be about to be created
             }
+            FileTree.delete(temporary);
             return true;
         } catch (IOException e) {
             return false; // tried again
