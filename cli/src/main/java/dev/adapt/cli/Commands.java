@@ -10,7 +10,7 @@ import dev.adapt.cli.export.ExportOnnxCommand;
 import dev.adapt.cli.export.ImportGgufCommand;
 import dev.adapt.cli.export.ImportOnnxCommand;
 import dev.adapt.cli.fleet.FleetCommand;
-import dev.adapt.cli.fleet.WorkCommand;
+import dev.adapt.cli.fleet.worker.WorkCommand;
 import dev.adapt.cli.inspect.AnalyzeCommand;
 import dev.adapt.cli.inspect.DiffCommand;
 import dev.adapt.cli.inspect.InspectCommand;

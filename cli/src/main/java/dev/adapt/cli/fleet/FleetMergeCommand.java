@@ -1,5 +1,6 @@
 package dev.adapt.cli.fleet;
 
+import dev.adapt.cli.fleet.task.Task;
 import dev.adapt.cli.options.Checkpoints;
 import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.formats.UsageException;
@@ -86,7 +87,7 @@ final class FleetMergeCommand implements Callable<Integer> {
             throw new UsageException("--by-shard: " + base + " is one file; give a checkpoint folder, or leave it out");
         }
         FleetRun.Work work = byShard
-                ? new ShardedMerge(base, workers, tiles, force, !noFsync, fleet.resume())
+                ? new MergeByShard(base, workers, tiles, force, !noFsync, fleet.resume())
                 : FleetRun.chunks(
                         workers,
                         chunk,

@@ -1,5 +1,10 @@
 package dev.adapt.cli.fleet;
 
+import dev.adapt.cli.fleet.task.Item;
+import dev.adapt.cli.fleet.task.Outcome;
+import dev.adapt.cli.fleet.task.Task;
+import dev.adapt.cli.fleet.task.Verdict;
+import dev.adapt.cli.fleet.worker.WorkerPool;
 import dev.adapt.cli.terminal.Failure;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.io.Outputs;
@@ -54,7 +59,7 @@ final class FleetRun {
             for (int from = 0; from < items.size(); from += size) {
                 tasks.add(task.apply(items.subList(from, Math.min(items.size(), from + size))));
             }
-            new Fleet(logs, answers).run(tasks, workers);
+            new WorkerPool(logs, answers).run(tasks, workers);
         };
     }
 

@@ -1,5 +1,6 @@
 package dev.adapt.cli.fleet;
 
+import dev.adapt.cli.fleet.task.Single;
 import java.io.IOException;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;

@@ -1,5 +1,7 @@
 package dev.adapt.cli.fleet;
 
+import dev.adapt.cli.fleet.task.Item;
+import dev.adapt.cli.fleet.task.Outcome;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.io.JsonDocument;

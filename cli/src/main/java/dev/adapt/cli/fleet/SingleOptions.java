@@ -1,5 +1,9 @@
 package dev.adapt.cli.fleet;
 
+import dev.adapt.cli.fleet.task.Item;
+import dev.adapt.cli.fleet.task.Single;
+import dev.adapt.cli.fleet.task.Task;
+import dev.adapt.cli.fleet.worker.SingleRuns;
 import dev.adapt.cli.options.Checkpoints;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import java.io.IOException;

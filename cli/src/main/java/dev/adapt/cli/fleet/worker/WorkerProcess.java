@@ -1,5 +1,8 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.worker;
 
+import dev.adapt.cli.fleet.task.Outcome;
+import dev.adapt.cli.fleet.task.Task;
+import dev.adapt.cli.fleet.task.TaskJson;
 import dev.adapt.formats.io.JsonDocument;
 import java.io.BufferedReader;
 import java.io.BufferedWriter;

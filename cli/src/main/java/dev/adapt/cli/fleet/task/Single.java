@@ -1,4 +1,4 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.task;
 
 import dev.adapt.cli.convert.ConvertCommand;
 import dev.adapt.cli.export.ExportAdapterCommand;
@@ -15,7 +15,7 @@ import java.util.Optional;
 import java.util.concurrent.Callable;
 
 /** A command for one adapter, which a worker runs for each of its adapters. */
-enum Single {
+public enum Single {
     CONVERT("", true),
     EXPORT_GGUF(".gguf", true),
     EXPORT_ONNX(".onnx", true),
@@ -39,7 +39,7 @@ enum Single {
     }
 
     /** As the command line names it. */
-    String key() {
+    public String key() {
         return name().toLowerCase(Locale.ROOT).replace('_', '-');
     }
 
@@ -49,16 +49,16 @@ enum Single {
     }
 
     /** How its outputs' names end, with these options. */
-    String ending(List<String> options) {
+    public String ending(List<String> options) {
         return this == CONVERT && options.stream().anyMatch("kohya"::equalsIgnoreCase) ? ".safetensors" : ending;
     }
 
     /** Whether it writes its output itself; else that is the JSON it prints. */
-    boolean writes() {
+    public boolean writes() {
         return writes;
     }
 
-    Callable<Integer> command() {
+    public Callable<Integer> command() {
         return switch (this) {
             case CONVERT -> new ConvertCommand();
             case EXPORT_GGUF -> new ExportGgufCommand();
@@ -70,7 +70,7 @@ enum Single {
     }
 
     /** The command's arguments for one adapter. */
-    List<String> arguments(Path base, Item item, List<String> options, boolean overwrite) {
+    public List<String> arguments(Path base, Item item, List<String> options, boolean overwrite) {
         String adapter = item.adapter().toString();
         String from = base.toString();
         List<String> arguments = new ArrayList<>(

@@ -1,24 +1,28 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.worker;
 
+import dev.adapt.cli.fleet.task.Attempt;
+import dev.adapt.cli.fleet.task.Item;
+import dev.adapt.cli.fleet.task.Outcome;
+import dev.adapt.cli.fleet.task.Recorded;
+import dev.adapt.cli.fleet.task.Task;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.ContentDigest;
 import dev.adapt.merge.Merger;
 import java.io.IOException;
 import java.nio.file.Files;
-import java.util.Optional;
 import java.util.function.Consumer;
 
 /** Writes one file of a merge, whose other files other workers write. */
 final class ShardMerge {
     private final OpenBase opened;
     private final Task.Shard task;
-    private final String host;
+    private final Attempt attempt;
     private final Consumer<Outcome> answers;
 
-    ShardMerge(OpenBase opened, Task.Shard task, String host, Consumer<Outcome> answers) {
+    ShardMerge(OpenBase opened, Task.Shard task, Attempt attempt, Consumer<Outcome> answers) {
         this.opened = opened;
         this.task = task;
-        this.host = host;
+        this.attempt = attempt;
         this.answers = answers;
     }
 
@@ -34,17 +38,8 @@ final class ShardMerge {
                 merger.writeFile(task.file(), item.out());
                 String digest = ContentDigest.ofFile(item.out(), opened.copied(merger.plan()));
                 ContentDigest file = new ContentDigest(Files.size(item.out()), digest);
-                answers.accept(new Outcome(
-                        item.name(),
-                        item.adapter(),
-                        Verdict.OK,
-                        Optional.of(new Item.Made(Recorded.adapter(item.adapter()), file)),
-                        (System.nanoTime() - start) / 1e9,
-                        task.attempt(),
-                        host,
-                        0,
-                        "",
-                        source.notes(merger)));
+                Item.Made made = new Item.Made(Recorded.adapter(item.adapter()), file);
+                answers.accept(attempt.made(item, made, Attempt.seconds(start), source.notes(merger)));
             }
         }
     }

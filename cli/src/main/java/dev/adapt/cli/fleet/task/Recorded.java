@@ -1,4 +1,4 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.task;
 
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.ContentDigest;
@@ -10,11 +10,11 @@ import java.util.Optional;
 import java.util.stream.Stream;
 
 /** Compares files with what an earlier run recorded of them. */
-final class Recorded {
+public final class Recorded {
     private Recorded() {}
 
     /** Whether an adapter and its output are still what was recorded: by existence, size and digest. */
-    static boolean isStill(Item item) throws IOException {
+    public static boolean isStill(Item item) throws IOException {
         if (item.made().isEmpty() || !Files.exists(item.out()) || !hasSize(item)) {
             return false;
         }
@@ -35,7 +35,7 @@ final class Recorded {
     }
 
     /** SHA-256 of an adapter's config and tensors, as files that both have names of. */
-    static String adapter(Path folder) throws IOException {
+    public static String adapter(Path folder) throws IOException {
         List<Path> files = Stream.of("adapter_config.json", Adapter.FILE)
                 .map(folder::resolve)
                 .filter(Files::isRegularFile)

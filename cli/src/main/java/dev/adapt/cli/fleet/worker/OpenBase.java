@@ -1,4 +1,4 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.worker;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.binding.Binding;
@@ -15,12 +15,12 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** The base that a worker keeps open between tasks, with the digests of its tensors. */
-final class OpenBase implements AutoCloseable {
+public final class OpenBase implements AutoCloseable {
     private @Nullable Checkpoint checkpoint;
     private @Nullable Binding binding;
 
     /** Opens a base, unless it is open already and has not changed. */
-    Checkpoint open(Path path) throws IOException {
+    public Checkpoint open(Path path) throws IOException {
         if (checkpoint != null && checkpoint.path().equals(path) && isUnchanged()) {
             return checkpoint;
         }

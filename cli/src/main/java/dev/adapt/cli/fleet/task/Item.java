@@ -1,4 +1,4 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.task;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -15,13 +15,13 @@ import java.util.Optional;
  * @param out the file or folder to write
  * @param made what an earlier run recorded; where the files are still that, they are kept
  */
-record Item(String name, Path adapter, Path out, Optional<Made> made) {
+public record Item(String name, Path adapter, Path out, Optional<Made> made) {
     /**
      * Digests of an adapter and of what was made from it.
      *
      * @param adapter SHA-256 of the adapter's files
      */
-    record Made(String adapter, ContentDigest output) {
+    public record Made(String adapter, ContentDigest output) {
         /** The digests in an object; empty where it has none. */
         static Optional<Made> of(JsonDocument json) {
             return json.has("sha256")
@@ -39,7 +39,7 @@ record Item(String name, Path adapter, Path out, Optional<Made> made) {
     }
 
     /** The same, with what an earlier run recorded. */
-    Item recorded(Optional<Made> recorded) {
+    public Item recorded(Optional<Made> recorded) {
         return new Item(name, adapter, out, recorded);
     }
 

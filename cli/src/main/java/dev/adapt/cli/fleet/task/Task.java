@@ -1,10 +1,10 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.task;
 
 import java.nio.file.Path;
 import java.util.List;
 
 /** What a worker is asked to do. It answers with one {@link Outcome} for each item, in any order. */
-sealed interface Task {
+public sealed interface Task {
     /** The adapters it is about. */
     List<Item> items();
 

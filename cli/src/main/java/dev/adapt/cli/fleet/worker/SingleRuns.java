@@ -1,5 +1,11 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.worker;
 
+import dev.adapt.cli.fleet.task.Attempt;
+import dev.adapt.cli.fleet.task.Item;
+import dev.adapt.cli.fleet.task.Outcome;
+import dev.adapt.cli.fleet.task.Recorded;
+import dev.adapt.cli.fleet.task.Single;
+import dev.adapt.cli.fleet.task.Task;
 import dev.adapt.cli.terminal.Failure;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.formats.UsageException;
@@ -14,14 +20,14 @@ import java.util.function.Consumer;
 import picocli.CommandLine;
 
 /** Runs a command for each adapter of a task, in this process: libraries stay loaded from one to the next. */
-final class SingleRuns {
+public final class SingleRuns {
     private final Task.Run task;
-    private final String host;
+    private final Attempt attempt;
     private final Consumer<Outcome> answers;
 
-    SingleRuns(Task.Run task, String host, Consumer<Outcome> answers) {
+    SingleRuns(Task.Run task, Attempt attempt, Consumer<Outcome> answers) {
         this.task = task;
-        this.host = host;
+        this.attempt = attempt;
         this.answers = answers;
     }
 
@@ -32,7 +38,7 @@ final class SingleRuns {
             try {
                 outcome = run(item, start);
             } catch (Exception | OutOfMemoryError | InternalError e) {
-                outcome = Outcome.failed(item, Failure.of(e), seconds(start), task.attempt(), host);
+                outcome = attempt.failed(item, Failure.of(e), Attempt.seconds(start));
             }
             answers.accept(outcome);
         }
@@ -40,7 +46,7 @@ final class SingleRuns {
 
     private Outcome run(Item item, long start) throws Exception {
         if (Recorded.isStill(item)) {
-            return outcome(item, Verdict.KEPT, item.made(), start);
+            return attempt.kept(item, start);
         }
         String adapter = Recorded.adapter(item.adapter());
         Terminal.Captured<Integer> printed =
@@ -53,8 +59,10 @@ final class SingleRuns {
             }
         }
         ContentDigest output = ContentDigest.of(item.out(), tensor -> Optional.empty());
-        Verdict verdict = printed.result() == 0 ? Verdict.OK : Verdict.DIFFERENT;
-        return outcome(item, verdict, Optional.of(new Item.Made(adapter, output)), start);
+        Item.Made made = new Item.Made(adapter, output);
+        return printed.result() == 0
+                ? attempt.made(item, made, Attempt.seconds(start), List.of())
+                : attempt.different(item, made, Attempt.seconds(start));
     }
 
     /**
@@ -62,7 +70,8 @@ final class SingleRuns {
      *
      * @throws UsageException if an option is unknown, cannot be, or is the fleet's to give
      */
-    static Callable<Integer> parsed(Single single, Path base, Item item, List<String> options, boolean overwrite) {
+    public static Callable<Integer> parsed(
+            Single single, Path base, Item item, List<String> options, boolean overwrite) {
         Callable<Integer> command = single.command();
         try {
             new CommandLine(command)
@@ -73,24 +82,5 @@ final class SingleRuns {
             throw new UsageException("`adapt " + single.key() + "` cannot take these options: " + e.getMessage());
         }
         return command;
-    }
-
-    private Outcome outcome(Item item, Verdict verdict, Optional<Item.Made> made, long start) {
-        int exitCode = verdict == Verdict.DIFFERENT ? Failure.NOT_EQUAL : 0;
-        return new Outcome(
-                item.name(),
-                item.adapter(),
-                verdict,
-                made,
-                seconds(start),
-                task.attempt(),
-                host,
-                exitCode,
-                "",
-                List.of());
-    }
-
-    private static double seconds(long start) {
-        return (System.nanoTime() - start) / 1e9;
     }
 }

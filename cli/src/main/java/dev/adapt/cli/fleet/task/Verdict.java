@@ -1,9 +1,9 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.task;
 
 import java.util.Locale;
 
 /** What became of one adapter. */
-enum Verdict {
+public enum Verdict {
     /** Its output was written. */
     OK,
     /** The output of an earlier run is still what that run recorded. */
@@ -14,7 +14,7 @@ enum Verdict {
     FAILED;
 
     /** As JSON has it. */
-    String key() {
+    public String key() {
         return name().toLowerCase(Locale.ROOT);
     }
 }

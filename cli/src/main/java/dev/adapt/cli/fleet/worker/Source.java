@@ -1,5 +1,6 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.worker;
 
+import dev.adapt.cli.fleet.task.Item;
 import dev.adapt.cli.merge.MergeNotes;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.binding.BoundAdapter;
@@ -17,7 +18,7 @@ import java.util.List;
  * @param untrained whether its update is zero everywhere
  * @param said what a user should know of it before the merge, in sentences
  */
-record Source(Item item, Adapter.Opened opened, BoundAdapter bound, boolean untrained, List<String> said)
+public record Source(Item item, Adapter.Opened opened, BoundAdapter bound, boolean untrained, List<String> said)
         implements AutoCloseable {
     /**
      * Opens an adapter and binds it to the base that was opened last.
@@ -25,7 +26,7 @@ record Source(Item item, Adapter.Opened opened, BoundAdapter bound, boolean untr
      * @param force whether to accept another base than it was trained on
      */
     @SuppressWarnings("MustBeClosedChecker") // closed with what is returned
-    static Source open(OpenBase opened, Checkpoint base, Item item, boolean force) throws IOException {
+    public static Source open(OpenBase opened, Checkpoint base, Item item, boolean force) throws IOException {
         Adapter.Opened adapter = Adapter.open(item.adapter());
         try {
             List<String> notes = new ArrayList<>(adapter.adapter().notes());
@@ -44,12 +45,12 @@ record Source(Item item, Adapter.Opened opened, BoundAdapter bound, boolean untr
         }
     }
 
-    Merger merger(Checkpoint base, Merger.Settings settings) {
+    public Merger merger(Checkpoint base, Merger.Settings settings) {
         return new Merger(base, List.of(new MergePlan.Weighted(bound, 1)), settings);
     }
 
     /** What a user should know after the merge, in sentences. */
-    List<String> notes(Merger merger) {
+    public List<String> notes(Merger merger) {
         List<String> notes = new ArrayList<>(said);
         if (!untrained) {
             MergeNotes.loss(merger.lost()).ifPresent(notes::add);

@@ -1,10 +1,12 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.worker;
 
+import dev.adapt.cli.fleet.task.Attempt;
+import dev.adapt.cli.fleet.task.Outcome;
+import dev.adapt.cli.fleet.task.Task;
+import dev.adapt.cli.fleet.task.TaskJson;
 import dev.adapt.cli.terminal.Failure;
 import java.io.BufferedReader;
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.UnknownHostException;
 import java.util.HashSet;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -12,7 +14,6 @@ import java.util.function.Consumer;
 /** Does tasks one after the other. The base stays open between them. */
 final class Worker implements AutoCloseable {
     private final OpenBase base = new OpenBase();
-    private final String host = host();
     private final Consumer<Outcome> answers;
 
     Worker(Consumer<Outcome> answers) {
@@ -35,6 +36,7 @@ final class Worker implements AutoCloseable {
     /** Answers for each adapter of the task, whatever happens. */
     void run(Task task) {
         long start = System.nanoTime();
+        Attempt attempt = Attempt.here(task.attempt());
         Set<String> answered = new HashSet<>();
         Consumer<Outcome> counted = outcome -> {
             answered.add(outcome.name());
@@ -42,25 +44,15 @@ final class Worker implements AutoCloseable {
         };
         try {
             switch (task) {
-                case Task.Merge merge -> new ChunkMerge(base, merge, host, counted).run();
-                case Task.Shard shard -> new ShardMerge(base, shard, host, counted).run();
-                case Task.Run run -> new SingleRuns(run, host, counted).run();
+                case Task.Merge merge -> new ChunkMerge(base, merge, attempt, counted).run();
+                case Task.Shard shard -> new ShardMerge(base, shard, attempt, counted).run();
+                case Task.Run run -> new SingleRuns(run, attempt, counted).run();
             }
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
-            double seconds = (System.nanoTime() - start) / 1e9;
+            double seconds = Attempt.seconds(start);
             task.items().stream()
                     .filter(item -> !answered.contains(item.name()))
-                    .forEach(
-                            item -> answers.accept(Outcome.failed(item, Failure.of(e), seconds, task.attempt(), host)));
-        }
-    }
-
-    /** This machine's name. */
-    static String host() {
-        try {
-            return InetAddress.getLocalHost().getHostName();
-        } catch (UnknownHostException e) {
-            return "unknown";
+                    .forEach(item -> answers.accept(attempt.failed(item, Failure.of(e), seconds)));
         }
     }
 

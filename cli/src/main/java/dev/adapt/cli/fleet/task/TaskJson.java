@@ -1,4 +1,4 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.task;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
@@ -9,13 +9,13 @@ import java.nio.file.Path;
 import java.util.List;
 
 /** Tasks as lines of JSON. */
-final class TaskJson {
+public final class TaskJson {
     /** What messages call the source of tasks. */
     private static final Path SOURCE = Path.of("standard input");
 
     private TaskJson() {}
 
-    static String line(Task task) {
+    public static String line(Task task) {
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         switch (task) {
             case Task.Merge merge ->
@@ -51,7 +51,7 @@ final class TaskJson {
      *
      * @throws dev.adapt.formats.FormatException naming the field that is missing or wrong
      */
-    static Task parse(String line) {
+    public static Task parse(String line) {
         JsonDocument json = JsonDocument.parse(SOURCE, line.getBytes(StandardCharsets.UTF_8));
         List<Item> items = json.objects("items").stream().map(Item::of).toList();
         int attempt = json.positive("attempt");

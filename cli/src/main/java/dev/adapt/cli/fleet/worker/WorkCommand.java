@@ -1,4 +1,4 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.worker;
 
 import dev.adapt.cli.terminal.Terminal;
 import java.io.BufferedReader;

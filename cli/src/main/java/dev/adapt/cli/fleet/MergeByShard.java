@@ -1,5 +1,14 @@
 package dev.adapt.cli.fleet;
 
+import dev.adapt.cli.fleet.task.Attempt;
+import dev.adapt.cli.fleet.task.Item;
+import dev.adapt.cli.fleet.task.Outcome;
+import dev.adapt.cli.fleet.task.Recorded;
+import dev.adapt.cli.fleet.task.Task;
+import dev.adapt.cli.fleet.task.Verdict;
+import dev.adapt.cli.fleet.worker.OpenBase;
+import dev.adapt.cli.fleet.worker.Source;
+import dev.adapt.cli.fleet.worker.WorkerPool;
 import dev.adapt.cli.terminal.Failure;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
@@ -27,7 +36,7 @@ import java.util.function.Consumer;
  * @param flush whether to wait until the disk has the results
  * @param overwrite whether to replace outputs that exist
  */
-record ShardedMerge(Path path, int workers, int threads, boolean force, boolean flush, boolean overwrite)
+record MergeByShard(Path path, int workers, int threads, boolean force, boolean flush, boolean overwrite)
         implements FleetRun.Work {
     @Override
     public void run(List<Item> items, Path logs, Consumer<Outcome> answers) throws IOException {
@@ -37,10 +46,10 @@ record ShardedMerge(Path path, int workers, int threads, boolean force, boolean 
                 Outcome outcome;
                 try {
                     outcome = Recorded.isStill(item)
-                            ? outcome(item, Verdict.KEPT, item.made(), start, 1, List.of())
+                            ? Attempt.here(1).kept(item, start)
                             : merge(opened, item, logs, start);
                 } catch (IOException | RuntimeException e) {
-                    outcome = Outcome.failed(item, Failure.of(e), seconds(start), 1, Worker.host());
+                    outcome = Attempt.here(1).failed(item, Failure.of(e), Attempt.seconds(start));
                 }
                 answers.accept(outcome);
             }
@@ -56,7 +65,7 @@ record ShardedMerge(Path path, int workers, int threads, boolean force, boolean 
                     source.merger(base, Merger.Settings.of(threads).flush(flush).outputs(outputs));
             Map<String, Outcome> files = new HashMap<>();
             merger.mergeByFile(item.out(), folder -> {
-                new Fleet(logs, outcome -> files.put(outcome.name(), outcome))
+                new WorkerPool(logs, outcome -> files.put(outcome.name(), outcome))
                         .run(tasks(item, merger.plan(), folder), workers);
                 requireWhole(item, merger.plan(), files);
             });
@@ -69,7 +78,7 @@ record ShardedMerge(Path path, int workers, int threads, boolean force, boolean 
             int attempt =
                     files.values().stream().mapToInt(Outcome::attempt).max().orElse(1);
             Item.Made made = new Item.Made(Recorded.adapter(item.adapter()), ContentDigest.of(item.out(), digests));
-            return outcome(item, Verdict.OK, Optional.of(made), start, attempt, List.copyOf(notes));
+            return Attempt.here(attempt).made(item, made, Attempt.seconds(start), List.copyOf(notes));
         }
     }
 
@@ -94,15 +103,5 @@ record ShardedMerge(Path path, int workers, int threads, boolean force, boolean 
                         item.adapter(), "cannot be merged into " + output.name() + ": " + file.error());
             }
         }
-    }
-
-    private static Outcome outcome(
-            Item item, Verdict verdict, Optional<Item.Made> made, long start, int attempt, List<String> notes) {
-        return new Outcome(
-                item.name(), item.adapter(), verdict, made, seconds(start), attempt, Worker.host(), 0, "", notes);
-    }
-
-    private static double seconds(long start) {
-        return (System.nanoTime() - start) / 1e9;
     }
 }

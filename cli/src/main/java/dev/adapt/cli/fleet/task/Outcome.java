@@ -1,9 +1,8 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.task;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.cli.terminal.Failure;
 import dev.adapt.formats.io.JsonDocument;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -23,7 +22,7 @@ import java.util.Optional;
  * @param error one sentence; empty where it did not fail
  * @param notes what a user should know, in sentences
  */
-record Outcome(
+public record Outcome(
         String name,
         Path adapter,
         Verdict verdict,
@@ -34,27 +33,12 @@ record Outcome(
         int exitCode,
         String error,
         List<String> notes) {
-    Outcome {
+    public Outcome {
         notes = List.copyOf(notes);
     }
 
-    /** An adapter that could not be done. */
-    static Outcome failed(Item item, Failure failure, double seconds, int attempt, String host) {
-        return new Outcome(
-                item.name(),
-                item.adapter(),
-                Verdict.FAILED,
-                Optional.empty(),
-                seconds,
-                attempt,
-                host,
-                failure.exitCode(),
-                failure.sentence(),
-                List.of());
-    }
-
     /** As one line of JSON. */
-    String line() {
+    public String line() {
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         json.put("adapter", name).put("path", adapter.toString()).put("verdict", verdict.key());
         made.ifPresent(own -> own.writeTo(json));
@@ -77,7 +61,7 @@ record Outcome(
      *
      * @throws dev.adapt.formats.FormatException naming the field that is missing or wrong
      */
-    static Outcome of(JsonDocument line) {
+    public static Outcome of(JsonDocument line) {
         String verdict = line.requireString("verdict");
         return new Outcome(
                 line.requireString("adapter"),

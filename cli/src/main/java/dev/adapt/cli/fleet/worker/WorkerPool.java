@@ -1,5 +1,9 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.worker;
 
+import dev.adapt.cli.fleet.task.Attempt;
+import dev.adapt.cli.fleet.task.Item;
+import dev.adapt.cli.fleet.task.Outcome;
+import dev.adapt.cli.fleet.task.Task;
 import dev.adapt.cli.terminal.Failure;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.io.Outputs;
@@ -27,7 +31,7 @@ import java.util.stream.Collectors;
  * Deals tasks to worker processes on this machine. The adapters that a worker had not answered for when it ended are tried
  * again one by one, by a new worker, so that one that kills its worker fails alone.
  */
-final class Fleet {
+public final class WorkerPool {
     private static final int MOST_ATTEMPTS = 3;
 
     /** Temporary names hold so many characters of an output's name: longer ones may not tell two outputs apart. */
@@ -40,18 +44,18 @@ final class Fleet {
     private volatile boolean ending;
 
     /**
-     * A fleet without workers.
+     * A pool without workers.
      *
      * @param logs the folder that gets a file for each worker's standard error
      * @param answers takes the answers, one at a time
      */
-    Fleet(Path logs, Consumer<Outcome> answers) {
+    public WorkerPool(Path logs, Consumer<Outcome> answers) {
         this.logs = logs;
         this.answers = answers;
     }
 
     /** Has tasks done by so many workers, and returns when all are answered. */
-    void run(List<? extends Task> tasks, int workers) throws IOException {
+    public void run(List<? extends Task> tasks, int workers) throws IOException {
         waiting.addAll(tasks);
         Thread hook = Thread.ofPlatform().name("end-workers").unstarted(this::endAll);
         Runtime.getRuntime().addShutdownHook(hook);
@@ -162,7 +166,7 @@ final class Fleet {
             } else {
                 String sentence = "its worker ended with exit code " + exitCode + ", " + task.attempt()
                         + " times; what it said is in " + worker.log();
-                answer(Outcome.failed(item, Failure.input(sentence), 0, task.attempt(), Worker.host()));
+                answer(Attempt.here(task.attempt()).failed(item, Failure.input(sentence), 0));
             }
         }
     }

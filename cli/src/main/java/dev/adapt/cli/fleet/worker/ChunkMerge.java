@@ -1,5 +1,10 @@
-package dev.adapt.cli.fleet;
+package dev.adapt.cli.fleet.worker;
 
+import dev.adapt.cli.fleet.task.Attempt;
+import dev.adapt.cli.fleet.task.Item;
+import dev.adapt.cli.fleet.task.Outcome;
+import dev.adapt.cli.fleet.task.Recorded;
+import dev.adapt.cli.fleet.task.Task;
 import dev.adapt.cli.terminal.Failure;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.checkpoint.ContentDigest;
@@ -19,13 +24,13 @@ import java.util.stream.Stream;
 final class ChunkMerge {
     private final OpenBase opened;
     private final Task.Merge task;
-    private final String host;
+    private final Attempt attempt;
     private final Consumer<Outcome> answers;
 
-    ChunkMerge(OpenBase opened, Task.Merge task, String host, Consumer<Outcome> answers) {
+    ChunkMerge(OpenBase opened, Task.Merge task, Attempt attempt, Consumer<Outcome> answers) {
         this.opened = opened;
         this.task = task;
-        this.host = host;
+        this.attempt = attempt;
         this.answers = answers;
     }
 
@@ -54,7 +59,7 @@ final class ChunkMerge {
     private Optional<Source> open(Checkpoint base, Item item) throws IOException {
         long start = System.nanoTime();
         if (Recorded.isStill(item)) {
-            answers.accept(outcome(item, Verdict.KEPT, item.made(), seconds(start), List.of()));
+            answers.accept(attempt.kept(item, start));
             return Optional.empty();
         }
         return Optional.of(Source.open(opened, base, item, task.force()));
@@ -114,27 +119,19 @@ final class ChunkMerge {
     }
 
     private void answer(Source source, Merger merger, long start, int shares) {
-        double shared = seconds(start) / shares;
+        double shared = Attempt.seconds(start) / shares;
         long own = System.nanoTime();
         try {
             ContentDigest output = ContentDigest.of(source.item().out(), opened.copied(merger.plan()));
             Item.Made made = new Item.Made(Recorded.adapter(source.item().adapter()), output);
-            double seconds = shared + seconds(own);
-            answers.accept(outcome(source.item(), Verdict.OK, Optional.of(made), seconds, source.notes(merger)));
+            double seconds = shared + Attempt.seconds(own);
+            answers.accept(attempt.made(source.item(), made, seconds, source.notes(merger)));
         } catch (IOException | RuntimeException e) {
             fail(source.item(), e, own);
         }
     }
 
-    private Outcome outcome(Item item, Verdict verdict, Optional<Item.Made> made, double seconds, List<String> notes) {
-        return new Outcome(item.name(), item.adapter(), verdict, made, seconds, task.attempt(), host, 0, "", notes);
-    }
-
     private void fail(Item item, Throwable cause, long start) {
-        answers.accept(Outcome.failed(item, Failure.of(cause), seconds(start), task.attempt(), host));
-    }
-
-    private static double seconds(long start) {
-        return (System.nanoTime() - start) / 1e9;
+        answers.accept(attempt.failed(item, Failure.of(cause), Attempt.seconds(start)));
     }
 }
