@@ -2,14 +2,12 @@ package dev.adapt.tests.bench;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import dev.adapt.formats.safetensors.Dtype;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Random;
 import java.util.concurrent.Callable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -57,46 +55,15 @@ final class TrainBenchmark implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException, InterruptedException {
-        Path base = base(folder);
-        Path train = data(folder, "train", batch * steps, 1);
-        Path dev = data(folder, "dev", batch, 2);
+        TrainingFiles files = new TrainingFiles(folder, SHAPE);
+        Path base = files.base();
+        Path train = files.texts("train", batch * steps, length, 1);
+        Path dev = files.texts("dev", batch, length, 2);
         System.out.printf("%-12s %12s %12s %12s%n", "", "examples/s", "peak memory", "parameters");
         for (List<String> method : List.of(List.of("lora", "--rank", "8"), List.of("vera", "--rank", "256"))) {
             run(folder, base, train, dev, method);
         }
         return 0;
-    }
-
-    private static Path base(Path work) throws IOException {
-        Path base = work.resolve("base");
-        if (!Files.exists(base)) {
-            Files.createDirectories(base);
-            SHAPE.writeBase(base.resolve("model.safetensors"), Dtype.F32);
-            Files.writeString(base.resolve("config.json"), """
-                    {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": %d,
-                     "intermediate_size": %d, "num_hidden_layers": %d, "num_attention_heads": %d, "vocab_size": %d,
-                     "num_key_value_heads": %d, "max_position_embeddings": 2048, "rms_norm_eps": 1e-5,
-                     "tie_word_embeddings": false, "eos_token_id": 2}
-                    """.formatted(
-                            SHAPE.hidden(),
-                            SHAPE.intermediate(),
-                            SHAPE.layers(),
-                            SHAPE.heads(),
-                            SHAPE.vocabulary(),
-                            SHAPE.keyValueHeads()));
-        }
-        return base;
-    }
-
-    private Path data(Path work, String name, int examples, long seed) throws IOException {
-        Random random = new Random(seed);
-        StringBuilder lines = new StringBuilder();
-        for (int i = 0; i < examples; i++) {
-            List<Integer> ids =
-                    random.ints(length, 3, SHAPE.vocabulary()).boxed().toList();
-            lines.append("{\"input_ids\": ").append(ids).append("}\n");
-        }
-        return Files.writeString(work.resolve(name + ".jsonl"), lines);
     }
 
     private void run(Path work, Path base, Path train, Path dev, List<String> method)
