@@ -22,11 +22,12 @@ public enum Activation {
     /** The function config.json calls {@code name} ({@code hidden_act}), if it is one of these. */
     static Optional<Activation> named(String name) {
         return switch (name) {
-            case "gelu" -> Optional.of(GELU);
-            case "gelu_new", "gelu_pytorch_tanh", "gelu_fast" -> Optional.of(GELU_TANH);
+            case "gelu", "gelu_python" -> Optional.of(GELU);
+            case "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_python_tanh", "gelu_accurate" -> Optional.of(GELU_TANH);
             case "relu" -> Optional.of(RELU);
             case "silu", "swish" -> Optional.of(SILU);
             case "tanh" -> Optional.of(TANH);
+            case "sigmoid" -> Optional.of(SIGMOID);
             case "quick_gelu" -> Optional.of(GELU_SIGMOID);
             case "relu2" -> Optional.of(RELU_SQUARED);
             default -> Optional.empty();

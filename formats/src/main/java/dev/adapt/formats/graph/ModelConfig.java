@@ -66,15 +66,15 @@ public record ModelConfig(JsonDocument document) {
     }
 
     /**
-     * The config of the language model in one of several parts: the object that describes it, with the class and the tie of the
-     * whole where it says nothing of them.
+     * The config of the language model in one of several parts: the object that describes it, with the class, the tie and
+     * the labels of the whole, which transformers' classes of the whole go by.
      */
     public ModelConfig ofText() {
         ObjectNode text = document.object("text_config").json().deepCopy();
-        for (String field : List.of("architectures", "tie_word_embeddings")) {
-            JsonNode whole = document.json().get(field);
-            if (whole != null && (field.equals("architectures") || !text.has(field))) {
-                text.set(field, whole);
+        for (String field :
+                List.of("architectures", "tie_word_embeddings", "id2label", "label2id", "num_labels", POOLING)) {
+            if (document.has(field)) {
+                text.set(field, document.json().get(field));
             }
         }
         return new ModelConfig(new JsonDocument(document.path(), text));

@@ -64,6 +64,10 @@ final class FalconFamily {
     static DecoderDraft bloom(ModelConfig model) {
         DecoderDraft draft = draft(model, "Bloom");
         draft.config.refuse("apply_residual_connection_post_layernorm");
+        // transformers then leaves the biases of two layers out
+        if (draft.config.integer("pretraining_tp", 1, 1, Limits.WIDTH) > 1) {
+            draft.config.refuse("slow_but_exact");
+        }
         draft.keys = draft.queries;
         draft.inner = 4 * draft.hidden;
         draft.activation = Activation.GELU_TANH;

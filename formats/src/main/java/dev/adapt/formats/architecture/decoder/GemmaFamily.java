@@ -23,22 +23,22 @@ final class GemmaFamily {
         draft.biasedOutput = draft.biasedProjections;
         draft.embeddingScale = (float) Math.sqrt(draft.hidden);
         draft.tied = draft.config.flag("tie_word_embeddings", true);
-        draft.activation = Activation.of(
-                draft.config, draft.config.either("hidden_activation", "hidden_act"), "gelu_pytorch_tanh");
+        draft.activation = Activation.of(draft.config, "hidden_activation", "gelu_pytorch_tanh");
         return draft;
     }
 
     static DecoderDraft gemma(ModelConfig model) {
         DecoderDraft draft = draft(model, "Gemma");
-        // the first configs say gelu and mean its approximation, as the authors' code has it
-        boolean old = draft.activation == Activation.GELU && !draft.config.has("hidden_activation");
-        draft.activation = old ? Activation.GELU_TANH : draft.activation;
+        // transformers 5 reads nothing else, also where old configs say gelu and their authors meant its approximation
+        draft.activation = Activation.of(draft.config, "hidden_act", "gelu_pytorch_tanh");
         return draft;
     }
 
     static DecoderDraft gemma2(ModelConfig model) {
         DecoderDraft draft = draft(model, "Gemma2");
         second(draft);
+        draft.scoreCap = cap(draft.config, "attn_logit_softcapping", Optional.of(50.0));
+        draft.logitCap = cap(draft.config, "final_logit_softcapping", Optional.of(30.0));
         draft.see(draft.windowed(index -> index % 2 == 0));
         return draft;
     }
@@ -49,11 +49,13 @@ final class GemmaFamily {
         draft.feedForwardNorms = DecoderLayer.Branch.around("pre_feedforward_layernorm", "post_feedforward_layernorm");
         double scale = 1 / Math.sqrt(config.number("query_pre_attn_scalar", 256));
         draft.scale = index -> scale;
-        draft.scoreCap = cap(config, "attn_logit_softcapping");
-        draft.logitCap = cap(config, "final_logit_softcapping");
     }
 
-    private static Optional<Double> cap(JsonDocument config, String field) {
+    /** A cap; null is none. */
+    private static Optional<Double> cap(JsonDocument config, String field, Optional<Double> missing) {
+        if (!config.json().has(field)) {
+            return missing;
+        }
         if (!config.has(field)) {
             return Optional.empty();
         }
@@ -67,6 +69,10 @@ final class GemmaFamily {
     static DecoderDraft gemma3(ModelConfig model) {
         DecoderDraft draft = draft(model, "Gemma3");
         second(draft);
+        // transformers' attention of Gemma 3 ignores attn_logit_softcapping, and its class of two parts the other cap too
+        draft.logitCap = model.className().endsWith("ForConditionalGeneration")
+                ? Optional.empty()
+                : cap(draft.config, "final_logit_softcapping", Optional.empty());
         draft.normaliseQueriesAndKeys(Attention.Span.HEAD);
         int pattern = draft.config.integer(
                 draft.config.either("sliding_window_pattern", "_sliding_window_pattern"), 6, 1, Limits.LAYERS);

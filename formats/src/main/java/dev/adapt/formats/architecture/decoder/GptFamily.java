@@ -95,7 +95,11 @@ final class GptFamily {
         draft.output = "attn.out_proj";
         draft.up = "mlp.fc_in";
         draft.down = "mlp.fc_out";
-        int width = config.positive("rotary_dim", draft.queries.width(), draft.queries.width());
+        int usual = config.json().has("rotary_dim") ? draft.queries.width() : 64;
+        int width = config.positive("rotary_dim", draft.queries.width(), usual);
+        if (width > draft.queries.width()) {
+            throw config.wrong("rotary_dim", "a number of at most " + draft.queries.width() + " (without it, 64)");
+        }
         if (width % 2 != 0) {
             throw config.wrong("rotary_dim", "an even number");
         }

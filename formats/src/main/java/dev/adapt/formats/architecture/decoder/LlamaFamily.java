@@ -11,6 +11,7 @@ import dev.adapt.formats.layer.attention.Rope;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.IntPredicate;
 
 /** Llama (Touvron et al., arXiv 2302.13971 and 2307.09288) and the models that differ from it in few options. */
 final class LlamaFamily {
@@ -77,15 +78,14 @@ final class LlamaFamily {
         draft.biasedOutput = draft.biasedProjections;
         draft.biasedFeedForward = draft.config.flag("mlp_bias", false);
         draft.tied = draft.config.flag("tie_word_embeddings", true);
-        if (draft.config.flag("use_sliding_window", false)) {
-            draft.see(draft.windowed(index -> true));
-        }
         var turning = draft.turning(new Rope.Defaults(2_000_000, 1, false));
         int interval = draft.config.integer("no_rope_layer_interval", 4, 1, Limits.LAYERS);
         var kept = draft.config.json().path("no_rope_layers");
-        draft.rope = index -> (kept.has(index) ? kept.get(index).asInt() != 0 : (index + 1) % interval != 0)
-                ? turning.apply(index)
-                : Optional.empty();
+        IntPredicate turns = index -> kept.has(index) ? kept.get(index).asInt() != 0 : (index + 1) % interval != 0;
+        draft.rope = index -> turns.test(index) ? turning.apply(index) : Optional.empty();
+        if (draft.config.flag("use_sliding_window", false)) {
+            draft.see(draft.windowed(index -> !turns.test(index)));
+        }
         return draft;
     }
 

@@ -1,5 +1,6 @@
 package dev.adapt.formats.architecture.decoder;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.graph.Limits;
 import dev.adapt.formats.graph.LinearLayer;
 import dev.adapt.formats.graph.ModelConfig;
@@ -17,6 +18,9 @@ import java.util.TreeSet;
 /** Mixtures of experts: Mixtral, Qwen3-MoE and gpt-oss. */
 final class MixtureFamily {
     private static final String EXPERTS = "mlp.experts";
+
+    /** The bound of gpt-oss's experts: transformers' class does not read the config's swiglu_limit. */
+    private static final double LIMIT = 7;
 
     private MixtureFamily() {}
 
@@ -72,7 +76,9 @@ final class MixtureFamily {
         draft.norm = new Norm(Norm.Kind.RMS, config.number("rms_norm_eps", 1e-5));
         draft.biasedProjections = config.flag("attention_bias", true);
         draft.biasedOutput = draft.biasedProjections;
-        draft.rope = draft.turning(new Rope.Defaults(150_000, 1, false));
+        Rope rope = Rope.of(
+                withRope(config), "full_attention", draft.queries.width(), new Rope.Defaults(150_000, 1, false));
+        draft.rope = index -> Optional.of(rope);
         draft.see(draft.windowed(index -> index % 2 == 0));
         draft.sinks = Optional.of("self_attn.sinks");
         int count = experts(config, "num_local_experts", 128);
@@ -83,9 +89,24 @@ final class MixtureFamily {
                 false,
                 Optional.empty(),
                 1);
-        double limit = config.number("swiglu_limit", 7);
-        draft.feedForward = index -> new ExpertStack(router, EXPERTS, count, draft.hidden, draft.inner, limit);
+        draft.feedForward = index -> new ExpertStack(router, EXPERTS, count, draft.hidden, draft.inner, LIMIT);
         return draft;
+    }
+
+    /** The config with the YaRN that transformers' GptOssConfig takes where it describes no rotary embeddings. */
+    private static JsonDocument withRope(JsonDocument config) {
+        if (config.has("rope_parameters") || config.says("rope_scaling")) {
+            return config;
+        }
+        ObjectNode changed = config.json().deepCopy();
+        changed.putObject("rope_parameters")
+                .put("rope_type", "yarn")
+                .put("factor", 32)
+                .put("beta_fast", 32)
+                .put("beta_slow", 1)
+                .put("truncate", false)
+                .put("original_max_position_embeddings", 4096);
+        return new JsonDocument(config.path(), changed);
     }
 
     static LinearLayer router(DecoderDraft draft, String name, int count, boolean biased) {

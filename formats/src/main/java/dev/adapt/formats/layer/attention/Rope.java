@@ -23,7 +23,7 @@ import java.util.Set;
  * @param scale what cosines and sines are multiplied with
  */
 public record Rope(int width, boolean interleaved, Frequencies frequencies, double scale) {
-    /** Since version 5, transformers has all options in one place, the base included. */
+    /** Since version 5, transformers has all options in one place, the base included; the old field goes before it. */
     private static final String NEW_FIELD = "rope_parameters";
 
     private static final String OLD_FIELD = "rope_scaling";
@@ -60,7 +60,7 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
      * @throws dev.adapt.formats.FormatException if it asks for a kind that is not supported
      */
     public static Rope of(JsonDocument config, String layerType, int headWidth, Defaults defaults) {
-        String field = config.says(NEW_FIELD) ? NEW_FIELD : OLD_FIELD;
+        String field = config.says(OLD_FIELD) ? OLD_FIELD : NEW_FIELD;
         JsonNode found = config.json().path(field);
         JsonNode own = BY_LAYER.stream().anyMatch(found::has) ? found.path(layerType) : found;
         JsonDocument options = new JsonDocument(
@@ -213,11 +213,15 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
 
     /** What DeepSeek's attention multiplies its scale with where YaRN stretches it. */
     public static double sharpness(JsonDocument config) {
-        String field = config.says(NEW_FIELD) ? NEW_FIELD : OLD_FIELD;
+        String field = config.says(OLD_FIELD) ? OLD_FIELD : NEW_FIELD;
         if (!config.says(field)) {
             return 1;
         }
         JsonDocument options = config.object(field);
+        String type = options.string("rope_type").or(() -> options.string("type")).orElse("default");
+        if (type.equals("default")) {
+            return 1;
+        }
         double all = options.number("mscale_all_dim", 0);
         double scale = all == 0 ? 1 : temperature(factor(options), all);
         return scale * scale;

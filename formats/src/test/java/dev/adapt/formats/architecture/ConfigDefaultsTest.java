@@ -1,0 +1,71 @@
+package dev.adapt.formats.architecture;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.architecture.decoder.Decoder;
+import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.io.JsonDocument;
+import dev.adapt.formats.layer.attention.Attention;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Test;
+
+@DisplayName("Fields that a config lacks, or has twice, mean what transformers 5 takes them for")
+class ConfigDefaultsTest {
+    private static Decoder decoder(String type, String more) {
+        String json = ("{'model_type': '" + type + "', 'vocab_size': 8, 'hidden_size': 64, 'num_hidden_layers': 4,"
+                        + " 'num_attention_heads': 1, 'intermediate_size': 8, 'max_position_embeddings': 16" + more + "}")
+                .replace('\'', '"');
+        return (Decoder) Architectures.of(
+                new ModelConfig(JsonDocument.parse(Path.of("config.json"), json.getBytes(StandardCharsets.UTF_8))));
+    }
+
+    private static Attention attention(Decoder decoder, int layer) {
+        return (Attention) decoder.spec().layers().get(layer).attention();
+    }
+
+    @Test
+    void gemma2CapsUnlessNull() {
+        Decoder usual = decoder("gemma2", "");
+        assertEquals(Optional.of(30.0), usual.spec().logits().cap());
+        assertEquals(Optional.of(50.0), attention(usual, 0).cap());
+        Decoder none = decoder("gemma2", ", 'final_logit_softcapping': null, 'attn_logit_softcapping': null");
+        assertTrue(none.spec().logits().cap().isEmpty() && attention(none, 0).cap().isEmpty());
+    }
+
+    @Test
+    void gemma3HasNoCapOfScores() {
+        assertTrue(attention(decoder("gemma3_text", ", 'attn_logit_softcapping': 3.0"), 0)
+                .cap()
+                .isEmpty());
+    }
+
+    @Test
+    void theOldFieldOfRopeGoesFirst() {
+        String old = ", 'rope_scaling': {'rope_type': 'linear', 'factor': 3.0}";
+        String unknown = ", 'rope_parameters': {'rope_type': 'unknown'}";
+        assertTrue(attention(decoder("llama", old + unknown), 0).rope().isPresent());
+        assertThrows(FormatException.class, () -> decoder("llama", unknown));
+    }
+
+    @Test
+    void smollm3SeesAWindowWhereNothingTurns() {
+        Decoder smol = decoder("smollm3", ", 'use_sliding_window': true, 'sliding_window': 8");
+        assertEquals(
+                List.of(0, 0, 0, 8),
+                List.of(0, 1, 2, 3).stream()
+                        .map(layer -> attention(smol, layer).window().orElse(0))
+                        .toList());
+    }
+
+    @Test
+    void bloomThatLeavesBiasesOutIsRefused() {
+        assertThrows(FormatException.class, () -> decoder("bloom", ", 'pretraining_tp': 2, 'slow_but_exact': true"));
+    }
+}
