@@ -81,7 +81,7 @@ record Setup(
                 : ModelConfig.of(base);
         Architecture architecture = Architectures.of(model);
         Binding binding = new Binding(base);
-        List<String> names = config.targets().isEmpty() ? architecture.usualTargets() : config.targets();
+        List<String> names = architecture.targets(config.targets());
         List<Target> targets = binding.targets(names, architecture);
         targets.forEach(target -> requireFit(method, target));
         binding.requireOneShape(method, targets);
@@ -243,7 +243,8 @@ record Setup(
     }
 
     private static void requireFit(AdapterMethod method, Target target) {
-        method.misfit(target).ifPresent(reason -> {
+        Optional<String> unstacked = target.isParameter() ? method.unlessStacked() : Optional.empty();
+        unstacked.or(() -> method.misfit(target)).ifPresent(reason -> {
             throw new UsageException(method.title() + ": " + target.tensor() + " " + reason);
         });
     }

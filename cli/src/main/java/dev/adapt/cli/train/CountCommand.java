@@ -17,6 +17,7 @@ import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.lors.LorsLayout;
 import dev.adapt.formats.lors.StackSize;
+import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.Target;
 import java.io.IOException;
@@ -150,15 +151,22 @@ public final class CountCommand implements Callable<Integer> {
     }
 
     private List<String> chosen(TrainedMethod method, Architecture architecture) {
-        if (!names.isEmpty()) {
-            return names;
-        }
-        return method instanceof TrainedMethod.Stacks ? architecture.stackModules() : architecture.usualTargets();
+        boolean all = names.isEmpty() && method instanceof TrainedMethod.Stacks;
+        return all ? architecture.stackModules() : architecture.targets(names);
     }
 
     private AdapterSize planned(TrainedMethod method, int rank, List<Target> targets) {
         return switch (method) {
-            case TrainedMethod.Adapter adapter -> AdapterSize.planned(MethodOptions.ofRank(adapter, rank), targets);
+            case TrainedMethod.Adapter adapter -> {
+                AdapterMethod own = MethodOptions.ofRank(adapter, rank);
+                targets.stream()
+                        .filter(Target::isParameter)
+                        .findFirst()
+                        .ifPresent(stack -> own.unlessStacked().ifPresent(reason -> {
+                            throw new UsageException(own.title() + ": " + stack.parameter() + " " + reason);
+                        }));
+                yield AdapterSize.planned(own, targets);
+            }
             case TrainedMethod.Stacks _ -> {
                 LorsLayout stacks = groups.lors(List.of(rank));
                 GroupsOption.requireFit(stacks, targets);

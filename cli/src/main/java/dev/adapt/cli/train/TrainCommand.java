@@ -141,7 +141,7 @@ public final class TrainCommand implements Callable<Integer> {
             split = ",",
             paramLabel = "NAME",
             description = "modules to adapt, by name or end of name (BERT, RoBERTa, ViT: query,value; GPT-2: c_attn;"
-                    + " Llama: q_proj,v_proj; lors: all linear layers)")
+                    + " Llama: q_proj,v_proj; lors: all linear layers); all-linear: all but experts and the head")
     private List<String> targets = new ArrayList<>();
 
     @Option(

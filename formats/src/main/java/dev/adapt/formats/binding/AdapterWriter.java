@@ -12,7 +12,10 @@ import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.Initial;
 import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.Storage;
 import dev.adapt.formats.method.Target;
+import dev.adapt.formats.method.TargetModules;
+import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
@@ -94,7 +97,8 @@ record AdapterWriter(BoundAdapter adapter) {
         json.put("base_model_name_or_path", base.toString());
         json.put(
                 "fan_in_fan_out",
-                adapter.targets().stream().anyMatch(target -> target.transposed() && !target.embedding()));
+                adapter.targets().stream()
+                        .anyMatch(target -> target.transposed() && target.storage() instanceof Storage.Linear));
         json.put("inference_mode", true);
         json.putNull("layers_pattern");
         json.putNull("layers_to_transform");
@@ -102,13 +106,49 @@ record AdapterWriter(BoundAdapter adapter) {
         json.putNull("revision");
         json.putNull("task_type");
         ArrayNode names = json.putArray("target_modules");
-        targetNames.forEach(names::add);
+        modules(targetNames).forEach(names::add);
         adapter.method().describe(json);
+        Set<String> parameters = parameters();
+        if (!parameters.isEmpty()) {
+            parameters.forEach(json.putArray(TargetParameters.FIELD)::add);
+        }
         describeSaved(json);
         ObjectNode sorted = new JsonMapper().createObjectNode();
         new TreeMap<>(json.properties().stream().collect(Collectors.toMap(Map.Entry::getKey, Map.Entry::getValue)))
                 .forEach(sorted::set);
         return new JsonDocument(path, sorted);
+    }
+
+    /** The parameters that are adapted and are no module's weight, without the layers before them. */
+    private Set<String> parameters() {
+        return adapter.targets().stream()
+                .filter(Target::isParameter)
+                .map(target -> target.parameter().replaceFirst("^.*\\.\\d+\\.", ""))
+                .collect(Collectors.toCollection(LinkedHashSet::new));
+    }
+
+    /**
+     * The names of modules among those that were asked for: not those of parameters, and in the place of a name that only the
+     * canonical form of a module has, the end of the module's own.
+     */
+    private Set<String> modules(List<String> wanted) {
+        Set<String> modules = new LinkedHashSet<>();
+        for (String name : wanted) {
+            List<Target> canonical = adapter.targets().stream()
+                    .filter(target -> TargetModules.names(name, target.canonical()))
+                    .toList();
+            boolean spelled = adapter.targets().stream()
+                    .anyMatch(target -> !target.isParameter() && TargetModules.names(name, target.module()));
+            boolean parameter = adapter.targets().stream()
+                    .anyMatch(target -> target.isParameter() && TargetModules.names(name, target.parameter()));
+            if (spelled || (canonical.isEmpty() && !parameter)) {
+                modules.add(name);
+            } else if (!parameter) {
+                canonical.forEach(target ->
+                        modules.add(target.module().substring(target.module().lastIndexOf('.') + 1)));
+            }
+        }
+        return modules;
     }
 
     /** Biases without their weights are a trained bias's; whatever else is held whole is a saved module's. */

@@ -69,7 +69,7 @@ final class BaseRecord {
                 : Shape.of(first.out(), first.in());
         entries.put(Adapter.BASE_SHAPE + group.name(), shape.toString());
         digest(group, layers, digests)
-                .ifPresent(digest -> entries.put(Adapter.BASE_SHA256 + canonical(group, first), digest));
+                .ifPresent(digest -> entries.put(Adapter.BASE_SHA256 + canonical(group, layers), digest));
         return entries;
     }
 
@@ -81,7 +81,7 @@ final class BaseRecord {
      */
     static void check(Adapter adapter, List<Target> targets, Map<String, String> digests) {
         groups(adapter.method(), targets).forEach((group, layers) -> {
-            String name = canonical(group, layers.getFirst());
+            String name = canonical(group, layers);
             String trained = adapter.metadata().get(Adapter.BASE_SHA256 + name);
             String found = digest(group, layers, digests).orElse("");
             if (trained != null && !trained.equals(found)) {
@@ -149,7 +149,13 @@ final class BaseRecord {
         return groups;
     }
 
-    private static String canonical(Stack group, Target first) {
+    /** Of a stack of experts that have tensors of their own, the adapter's name for the stack; they have no other in common. */
+    private static String canonical(Stack group, List<Target> layers) {
+        Target first = layers.getFirst();
+        boolean apart = layers.stream().anyMatch(layer -> !layer.canonical().equals(first.canonical()));
+        if (apart && !group.isNumbered()) {
+            return group.name();
+        }
         return group.isNumbered() ? Stack.of(first.canonical()).name() : first.canonical();
     }
 
@@ -157,17 +163,14 @@ final class BaseRecord {
         if (!layers.stream().map(Target::canonical).allMatch(digests::containsKey)) {
             return Optional.empty();
         }
-        if (!group.isNumbered()) {
-            return Optional.ofNullable(digests.get(layers.getFirst().canonical()));
+        List<String> names =
+                layers.stream().map(Target::canonical).distinct().sorted().toList();
+        if (!group.isNumbered() && names.size() == 1) {
+            return Optional.ofNullable(digests.get(names.getFirst()));
         }
         StringBuilder lines = new StringBuilder();
-        layers.stream()
-                .map(Target::canonical)
-                .sorted()
-                .forEach(layer -> lines.append(layer)
-                        .append(' ')
-                        .append(digests.get(layer))
-                        .append('\n'));
+        names.forEach(layer ->
+                lines.append(layer).append(' ').append(digests.get(layer)).append('\n'));
         return Optional.of(Sha256.hex(lines.toString().getBytes(StandardCharsets.UTF_8)));
     }
 

@@ -23,7 +23,6 @@ import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.saved.SavedTensors;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -323,15 +322,7 @@ public final class Binding {
      * @throws FormatException if a name matches nothing; the message lists near matches
      */
     public List<Target> targets(List<String> wanted, Architecture architecture) {
-        return named(base.path(), wanted, architecture, names.tensors()).stream()
-                .map(module -> linear(module, architecture.transposed(module)))
-                .toList();
-    }
-
-    private Target linear(String module, boolean transposed) {
-        Place place = names.places(module).getFirst().as(new Storage.Linear(transposed));
-        return new Target(
-                actual(module), module, place.tensor(), place.out(), place.in(), place.storage(), isBiased(module));
+        return new NamedTargets(base.path(), names, architecture).of(wanted);
     }
 
     private boolean isBiased(String canonical) {
@@ -343,40 +334,10 @@ public final class Binding {
      *
      * @throws FormatException if a name matches nothing; the message lists near matches
      */
-    public static List<Target> targets(ModelConfig config, List<String> names) {
+    public static List<Target> targets(ModelConfig config, List<String> wanted) {
         Architecture architecture = Architectures.of(config);
-        Map<String, Shape> tensors = architecture.requiredTensors();
-        List<Target> targets = new ArrayList<>();
-        for (String module : named(config.document().path(), names, architecture, tensors.keySet())) {
-            Shape shape = Objects.requireNonNull(tensors.get(module + ".weight"));
-            boolean transposed = architecture.transposed(module);
-            int out = Math.toIntExact(shape.dim(transposed ? 1 : 0));
-            int in = Math.toIntExact(shape.dim(transposed ? 0 : 1));
-            targets.add(new Target(
-                    module,
-                    module,
-                    module + WEIGHT,
-                    out,
-                    in,
-                    new Storage.Linear(transposed),
-                    tensors.containsKey(module + BIAS)));
-        }
-        return targets;
-    }
-
-    private static List<String> named(Path base, List<String> names, Architecture architecture, Set<String> tensors) {
-        List<String> modules = architecture.linearModules().stream()
-                .filter(module -> tensors.contains(module + ".weight"))
-                .toList();
-        for (String name : names) {
-            if (modules.stream().noneMatch(module -> TargetModules.names(name, module))) {
-                throw new FormatException(
-                        base, "no module is called \"" + name + "\"; near matches: " + near(name, modules));
-            }
-        }
-        return modules.stream()
-                .filter(module -> names.stream().anyMatch(name -> TargetModules.names(name, module)))
-                .toList();
+        TensorNames names = TensorNames.of(Optional.of(config.document()), architecture.requiredTensors());
+        return new NamedTargets(config.document().path(), names, architecture).of(wanted);
     }
 
     private String actual(String module) {
@@ -385,35 +346,6 @@ public final class Binding {
 
     private static String withoutWeight(String tensor) {
         return tensor.endsWith(WEIGHT) ? tensor.substring(0, tensor.length() - WEIGHT.length()) : tensor;
-    }
-
-    private static String near(String name, List<String> modules) {
-        return some(modules.stream()
-                .map(module -> module.replaceFirst("^.*\\d+\\.", ""))
-                .flatMap(module -> List.of(module, module.substring(module.lastIndexOf('.') + 1)).stream())
-                .distinct()
-                .sorted(Comparator.comparingInt(candidate -> distance(name, candidate)))
-                .limit(4)
-                .toList());
-    }
-
-    /** Levenshtein's edit distance. */
-    private static int distance(String left, String right) {
-        int[] row = new int[right.length() + 1];
-        for (int i = 0; i <= left.length(); i++) {
-            int diagonal = i - 1;
-            for (int j = 0; j <= right.length(); j++) {
-                int above = row[j];
-                if (i == 0 || j == 0) {
-                    row[j] = i + j;
-                } else {
-                    int substituted = diagonal + (left.charAt(i - 1) == right.charAt(j - 1) ? 0 : 1);
-                    row[j] = Math.min(substituted, Math.min(above, row[j - 1]) + 1);
-                }
-                diagonal = above;
-            }
-        }
-        return row[right.length()];
     }
 
     private static String some(List<String> names) {

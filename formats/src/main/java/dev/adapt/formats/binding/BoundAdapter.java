@@ -308,6 +308,11 @@ public record BoundAdapter(
         return with(parts, whole);
     }
 
+    /** The same adapter, whose targets are others of the same modules, such as the parts of these. */
+    public BoundAdapter with(List<Target> others) {
+        return new BoundAdapter(method, others, tensors, saved, savedNames, change, baseDigests);
+    }
+
     /** The same adapter with other values, as training left them. */
     public BoundAdapter with(Map<String, ? extends Tensor> trained, Map<String, ? extends Tensor> trainedSaved) {
         SequencedMap<String, Tensor> changed = new LinkedHashMap<>(tensors);

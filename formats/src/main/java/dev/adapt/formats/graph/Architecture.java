@@ -35,6 +35,34 @@ public interface Architecture {
     /** The canonical names of the linear layers of its body, which an adapter can adapt. */
     List<String> linearModules();
 
+    /**
+     * The canonical names of parameters that hold one matrix for each expert, or would hold it in a checkpoint of transformers 5,
+     * the parameters of each module in the module's order.
+     */
+    default List<String> expertStacks() {
+        return List.of();
+    }
+
+    /**
+     * What PEFT adapts for {@code all-linear}: the {@link #stackModules} but for those of experts, which transformers 5 holds in
+     * stacks.
+     */
+    default List<String> allLinear() {
+        return stackModules().stream()
+                .filter(module -> !module.matches(".*\\.\\d+\\..*"))
+                .toList();
+    }
+
+    /** A user's names of modules: {@link #usualTargets} where there are none, with {@link #allLinear} for {@code all-linear}. */
+    default List<String> targets(List<String> wanted) {
+        return wanted.isEmpty()
+                ? usualTargets()
+                : wanted.stream()
+                        .flatMap(name -> name.equals("all-linear") ? allLinear().stream() : Stream.of(name))
+                        .distinct()
+                        .toList();
+    }
+
     /** What its {@link #linearModules} are called in each layer, after the layer's number. */
     default List<String> stackModules() {
         return linearModules().stream()

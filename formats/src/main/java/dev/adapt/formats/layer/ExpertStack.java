@@ -23,6 +23,11 @@ public record ExpertStack(Router router, String name, int count, int hidden, int
     }
 
     @Override
+    public List<String> stacks() {
+        return List.of(name + ".gate_up_proj", name + ".down_proj");
+    }
+
+    @Override
     public void addTensors(Tensors tensors, String block) {
         router.addTensors(tensors, block);
         tensors.add(block + name + ".gate_up_proj", count, hidden, 2L * inner)

@@ -36,6 +36,11 @@ public record Experts(
     }
 
     @Override
+    public List<String> stacks() {
+        return List.of(name + ".gate_up_proj", name + ".down_proj");
+    }
+
+    @Override
     public void addTensors(Tensors tensors, String block) {
         router.addTensors(tensors, block);
         layers().forEach(layer -> layer.addTensors(tensors, block));

@@ -59,6 +59,11 @@ public sealed interface FeedForward
     /** Its linear layers that an adapter can adapt. */
     List<LinearLayer> layers();
 
+    /** Its parameters that hold one matrix for each expert, or would in a checkpoint of transformers 5. */
+    default List<String> stacks() {
+        return List.of();
+    }
+
     default void addTensors(Tensors tensors, String block) {
         layers().forEach(layer -> layer.addTensors(tensors, block));
     }

@@ -100,7 +100,12 @@ public record LorsLayout(List<Integer> ranks, List<Integer> groups) {
                 .or(() -> targets.stream()
                         .filter(target -> rank(target) > Math.min(target.out(), target.in()))
                         .findFirst()
-                        .map(this::tooMuch));
+                        .map(this::tooMuch))
+                .or(() -> targets.stream()
+                        .filter(Target::isParameter)
+                        .findFirst()
+                        .map(target -> "shares the weights of linear layers, and " + target.parameter()
+                                + " is a stack of experts"));
     }
 
     private static Optional<String> misfit(String what, List<Integer> numbers, int layers) {

@@ -172,6 +172,11 @@ public interface AdapterMethod {
         return undefined(target).or(() -> target.unlessRank(rank(target), Math.min(target.in(), target.out())));
     }
 
+    /** What keeps the method from stacks of experts, in words that follow a stack's name; empty where nothing does. */
+    default Optional<String> unlessStacked() {
+        return Optional.of("is a stack of experts, of which only LoRA adapts all at once, as in PEFT");
+    }
+
     /** What in a target leaves the method undefined, trained or read, in words that follow the target's name. */
     default Optional<String> undefined(Target target) {
         return Optional.empty();

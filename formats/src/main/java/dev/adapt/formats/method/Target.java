@@ -101,6 +101,11 @@ public record Target(
         return transposed() ? Shape.of(in, out) : Shape.of(out, in);
     }
 
+    /** Whether a parameter is adapted that is no module's weight, as a stack of experts is. */
+    public boolean isParameter() {
+        return !parameter.equals(module);
+    }
+
     /** The stack its module belongs to. */
     public Stack stack() {
         return Stack.of(module);

@@ -43,6 +43,11 @@ public record TargetParameters(List<String> entries) {
         return core;
     }
 
+    /** The name of a wrapper of a module that so many others are around. */
+    public static String wrapper(String module, int depth) {
+        return module + WRAPPED.repeat(depth);
+    }
+
     /** How many wrappers are around the one that a module's name means. */
     public static int depth(String module) {
         return (module.length() - core(module).length()) / WRAPPED.length();

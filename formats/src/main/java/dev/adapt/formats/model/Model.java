@@ -162,7 +162,9 @@ public final class Model {
     public static Model of(Checkpoint base, BoundAdapter adapter) throws IOException {
         ModelConfig config = ModelConfig.of(base);
         ModelConfig adapted = new ModelConfig(ChangedConfig.of(config.document(), adapter.change()));
-        return new Model(adapted, Architectures.of(adapted), base, Changes.of(adapter));
+        Architecture architecture = Architectures.of(adapted);
+        BoundAdapter apart = adapter.with(new ExpertParts(architecture, TensorNames.of(base)).of(adapter.targets()));
+        return new Model(adapted, architecture, base, Changes.of(apart));
     }
 
     /**

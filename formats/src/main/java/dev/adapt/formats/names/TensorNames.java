@@ -78,7 +78,7 @@ public final class TensorNames {
      *
      * @param config the checkpoint's config.json, which may be that of anything
      */
-    static TensorNames of(Optional<JsonDocument> config, SequencedMap<String, Shape> tensors) {
+    public static TensorNames of(Optional<JsonDocument> config, SequencedMap<String, Shape> tensors) {
         return new TensorNames(config, tensors);
     }
 
@@ -246,6 +246,19 @@ public final class TensorNames {
             }
         }
         return Optional.empty();
+    }
+
+    /** The modules that are the parts of one expert of a stack, the upper rows first; none where they are not known. */
+    public List<String> parts(String stack, int expert) {
+        for (Map.Entry<String, List<String>> join : family.joined().entrySet()) {
+            Optional<String> prefix = Joined.prefix(stack, join.getKey());
+            if (prefix.isPresent()) {
+                return join.getValue().stream()
+                        .map(part -> prefix.get() + Joined.numbered(part, expert))
+                        .toList();
+            }
+        }
+        return List.of();
     }
 
     private Optional<Place> joined(String holder, int expert, int part, int parts) {

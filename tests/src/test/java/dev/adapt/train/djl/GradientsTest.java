@@ -1,5 +1,6 @@
 package dev.adapt.train.djl;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -20,6 +21,7 @@ import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.binding.BoundAdapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
+import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.lors.LorsLayout;
 import dev.adapt.formats.lors.StackedModel;
@@ -40,6 +42,7 @@ import dev.adapt.formats.tensor.DoubleTensor;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
+import dev.adapt.tests.StackedExperts;
 import dev.adapt.tests.TinyModel;
 import dev.adapt.verify.input.Inputs;
 import java.io.IOException;
@@ -63,6 +66,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** DJL's gradients of whole models against finite differences in float64. It lies in this package to reach them. */
@@ -168,20 +172,48 @@ class GradientsTest {
     void gradients(TinyModel tiny, String method) throws IOException {
         try (Checkpoint base = Checkpoint.open(tiny.write(folder, 4))) {
             Model model = method.equals(STACKS) ? stacked(base) : Model.of(base, adapter(base, METHODS.get(method)));
-            Map<String, Tensor> inputs = inputs(model);
-            FiniteDifferences reference = new FiniteDifferences(model, inputs);
-            double largest = 0;
-            for (Map.Entry<String, double[]> gradient :
-                    gradients(model, inputs, reference.weights).entrySet()) {
-                if (isWithoutEffect(gradient.getKey())) {
-                    continue;
-                }
-                double error = reference.error(gradient.getKey(), gradient.getValue());
-                assertTrue(error < TOLERANCE, () -> gradient.getKey() + ": relative error " + error);
-                largest = Math.max(largest, error);
+            requireGradients(tiny, method, model);
+        }
+    }
+
+    private static void requireGradients(TinyModel tiny, String method, Model model) {
+        Map<String, Tensor> inputs = inputs(model);
+        FiniteDifferences reference = new FiniteDifferences(model, inputs);
+        double largest = 0;
+        for (Map.Entry<String, double[]> gradient :
+                gradients(model, inputs, reference.weights).entrySet()) {
+            if (isWithoutEffect(gradient.getKey())) {
+                continue;
             }
-            System.out.printf(
-                    "%-24s %-8s %8d %26.1e%n", tiny, method, model.trainable().size(), largest);
+            double error = reference.error(gradient.getKey(), gradient.getValue());
+            assertTrue(error < TOLERANCE, () -> gradient.getKey() + ": relative error " + error);
+            largest = Math.max(largest, error);
+        }
+        System.out.printf(
+                "%-24s %-8s %8d %26.1e%n", tiny, method, model.trainable().size(), largest);
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @EnumSource(names = {"MIXTRAL", "GPT_OSS", "DEEPSEEK"})
+    @DisplayName("LoRA on stacks of experts, as a module of the graph or as the layers of each expert")
+    void stacks(TinyModel tiny) throws IOException {
+        try (Checkpoint base = Checkpoint.open(tiny.write(folder, 4))) {
+            Architecture architecture = Model.of(base).architecture();
+            BoundAdapter adapter = adapter(base, METHODS.get("LoRA"), architecture.expertStacks());
+            assertTrue(adapter.targets().stream().allMatch(Target::isParameter));
+            requireGradients(tiny, "stacks", Model.of(base, adapter));
+        }
+    }
+
+    @Test
+    @DisplayName("LoRA on stacks of experts that a checkpoint of transformers 5 holds and the graph reads in parts")
+    void stackedCheckpoint() throws IOException {
+        try (Checkpoint base =
+                Checkpoint.open(StackedExperts.write(TinyModel.MIXTRAL.write(folder.resolve("base"), 4)))) {
+            Architecture architecture = Model.of(base).architecture();
+            BoundAdapter adapter = adapter(base, METHODS.get("LoRA"), architecture.expertStacks());
+            assertEquals(16, adapter.targets().size());
+            requireGradients(TinyModel.MIXTRAL, "stacked", Model.of(base, adapter));
         }
     }
 
@@ -205,9 +237,12 @@ class GradientsTest {
 
     /** An adapter on all linear layers; random values, since a gradient is 0 where a factor starts at 0. */
     private static BoundAdapter adapter(Checkpoint base, AdapterMethod method) throws IOException {
+        return adapter(base, method, Model.of(base).architecture().linearModules());
+    }
+
+    private static BoundAdapter adapter(Checkpoint base, AdapterMethod method, List<String> names) throws IOException {
         Binding binding = new Binding(base);
-        Model plain = Model.of(base);
-        List<Target> targets = binding.targets(plain.architecture().linearModules(), plain.architecture()).stream()
+        List<Target> targets = binding.targets(names, Model.of(base).architecture()).stream()
                 .filter(target -> method.misfit(target).isEmpty())
                 .toList();
         Random random = new Random(6);

@@ -12,6 +12,7 @@ import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import dev.adapt.train.device.Devices;
+import dev.adapt.train.device.Torch;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Map;
@@ -19,9 +20,13 @@ import java.util.stream.LongStream;
 
 /** A language model, with or without an adapter beside it, that generates on DJL's PyTorch engine. */
 public final class DjlDecoder implements Decoder {
+    /** Elements of a weight: a vector times a smaller one is done before a second thread has begun. */
+    private static final long SHARED = 1 << 20;
+
     private final Path source;
     private final LoadedModel model;
     private final boolean cached;
+    private final int threadsBefore = Torch.threads();
     private NDManager kept;
     private Map<String, NDArray> past = Map.of();
     private long[] text = {};
@@ -31,6 +36,14 @@ public final class DjlDecoder implements Decoder {
         this.model = model;
         this.cached = cached;
         this.kept = model.newStep();
+    }
+
+    /** Whether the work of one token in a layer is too little to be shared: threads would mostly wait for each other. */
+    private static boolean isSmall(Model model) {
+        return model.architecture().linearModules().stream()
+                .map(module -> module + ".weight")
+                .filter(model.weightNames()::contains)
+                .allMatch(weight -> model.leaf(weight).shape().elements() < SHARED);
     }
 
     /**
@@ -43,7 +56,11 @@ public final class DjlDecoder implements Decoder {
     public static DjlDecoder open(Model model, Devices device, boolean cached) {
         Generation.requireLanguageModel(model);
         Path source = model.config().document().path();
-        return new DjlDecoder(source, new LoadedModel(model, device.resolve()), cached);
+        DjlDecoder decoder = new DjlDecoder(source, new LoadedModel(model, device.resolve()), cached);
+        if (cached && isSmall(model)) {
+            Torch.setThreads(1);
+        }
+        return decoder;
     }
 
     @Override
@@ -94,6 +111,7 @@ public final class DjlDecoder implements Decoder {
 
     @Override
     public void close() {
+        Torch.setThreads(threadsBefore);
         kept.close();
         model.close();
     }

@@ -108,6 +108,13 @@ public record Decoder(DecoderSpec spec) implements Architecture {
     }
 
     @Override
+    public List<String> expertStacks() {
+        return spec.layers().stream()
+                .flatMap(layer -> layer.feedForward().stacks().stream().map(own -> layer.name() + own))
+                .toList();
+    }
+
+    @Override
     public List<String> usualTargets() {
         return spec.usualTargets();
     }

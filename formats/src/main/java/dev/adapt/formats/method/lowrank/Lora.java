@@ -274,6 +274,15 @@ public record Lora(
     }
 
     @Override
+    public Optional<String> unlessStacked() {
+        String other = dora ? "DoRA" : bias ? "lora_bias" : dropout > 0 ? "dropout" : "";
+        return other.isEmpty() && variant instanceof LoraVariant.Plain
+                ? Optional.empty()
+                : Optional.of("is a stack of experts, which takes plain LoRA, as in PEFT, without "
+                        + (other.isEmpty() ? variant.title() : other));
+    }
+
+    @Override
     public Optional<String> untrainable() {
         return switch (variant) {
             case LoraVariant.Plain _, LoraVariant.BlockDiagonal _ -> Optional.empty();
