@@ -60,8 +60,8 @@ record VerifyPage(SuiteResult result) {
     }
 
     private String models() {
-        StringBuilder table =
-                new StringBuilder("<table><tr><th>Model</th><th>Verdict</th><th></th><th class=\"n\">Time</th></tr>");
+        StringBuilder table = new StringBuilder("<table class=\"models\"><tr><th>Model</th><th>Verdict</th><th></th>");
+        table.append("<th class=\"n\">Time</th></tr>");
         for (ModelResult model : result.models()) {
             String said = model.error()
                     .map(VerifyReports::sentence)
