@@ -23,7 +23,8 @@ public enum Activation {
     static Optional<Activation> named(String name) {
         return switch (name) {
             case "gelu", "gelu_python" -> Optional.of(GELU);
-            case "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_python_tanh", "gelu_accurate" -> Optional.of(GELU_TANH);
+            case "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_python_tanh", "gelu_accurate" ->
+                Optional.of(GELU_TANH);
             case "relu" -> Optional.of(RELU);
             case "silu", "swish" -> Optional.of(SILU);
             case "tanh" -> Optional.of(TANH);

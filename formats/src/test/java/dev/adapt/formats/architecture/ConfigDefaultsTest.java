@@ -20,7 +20,8 @@ import org.junit.jupiter.api.Test;
 class ConfigDefaultsTest {
     private static Decoder decoder(String type, String more) {
         String json = ("{'model_type': '" + type + "', 'vocab_size': 8, 'hidden_size': 64, 'num_hidden_layers': 4,"
-                        + " 'num_attention_heads': 1, 'intermediate_size': 8, 'max_position_embeddings': 16" + more + "}")
+                        + " 'num_attention_heads': 1, 'intermediate_size': 8, 'max_position_embeddings': 16" + more
+                        + "}")
                 .replace('\'', '"');
         return (Decoder) Architectures.of(
                 new ModelConfig(JsonDocument.parse(Path.of("config.json"), json.getBytes(StandardCharsets.UTF_8))));
@@ -36,7 +37,8 @@ class ConfigDefaultsTest {
         assertEquals(Optional.of(30.0), usual.spec().logits().cap());
         assertEquals(Optional.of(50.0), attention(usual, 0).cap());
         Decoder none = decoder("gemma2", ", 'final_logit_softcapping': null, 'attn_logit_softcapping': null");
-        assertTrue(none.spec().logits().cap().isEmpty() && attention(none, 0).cap().isEmpty());
+        assertTrue(
+                none.spec().logits().cap().isEmpty() && attention(none, 0).cap().isEmpty());
     }
 
     @Test

@@ -69,7 +69,8 @@ final class GemmaFamily {
     static DecoderDraft gemma3(ModelConfig model) {
         DecoderDraft draft = draft(model, "Gemma3");
         second(draft);
-        // transformers' attention of Gemma 3 ignores attn_logit_softcapping, and its class of two parts the other cap too
+        // transformers' attention of Gemma 3 ignores attn_logit_softcapping, and its class of two parts the other cap
+        // too
         draft.logitCap = model.className().endsWith("ForConditionalGeneration")
                 ? Optional.empty()
                 : cap(draft.config, "final_logit_softcapping", Optional.empty());

@@ -218,7 +218,8 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
             return 1;
         }
         JsonDocument options = config.object(field);
-        String type = options.string("rope_type").or(() -> options.string("type")).orElse("default");
+        String type =
+                options.string("rope_type").or(() -> options.string("type")).orElse("default");
         if (type.equals("default")) {
             return 1;
         }
