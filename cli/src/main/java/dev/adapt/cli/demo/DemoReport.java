@@ -1,141 +1,113 @@
 package dev.adapt.cli.demo;
 
-import dev.adapt.cli.demo.DevScores.Mistake;
+import dev.adapt.cli.report.HtmlPage;
 import dev.adapt.cli.report.LineChart;
 import dev.adapt.cli.report.LineChart.Point;
 import dev.adapt.cli.report.LineChart.Series;
-import dev.adapt.cli.report.PageTemplate;
 import dev.adapt.cli.terminal.Bytes;
-import dev.adapt.cli.terminal.Release;
-import dev.adapt.train.predict.Evaluation;
-import dev.adapt.verify.suite.Environment;
+import dev.adapt.verify.compare.Comparison;
 import java.io.IOException;
-import java.time.LocalDate;
-import java.time.ZoneId;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
-import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /**
- * The demo's {@code report.html}, filled in by {@code src/main/jte/demo/demo.jte}.
+ * The demo's {@code report.html}: one file that needs nothing else.
  *
- * @param subtitle what ran, on what
+ * @param subtitle what ran, on what, when
  * @param examples a text of the data for each label
  * @param settings of training, which both methods share, in words
- * @param baseBytes of the base's weights
  * @param commands what a user would run next
  */
 record DemoReport(
         String subtitle,
+        String lead,
         Map<String, String> examples,
         String settings,
         List<DemoResult> results,
-        long baseBytes,
         String commands) {
     private static final int SMOOTHING = 10;
-    private static final int WORST = 10;
 
     String html() throws IOException {
-        return new PageTemplate("demo/demo").page("adapt demo: " + names() + " on all-MiniLM-L6-v2", this);
+        return new HtmlPage("demo.html")
+                .with(Map.ofEntries(
+                        Map.entry("subtitle", HtmlPage.escape(subtitle)),
+                        Map.entry("lead", HtmlPage.escape(lead)),
+                        Map.entry("examples", examplesTable()),
+                        Map.entry("comparison", comparison()),
+                        Map.entry("settings", HtmlPage.escape(settings)),
+                        Map.entry("lossChart", lossChart().svg()),
+                        Map.entry("accuracyChart", accuracyChart().svg()),
+                        Map.entry("sizes", sizes()),
+                        Map.entry(
+                                "inputs",
+                                HtmlPage.escape(
+                                        results.getFirst().report().inputs().description())),
+                        Map.entry(
+                                "tolerance",
+                                difference(
+                                        results.getFirst().report().tolerance().fp32())),
+                        Map.entry("verification", verification()),
+                        Map.entry("commands", HtmlPage.escape(commands))));
     }
 
-    /** The methods that are compared. */
-    String names() {
-        return results.stream().map(DemoResult::name).collect(Collectors.joining(" and "));
+    private String examplesTable() {
+        StringBuilder table = new StringBuilder("<table class=\"examples\"><tr><th>intent</th><th>a request</th></tr>");
+        examples.forEach((label, text) -> table.append("<tr><td><code>%s</code></td><td>%s</td></tr>"
+                .formatted(HtmlPage.escape(label), HtmlPage.escape(text))));
+        return table.append("</table>").toString();
     }
 
-    /** Whether every form of every model agrees. */
-    boolean passed() {
-        return results.stream().allMatch(result -> result.report().passed());
+    private String comparison() {
+        StringBuilder table = new StringBuilder("<table class=\"comparison\"><tr><th></th>");
+        results.forEach(result -> table.append("<th class=\"n %s\">%s</th>".formatted(result.style(), result.name())));
+        table.append("</tr>");
+        row(
+                table,
+                "Trained parameters of the adapter",
+                result -> String.format(Locale.ROOT, "%,d", result.trainedParameters()));
+        row(
+                table,
+                "Trained parameters of the head",
+                result -> String.format(Locale.ROOT, "%,d", result.headParameters()));
+        row(table, "Adapter file, head included", result -> new Bytes(result.adapterBytes()).toString());
+        row(table, "Dev accuracy before training", result -> percent(result.before()));
+        row(table, "Dev accuracy after training", result -> "<strong>" + percent(result.after()) + "</strong>");
+        row(
+                table,
+                "Peak learning rate of adapter, head",
+                result -> rate(result.learningRate()) + ", " + rate(result.headLearningRate()));
+        row(table, "Epoch kept", result -> result.best() + " of " + result.epochs());
+        row(table, "Training time", result -> String.format(Locale.ROOT, "%.0f s", result.trainSeconds()));
+        row(
+                table,
+                "Training speed, examples/s",
+                result -> String.format(Locale.ROOT, "%.0f", result.examplesPerSecond()));
+        row(table, "Merge time", result -> String.format(Locale.ROOT, "%.2f s", result.mergeSeconds()));
+        row(
+                table,
+                "Largest logit difference of any two forms",
+                result -> difference(result.report().maxAbsolute()));
+        row(table, "Verification", result -> verdict(result.report().passed()));
+        return table.append("</table>").toString();
     }
 
-    DemoResult first() {
-        return results.getFirst();
+    private void row(StringBuilder table, String heading, Function<DemoResult, String> cell) {
+        table.append("<tr><td>").append(heading).append("</td>");
+        results.forEach(result ->
+                table.append("<td class=\"n\">").append(cell.apply(result)).append("</td>"));
+        table.append("</tr>");
     }
 
-    static String interval(DevScores scores) {
-        return percent(scores.interval().getFirst()) + " to "
-                + percent(scores.interval().getLast());
-    }
-
-    /** The adapter's size as a share of the base's. */
-    String share(DemoResult result) {
-        return String.format(Locale.ROOT, "%.2f%%", 100.0 * result.adapterBytes() / baseBytes);
-    }
-
-    static String bytes(long count) {
-        return new Bytes(count).toString();
-    }
-
-    static String milliseconds(double time) {
-        return String.format(Locale.ROOT, "%.2f ms", time);
-    }
-
-    /** The merged model's latency over the base's. */
-    static String slower(DevScores scores) {
-        return String.format(
-                Locale.ROOT, "%.2f ×", scores.merged().median() / scores.base().median());
-    }
-
-    /** A row of the comparison: a figure of each method. */
-    record Row(String heading, List<String> cells) {}
-
-    List<Row> rows() {
-        return List.of(
-                row("Trained parameters of the adapter", result -> number(result.trainedParameters())),
-                row("Trained parameters of the head", result -> number(result.headParameters())),
-                row("Adapter file, head included", result -> bytes(result.adapterBytes())),
-                row("Dev accuracy before training", result -> percent(result.before())),
-                row("Dev accuracy after training", result -> percent(result.after())),
-                row(
-                        "Peak learning rate of adapter, head",
-                        result -> rate(result.learningRate()) + ", " + rate(result.headLearningRate())),
-                row("Epoch kept", result -> result.best() + " of " + result.epochs()),
-                row("Training time", result -> String.format(Locale.ROOT, "%.0f s", result.trainSeconds())),
-                row(
-                        "Training speed, examples/s",
-                        result -> String.format(Locale.ROOT, "%.0f", result.examplesPerSecond())),
-                row("Merge time", result -> String.format(Locale.ROOT, "%.2f s", result.mergeSeconds())),
-                row(
-                        "Largest logit difference of any two forms",
-                        result -> difference(result.report().maxAbsolute())));
-    }
-
-    private Row row(String heading, Function<DemoResult, String> cell) {
-        return new Row(heading, results.stream().map(cell).toList());
-    }
-
-    /** The mistakes that are shown. */
-    static List<Mistake> worst(DemoResult result) {
-        return result.dev().mistakes().stream().limit(WORST).toList();
-    }
-
-    static String heading(DemoResult result) {
-        int all = result.dev().mistakes().size();
-        return all > WORST
-                ? WORST + " worst of " + all + " mistakes"
-                : all == 1 ? "The only mistake" : "All " + all + " mistakes";
-    }
-
-    /** A cell of a confusion matrix: a share of the row as opacity. */
-    static String opacity(Evaluation.OfClass row, long count) {
-        return String.format(Locale.ROOT, "%.2f", (double) count / Math.max(1, row.examples()));
-    }
-
-    static boolean isStrong(Evaluation.OfClass row, long count) {
-        return 2 * count > row.examples();
-    }
-
-    LineChart losses() {
+    private LineChart lossChart() {
         List<Series> curves = new ArrayList<>();
         for (DemoResult result : results) {
-            curves.add(new Series(result.name(), result.style(), trained(smoothed(result))));
-            curves.add(new Series(result.name(), result.style() + " dev", trained(byEpoch(result.devLosses(), 1))));
+            curves.add(new Series(result.name(), result.style(), smoothed(result)));
+            curves.add(new Series(result.name(), result.style() + " dev", byEpoch(result.devLosses(), 1)));
         }
         return new LineChart(
                 "Loss",
@@ -165,51 +137,67 @@ record DemoReport(
                 .toList();
     }
 
-    LineChart accuracies() {
+    private LineChart accuracyChart() {
         List<Series> curves = new ArrayList<>();
         for (DemoResult result : results) {
             List<Point> points = byEpoch(result.accuracies(), 0.01);
-            curves.add(new Series(
-                    result.name(), result.style(), trained(points), true, Optional.of(points.get(result.best()))));
+            curves.add(new Series(result.name(), result.style(), points, true, Optional.of(points.get(result.best()))));
         }
         return new LineChart("Dev accuracy", "epoch", "% of requests classified right; ring: the epoch kept", curves);
     }
 
-    /** From the end of the first epoch on: before, all curves fall alike, and would hide where they differ. */
-    private static List<Point> trained(List<Point> points) {
-        return points.stream().filter(point -> point.x() >= 1).toList();
-    }
-
-    /** The adapter's size over the largest one's, in percent. */
-    String bar(DemoResult result) {
+    private String sizes() {
         long largest =
                 results.stream().mapToLong(DemoResult::adapterBytes).max().orElse(1);
-        return String.format(Locale.ROOT, "%.1f", 100.0 * result.adapterBytes() / largest);
+        StringBuilder table = new StringBuilder("<table class=\"sizes\">");
+        for (DemoResult result : results) {
+            table.append(String.format(
+                    Locale.ROOT,
+                    "<tr><td class=\"name\">%s</td><td class=\"%s\"><div class=\"bar\" style=\"width:%.1f%%\"></div></td>"
+                            + "<td class=\"n size\">%s</td></tr>",
+                    result.name(),
+                    result.style(),
+                    100.0 * result.adapterBytes() / largest,
+                    new Bytes(result.adapterBytes())));
+        }
+        return table.append("</table>").toString();
     }
 
-    String tolerance() {
-        return difference(first().report().tolerance().fp32());
+    private String verification() {
+        StringBuilder html = new StringBuilder();
+        for (DemoResult result : results) {
+            html.append("<h3 class=\"%s\">%s</h3><div class=\"card\"><table class=\"wide\">"
+                    .formatted(result.style(), result.name()));
+            html.append(
+                    "<tr><th>form</th><th>compared with</th><th class=\"n\">max abs</th><th class=\"n\">mean abs</th>"
+                            + "<th class=\"n\">max rel</th><th class=\"n\">same class</th><th class=\"n\">verdict</th></tr>");
+            result.report().comparisons().forEach(comparison -> html.append(row(comparison)));
+            html.append("</table></div>");
+        }
+        return html.toString();
     }
 
-    /** What it ran on, and with. */
-    String machine() {
-        Environment environment = Environment.here();
-        return String.format(
-                Locale.ROOT,
-                "adapt %s, commit %s; Java %s, libtorch %s, ONNX Runtime %s (%s); %d processors, %s; %s",
-                Release.here().version(),
-                Release.here().commit(),
-                environment.java(),
-                Release.here().libtorch(),
-                environment.onnxRuntime(),
-                String.join(", ", environment.providers()),
-                environment.processors(),
-                environment.system(),
-                LocalDate.now(ZoneId.systemDefault()));
+    private static String row(Comparison comparison) {
+        String names = "<tr><td>%s</td><td>%s</td>"
+                .formatted(HtmlPage.escape(comparison.left()), HtmlPage.escape(comparison.right()));
+        String verdict = "<td class=\"n\">%s</td></tr>".formatted(verdict(comparison.passed()));
+        return comparison
+                .errors()
+                .map(errors -> names
+                        + "<td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td>"
+                                .formatted(
+                                        difference(errors.maxAbsolute()),
+                                        difference(errors.meanAbsolute()),
+                                        difference(errors.maxRelative()),
+                                        percent(errors.argmaxAgreement()))
+                        + verdict)
+                .orElse(names + "<td colspan=\"4\">"
+                        + HtmlPage.escape(comparison.failure().orElse("")) + "</td>" + verdict);
     }
 
-    private static String number(long value) {
-        return String.format(Locale.ROOT, "%,d", value);
+    private static String verdict(boolean passed) {
+        String word = passed ? "PASS" : "FAIL";
+        return "<span class=\"verdict %s\">%s</span>".formatted(word, word);
     }
 
     private static String rate(double value) {

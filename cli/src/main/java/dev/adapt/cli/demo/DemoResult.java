@@ -14,7 +14,6 @@ import java.util.List;
  * @param devLosses on the dev set: before training, then after each epoch
  * @param accuracies on the dev set, likewise
  * @param best the epoch kept, counted from 1
- * @param dev the exported model on the dev set
  * @param mergeSeconds the time of the merge alone
  */
 record DemoResult(
@@ -32,7 +31,6 @@ record DemoResult(
         double examplesPerSecond,
         double trainSeconds,
         double mergeSeconds,
-        DevScores dev,
         Report report) {
     DemoResult {
         losses = List.copyOf(losses);

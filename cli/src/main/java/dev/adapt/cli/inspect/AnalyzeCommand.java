@@ -10,7 +10,6 @@ import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.merge.analysis.Conditioning;
-import dev.adapt.merge.analysis.Spectrum;
 import dev.adapt.merge.convert.AdapterLayers;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -88,8 +87,7 @@ public final class AnalyzeCommand implements Callable<Integer> {
             List<Conditioning.Likeness> likenesses =
                     layers.size() < 2 ? List.of() : conditioning.ofAdapters(layers.getFirst(), layers.getLast());
             String subtitle = String.join(", compared with ", names) + " on " + base.getFileName();
-            AnalysisReport report = new AnalysisReport(
-                    subtitle, conversions, Spectrum.of(layers.getFirst(), checkpoint), likenesses, !noPng);
+            AnalysisReport report = new AnalysisReport(subtitle, conversions, likenesses, !noPng);
             outputs.madeFrom(checkpoint.snapshots());
             report.write(out, outputs);
             Terminal.lines(report.text() + "\n");

@@ -9,11 +9,9 @@ import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.Stack;
 import dev.adapt.merge.analysis.Conditioning;
 import dev.adapt.merge.analysis.Similarities;
-import dev.adapt.merge.analysis.Spectrum;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -22,19 +20,18 @@ import java.util.Map;
 import java.util.SequencedMap;
 import java.util.Set;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.Stream;
 
 /**
  * What {@code adapt analyze} found, as a folder: report.html, analysis.json, and each heat map as SVG and PNG.
  *
  * @param subtitle what was analysed
- * @param spectra of each layer's update
  * @param likenesses to another adapter; empty without one
  * @param png whether to write PNGs
  */
 public record AnalysisReport(
         String subtitle,
         List<Conditioning.Conversions> conversions,
-        List<Spectrum> spectra,
         List<Conditioning.Likeness> likenesses,
         boolean png) {
     private static final String JSON = "analysis.json";
@@ -46,45 +43,32 @@ public record AnalysisReport(
         Set<String> files = new HashSet<>(List.of(JSON, HTML));
         maps.keySet().forEach(name -> files.addAll(List.of(name + ".svg", name + ".png")));
         try (OutputFolder pending = outputs.folder(folder, files)) {
+            List<String> drawn = new ArrayList<>();
             for (Map.Entry<String, HeatMap> map : maps.entrySet()) {
-                pending.text(map.getKey() + ".svg", map.getValue().svg());
+                drawn.add(map.getValue().svg());
+                pending.text(map.getKey() + ".svg", drawn.getLast());
                 if (png) {
                     map.getValue().writePng(pending.path().resolve(map.getKey() + ".png"));
                 }
             }
             pending.text(JSON, json().toPrettyString() + "\n");
-            pending.text(HTML, new PageTemplate("report/analysis").page("adapt analyze: " + subtitle, this));
+            pending.text(HTML, html(drawn));
             pending.commit();
         }
     }
 
     private SequencedMap<String, HeatMap> maps() {
         SequencedMap<String, HeatMap> maps = new LinkedHashMap<>();
+        double top = top();
         for (Conditioning.Conversions own : conversions) {
-            String file = own.stack().name().replace(".*", "").replaceAll("[^\\w.-]", "_");
-            List<HeatMap> four = maps(own);
-            maps.put(file + ".A", four.get(0));
-            maps.put(file + ".A.random", four.get(1));
-            maps.put(file + ".B", four.get(2));
-            maps.put(file + ".B.random", four.get(3));
+            String name = own.stack().name();
+            String file = name.replace(".*", "").replaceAll("[^\\w.-]", "_");
+            maps.put(file + ".A", map(shortened(name) + ": W₀ to A", own.toA(), top));
+            maps.put(file + ".A.random", map(shortened(name) + ": random in place of W₀ to A", own.randomA(), top));
+            maps.put(file + ".B", map(shortened(name) + ": W₀ to B", own.toB(), top));
+            maps.put(file + ".B.random", map(shortened(name) + ": random in place of W₀ to B", own.randomB(), top));
         }
         return maps;
-    }
-
-    /** The maps of a stack, which share one scale of colours. */
-    static List<HeatMap> maps(Conditioning.Conversions own) {
-        String name = shortened(own.stack().name());
-        List<Similarities> all = List.of(own.toA(), own.randomA(), own.toB(), own.randomB());
-        double smallest = all.stream().mapToDouble(Similarities::smallest).min().orElse(0);
-        double largest = all.stream().mapToDouble(Similarities::largest).max().orElse(1);
-        double power = Math.pow(10, Math.floor(Math.log10(Math.max(largest - smallest, 1e-3))));
-        double bottom = Math.max(0, Math.floor(2 * smallest / power) / 2 * power);
-        double top = Math.min(1, Math.ceil(2 * largest / power) / 2 * power);
-        return List.of(
-                map(name + ": W₀ to A", own.toA(), bottom, top),
-                map(name + ": random, as W₀ to A", own.randomA(), bottom, top),
-                map(name + ": W₀ to B", own.toB(), bottom, top),
-                map(name + ": random, as W₀ to B", own.randomB(), bottom, top));
     }
 
     /** What follows the layer's number. */
@@ -92,69 +76,18 @@ public record AnalysisReport(
         return stack.substring(stack.lastIndexOf("*.") < 0 ? 0 : stack.lastIndexOf("*.") + 2);
     }
 
-    /** What the maps of a stack mean. */
-    static List<String> meaning(Conditioning.Conversions own) {
-        return List.of(meaning("A", own.toA(), own.randomA()), meaning("B", own.toB(), own.randomB()));
+    /** The largest similarity of two layers, rounded up to half a digit. */
+    private double top() {
+        double largest = conversions.stream()
+                .flatMap(own -> Stream.of(own.toA(), own.toB(), own.randomA(), own.randomB()))
+                .mapToDouble(Similarities::largest)
+                .max()
+                .orElse(1);
+        double power = Math.pow(10, Math.floor(Math.log10(Math.max(largest, 1e-3))));
+        return Math.min(1, Math.ceil(2 * largest / power) / 2 * power);
     }
 
-    private static String meaning(String factor, Similarities found, Similarities random) {
-        double share = (found.mean() - random.mean()) / (1 - random.mean());
-        String words;
-        if (found.mean() <= random.largest()) {
-            words = "is at the level of random matrices: the layers do not convert W₀ in a common way";
-        } else if (share > 0.9) {
-            words = "is close to 1: one matrix could convert W₀ in all these layers";
-        } else if (share > 0.5) {
-            words = "is well above random matrices: the layers convert W₀ mostly in a common way";
-        } else {
-            words = "is above random matrices, and far from 1: the layers share a few directions";
-        }
-        return "W₀ to " + factor + ": the mean similarity of two layers, " + share(found.mean()) + " (random: "
-                + share(random.mean()) + "), " + words + ".";
-    }
-
-    /** The layers with the largest and smallest update, in words. */
-    String sizes() {
-        Comparator<Spectrum> byRelative = Comparator.comparingDouble(Spectrum::relative);
-        Spectrum largest = spectra.stream().max(byRelative).orElseThrow();
-        Spectrum smallest = spectra.stream().min(byRelative).orElseThrow();
-        return "‖ΔW‖/‖W‖ goes from " + percent(smallest.relative()) + " (" + smallest.module() + ") to "
-                + percent(largest.relative()) + " (" + largest.module() + ").";
-    }
-
-    /** The layer's update against the largest of all, in percent. */
-    String bar(Spectrum own) {
-        double largest = spectra.stream().mapToDouble(Spectrum::relative).max().orElse(1);
-        return String.format(Locale.ROOT, "%.1f", largest == 0 ? 0 : 100 * own.relative() / largest);
-    }
-
-    /** A bar of a drawn spectrum, of 120 by 24 pixels. */
-    record Bar(String x, String y, String width, String height) {}
-
-    static List<Bar> bars(Spectrum own) {
-        double width = 120.0 / own.values().size();
-        double largest = Math.max(own.values().getFirst(), Double.MIN_NORMAL);
-        List<Bar> bars = new ArrayList<>();
-        for (int i = 0; i < own.values().size(); i++) {
-            double height = 24 * own.values().get(i) / largest;
-            bars.add(new Bar(
-                    HeatMap.pixels(i * width),
-                    HeatMap.pixels(24 - height),
-                    HeatMap.pixels(width * 0.85),
-                    HeatMap.pixels(height)));
-        }
-        return bars;
-    }
-
-    static String percent(double share) {
-        return String.format(Locale.ROOT, "%.2f%%", 100 * share);
-    }
-
-    static String figure(double value) {
-        return String.format(Locale.ROOT, "%.3g", value);
-    }
-
-    private static HeatMap map(String title, Similarities found, double bottom, double top) {
+    private static HeatMap map(String title, Similarities found, double top) {
         String note = String.format(
                 Locale.ROOT, "φ of %d directions; mean without the diagonal %.4f", found.directions(), found.mean());
         return new HeatMap(
@@ -164,7 +97,6 @@ public record AnalysisReport(
                         .map(module -> Stack.number(module).orElse(module))
                         .toList(),
                 found.values(),
-                bottom,
                 top,
                 note);
     }
@@ -182,13 +114,7 @@ public record AnalysisReport(
                     share(own.toB().mean()),
                     share(own.randomB().mean()));
         }
-        StringBuilder text = new StringBuilder(table.toString());
-        for (Conditioning.Conversions own : conversions) {
-            text.append("\n").append(own.stack().name()).append("\n");
-            meaning(own).forEach(sentence -> text.append("  ").append(sentence).append("\n"));
-        }
-        text.append("\n").append(sizes()).append("\n");
-        return likenesses.isEmpty() ? text.toString() : text + "\n" + likenessText();
+        return likenesses.isEmpty() ? table.toString() : table + "\n" + likenessText();
     }
 
     private String likenessText() {
@@ -197,7 +123,7 @@ public record AnalysisReport(
         return table.row(cells("mean", mean()).toArray()).toString();
     }
 
-    Conditioning.Likeness mean() {
+    private Conditioning.Likeness mean() {
         return new Conditioning.Likeness(
                 "mean",
                 mean(Conditioning.Likeness::a),
@@ -212,7 +138,7 @@ public record AnalysisReport(
         return likenesses.stream().mapToDouble(value).average().orElse(Double.NaN);
     }
 
-    static List<String> cells(String name, Conditioning.Likeness own) {
+    private static List<String> cells(String name, Conditioning.Likeness own) {
         return List.of(
                 name,
                 share(own.a()),
@@ -223,8 +149,77 @@ public record AnalysisReport(
                 share(own.randomDelta()));
     }
 
-    static String share(double value) {
+    private static String share(double value) {
         return String.format(Locale.ROOT, "%.4f", value);
+    }
+
+    private String html(List<String> drawn) throws IOException {
+        return new HtmlPage("analysis.html")
+                .with(Map.of(
+                        "subtitle", HtmlPage.escape(subtitle),
+                        "directions",
+                                String.valueOf(conversions.getFirst().toA().directions()),
+                        "means", means(),
+                        "maps", cards(drawn),
+                        "likeness", likenesses.isEmpty() ? "" : likeness()));
+    }
+
+    private String means() {
+        List<List<String>> rows = new ArrayList<>();
+        for (Conditioning.Conversions own : conversions) {
+            rows.add(List.of(
+                    own.stack().name(),
+                    String.valueOf(own.toA().layers().size()),
+                    share(own.toA().mean()),
+                    share(own.randomA().mean()),
+                    share(own.toB().mean()),
+                    share(own.randomB().mean())));
+        }
+        return table(List.of("stack", "layers", "W₀ to A", "random", "W₀ to B", "random"), rows);
+    }
+
+    /** @param drawn the maps, in order, as many for each stack */
+    private String cards(List<String> drawn) {
+        StringBuilder html = new StringBuilder();
+        int each = drawn.size() / conversions.size();
+        for (int stack = 0; stack < conversions.size(); stack++) {
+            html.append("<h2><code>")
+                    .append(HtmlPage.escape(conversions.get(stack).stack().name()))
+                    .append("</code></h2><div class=\"charts\">");
+            drawn.subList(each * stack, each * (stack + 1))
+                    .forEach(svg -> html.append("<div class=\"card paper\">")
+                            .append(svg)
+                            .append("</div>"));
+            html.append("</div>");
+        }
+        return html.toString();
+    }
+
+    private String likeness() {
+        List<List<String>> rows = new ArrayList<>();
+        likenesses.forEach(own -> rows.add(cells(own.module(), own)));
+        rows.add(cells("mean", mean()));
+        return "<h2>How alike the two adapters are</h2><p>φ of the row spaces of A, and of the column spaces of B and of ΔW,"
+                + " each beside φ of the first and a random matrix.</p><div class=\"card\">"
+                + table(List.of("layer", "A", "random", "B", "random", "ΔW", "random"), rows) + "</div>";
+    }
+
+    private static String table(List<String> headings, List<List<String>> rows) {
+        StringBuilder html = new StringBuilder("<table class=\"wide\"><tr>");
+        for (int column = 0; column < headings.size(); column++) {
+            html.append(cell("th", headings.get(column), column > 0));
+        }
+        for (List<String> row : rows) {
+            html.append("</tr><tr>");
+            for (int column = 0; column < row.size(); column++) {
+                html.append(cell("td", row.get(column), column > 0));
+            }
+        }
+        return html.append("</tr></table>").toString();
+    }
+
+    private static String cell(String tag, String text, boolean number) {
+        return "<%s%s>%s</%s>".formatted(tag, number ? " class=\"n\"" : "", HtmlPage.escape(text), tag);
     }
 
     private ObjectNode json() {
@@ -239,12 +234,6 @@ public record AnalysisReport(
             describe(own.randomA(), stack.putObject("random_as_w0_to_a"));
             describe(own.toB(), stack.putObject("w0_to_b"));
             describe(own.randomB(), stack.putObject("random_as_w0_to_b"));
-        }
-        ArrayNode updates = root.putArray("updates");
-        for (Spectrum own : spectra) {
-            ObjectNode update = updates.addObject().put("layer", own.module());
-            update.put("delta_norm_relative", own.relative());
-            own.values().forEach(update.putArray("singular_values")::add);
         }
         if (!likenesses.isEmpty()) {
             ArrayNode layers = root.putArray("likeness");

@@ -14,23 +14,21 @@ import java.util.Locale;
 import javax.imageio.ImageIO;
 
 /**
- * Similarity matrix as a heat map. The diagonal is left grey. The template report/heatmap.jte draws it as SVG, in colours that
- * follow the light or dark scheme; the PNG is light.
+ * How alike each of some things is to each other, as SVG and as PNG: a square of cells from 0 to 1, whose diagonal, where each
+ * meets itself, is left grey.
  *
  * @param title what it shows
  * @param axis what rows and columns are
  * @param labels of the rows and columns, top to bottom and left to right
- * @param bottom where the scale of colours begins: one for all maps that are compared
- * @param top where it ends
+ * @param top where the scale of colours ends: one for all maps that are compared
  * @param note beneath
  */
 @SuppressWarnings("ArrayRecordComponent")
-record HeatMap(
-        String title, String axis, List<String> labels, double[][] values, double bottom, double top, String note) {
-    private static final int SIDE = 320;
+record HeatMap(String title, String axis, List<String> labels, double[][] values, double top, String note) {
+    private static final int SIDE = 372;
     private static final int LEFT = 48;
     private static final int TOP = 34;
-    private static final int WIDTH = LEFT + SIDE + 88;
+    private static final int WIDTH = LEFT + SIDE + 84;
     private static final int HEIGHT = TOP + SIDE + 66;
     private static final int INK = 0x59636e;
     private static final int TITLE_INK = 0x1b1f24;
@@ -42,101 +40,51 @@ record HeatMap(
     /** Pixels of the PNG for each of the drawing. */
     private static final int SCALE = 2;
 
-    /** The colour of the largest value on white; smaller ones are as much lighter. */
-    private static final int DARKEST = 0x0b4fa3;
-
-    /** The opacity of the smallest value, which is still told from the background. */
-    private static final double FAINTEST = 0.04;
+    /** Colours from 0 to 1, of rising darkness, so that the map also reads in grey: ColorBrewer's YlGnBu. */
+    private static final int[] COLOURS = {
+        0xffffd9, 0xedf8b1, 0xc7e9b4, 0x7fcdbb, 0x41b6c4, 0x1d91c0, 0x225ea8, 0x253494, 0x081d58
+    };
 
     /** What is drawn, in order. */
-    sealed interface Mark {
-        /**
-         * A rectangle.
-         *
-         * @param share of the scale of colours; NaN on the diagonal
-         */
-        record Box(double x, double y, double width, double height, double share) implements Mark {}
+    private sealed interface Mark {
+        record Box(double x, double y, double width, double height, int colour) implements Mark {}
 
-        /**
-         * A line of text.
-         *
-         * @param anchor the share of its width that lies left of x
-         */
-        record Text(double x, double y, double anchor, int size, Ink ink, String text) implements Mark {
-            String anchored() {
-                return anchor == 0 ? "start" : anchor == 1 ? "end" : "middle";
-            }
-        }
+        record Text(double x, double y, double anchor, int size, boolean bold, int colour, String text)
+                implements Mark {}
     }
 
-    /** The colours of text, as classes of the style. */
-    enum Ink {
-        TITLE(TITLE_INK),
-        SOFT(INK),
-        ON_FAINT(TITLE_INK),
-        ON_STRONG(0xffffff);
-
-        private final int colour;
-
-        Ink(int colour) {
-            this.colour = colour;
-        }
-
-        String style() {
-            return name().toLowerCase(Locale.ROOT).replace('_', '-');
-        }
-    }
-
-    String viewBox() {
-        return "0 0 " + WIDTH + " " + HEIGHT;
-    }
-
-    /** A number of pixels in SVG. */
-    static String pixels(double number) {
-        return String.format(Locale.ROOT, "%.2f", number);
-    }
-
-    /** A share of the scale as opacity, which lets the background through where values are small. */
-    static String opacity(double share) {
-        return String.format(Locale.ROOT, "%.3f", FAINTEST + (1 - FAINTEST) * Math.clamp(share, 0, 1));
-    }
-
-    private double share(double value) {
-        return top > bottom ? (value - bottom) / (top - bottom) : 0;
-    }
-
-    List<Mark> marks() {
+    private List<Mark> marks() {
         List<Mark> marks = new ArrayList<>();
-        marks.add(new Mark.Text(0, 16, 0, 15, Ink.TITLE, title));
+        marks.add(new Mark.Text(0, 16, 0, 15, true, TITLE_INK, title));
         double cell = (double) SIDE / labels.size();
         int every = Math.ceilDiv(labels.size(), 24);
         for (int row = 0; row < labels.size(); row++) {
             double middle = (row + 0.5) * cell;
             if (row % every == 0) {
                 String label = labels.get(row);
-                marks.add(new Mark.Text(LEFT - 8, TOP + middle + 4, 1, 12, Ink.SOFT, label));
-                marks.add(new Mark.Text(LEFT + middle, TOP + SIDE + 16, 0.5, 12, Ink.SOFT, label));
+                marks.add(new Mark.Text(LEFT - 8, TOP + middle + 4, 1, 12, false, INK, label));
+                marks.add(new Mark.Text(LEFT + middle, TOP + SIDE + 16, 0.5, 12, false, INK, label));
             }
             for (int column = 0; column < labels.size(); column++) {
-                double share = row == column ? Double.NaN : share(values[row][column]);
-                marks.add(new Mark.Box(LEFT + column * cell, TOP + row * cell, cell, cell, share));
+                int colour = row == column ? DIAGONAL : colour(values[row][column] / top);
+                marks.add(new Mark.Box(LEFT + column * cell, TOP + row * cell, cell, cell, colour));
                 if (labels.size() <= NUMBERED && row != column) {
                     number(marks, LEFT + (column + 0.5) * cell, TOP + middle + 4, values[row][column]);
                 }
             }
         }
-        marks.add(new Mark.Text(LEFT + SIDE / 2.0, TOP + SIDE + 36, 0.5, 12, Ink.SOFT, axis));
-        marks.add(new Mark.Text(LEFT - 8, TOP + SIDE + 16, 1, 12, Ink.SOFT, axis));
-        marks.add(new Mark.Text(0, TOP + SIDE + 58, 0, 12, Ink.SOFT, note));
+        marks.add(new Mark.Text(LEFT + SIDE / 2.0, TOP + SIDE + 36, 0.5, 12, false, INK, axis));
+        marks.add(new Mark.Text(LEFT - 8, TOP + SIDE + 16, 1, 12, false, INK, axis));
+        marks.add(new Mark.Text(0, TOP + SIDE + 58, 0, 12, false, INK, note));
         scale(marks);
         return marks;
     }
 
     private void number(List<Mark> marks, double x, double y, double value) {
-        Ink ink = share(value) > 0.55 ? Ink.ON_STRONG : Ink.ON_FAINT;
+        int ink = value > top / 2 ? 0xffffff : TITLE_INK;
         // without the 0 before the point, three digits fit a twelfth of the side
         String number = String.format(Locale.ROOT, "%.3f", value).replaceFirst("^0", "");
-        marks.add(new Mark.Text(x, y, 0.5, 10, ink, number));
+        marks.add(new Mark.Text(x, y, 0.5, 11, false, ink, number));
     }
 
     private void scale(List<Mark> marks) {
@@ -144,31 +92,64 @@ record HeatMap(
         double step = (double) SIDE / steps;
         for (int i = 0; i < steps; i++) {
             double share = 1 - (i + 0.5) / steps;
-            marks.add(new Mark.Box(LEFT + SIDE + 18, TOP + i * step, 14, step, share));
+            marks.add(new Mark.Box(LEFT + SIDE + 18, TOP + i * step, 14, step, colour(share)));
         }
         for (int tick = 0; tick <= 4; tick++) {
-            String label = String.format(Locale.ROOT, "%.3f", top - (top - bottom) * tick / 4);
-            marks.add(new Mark.Text(LEFT + SIDE + 38, TOP + tick * SIDE / 4.0 + 4, 0, 12, Ink.SOFT, label));
+            String label = String.format(Locale.ROOT, "%.3f", top * (1 - tick / 4.0));
+            marks.add(new Mark.Text(LEFT + SIDE + 38, TOP + tick * SIDE / 4.0 + 4, 0, 12, false, INK, label));
         }
     }
 
-    /** The darkest colour over white. */
+    /** Between the two colours on either side of a share of the scale. */
     private static int colour(double share) {
-        if (Double.isNaN(share)) {
-            return DIAGONAL;
-        }
-        double opacity = FAINTEST + (1 - FAINTEST) * Math.clamp(share, 0, 1);
+        double at = Math.clamp(share, 0, 1) * (COLOURS.length - 1);
+        int below = Math.min((int) at, COLOURS.length - 2);
         int mixed = 0;
         for (int shift = 0; shift < 24; shift += 8) {
-            int full = DARKEST >> shift & 0xff;
-            mixed |= (int) Math.round(255 + opacity * (full - 255)) << shift;
+            int from = COLOURS[below] >> shift & 0xff;
+            int to = COLOURS[below + 1] >> shift & 0xff;
+            mixed |= (int) Math.round(from + (at - below) * (to - from)) << shift;
         }
         return mixed;
     }
 
-    /** The map as an SVG file. */
+    /** The map as an {@code <svg>} element that stands alone. */
     String svg() {
-        return new PageTemplate("report/heatmapfile").fragment(this);
+        StringBuilder svg = new StringBuilder(String.format(
+                Locale.ROOT,
+                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\""
+                        + " font-family=\"system-ui, DejaVu Sans, sans-serif\">%n",
+                WIDTH,
+                HEIGHT,
+                HtmlPage.escape(title)));
+        for (Mark mark : marks()) {
+            svg.append(
+                    switch (mark) {
+                        case Mark.Box box ->
+                            String.format(
+                                    Locale.ROOT,
+                                    // a hair wider than the cell, or neighbours show a seam
+                                    "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"#%06x\"/>%n",
+                                    box.x(),
+                                    box.y(),
+                                    box.width() + 0.3,
+                                    box.height() + 0.3,
+                                    box.colour());
+                        case Mark.Text text ->
+                            String.format(
+                                    Locale.ROOT,
+                                    "<text x=\"%.2f\" y=\"%.2f\" text-anchor=\"%s\" style=\"font-size:%dpx;fill:#%06x\""
+                                            + " font-weight=\"%s\">%s</text>%n",
+                                    text.x(),
+                                    text.y(),
+                                    text.anchor() == 0 ? "start" : text.anchor() == 1 ? "end" : "middle",
+                                    text.size(),
+                                    text.colour(),
+                                    text.bold() ? "bold" : "normal",
+                                    HtmlPage.escape(text.text()));
+                    });
+        }
+        return svg.append("</svg>\n").toString();
     }
 
     /**
@@ -200,7 +181,7 @@ record HeatMap(
     private static void draw(Graphics2D canvas, Mark mark) {
         switch (mark) {
             case Mark.Box box -> {
-                canvas.setColor(new Color(colour(box.share())));
+                canvas.setColor(new Color(box.colour()));
                 int x = (int) Math.round(box.x());
                 int y = (int) Math.round(box.y());
                 canvas.fillRect(
@@ -210,9 +191,8 @@ record HeatMap(
                         (int) Math.round(box.y() + box.height()) - y);
             }
             case Mark.Text text -> {
-                canvas.setColor(new Color(text.ink().colour));
-                canvas.setFont(
-                        new Font(Font.SANS_SERIF, text.ink() == Ink.TITLE ? Font.BOLD : Font.PLAIN, text.size()));
+                canvas.setColor(new Color(text.colour()));
+                canvas.setFont(new Font(Font.SANS_SERIF, text.bold() ? Font.BOLD : Font.PLAIN, text.size()));
                 double width = canvas.getFontMetrics().stringWidth(text.text());
                 canvas.drawString(text.text(), (float) (text.x() - text.anchor() * width), (float) text.y());
             }

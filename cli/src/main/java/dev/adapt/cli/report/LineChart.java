@@ -5,6 +5,7 @@ import java.util.DoubleSummaryStatistics;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.function.DoubleUnaryOperator;
@@ -12,7 +13,7 @@ import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 
-/** Curves over a common pair of axes. The template report/chart.jte draws them, in colours of the page's style. */
+/** Curves over a common pair of axes, as an SVG that takes its colours from the page's CSS. */
 public record LineChart(String title, String xLabel, String yLabel, List<Series> series) {
     /**
      * One curve.
@@ -33,43 +34,49 @@ public record LineChart(String title, String xLabel, String yLabel, List<Series>
 
     // about the pixels that a chart gets on a page, so that text keeps its size
     private static final int WIDTH = 460;
-    private static final int HEIGHT = 250;
-    private static final int LEFT = 52;
-    private static final int RIGHT = 16;
-    private static final int TOP = 10;
-    private static final int BOTTOM = 48;
+    private static final int HEIGHT = 300;
+    private static final int LEFT = 44;
+    private static final int RIGHT = 12;
+    private static final int TOP = 56;
+    private static final int BOTTOM = 44;
 
-    /** A line of the grid, and its label. */
-    record Tick(String at, String label) {}
-
-    /** A curve as it is drawn: the points of a polyline, and the marks on it. */
-    record Curve(String style, String points, List<Mark> dots, Optional<Mark> ring) {}
-
-    /** A mark on a curve, and what it says when the pointer rests on it. */
-    record Mark(String x, String y, String text) {}
-
-    /** What the template draws. */
-    record Drawing(
-            SequencedMap<String, String> legend, List<Tick> horizontal, List<Tick> vertical, List<Curve> curves) {}
-
-    Drawing drawing() {
+    /** The chart as an {@code <svg>} element. */
+    public String svg() {
         Axis x = Axis.from(values(Point::x));
         Axis y = Axis.from(values(Point::y)).rounded();
         DoubleUnaryOperator toX = value -> LEFT + x.fraction(value) * (WIDTH - LEFT - RIGHT);
         DoubleUnaryOperator toY = value -> HEIGHT - BOTTOM - y.fraction(value) * (HEIGHT - TOP - BOTTOM);
-        SequencedMap<String, String> legend = new LinkedHashMap<>();
-        series.forEach(own -> legend.putIfAbsent(own.name(), own.style().split(" ", 2)[0]));
-        return new Drawing(
-                legend,
-                ticks(y, toY),
-                ticks(x, toX),
-                series.stream().map(own -> curve(own, toX, toY)).toList());
-    }
-
-    private static List<Tick> ticks(Axis axis, DoubleUnaryOperator place) {
-        return Arrays.stream(axis.ticks())
-                .mapToObj(tick -> new Tick(pixels(place.applyAsDouble(tick)), axis.label(tick)))
-                .toList();
+        StringBuilder svg = new StringBuilder();
+        add(svg, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s\">", WIDTH, HEIGHT, title);
+        add(svg, "<text class=\"title\" x=\"0\" y=\"16\">%s</text>", title);
+        for (double tick : y.ticks()) {
+            double at = toY.applyAsDouble(tick);
+            add(svg, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, at, at);
+            add(
+                    svg,
+                    "<text class=\"tick\" text-anchor=\"end\" x=\"%d\" y=\"%.1f\">%s</text>",
+                    LEFT - 8,
+                    at + 4,
+                    y.label(tick));
+        }
+        for (double tick : x.ticks()) {
+            add(
+                    svg,
+                    "<text class=\"tick\" text-anchor=\"middle\" x=\"%.1f\" y=\"%d\">%s</text>",
+                    toX.applyAsDouble(tick),
+                    HEIGHT - BOTTOM + 18,
+                    x.label(tick));
+        }
+        add(
+                svg,
+                "<text class=\"tick\" text-anchor=\"middle\" x=\"%d\" y=\"%d\">%s</text>",
+                (LEFT + WIDTH - RIGHT) / 2,
+                HEIGHT - 6,
+                xLabel);
+        add(svg, "<text class=\"tick\" x=\"0\" y=\"%d\">%s</text>", TOP - 20, yLabel);
+        legend(svg);
+        series.forEach(own -> curve(svg, own, toX, toY));
+        return svg.append("</svg>").toString();
     }
 
     private double[] values(ToDoubleFunction<Point> coordinate) {
@@ -79,23 +86,50 @@ public record LineChart(String title, String xLabel, String yLabel, List<Series>
                 .toArray();
     }
 
-    private static Curve curve(Series own, DoubleUnaryOperator toX, DoubleUnaryOperator toY) {
-        List<Mark> marks = own.points().stream()
-                .map(point -> new Mark(
-                        pixels(toX.applyAsDouble(point.x())),
-                        pixels(toY.applyAsDouble(point.y())),
-                        String.format(Locale.ROOT, "%s: %.3g", own.name(), point.y())))
-                .toList();
-        String points = marks.stream().map(mark -> mark.x() + "," + mark.y()).collect(Collectors.joining(" "));
-        return new Curve(
-                own.style(),
-                points,
-                own.dots() ? marks : List.of(),
-                own.ring().map(own.points()::indexOf).filter(at -> at >= 0).map(marks::get));
+    private void legend(StringBuilder svg) {
+        SequencedMap<String, String> entries = new LinkedHashMap<>();
+        series.forEach(own -> entries.putIfAbsent(own.name(), own.style().split(" ", 2)[0]));
+        int right = WIDTH - RIGHT;
+        for (Map.Entry<String, String> entry : entries.reversed().entrySet()) {
+            add(
+                    svg,
+                    "<text class=\"legend %s\" text-anchor=\"end\" x=\"%d\" y=\"16\">%s</text>",
+                    entry.getValue(),
+                    right,
+                    entry.getKey());
+            right -= 14 + 8 * entry.getKey().length();
+        }
     }
 
-    private static String pixels(double at) {
-        return String.format(Locale.ROOT, "%.1f", at);
+    private static void curve(StringBuilder svg, Series own, DoubleUnaryOperator toX, DoubleUnaryOperator toY) {
+        String points = own.points().stream()
+                .map(point -> String.format(
+                        Locale.ROOT, "%.1f,%.1f", toX.applyAsDouble(point.x()), toY.applyAsDouble(point.y())))
+                .collect(Collectors.joining(" "));
+        add(svg, "<polyline class=\"curve %s\" points=\"%s\"/>", own.style(), points);
+        if (own.dots()) {
+            own.points()
+                    .forEach(point -> add(
+                            svg,
+                            "<circle class=\"dot %s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>%s: %.3g</title></circle>",
+                            own.style(),
+                            toX.applyAsDouble(point.x()),
+                            toY.applyAsDouble(point.y()),
+                            own.name(),
+                            point.y()));
+        }
+        own.ring()
+                .ifPresent(point -> add(
+                        svg,
+                        "<circle class=\"ring %s\" cx=\"%.1f\" cy=\"%.1f\" r=\"7\"/>",
+                        own.style(),
+                        toX.applyAsDouble(point.x()),
+                        toY.applyAsDouble(point.y())));
+    }
+
+    @SuppressWarnings("AnnotateFormatMethod") // would cost a dependency on annotations for one private method
+    private static void add(StringBuilder svg, String format, Object... arguments) {
+        svg.append(String.format(Locale.ROOT, format, arguments)).append('\n');
     }
 
     /** A range of values with ticks at round numbers. */

@@ -1,6 +1,6 @@
 package dev.adapt.cli.verify;
 
-import dev.adapt.cli.report.PageTemplate;
+import dev.adapt.cli.report.HtmlPage;
 import dev.adapt.cli.terminal.Bytes;
 import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.Release;
@@ -10,126 +10,155 @@ import dev.adapt.verify.compare.Errors;
 import dev.adapt.verify.compare.Report;
 import dev.adapt.verify.suite.Environment;
 import dev.adapt.verify.suite.SuiteResult;
+import dev.adapt.verify.suite.SuiteResult.GateResult;
 import dev.adapt.verify.suite.SuiteResult.ModelResult;
 import java.io.IOException;
-import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
-import java.util.function.ToDoubleFunction;
 
-/** A verification's result as one page, filled in by {@code src/main/jte/verify/verify.jte}. */
+/** A verification's result as one page. */
 record VerifyPage(SuiteResult result) {
-    /** How many tensors of a finding are shown. */
     private static final int SHOWN = 5;
 
     String html() throws IOException {
-        return new PageTemplate("verify/verify").page(title(), this);
-    }
-
-    private String title() {
-        return "adapt verify: " + heading() + ": "
-                + (passed() == result.models().size() ? "PASS" : "FAIL");
-    }
-
-    /** The model that was verified, or the suite. */
-    String heading() {
-        List<ModelResult> models = result.models();
-        return shown(models.size() == 1 ? models.getFirst().name() : result.name());
-    }
-
-    private long passed() {
-        return result.models().stream().filter(ModelResult::passed).count();
-    }
-
-    String summary() {
-        return text(
-                "%d of %d models passed, in %.1f s", passed(), result.models().size(), result.seconds());
-    }
-
-    String machine() {
+        long passed = result.models().stream().filter(ModelResult::passed).count();
+        StringBuilder details = new StringBuilder();
+        result.models().forEach(model -> details.append(detail(model)));
         Environment environment = result.environment();
-        return shown(text(
-                "adapt %s, Java %s, ONNX Runtime %s (%s), %d processors, %s",
-                Release.here().version(),
-                environment.java(),
-                environment.onnxRuntime(),
-                String.join(", ", environment.providers()),
-                environment.processors(),
-                environment.system()));
+        return new HtmlPage("verify.html")
+                .with(Map.of(
+                        "title", text(result.name()),
+                        "summary",
+                                String.format(
+                                        Locale.ROOT,
+                                        "%d of %d models passed, in %.1f s",
+                                        passed,
+                                        result.models().size(),
+                                        result.seconds()),
+                        "models", models(),
+                        "details", details.toString(),
+                        "environment",
+                                text(String.format(
+                                        Locale.ROOT,
+                                        "adapt %s, Java %s, ONNX Runtime %s (%s), %d processors, %s",
+                                        Release.here().version(),
+                                        environment.java(),
+                                        environment.onnxRuntime(),
+                                        String.join(", ", environment.providers()),
+                                        environment.processors(),
+                                        environment.system()))));
     }
 
-    /** A name or message without characters that control the display. */
-    static String shown(String text) {
-        return Printable.lines(text);
+    private static String text(String text) {
+        return HtmlPage.escape(Printable.lines(text));
     }
 
-    /** The verdict of a model in words, or why there is none. */
-    static String said(ModelResult model) {
-        return shown(model.error()
-                .map(VerifyReports::sentence)
-                .or(() -> model.report().map(Report::verdict))
-                .orElse(""));
+    private static String verdict(boolean passed) {
+        String word = passed ? "PASS" : "FAIL";
+        return "<span class=\"verdict " + word + "\">" + word + "</span>";
     }
 
-    static String seconds(ModelResult model) {
-        return text("%.1f s", model.seconds());
+    private String models() {
+        StringBuilder table = new StringBuilder("<table class=\"models\"><tr><th>Model</th><th>Verdict</th><th></th>");
+        table.append("<th class=\"n\">Time</th></tr>");
+        for (ModelResult model : result.models()) {
+            String said = model.error()
+                    .map(VerifyReports::sentence)
+                    .or(() -> model.report().map(Report::verdict))
+                    .orElse("");
+            table.append("<tr><td>").append(text(model.name())).append("</td><td>");
+            table.append(verdict(model.passed()))
+                    .append("</td><td>")
+                    .append(text(said))
+                    .append("</td>");
+            table.append(String.format(Locale.ROOT, "<td class=\"n\">%.1f s</td></tr>", model.seconds()));
+        }
+        return table.append("</table>").toString();
     }
 
-    static String size(Environment.Digest file) {
-        return new Bytes(file.bytes()).toString();
+    private static String detail(ModelResult model) {
+        StringBuilder html = new StringBuilder("<h2>" + text(model.name()) + " " + verdict(model.passed()) + "</h2>");
+        model.error()
+                .ifPresent(error -> html.append("<p>")
+                        .append(text(VerifyReports.sentence(error)))
+                        .append("</p>"));
+        model.report().ifPresent(report -> report(html, report));
+        if (!model.gates().isEmpty()) {
+            html.append("<h3>Gates</h3><div class=\"card\"><table>");
+            for (GateResult gate : model.gates()) {
+                html.append("<tr><td>")
+                        .append(text(gate.name()))
+                        .append("</td><td>")
+                        .append(text(gate.found()));
+                html.append("</td><td>").append(verdict(gate.passed())).append("</td></tr>");
+            }
+            html.append("</table></div>");
+        }
+        html.append("<details><summary>Files</summary><div class=\"card\"><table class=\"wide\">");
+        for (Environment.Digest file : model.files()) {
+            html.append("<tr><td><code>").append(text(file.file().toString())).append("</code></td><td class=\"n\">");
+            html.append(new Bytes(file.bytes())).append("</td><td><code>").append(file.sha256());
+            html.append("</code></td></tr>");
+        }
+        return html.append("</table></div></details>").toString();
     }
 
-    /** A tensor of a finding. */
-    record Off(String tensor, String element, String found, String expected, String by) {}
-
-    static List<Off> off(Finding finding) {
-        return finding.tensors().stream()
-                .limit(SHOWN)
-                .map(tensor -> new Off(
-                        shown(tensor.name()),
-                        tensor.index().toString(),
-                        text("%.6g", tensor.found()),
-                        text("%.6g", tensor.expected()),
-                        text("%.2g", tensor.relative())))
-                .toList();
+    private static void report(StringBuilder html, Report report) {
+        html.append("<p class=\"soft\">On ")
+                .append(text(report.inputs().description()))
+                .append(".</p>");
+        for (Finding finding : report.findings()) {
+            html.append("<p><strong>").append(text(finding.form())).append(":</strong> ");
+            html.append(text(finding.sentence())).append("</p>");
+            if (!finding.tensors().isEmpty()) {
+                html.append("<div class=\"card\"><table><tr><th>Tensor</th><th>Element</th><th class=\"n\">Found</th>");
+                html.append("<th class=\"n\">Expected</th><th class=\"n\">Off by</th></tr>");
+                finding.tensors().stream()
+                        .limit(SHOWN)
+                        .forEach(tensor -> html.append(String.format(
+                                Locale.ROOT,
+                                "<tr><td><code>%s</code></td><td>%s</td><td class=\"n\">%.6g</td><td class=\"n\">%.6g</td>"
+                                        + "<td class=\"n\">%.2g</td></tr>",
+                                text(tensor.name()),
+                                tensor.index(),
+                                tensor.found(),
+                                tensor.expected(),
+                                tensor.relative())));
+                html.append("</table></div>");
+            }
+        }
+        html.append("<div class=\"card\"><table class=\"wide\"><tr><th>Output</th><th>Form</th><th>Compared with</th>");
+        html.append("<th class=\"n\">Largest</th><th class=\"n\">Relative</th><th class=\"n\">Cosine</th>");
+        html.append("<th class=\"n\">Argmax</th><th></th></tr>");
+        report.comparisons().forEach(comparison -> html.append(row(comparison)));
+        html.append("</table></div>");
+        report.uncompared()
+                .forEach(output -> html.append("<p class=\"soft\">Not compared: ")
+                        .append(text(output))
+                        .append("</p>"));
     }
 
-    /** A comparison of two forms. Its figures are dashes where one form gave no output. */
-    record Row(
-            String output,
-            String left,
-            String right,
-            String largest,
-            String relative,
-            String cosine,
-            String argmax,
-            boolean passed,
-            String failure) {}
-
-    static List<Row> rows(Report report) {
-        return report.comparisons().stream().map(VerifyPage::row).toList();
+    private static String row(Comparison comparison) {
+        String numbers = comparison
+                .errors()
+                .map(VerifyPage::numbers)
+                .orElse("<td class=\"n\">–</td><td class=\"n\">–</td><td class=\"n\">–</td><td class=\"n\">–</td>");
+        Optional<String> failure = comparison.failure();
+        return "<tr><td>" + text(comparison.output()) + "</td><td>" + text(comparison.left()) + "</td><td>"
+                + text(comparison.right()) + "</td>" + numbers + "<td>" + verdict(comparison.passed())
+                + failure.map(reason -> "<br><span class=\"soft\">" + text(reason) + "</span>")
+                        .orElse("")
+                + "</td></tr>";
     }
 
-    private static Row row(Comparison comparison) {
-        Optional<Errors> errors = comparison.errors();
-        return new Row(
-                shown(comparison.output()),
-                shown(comparison.left()),
-                shown(comparison.right()),
-                figure(errors, "%.1e", Errors::maxAbsolute),
-                figure(errors, "%.1e", Errors::maxRelative),
-                figure(errors, "%.6f", own -> own.likeness().cosine()),
-                figure(errors, "%.1f %%", own -> Math.floor(1000 * own.argmaxAgreement()) / 10),
-                comparison.passed(),
-                shown(comparison.failure().orElse("")));
-    }
-
-    private static String figure(Optional<Errors> errors, String format, ToDoubleFunction<Errors> value) {
-        return errors.map(own -> text(format, value.applyAsDouble(own))).orElse("–");
-    }
-
-    @SuppressWarnings("AnnotateFormatMethod") // would cost a dependency on annotations for one private method
-    private static String text(String format, Object... arguments) {
-        return String.format(Locale.ROOT, format, arguments);
+    private static String numbers(Errors errors) {
+        return String.format(
+                Locale.ROOT,
+                "<td class=\"n\">%.1e</td><td class=\"n\">%.1e</td><td class=\"n\">%.6f</td><td class=\"n\">%.1f %%</td>",
+                errors.maxAbsolute(),
+                errors.maxRelative(),
+                errors.likeness().cosine(),
+                Math.floor(1000 * errors.argmaxAgreement()) / 10);
     }
 }

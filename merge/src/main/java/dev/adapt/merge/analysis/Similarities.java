@@ -3,7 +3,6 @@ package dev.adapt.merge.analysis;
 import dev.adapt.merge.lowrank.Subspace;
 import java.util.Arrays;
 import java.util.List;
-import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 
 /**
@@ -39,17 +38,10 @@ public record Similarities(List<String> layers, double[][] values, int direction
 
     /** The largest beside the diagonal. */
     public double largest() {
-        return besideDiagonal().max().orElse(0);
-    }
-
-    /** The smallest beside the diagonal. */
-    public double smallest() {
-        return besideDiagonal().min().orElse(0);
-    }
-
-    private DoubleStream besideDiagonal() {
         return IntStream.range(0, values.length * values.length)
                 .filter(at -> at / values.length != at % values.length)
-                .mapToDouble(at -> values[at / values.length][at % values.length]);
+                .mapToDouble(at -> values[at / values.length][at % values.length])
+                .max()
+                .orElse(0);
     }
 }

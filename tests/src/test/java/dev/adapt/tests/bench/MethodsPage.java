@@ -1,6 +1,6 @@
 package dev.adapt.tests.bench;
 
-import dev.adapt.cli.report.PageTemplate;
+import dev.adapt.cli.report.HtmlPage;
 import dev.adapt.cli.terminal.Bytes;
 import java.io.IOException;
 import java.io.InputStream;
@@ -33,12 +33,12 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
                         .append(chart(data, runs.results(data)))
                         .append("</div>\n"));
         body.append("</div>\n");
-        differences.forEach(difference -> add(body, "<p>%s</p>", escape(difference.text())));
+        differences.forEach(difference -> add(body, "<p>%s</p>", HtmlPage.escape(difference.text())));
         runs.dataSets().forEach(data -> table(body, data, runs.results(data)));
         if (!runs.refusals().isEmpty()) {
             add(body, "<h2>Not trained</h2><div class=\"card\"><table>");
             for (Map.Entry<String, String> each : runs.refusals().entrySet()) {
-                add(body, "<tr><td>%s</td><td>%s</td></tr>", each.getKey(), escape(each.getValue()));
+                add(body, "<tr><td>%s</td><td>%s</td></tr>", each.getKey(), HtmlPage.escape(each.getValue()));
             }
             add(body, "</table></div>");
         }
@@ -52,7 +52,6 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
             <style>
             %s
               .charts { margin-top: 1.25rem; }
-              table.wide { min-width: 42rem; }
               svg .range { stroke: currentColor; stroke-width: 1.5; opacity: .5; }
               svg .rest { color: var(--soft); opacity: .7; }
               svg .name { font-size: 12px; fill: var(--ink); }
@@ -71,13 +70,9 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
     }
 
     private static String style() throws IOException {
-        try (InputStream in = Objects.requireNonNull(PageTemplate.class.getResourceAsStream("report.css"))) {
+        try (InputStream in = Objects.requireNonNull(HtmlPage.class.getResourceAsStream("report.css"))) {
             return new String(in.readAllBytes(), StandardCharsets.UTF_8);
         }
-    }
-
-    private static String escape(String text) {
-        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;");
     }
 
     private static boolean isBest(MethodRuns.Result result, List<MethodRuns.Result> all) {
@@ -87,7 +82,7 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
     private static String chart(String data, List<MethodRuns.Result> results) {
         StringBuilder svg = new StringBuilder();
         add(svg, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"%s: bytes and scores\">", WIDTH, HEIGHT, data);
-        add(svg, "<text class=\"title\" x=\"0\" y=\"16\">%s</text>", escape(data));
+        add(svg, "<text class=\"title\" x=\"0\" y=\"16\">%s</text>", HtmlPage.escape(data));
         if (!results.isEmpty()) {
             Scale scale = Scale.of(results);
             axes(svg, scale, results.getFirst().first().metric());
@@ -150,7 +145,7 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
                 style,
                 x,
                 scale.y(result.mean()),
-                escape(result.first().method()),
+                HtmlPage.escape(result.first().method()),
                 new Bytes(result.first().bytes()),
                 result.mean());
     }
@@ -165,7 +160,12 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
             y -= LINE;
         }
         names.add(new double[] {x, y, half});
-        add(svg, "<text class=\"name\" text-anchor=\"middle\" x=\"%.1f\" y=\"%.1f\">%s</text>", x, y, escape(text));
+        add(
+                svg,
+                "<text class=\"name\" text-anchor=\"middle\" x=\"%.1f\" y=\"%.1f\">%s</text>",
+                x,
+                y,
+                HtmlPage.escape(text));
     }
 
     private static boolean overlaps(List<double[]> names, double x, double y, double half) {
@@ -174,7 +174,7 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
     }
 
     private static void table(StringBuilder body, String data, List<MethodRuns.Result> results) {
-        add(body, "<h2>%s</h2><div class=\"card\"><table class=\"wide\">", escape(data));
+        add(body, "<h2>%s</h2><div class=\"card\"><table class=\"wide\">", HtmlPage.escape(data));
         add(
                 body,
                 "<tr><th>method</th><th class=\"n\">trained parameters</th><th class=\"n\">bytes</th><th class=\"n\">before"
@@ -187,7 +187,7 @@ record MethodsPage(MethodRuns runs, List<MethodRuns.Difference> differences) {
                             + "<td class=\"n\">%.3f</td><td class=\"n\">%.3f to %.3f</td><td class=\"n\">%d</td>"
                             + "<td class=\"n\">%.0f</td></tr>",
                     isBest(result, results) ? "lora" : "",
-                    escape(result.first().method()),
+                    HtmlPage.escape(result.first().method()),
                     result.first().parameters(),
                     new Bytes(result.first().bytes()),
                     result.first().before(),
