@@ -40,23 +40,23 @@ record MergeByShard(Path path, int workers, int threads, boolean force, boolean 
         implements FleetRun.Work {
     @Override
     public void run(List<Item> items, Path logs, Consumer<Outcome> answers) throws IOException {
+        Attempt first = Attempt.first();
         try (OpenBase opened = new OpenBase()) {
             for (Item item : items) {
                 long start = System.nanoTime();
                 Outcome outcome;
                 try {
-                    outcome = Recorded.isStill(item)
-                            ? Attempt.here(1).kept(item, start)
-                            : merge(opened, item, logs, start);
+                    outcome =
+                            Recorded.isStill(item) ? first.kept(item, start) : merge(opened, item, logs, start, first);
                 } catch (IOException | RuntimeException e) {
-                    outcome = Attempt.here(1).failed(item, Failure.of(e), Attempt.seconds(start));
+                    outcome = first.failed(item, Failure.of(e), Attempt.seconds(start));
                 }
                 answers.accept(outcome);
             }
         }
     }
 
-    private Outcome merge(OpenBase opened, Item item, Path logs, long start) throws IOException {
+    private Outcome merge(OpenBase opened, Item item, Path logs, long start, Attempt first) throws IOException {
         Checkpoint base = opened.open(path);
         Outputs outputs = Outputs.apartFrom(List.of(path, item.adapter()), overwrite);
         try (Source source = Source.open(opened, base, item, force)) {
@@ -78,7 +78,7 @@ record MergeByShard(Path path, int workers, int threads, boolean force, boolean 
             int attempt =
                     files.values().stream().mapToInt(Outcome::attempt).max().orElse(1);
             Item.Made made = new Item.Made(Recorded.adapter(item.adapter()), ContentDigest.of(item.out(), digests));
-            return Attempt.here(attempt).made(item, made, Attempt.seconds(start), List.copyOf(notes));
+            return first.numbered(attempt).made(item, made, Attempt.seconds(start), List.copyOf(notes));
         }
     }
 

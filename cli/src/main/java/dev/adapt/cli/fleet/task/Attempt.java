@@ -13,9 +13,14 @@ import java.util.Optional;
  * @param host the machine that makes it
  */
 public record Attempt(int number, String host) {
-    /** An attempt on this machine. */
-    public static Attempt here(int number) {
-        return new Attempt(number, thisHost());
+    /** The first attempt on this machine, whose name may have to be asked for: make it once. */
+    public static Attempt first() {
+        return new Attempt(1, thisHost());
+    }
+
+    /** Another attempt on the same machine. */
+    public Attempt numbered(int other) {
+        return new Attempt(other, host);
     }
 
     private static String thisHost() {
@@ -33,36 +38,33 @@ public record Attempt(int number, String host) {
 
     /** The output of an earlier run is kept. */
     public Outcome kept(Item item, long start) {
-        return outcome(item, Verdict.KEPT, item.made(), seconds(start), 0, List.of());
+        return outcome(item, Verdict.KEPT, item.made(), seconds(start), 0, "", List.of());
     }
 
     /** The output was written. */
     public Outcome made(Item item, Item.Made made, double seconds, List<String> notes) {
-        return outcome(item, Verdict.OK, Optional.of(made), seconds, 0, notes);
+        return outcome(item, Verdict.OK, Optional.of(made), seconds, 0, "", notes);
     }
 
     /** The output was written, and says that a verification or a figure did not pass. */
     public Outcome different(Item item, Item.Made made, double seconds) {
-        return outcome(item, Verdict.DIFFERENT, Optional.of(made), seconds, Failure.NOT_EQUAL, List.of());
+        return outcome(item, Verdict.DIFFERENT, Optional.of(made), seconds, Failure.NOT_EQUAL, "", List.of());
     }
 
     /** The adapter could not be done. */
     public Outcome failed(Item item, Failure failure, double seconds) {
-        return new Outcome(
-                item.name(),
-                item.adapter(),
-                Verdict.FAILED,
-                Optional.empty(),
-                seconds,
-                number,
-                host,
-                failure.exitCode(),
-                failure.sentence(),
-                List.of());
+        return outcome(
+                item, Verdict.FAILED, Optional.empty(), seconds, failure.exitCode(), failure.sentence(), List.of());
     }
 
     private Outcome outcome(
-            Item item, Verdict verdict, Optional<Item.Made> made, double seconds, int exitCode, List<String> notes) {
-        return new Outcome(item.name(), item.adapter(), verdict, made, seconds, number, host, exitCode, "", notes);
+            Item item,
+            Verdict verdict,
+            Optional<Item.Made> made,
+            double seconds,
+            int exitCode,
+            String error,
+            List<String> notes) {
+        return new Outcome(item.name(), item.adapter(), verdict, made, seconds, number, host, exitCode, error, notes);
     }
 }

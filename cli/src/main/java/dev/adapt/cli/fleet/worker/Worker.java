@@ -14,6 +14,7 @@ import java.util.function.Consumer;
 /** Does tasks one after the other. The base stays open between them. */
 final class Worker implements AutoCloseable {
     private final OpenBase base = new OpenBase();
+    private final Attempt first = Attempt.first();
     private final Consumer<Outcome> answers;
 
     Worker(Consumer<Outcome> answers) {
@@ -36,7 +37,7 @@ final class Worker implements AutoCloseable {
     /** Answers for each adapter of the task, whatever happens. */
     void run(Task task) {
         long start = System.nanoTime();
-        Attempt attempt = Attempt.here(task.attempt());
+        Attempt attempt = first.numbered(task.attempt());
         Set<String> answered = new HashSet<>();
         Consumer<Outcome> counted = outcome -> {
             answered.add(outcome.name());

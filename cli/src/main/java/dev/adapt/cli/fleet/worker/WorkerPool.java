@@ -166,7 +166,7 @@ public final class WorkerPool {
             } else {
                 String sentence = "its worker ended with exit code " + exitCode + ", " + task.attempt()
                         + " times; what it said is in " + worker.log();
-                answer(Attempt.here(task.attempt()).failed(item, Failure.input(sentence), 0));
+                answer(Attempt.first().numbered(task.attempt()).failed(item, Failure.input(sentence), 0));
             }
         }
     }
