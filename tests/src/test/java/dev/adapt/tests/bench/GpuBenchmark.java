@@ -28,7 +28,6 @@ import picocli.CommandLine.Option;
             "Ends with exit code 2, and says what is missing, where libtorch or ONNX Runtime cannot use CUDA."
         })
 final class GpuBenchmark implements Callable<Integer> {
-    private static final LlamaShape SHAPE = new LlamaShape(512, 1376, 8, 8, 8, 32_000);
     private static final List<String> DEVICES = List.of("cpu", "cuda");
     private static final int BATCH = 8;
     private static final int LENGTH = 128;
@@ -57,44 +56,13 @@ final class GpuBenchmark implements Callable<Integer> {
             missing.forEach(System.err::println);
             return 2;
         }
-        TrainingFiles files = new TrainingFiles(Files.createDirectories(folder), SHAPE);
+        TrainingFiles files = new TrainingFiles(Files.createDirectories(folder));
         Path base = files.base();
         Path data = files.texts("train", BATCH * steps, LENGTH, 1);
         Path runs = Files.createTempDirectory(folder, "run");
         System.out.printf("%-24s %10s %14s %18s%n", "", "seconds", "examples/s", "largest difference");
         for (String device : DEVICES) {
-            Path adapter = runs.resolve(device);
-            Measured measured = adapt(
-                    "train",
-                    "--base",
-                    base,
-                    "--task",
-                    "causal-lm",
-                    "--method",
-                    "lora",
-                    "--rank",
-                    8,
-                    "--target",
-                    "q_proj,v_proj",
-                    "--data",
-                    data,
-                    "--eval",
-                    "none",
-                    "--epochs",
-                    1,
-                    "--batch-size",
-                    BATCH,
-                    "--device",
-                    device,
-                    "--out",
-                    adapter);
-            JsonNode summary =
-                    new JsonMapper().readTree(adapter.resolve("summary.json").toFile());
-            print(
-                    "train, " + device,
-                    measured,
-                    summary.path("examples_per_second").asDouble(),
-                    Double.NaN);
+            train(device, base, data, runs.resolve(device));
         }
         Path adapter = runs.resolve("cuda");
         Path merged = runs.resolve("merged");
@@ -102,26 +70,29 @@ final class GpuBenchmark implements Callable<Integer> {
         print("merge, cpu", adapt("merge", adapter, "--base", base, "--out", merged), Double.NaN, Double.NaN);
         print("export-onnx, cpu", adapt("export-onnx", merged, "--out", onnx), Double.NaN, Double.NaN);
         for (String device : DEVICES) {
-            Path report = runs.resolve("verify-" + device + ".json");
-            Measured measured = adapt(
-                    "verify",
-                    "--base",
-                    base,
-                    "--adapter",
-                    adapter,
-                    "--merged",
-                    merged,
-                    "--onnx",
-                    onnx,
-                    "--no-reference",
-                    "--device",
-                    device,
-                    "--json",
-                    report);
-            print("verify, " + device, measured, Double.NaN, largestDifference(report));
+            verify(device, base, adapter, merged, onnx, runs.resolve("verify-" + device + ".json"));
         }
         System.out.println("files: " + runs);
         return 0;
+    }
+
+    private static void train(String device, Path base, Path data, Path adapter)
+            throws IOException, InterruptedException {
+        List<Object> words = new ArrayList<>(List.of("train", "--base", base, "--data", data, "--out", adapter));
+        words.addAll(List.of("--task", "causal-lm", "--method", "lora", "--rank", 8, "--target", "q_proj,v_proj"));
+        words.addAll(List.of("--eval", "none", "--epochs", 1, "--batch-size", BATCH, "--device", device));
+        Measured measured = adapt(words.toArray());
+        JsonNode summary =
+                new JsonMapper().readTree(adapter.resolve("summary.json").toFile());
+        print("train, " + device, measured, summary.path("examples_per_second").asDouble(), Double.NaN);
+    }
+
+    private static void verify(String device, Path base, Path adapter, Path merged, Path onnx, Path report)
+            throws IOException, InterruptedException {
+        List<Object> words = new ArrayList<>(List.of("verify", "--base", base, "--adapter", adapter));
+        words.addAll(List.of("--merged", merged, "--onnx", onnx));
+        words.addAll(List.of("--no-reference", "--device", device, "--json", report));
+        print("verify, " + device, adapt(words.toArray()), Double.NaN, largestDifference(report));
     }
 
     /** Why this machine cannot run the benchmark; empty if it can. */
@@ -138,7 +109,11 @@ final class GpuBenchmark implements Callable<Integer> {
         return missing;
     }
 
-    /** Runs a command of adapt; {@code verify} ends with another exit code than 0 where CUDA did not do all of the work. */
+    /**
+     * Runs a command of adapt.
+     *
+     * @throws IllegalStateException if its exit code is not 0: of {@code verify}, also where CUDA did not do all of the work
+     */
     private static Measured adapt(Object... arguments) throws IOException, InterruptedException {
         List<String> command = new ArrayList<>(List.of(System.getProperty("adapt.launcher")));
         for (Object argument : arguments) {

@@ -25,8 +25,6 @@ import picocli.CommandLine.Option;
             "process, libtorch and the Java heap included."
         })
 final class TrainBenchmark implements Callable<Integer> {
-    private static final LlamaShape SHAPE = new LlamaShape(512, 1376, 8, 8, 8, 32_000);
-
     @Option(names = "--batch-size", paramLabel = "N", description = "examples of a step")
     private int batch = 8;
 
@@ -55,7 +53,7 @@ final class TrainBenchmark implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException, InterruptedException {
-        TrainingFiles files = new TrainingFiles(folder, SHAPE);
+        TrainingFiles files = new TrainingFiles(folder);
         Path base = files.base();
         Path train = files.texts("train", batch * steps, length, 1);
         Path dev = files.texts("dev", batch, length, 2);
