@@ -15,7 +15,8 @@ import java.util.Optional;
 final class GemmaFamily {
     private GemmaFamily() {}
 
-    private static DecoderDraft draft(ModelConfig model, String className) {
+    /** @param activation the field that transformers reads */
+    private static DecoderDraft draft(ModelConfig model, String className, String activation) {
         DecoderDraft draft = new DecoderDraft(model, className);
         draft.config.refuse("use_bidirectional_attention");
         draft.norm = new Norm(Norm.Kind.RMS_PLUS_ONE, draft.config.number("rms_norm_eps", 1e-6));
@@ -23,19 +24,17 @@ final class GemmaFamily {
         draft.biasedOutput = draft.biasedProjections;
         draft.embeddingScale = (float) Math.sqrt(draft.hidden);
         draft.tied = draft.config.flag("tie_word_embeddings", true);
-        draft.activation = Activation.of(draft.config, "hidden_activation", "gelu_pytorch_tanh");
+        draft.activation = Activation.of(draft.config, activation, "gelu_pytorch_tanh");
         return draft;
     }
 
     static DecoderDraft gemma(ModelConfig model) {
-        DecoderDraft draft = draft(model, "Gemma");
-        // transformers 5 reads nothing else, also where old configs say gelu and their authors meant its approximation
-        draft.activation = Activation.of(draft.config, "hidden_act", "gelu_pytorch_tanh");
-        return draft;
+        // old configs say gelu here and meant its tanh approximation; transformers 5 computes gelu
+        return draft(model, "Gemma", "hidden_act");
     }
 
     static DecoderDraft gemma2(ModelConfig model) {
-        DecoderDraft draft = draft(model, "Gemma2");
+        DecoderDraft draft = draft(model, "Gemma2", "hidden_activation");
         second(draft);
         draft.scoreCap = cap(draft.config, "attn_logit_softcapping", Optional.of(50.0));
         draft.logitCap = cap(draft.config, "final_logit_softcapping", Optional.of(30.0));
@@ -51,7 +50,7 @@ final class GemmaFamily {
         draft.scale = index -> scale;
     }
 
-    /** A cap; null is none. */
+    /** The cap of a field that may be missing; null means no cap. */
     private static Optional<Double> cap(JsonDocument config, String field, Optional<Double> missing) {
         if (!config.json().has(field)) {
             return missing;
@@ -67,10 +66,9 @@ final class GemmaFamily {
     }
 
     static DecoderDraft gemma3(ModelConfig model) {
-        DecoderDraft draft = draft(model, "Gemma3");
+        DecoderDraft draft = draft(model, "Gemma3", "hidden_activation");
         second(draft);
-        // transformers' attention of Gemma 3 ignores attn_logit_softcapping, and its class of two parts the other cap
-        // too
+        // transformers ignores attn_logit_softcapping here, and final_logit_softcapping in the vision-language class
         draft.logitCap = model.className().endsWith("ForConditionalGeneration")
                 ? Optional.empty()
                 : cap(draft.config, "final_logit_softcapping", Optional.empty());

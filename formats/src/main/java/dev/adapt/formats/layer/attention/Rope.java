@@ -60,13 +60,21 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
      * @throws dev.adapt.formats.FormatException if it asks for a kind that is not supported
      */
     public static Rope of(JsonDocument config, String layerType, int headWidth, Defaults defaults) {
-        String field = config.says(OLD_FIELD) ? OLD_FIELD : NEW_FIELD;
+        String field = field(config);
         JsonNode found = config.json().path(field);
         JsonNode own = BY_LAYER.stream().anyMatch(found::has) ? found.path(layerType) : found;
         JsonDocument options = new JsonDocument(
                 config.path(), own instanceof ObjectNode object ? object : JsonNodeFactory.instance.objectNode());
         double part = options.number("partial_rotary_factor", config.number("partial_rotary_factor", defaults.part()));
         return of(config, field, options, (int) (headWidth * part), defaults);
+    }
+
+    private static String field(JsonDocument config) {
+        return config.says(OLD_FIELD) ? OLD_FIELD : NEW_FIELD;
+    }
+
+    private static String type(JsonDocument options) {
+        return options.string("rope_type").or(() -> options.string("type")).orElse("default");
     }
 
     /** Embeddings without options, of this base. */
@@ -88,8 +96,7 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
         }
         double base = options.number("rope_theta", config.number("rope_theta", defaults.base()));
         double[] plain = frequencies(base, width);
-        String type =
-                options.string("rope_type").or(() -> options.string("type")).orElse("default");
+        String type = type(options);
         double scale = switch (type) {
             case "yarn" -> yarnScale(options);
             case "longrope", "su" -> longScale(config, options);
@@ -213,14 +220,12 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
 
     /** What DeepSeek's attention multiplies its scale with where YaRN stretches it. */
     public static double sharpness(JsonDocument config) {
-        String field = config.says(OLD_FIELD) ? OLD_FIELD : NEW_FIELD;
+        String field = field(config);
         if (!config.says(field)) {
             return 1;
         }
         JsonDocument options = config.object(field);
-        String type =
-                options.string("rope_type").or(() -> options.string("type")).orElse("default");
-        if (type.equals("default")) {
+        if (type(options).equals("default")) {
             return 1;
         }
         double all = options.number("mscale_all_dim", 0);
