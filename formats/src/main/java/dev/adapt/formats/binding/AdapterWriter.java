@@ -119,7 +119,7 @@ record AdapterWriter(BoundAdapter adapter) {
         return new JsonDocument(path, sorted);
     }
 
-    /** The parameters that are adapted and are no module's weight, without the layers before them. */
+    /** For {@code target_parameters}: the adapted stacks of experts, by the ends of their names after the layer's number. */
     private Set<String> parameters() {
         return adapter.targets().stream()
                 .filter(Target::isParameter)
@@ -128,8 +128,8 @@ record AdapterWriter(BoundAdapter adapter) {
     }
 
     /**
-     * The names of modules among those that were asked for: not those of parameters, and in the place of a name that only the
-     * canonical form of a module has, the end of the module's own.
+     * For {@code target_modules}: the wanted names without those of stacks. A canonical name that the checkpoint does not use
+     * ({@code gate_proj} of Mixtral) is replaced by the checkpoint's ({@code w1}).
      */
     private Set<String> modules(List<String> wanted) {
         Set<String> modules = new LinkedHashSet<>();

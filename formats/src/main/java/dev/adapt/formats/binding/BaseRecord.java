@@ -149,7 +149,10 @@ final class BaseRecord {
         return groups;
     }
 
-    /** Of a stack of experts that have tensors of their own, the adapter's name for the stack; they have no other in common. */
+    /**
+     * The name that a group's digest is stored under. Experts with tensors of their own have no canonical name in common: theirs
+     * is the adapter's name for the stack.
+     */
     private static String canonical(Stack group, List<Target> layers) {
         Target first = layers.getFirst();
         boolean apart = layers.stream().anyMatch(layer -> !layer.canonical().equals(first.canonical()));

@@ -292,7 +292,7 @@ public final class Binding {
     /** Modules of the base that end as another does; any, where none do. */
     private List<String> alike(String module) {
         String end = module.substring(module.lastIndexOf('.') + 1);
-        List<String> all = names.matrices().stream().map(this::actual).toList();
+        List<String> all = names.matrices().stream().map(names::actualModule).toList();
         List<String> alike =
                 all.stream().filter(own -> TargetModules.names(end, own)).toList();
         return alike.isEmpty() ? all : alike;
@@ -325,10 +325,6 @@ public final class Binding {
         return new NamedTargets(base.path(), names, architecture).of(wanted);
     }
 
-    private boolean isBiased(String canonical) {
-        return names.find(canonical + BIAS).isPresent();
-    }
-
     /**
      * The layers that a user's names mean in a model of which there is only the config.
      *
@@ -338,14 +334,6 @@ public final class Binding {
         Architecture architecture = Architectures.of(config);
         TensorNames names = TensorNames.of(Optional.of(config.document()), architecture.requiredTensors());
         return new NamedTargets(config.document().path(), names, architecture).of(wanted);
-    }
-
-    private String actual(String module) {
-        return withoutWeight(names.find(module + WEIGHT).orElse(module + WEIGHT));
-    }
-
-    private static String withoutWeight(String tensor) {
-        return tensor.endsWith(WEIGHT) ? tensor.substring(0, tensor.length() - WEIGHT.length()) : tensor;
     }
 
     private static String some(List<String> names) {
@@ -388,7 +376,7 @@ public final class Binding {
             // parts that have tensors of their own have names of their own
             String own = place.piece().isWhole() || place.storage() instanceof Storage.Expert
                     ? canonical
-                    : withoutWeight(names.canonical(place.tensor()));
+                    : TensorNames.module(names.canonical(place.tensor()));
             return new Target(
                     module,
                     own,
@@ -396,7 +384,7 @@ public final class Binding {
                     place.out(),
                     place.in(),
                     place.storage(),
-                    isBiased(own),
+                    names.isBiased(own),
                     wrapped.parameter(module),
                     place.piece());
         }
@@ -527,13 +515,13 @@ public final class Binding {
                                 place.out(),
                                 place.in(),
                                 place.storage(),
-                                isBiased(canonical)));
+                                names.isBiased(canonical)));
     }
 
     /** The modules whose weight is a matrix, as the base spells them, with their canonical names. */
     public SequencedMap<String, String> matrixModules() {
         SequencedMap<String, String> modules = new LinkedHashMap<>();
-        names.matrices().forEach(module -> modules.put(actual(module), module));
+        names.matrices().forEach(module -> modules.put(names.actualModule(module), module));
         return modules;
     }
 

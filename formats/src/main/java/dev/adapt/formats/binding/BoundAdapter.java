@@ -308,7 +308,7 @@ public record BoundAdapter(
         return with(parts, whole);
     }
 
-    /** The same adapter, whose targets are others of the same modules, such as the parts of these. */
+    /** The same adapter with other targets, such as each expert's matrices in the place of a stack. */
     public BoundAdapter with(List<Target> others) {
         return new BoundAdapter(method, others, tensors, saved, savedNames, change, baseDigests);
     }

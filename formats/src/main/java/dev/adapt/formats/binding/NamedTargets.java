@@ -27,7 +27,7 @@ import java.util.Set;
 record NamedTargets(Path base, TensorNames names, Architecture architecture) {
     private static final String WEIGHT = ".weight";
 
-    /** Stands before the end of a name, which the family's renames expect after a dot. */
+    /** Put before the end of a name: the family's renames look for a dot in front of it. */
     private static final String ANY = "any.";
 
     /**
@@ -73,16 +73,17 @@ record NamedTargets(Path base, TensorNames names, Architecture architecture) {
 
     private Target linear(String module) {
         Place place = names.places(module).getFirst().as(new Storage.Linear(architecture.transposed(module)));
-        String weight = names.find(module + WEIGHT).orElseThrow();
-        String actual = weight.endsWith(WEIGHT) ? weight.substring(0, weight.length() - WEIGHT.length()) : weight;
-        return new Target(actual, module, place.tensor(), place.out(), place.in(), place.storage(), isBiased(module));
+        return new Target(
+                names.actualModule(module),
+                module,
+                place.tensor(),
+                place.out(),
+                place.in(),
+                place.storage(),
+                names.isBiased(module));
     }
 
-    private boolean isBiased(String canonical) {
-        return names.find(canonical + ".bias").isPresent();
-    }
-
-    /** Stacks of experts: PEFT wraps their module once for each of its parameters, around the first one innermost. */
+    /** Stacks of experts. PEFT wraps their module once for each parameter; the wrapper of the last is the innermost. */
     private List<Target> parameters(List<String> stacks) {
         Map<String, List<String>> byModule = new LinkedHashMap<>();
         for (String stack : stacks) {
@@ -117,13 +118,9 @@ record NamedTargets(Path base, TensorNames names, Architecture architecture) {
                 .toList();
     }
 
-    /** Of a part that has a tensor of its own, that tensor's module. */
+    /** The stack, or the module of an expert's own tensor. */
     private String canonical(String stack, Place place) {
-        if (place.storage() instanceof Storage.Expert) {
-            return stack;
-        }
-        String own = names.canonical(place.tensor());
-        return own.substring(0, own.length() - WEIGHT.length());
+        return place.storage() instanceof Storage.Expert ? stack : TensorNames.module(names.canonical(place.tensor()));
     }
 
     /** What stands before the layer in the checkpoint's name of a stack's tensor. */

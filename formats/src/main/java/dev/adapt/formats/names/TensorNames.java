@@ -97,6 +97,21 @@ public final class TensorNames {
         return Optional.ofNullable(actual.get(canonical));
     }
 
+    /** The module whose weight has this name: without {@code .weight}; another name is returned as it is. */
+    public static String module(String tensor) {
+        return tensor.endsWith(WEIGHT) ? tensor.substring(0, tensor.length() - WEIGHT.length()) : tensor;
+    }
+
+    /** What the checkpoint calls the module of a canonical name; the canonical name where it has no weight of it. */
+    public String actualModule(String canonical) {
+        return find(canonical + WEIGHT).map(TensorNames::module).orElse(canonical);
+    }
+
+    /** Whether the checkpoint has a bias of the module of a canonical name. */
+    public boolean isBiased(String canonical) {
+        return find(canonical + ".bias").isPresent();
+    }
+
     /** What the checkpoint would call a tensor that it lacks. */
     public String spelled(String canonical) {
         boolean inner = canonical.startsWith("lm_head.")
@@ -125,7 +140,7 @@ public final class TensorNames {
         return shapes.entrySet().stream()
                 .filter(tensor ->
                         tensor.getKey().endsWith(WEIGHT) && tensor.getValue().rank() == 2)
-                .map(tensor -> tensor.getKey().substring(0, tensor.getKey().length() - WEIGHT.length()))
+                .map(tensor -> module(tensor.getKey()))
                 .toList();
     }
 
