@@ -186,6 +186,10 @@ class ExpertTrainingTest {
                 3,
                 "give mlp.experts.gate_up_proj",
                 training(base, "w1", "--method", "lora").toArray());
+        refused(
+                3,
+                "near matches: w1",
+                training(mixtral(), "w9", "--method", "lora").toArray());
     }
 
     @Test

@@ -138,6 +138,7 @@ record NamedTargets(Path base, TensorNames names, Architecture architecture) {
                     + String.join(" or ", ends(stacks));
         }
         List<String> all = new ArrayList<>(modules);
+        modules.forEach(module -> all.add(names.actualModule(module)));
         all.addAll(stacks);
         return "near matches: " + near(name, all);
     }
