@@ -78,19 +78,34 @@ public record TensorView(Path file, long position, TensorInfo info, MemorySegmen
      */
     @Override
     public float[] toFloats() {
-        FloatFormat format = format();
+        format();
         float[] out = new float[elementsAsInt()];
-        int step = Math.min(out.length, CHUNK / format.bytes());
+        widen(MemorySegment.ofArray(out));
+        return out;
+    }
+
+    /**
+     * Writes all elements as {@link #toFloats} gives them, a part at a time: no second copy of the tensor is made.
+     *
+     * @param into 4 bytes for each element, which get its float32 in the machine's byte order
+     * @throws FormatException if the dtype is not a floating-point type that converts
+     */
+    public void widen(MemorySegment into) {
+        FloatFormat format = format();
+        long elements = shape().elements();
+        if (into.byteSize() != elements * Float.BYTES) {
+            throw new IllegalArgumentException(shape() + " does not fill " + into.byteSize() + " bytes as float32");
+        }
+        int step = (int) Math.min(elements, CHUNK / format.bytes());
         byte[] bytes = new byte[step * format.bytes()];
         float[] floats = new float[step];
-        for (int done = 0; done < out.length; done += step) {
-            int count = Math.min(step, out.length - done);
+        for (long done = 0; done < elements; done += step) {
+            int count = (int) Math.min(step, elements - done);
             MemorySegment own = MemorySegment.ofArray(bytes).asSlice(0, (long) count * format.bytes());
-            copyUnchecked((long) done * format.bytes(), own);
+            copyUnchecked(done * format.bytes(), own);
             format.decode(own, 0, floats, count);
-            System.arraycopy(floats, 0, out, done, count);
+            MemorySegment.copy(floats, 0, into, ValueLayout.JAVA_FLOAT_UNALIGNED, done * Float.BYTES, count);
         }
-        return out;
     }
 
     /**

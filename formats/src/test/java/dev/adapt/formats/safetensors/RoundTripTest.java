@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
@@ -92,9 +93,14 @@ class RoundTripTest {
         Path path = folder.resolve("floats.safetensors");
         FloatTensor tensor = new FloatTensor(Shape.of(600, 1000), values);
         SafetensorsWriter.write(path, Map.of("t", tensor), dtype, Map.of("format", "pt"));
-        try (SafetensorsFile file = SafetensorsFile.open(path)) {
+        try (SafetensorsFile file = SafetensorsFile.open(path);
+                Arena arena = Arena.ofConfined()) {
             assertEquals(dtype, file.tensor("t").dtype());
             assertArrayEquals(values, file.tensor("t").toFloats());
+            // memory that no array of Java holds, and that is not aligned
+            MemorySegment own = arena.allocate(4L * values.length + 1).asSlice(1);
+            file.tensor("t").widen(own);
+            assertArrayEquals(values, own.toArray(ValueLayout.JAVA_FLOAT_UNALIGNED));
         }
     }
 

@@ -8,15 +8,11 @@ import ai.djl.ndarray.types.Shape;
 import dev.adapt.formats.graph.KeyValueCache;
 import dev.adapt.formats.graph.Unfinished;
 import dev.adapt.formats.model.Model;
-import dev.adapt.formats.safetensors.Dtype;
 import dev.adapt.formats.safetensors.TensorView;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.LongTensor;
 import dev.adapt.formats.tensor.Tensor;
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
-import java.nio.ByteOrder;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -123,7 +119,7 @@ public final class LoadedModel implements AutoCloseable {
     public static NDArray create(NDManager manager, Tensor tensor) {
         Shape shape = new Shape(tensor.shape().toArray());
         if (tensor instanceof TensorView view && isReadDirectly(view, manager)) {
-            return read(manager, view, shape);
+            return widened(manager, view, shape);
         }
         try (NDArray lent = tensor instanceof LongTensor ids
                 ? manager.create(ids.values(), shape)
@@ -133,21 +129,17 @@ public final class LoadedModel implements AutoCloseable {
     }
 
     private static boolean isReadDirectly(TensorView view, NDManager manager) {
-        return view.dtype() == Dtype.F32
-                && view.info().bytes() > 0
-                && view.info().bytes() <= Integer.MAX_VALUE
-                && !manager.getDevice().isGpu()
-                && ByteOrder.nativeOrder() == ByteOrder.LITTLE_ENDIAN;
+        long bytes = view.shape().elements() * Float.BYTES;
+        return view.dtype().floatFormat().isPresent()
+                && bytes > 0
+                && bytes <= Integer.MAX_VALUE
+                && !manager.getDevice().isGpu();
     }
 
-    /** Reads a file's bytes into PyTorch's memory, without an array of Java in between. */
-    private static NDArray read(NDManager manager, TensorView view, Shape shape) {
+    /** Widens a file's numbers into PyTorch's memory, without an array of Java in between. */
+    private static NDArray widened(NDManager manager, TensorView view, Shape shape) {
         NDArray array = manager.create(shape, DataType.FLOAT32);
-        try {
-            view.copy(0, MemorySegment.ofBuffer(array.toByteBuffer(true)));
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        view.widen(MemorySegment.ofBuffer(array.toByteBuffer(true)));
         return array;
     }
 
