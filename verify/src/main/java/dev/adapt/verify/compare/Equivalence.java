@@ -73,7 +73,7 @@ public final class Equivalence {
         List<String> left = new ArrayList<>();
         for (int index = 0; index < runners.size(); index++) {
             Runner runner = runners.get(index);
-            Set<String> shared = shared(runners, index);
+            Set<String> shared = shared(outputs(runners), index);
             runner.outputs().stream()
                     .filter(output -> !shared.contains(output))
                     .map(Equivalence::group)
@@ -85,15 +85,24 @@ public final class Equivalence {
         return left;
     }
 
-    /** The outputs of a runner that another gives too. */
-    private static Set<String> shared(List<Runner> runners, int index) {
+    private static List<List<String>> outputs(List<Runner> runners) {
+        return runners.stream().map(Runner::outputs).toList();
+    }
+
+    /**
+     * The outputs of a form that another gives too: those that are compared.
+     *
+     * @param outputs the names of the outputs of each form
+     * @param index of the form
+     */
+    public static Set<String> shared(List<List<String>> outputs, int index) {
         Set<String> shared = new LinkedHashSet<>();
-        for (int other = 0; other < runners.size(); other++) {
+        for (int other = 0; other < outputs.size(); other++) {
             if (other != index) {
-                shared.addAll(runners.get(other).outputs());
+                shared.addAll(outputs.get(other));
             }
         }
-        shared.retainAll(runners.get(index).outputs());
+        shared.retainAll(outputs.get(index));
         return shared;
     }
 
@@ -103,7 +112,7 @@ public final class Equivalence {
     private void add(int batch, Map<String, Tensor> inputs) {
         List<Map<String, DoubleTensor>> outputs = new ArrayList<>();
         for (int index = 0; index < runners.size(); index++) {
-            Set<String> wanted = shared(runners, index);
+            Set<String> wanted = shared(outputs(runners), index);
             outputs.add(wanted.isEmpty() ? Map.of() : runners.get(index).run().outputs(inputs, wanted));
         }
         Optional<LongTensor> mask = Optional.ofNullable(inputs.get(InputSpec.MASK.name()))

@@ -45,16 +45,13 @@ public record RunDiagnosis(
     private static final long MOST_WEIGHTS = 200_000_000;
 
     /**
-     * What is wrong.
+     * What is wrong. Takes too long for a model that {@link #isLarge}.
      *
      * @param suspect the form
      * @param onnx the form's model, where it is an ONNX model without an adapter of its own
      * @param ropeBase that its file holds
      */
     public List<Finding> of(Runner suspect, Optional<OnnxRunner> onnx, OptionalDouble ropeBase) throws IOException {
-        if (isLarge()) {
-            return List.of();
-        }
         ReferenceRunner reference = new ReferenceRunner(model);
         Runner right = new Runner("reference", model.outputNames(), reference::outputs);
         Runner asked = remembering(suspect);
@@ -93,7 +90,8 @@ public record RunDiagnosis(
         return found;
     }
 
-    private boolean isLarge() {
+    /** Whether the model has too many weights to be asked by running it in float64. */
+    public boolean isLarge() {
         Map<String, Shape> tensors = model.architecture().requiredTensors();
         return model.architecture().linearModules().stream()
                         .map(module -> tensors.get(module + ".weight"))
@@ -124,14 +122,8 @@ public record RunDiagnosis(
     private static Runner remembering(Runner form) {
         IdentityHashMap<Map<String, Tensor>, Map<String, DoubleTensor>> known = new IdentityHashMap<>();
         Set<String> all = new LinkedHashSet<>(form.outputs());
-        return new Runner(
-                form.name(),
-                form.precision(),
-                form.stored(),
-                form.outputs(),
-                form.incomparable(),
-                (inputs, wanted) ->
-                        known.computeIfAbsent(inputs, own -> form.run().outputs(own, all)));
+        return form.running((inputs, wanted) ->
+                known.computeIfAbsent(inputs, own -> form.run().outputs(own, all)));
     }
 
     /** The smallest batches that fail, the smallest first, and after them some that pass. */

@@ -20,7 +20,6 @@ import dev.adapt.verify.form.OpenForms.Exported;
 import dev.adapt.verify.input.Inputs;
 import dev.adapt.verify.runner.OnnxRunner;
 import dev.adapt.verify.runner.Precision;
-import dev.adapt.verify.runner.Runner;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -36,10 +35,8 @@ import java.util.Set;
  * What is wrong with the forms of a verification. Where outputs differ, all weights and configs are compared with those of
  * the first form, and forms whose weights are right are asked by running them. Where outputs agree, only what no input
  * reaches is compared: rows of tables, names of labels, and a stored head that the graph does not read.
- *
- * @param onnx the runners of the exported models, in their order
  */
-record Diagnosis(OpenForms forms, Settings settings, List<Runner> onnx, Inputs inputs) {
+record Diagnosis(OpenForms forms, Settings settings, Inputs inputs) {
     /** Larger tables are compared only where outputs differ: they would not fit into memory three times. */
     private static final long MOST_TABLE = 1L << 27;
 
@@ -118,7 +115,7 @@ record Diagnosis(OpenForms forms, Settings settings, List<Runner> onnx, Inputs i
             found.addAll(rows.of(form.name(), own, expected, looked));
         }
         for (Exported own : forms.exported()) {
-            boolean integers = own.onnx().runner().precision() == Precision.INT8;
+            boolean integers = own.precision() == Precision.INT8;
             withWeights(own, expected, (contents, weights) -> {
                 found.addAll(rows.of(own.name(), weights, expected, looked));
                 // outputs of integers agree so roughly that only the weights show a wrong scale
@@ -144,7 +141,7 @@ record Diagnosis(OpenForms forms, Settings settings, List<Runner> onnx, Inputs i
 
     /** Opens the weights of an exported model, where they can be told and are not an adapter's base. */
     private void withWeights(Exported own, NamedWeights expected, WithWeights action) throws IOException {
-        try (OnnxContents contents = OnnxContents.open(own.onnx().path())) {
+        try (OnnxContents contents = OnnxContents.open(own.path())) {
             boolean unmerged = own.adapter().isPresent() || contents.holdsAdapter();
             NamedWeights found = NamedWeights.of(
                     contents,
@@ -219,16 +216,21 @@ record Diagnosis(OpenForms forms, Settings settings, List<Runner> onnx, Inputs i
                 inputs.batches(),
                 first().model().architecture().linearModules().size(),
                 settings.tolerance());
-        for (int i = 0; i < onnx.size(); i++) {
-            Exported exported = forms.exported().get(i);
+        for (Exported exported : forms.exported()) {
             if (!wrongExports.contains(exported)) {
                 listener("asking what " + exported.name() + " does otherwise");
-                Optional<OnnxRunner> plain =
-                        exported.adapter().isPresent() ? Optional.empty() : Optional.of(exported.onnx());
-                diagnosis.of(onnx.get(i), plain, bases.getOrDefault(exported, OptionalDouble.empty())).stream()
-                        .map(own ->
-                                new Finding(exported.name(), own.cause(), own.sentence(), own.tensors(), own.decides()))
-                        .forEach(found::add);
+                if (diagnosis.isLarge()) {
+                    continue;
+                }
+                try (OnnxRunner session = forms.session(exported)) {
+                    Optional<OnnxRunner> plain =
+                            exported.adapter().isPresent() ? Optional.empty() : Optional.of(session);
+                    OptionalDouble ropeBase = bases.getOrDefault(exported, OptionalDouble.empty());
+                    for (Finding own : diagnosis.of(exported.in(session), plain, ropeBase)) {
+                        found.add(new Finding(
+                                exported.name(), own.cause(), own.sentence(), own.tensors(), own.decides()));
+                    }
+                }
             }
         }
     }
@@ -245,12 +247,12 @@ record Diagnosis(OpenForms forms, Settings settings, List<Runner> onnx, Inputs i
     private List<Finding> exportedOnly() throws IOException {
         List<Finding> found = new ArrayList<>();
         Exported first = forms.exported().getFirst();
-        try (OnnxContents expected = OnnxContents.open(first.onnx().path())) {
+        try (OnnxContents expected = OnnxContents.open(first.path())) {
             NamedWeights named = NamedWeights.of(expected);
             WeightDiagnosis diagnosis = new WeightDiagnosis(
                     named, first.name(), Optional.empty(), AdapterScale.UNKNOWN, Set.of(), Set.of());
             for (Exported other : forms.exported().subList(1, forms.exported().size())) {
-                try (OnnxContents contents = OnnxContents.open(other.onnx().path())) {
+                try (OnnxContents contents = OnnxContents.open(other.path())) {
                     found.addAll(diagnosis.of(other.name(), NamedWeights.of(contents, named, name -> true)));
                 }
             }

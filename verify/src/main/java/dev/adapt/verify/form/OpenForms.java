@@ -1,5 +1,6 @@
 package dev.adapt.verify.form;
 
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.binding.Binding;
@@ -11,7 +12,9 @@ import dev.adapt.formats.gguf.model.GgufImport;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.model.Model;
+import dev.adapt.formats.onnx.OnnxContents;
 import dev.adapt.formats.safetensors.TensorView;
+import dev.adapt.verify.runner.Device;
 import dev.adapt.verify.runner.OnnxRunner;
 import dev.adapt.verify.runner.Precision;
 import dev.adapt.verify.runner.Runner;
@@ -24,26 +27,51 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /** The forms of a verification, open, and all that must be closed after it. */
 final class OpenForms implements AutoCloseable {
     /**
-     * An ONNX model.
+     * An ONNX model, which was loaded once and found right. {@link #session} loads it again.
      *
+     * @param inputs the names of what it takes
+     * @param outputs the names of what it gives, as transformers calls them
+     * @param precision that it computes in
+     * @param stored what its weights were rounded to
      * @param adapter active in it
      */
-    record Exported(String name, OnnxRunner onnx, Optional<Path> adapter) {
-        Runner runner() throws IOException {
-            return adapter.isPresent() ? onnx.adapted(adapter.get()) : onnx.runner();
+    record Exported(
+            String name,
+            Path path,
+            Set<String> inputs,
+            List<String> outputs,
+            Precision precision,
+            Precision stored,
+            Optional<Path> adapter) {
+        Exported {
+            inputs = Set.copyOf(inputs);
+            outputs = List.copyOf(outputs);
+        }
+
+        /** It as a form to compare, as long as its session is open. */
+        Runner in(OnnxRunner session) throws IOException {
+            return runner(session, adapter).storedIn(stored);
+        }
+
+        private static Runner runner(OnnxRunner session, Optional<Path> adapter) throws IOException {
+            return adapter.isPresent() ? session.adapted(adapter.get()) : session.runner();
         }
     }
 
     private final Deque<Runnable> closers = new ArrayDeque<>();
+    private final Device device;
     private final Engine.Listener listener;
     private final List<Form> models = new ArrayList<>();
     private final List<Exported> exported = new ArrayList<>();
 
-    OpenForms(Engine.Listener listener) {
+    /** @param device where ONNX Runtime runs */
+    OpenForms(Device device, Engine.Listener listener) {
+        this.device = device;
         this.listener = listener;
     }
 
@@ -60,12 +88,15 @@ final class OpenForms implements AutoCloseable {
     }
 
     /** Closes something at the end, last opened first. */
-    void closeLater(Runnable closer) {
+    private void closeLater(Runnable closer) {
         closers.push(closer);
     }
 
-    /** Opens the checkpoints, and the ONNX models after them: what is wrong with files is said before an engine starts. */
-    void open(Forms forms, Settings settings) throws IOException {
+    /**
+     * Opens the checkpoints, and loads each ONNX model once after them: what is wrong with files is said before an engine
+     * starts.
+     */
+    void open(Forms forms) throws IOException {
         if (forms.adapter().isPresent() && requireOneModel(forms)) {
             Path path = forms.adapter().get();
             StackedModel.Opened opened = StackedModel.open(path);
@@ -96,15 +127,54 @@ final class OpenForms implements AutoCloseable {
                     stored(path)));
         }
         for (Path path : forms.onnx()) {
-            OnnxRunner runner = models.isEmpty()
-                    ? OnnxRunner.open(path, settings.device())
-                    : OnnxRunner.open(path, models.getFirst().output(), settings.device());
-            closeLater(runner::close);
-            boolean first = exported.isEmpty();
-            exported.add(new Exported(
-                    name("ONNX", path, forms.onnx()), runner, first ? forms.onnxAdapter() : Optional.empty()));
+            exported.add(exported(
+                    name("ONNX", path, forms.onnx()),
+                    path,
+                    exported.isEmpty() ? forms.onnxAdapter() : Optional.empty()));
         }
         models.forEach(form -> models.getFirst().requireLike(form));
+    }
+
+    private Exported exported(String name, Path path, Optional<Path> adapter) throws IOException {
+        try (OnnxRunner session = session(path)) {
+            Runner runner = Exported.runner(session, adapter);
+            return new Exported(
+                    name,
+                    path,
+                    session.inputNames(),
+                    runner.outputs(),
+                    runner.precision(),
+                    storedBesideAdapter(path, adapter),
+                    adapter);
+        }
+    }
+
+    private OnnxRunner session(Path path) throws IOException {
+        return models.isEmpty()
+                ? OnnxRunner.open(path, device)
+                : OnnxRunner.open(path, models.getFirst().output(), device);
+    }
+
+    /** Loads an ONNX model. The caller closes it. */
+    OnnxRunner session(Exported own) throws IOException {
+        return session(own.path());
+    }
+
+    /** Beside a base with its adapter unmerged, the merged weights of an ONNX model may have been rounded. */
+    private Precision storedBesideAdapter(Path path, Optional<Path> adapter) throws IOException {
+        boolean besideAdapter = models.stream().anyMatch(form -> form.adapter().isPresent());
+        if (!besideAdapter || adapter.isPresent()) {
+            return Precision.FLOAT32;
+        }
+        try (OnnxContents contents = OnnxContents.open(path)) {
+            return contents.weights().stream()
+                    .filter(weight -> weight.shape().rank() == 2)
+                    .map(weight -> Precision.of(weight.dtype()))
+                    .reduce(Precision.FLOAT32, Precision::or);
+        } catch (FormatException e) {
+            // a model whose weights cannot be told apart runs all the same
+            return Precision.FLOAT32;
+        }
     }
 
     private static String name(String kind, Path path, List<Path> all) {

@@ -16,7 +16,7 @@ import dev.adapt.verify.compare.Report;
 import dev.adapt.verify.form.OpenForms.Exported;
 import dev.adapt.verify.input.Inputs;
 import dev.adapt.verify.runner.OnnxRunner;
-import dev.adapt.verify.runner.Precision;
+import dev.adapt.verify.runner.RecordedOutputs;
 import dev.adapt.verify.runner.ReferenceRunner;
 import dev.adapt.verify.runner.Runner;
 import java.io.IOException;
@@ -43,7 +43,6 @@ public final class Verification {
     private final OpenForms forms;
     private final Settings settings;
     private final Engine.Listener listener;
-    private final List<Runner> runners = new ArrayList<>();
 
     private Verification(OpenForms forms, Settings settings, Engine.Listener listener) {
         this.forms = forms;
@@ -58,44 +57,49 @@ public final class Verification {
      * @throws UsageException if a form or a setting does not fit the others
      */
     public static Report of(Forms forms, Settings settings, Engine.Listener listener) throws IOException {
-        try (OpenForms open = new OpenForms(listener)) {
-            open.open(forms, settings);
+        try (OpenForms open = new OpenForms(settings.device(), listener)) {
+            open.open(forms);
             return new Verification(open, settings, listener).run();
         }
     }
 
     private Report run() throws IOException {
         Inputs inputs = inputs();
+        List<Turn> turns = turns(inputs);
+        listener.progress().accept("running " + turns.size() + " forms on " + inputs.description());
+        Report report;
+        try (RecordedOutputs recorded = new RecordedOutputs()) {
+            List<Runner> runners = Turn.all(turns, inputs.batches(), recorded);
+            report = Report.of(runners, inputs, products(), settings.tolerance());
+        }
+        return report.with(new Diagnosis(forms, settings, inputs).of(report));
+    }
+
+    /** The forms in the order of the report: checkpoints on the engine, exported models, the reference. */
+    private List<Turn> turns(Inputs inputs) throws IOException {
         Set<String> exported = new LinkedHashSet<>();
-        forms.exported().forEach(own -> exported.addAll(own.onnx().outputNames()));
+        forms.exported().forEach(own -> exported.addAll(own.outputs()));
         Optional<SentenceEmbedding> embedding = embedding(exported, inputs);
+        List<Turn> turns = new ArrayList<>();
         for (Form form : forms.models()) {
             if (settings.engine().isPresent()) {
-                runners.add(with(embedding, onEngine(form, form.outputs(exported))));
+                Engine engine = settings.engine().get();
+                List<String> outputs = form.outputs(exported);
+                turns.add(with(embedding, new Turn(outputs, () -> onEngine(engine, form, outputs))));
             }
         }
-        List<Runner> onnx = new ArrayList<>();
         for (Exported own : forms.exported()) {
-            onnx.add(own.runner().storedIn(stored(own)));
+            turns.add(new Turn(own.outputs(), () -> inOnnxRuntime(own)));
         }
-        runners.addAll(onnx);
         boolean inJava = settings.reference() || settings.engine().isEmpty();
         for (Form form : forms.models()) {
             boolean first = form.equals(forms.models().getFirst());
             if (inJava && (first || settings.engine().isEmpty())) {
-                String name = settings.engine().isPresent() ? "reference: " + form.name() : form.name();
-                runners.add(with(
-                        embedding,
-                        new Runner(
-                                        name + " (float64)",
-                                        form.outputs(exported),
-                                        new ReferenceRunner(form.model())::outputs)
-                                .storedIn(form.stored())));
+                List<String> outputs = form.outputs(exported);
+                turns.add(with(embedding, new Turn(outputs, () -> inFloat64(form, outputs))));
             }
         }
-        listener.progress().accept("running " + runners.size() + " forms on " + inputs.description());
-        Report report = Report.of(runners, inputs, products(), settings.tolerance());
-        return report.with(new Diagnosis(forms, settings, onnx, inputs).of(report));
+        return turns;
     }
 
     /** Linear layers one after the other: all of them, since those beside each other are few. */
@@ -110,29 +114,29 @@ public final class Verification {
                         .size();
     }
 
-    private Precision stored(Exported own) throws IOException {
-        boolean besideAdapter =
-                forms.models().stream().anyMatch(form -> form.adapter().isPresent());
-        if (!besideAdapter || own.adapter().isPresent()) {
-            return Precision.FLOAT32;
-        }
-        try (OnnxContents contents = OnnxContents.open(own.onnx().path())) {
-            return contents.weights().stream()
-                    .filter(weight -> weight.shape().rank() == 2)
-                    .map(weight -> Precision.of(weight.dtype()))
-                    .reduce(Precision.FLOAT32, Precision::or);
-        } catch (FormatException e) {
-            // a model whose weights cannot be told apart runs all the same
-            return Precision.FLOAT32;
+    private Turn.Loaded onEngine(Engine engine, Form form, List<String> outputs) {
+        listener.progress().accept("loading " + form.name());
+        Engine.Loaded loaded = engine.load(form.model());
+        String name = form.model().isUnmerged() ? form.name() + ", unmerged" : form.name();
+        Runner runner = new Runner(name + " (" + loaded.name() + ")", outputs, loaded.run());
+        return new Turn.Loaded(runner.storedIn(form.stored()), loaded.close());
+    }
+
+    @SuppressWarnings("MustBeClosedChecker") // the turn closes it
+    private Turn.Loaded inOnnxRuntime(Exported own) throws IOException {
+        OnnxRunner session = forms.session(own);
+        try {
+            return new Turn.Loaded(own.in(session), session::close);
+        } catch (IOException | RuntimeException e) {
+            session.close();
+            throw e;
         }
     }
 
-    private Runner onEngine(Form form, List<String> outputs) {
-        listener.progress().accept("loading " + form.name());
-        Engine.Loaded loaded = settings.engine().orElseThrow().load(form.model());
-        forms.closeLater(loaded.close());
-        String name = form.model().isUnmerged() ? form.name() + ", unmerged" : form.name();
-        return new Runner(name + " (" + loaded.name() + ")", outputs, loaded.run()).storedIn(form.stored());
+    private Turn.Loaded inFloat64(Form form, List<String> outputs) {
+        String name = settings.engine().isPresent() ? "reference: " + form.name() : form.name();
+        Runner runner = new Runner(name + " (float64)", outputs, new ReferenceRunner(form.model())::outputs);
+        return new Turn.Loaded(runner.storedIn(form.stored()), () -> {});
     }
 
     /** The embedding that an exported model gives, computed from the token states of the others. */
@@ -149,18 +153,20 @@ public final class Verification {
         return Optional.of(chosen);
     }
 
-    private SentenceEmbedding nearest(Form first, Inputs inputs) {
+    private SentenceEmbedding nearest(Form first, Inputs inputs) throws IOException {
         Map<String, Tensor> batch = inputs.batches().stream()
                 .filter(own -> own.values().iterator().next().shape().dim(0) > 1)
                 .findFirst()
                 .orElse(inputs.batches().getFirst());
-        OnnxRunner onnx = forms.exported().stream()
-                .map(Exported::onnx)
-                .filter(own -> own.outputNames().contains(SentenceEmbedding.OUTPUT))
+        Exported exported = forms.exported().stream()
+                .filter(own -> own.outputs().contains(SentenceEmbedding.OUTPUT))
                 .findFirst()
                 .orElseThrow();
-        DoubleTensor found = Objects.requireNonNull(
-                onnx.outputs(batch, Set.of(SentenceEmbedding.OUTPUT)).get(SentenceEmbedding.OUTPUT));
+        DoubleTensor found;
+        try (OnnxRunner session = forms.session(exported)) {
+            found = Objects.requireNonNull(
+                    session.outputs(batch, Set.of(SentenceEmbedding.OUTPUT)).get(SentenceEmbedding.OUTPUT));
+        }
         DoubleTensor states = new ReferenceRunner(first.model()).run(batch);
         SentenceEmbedding best = SentenceEmbedding.all().getFirst();
         double least = Double.POSITIVE_INFINITY;
@@ -185,12 +191,16 @@ public final class Verification {
         return sum;
     }
 
-    private static Runner with(Optional<SentenceEmbedding> embedding, Runner inner) {
+    private static Turn with(Optional<SentenceEmbedding> embedding, Turn inner) {
         if (embedding.isEmpty()) {
             return inner;
         }
         List<String> outputs = new ArrayList<>(inner.outputs());
         outputs.add(SentenceEmbedding.OUTPUT);
+        return inner.with(outputs, runner -> with(embedding.get(), runner, outputs));
+    }
+
+    private static Runner with(SentenceEmbedding embedding, Runner inner, List<String> outputs) {
         return new Runner(
                 inner.name(), inner.precision(), inner.stored(), outputs, inner.incomparable(), (inputs, wanted) -> {
                     Set<String> asked = new HashSet<>(wanted);
@@ -199,7 +209,7 @@ public final class Verification {
                     Map<String, DoubleTensor> given =
                             new LinkedHashMap<>(inner.run().outputs(inputs, asked));
                     DoubleTensor states = Objects.requireNonNull(given.get(SentenceEmbedding.STATES));
-                    given.put(SentenceEmbedding.OUTPUT, embedding.get().of(states, inputs));
+                    given.put(SentenceEmbedding.OUTPUT, embedding.of(states, inputs));
                     return given;
                 });
     }
@@ -208,11 +218,11 @@ public final class Verification {
         if (settings.tensors().isPresent()) {
             return fromFile(settings.tensors().get());
         }
-        boolean tokenTypes = forms.exported().stream()
-                .allMatch(own -> own.onnx().inputNames().contains("token_type_ids"));
+        boolean tokenTypes =
+                forms.exported().stream().allMatch(own -> own.inputs().contains("token_type_ids"));
         Inputs.Size size = new Inputs.Size(settings.count(), settings.seed(), tokenTypes, settings.thorough());
         if (forms.models().isEmpty()) {
-            return Inputs.random(guessed(forms.exported().getFirst().onnx()), size);
+            return Inputs.random(guessed(forms.exported().getFirst()), size);
         }
         Form first = forms.models().getFirst();
         Optional<Tokens> tokens = first.model().architecture().tokens();
@@ -230,7 +240,7 @@ public final class Verification {
     }
 
     /** What a model takes that comes without a checkpoint: as the config.json beside it says, or as its graph tells. */
-    private static Tokens guessed(OnnxRunner onnx) throws IOException {
+    private static Tokens guessed(Exported onnx) throws IOException {
         Path config = onnx.path().resolveSibling(ModelConfig.FILE);
         if (Files.isRegularFile(config)) {
             Optional<Tokens> tokens = Architectures.of(ModelConfig.read(config)).tokens();
@@ -245,7 +255,7 @@ public final class Verification {
                             "the inputs of " + onnx.path()
                                     + " cannot be guessed; give a safetensors file that holds them by name, or a checkpoint of"
                                     + " the model"));
-            int types = onnx.inputNames().contains("token_type_ids")
+            int types = onnx.inputs().contains("token_type_ids")
                     ? contents.rowsLookedUpBy("token_type_ids").orElse(1)
                     : 1;
             return new Tokens(vocabulary, UNKNOWN_LENGTH, types);

@@ -50,6 +50,11 @@ public record Runner(
         return new Runner(name, precision, rounded, outputs, incomparable, run);
     }
 
+    /** The same form, run otherwise: with outputs that were recorded, for example. */
+    public Runner running(Run other) {
+        return new Runner(name, precision, stored, outputs, incomparable, other);
+    }
+
     /** The precision to which this and another form can agree. */
     public Precision precisionBeside(Runner other) {
         Precision computed = precision.or(other.precision);
