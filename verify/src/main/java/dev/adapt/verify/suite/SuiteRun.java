@@ -8,7 +8,6 @@ import dev.adapt.verify.runner.Device;
 import dev.adapt.verify.suite.SuiteResult.GateResult;
 import dev.adapt.verify.suite.SuiteResult.ModelResult;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -35,9 +34,10 @@ public record SuiteRun(
         GateRun.Labels labels,
         Function<String, Engine.Listener> listener) {
     /**
-     * Bytes of memory for a byte of weights: they are mapped, held by two engines as float32, and as float64 by the reference.
+     * Bytes of memory for a parameter. One form is loaded at a time, and takes that at most: as float64 in the reference, as
+     * float32 twice while ONNX Runtime packs its weights, as float32 on an engine.
      */
-    private static final long FACTOR = 6;
+    private static final long BYTES = 8;
 
     private static final int MEGABYTE = 1 << 20;
 
@@ -58,7 +58,7 @@ public record SuiteRun(
         try (ExecutorService pool = Executors.newFixedThreadPool(threads)) {
             List<Future<ModelResult>> running = new ArrayList<>();
             for (Suite.Model model : suite.models()) {
-                int needed = (int) Math.min(memory, 1 + FACTOR * weights(model) / MEGABYTE);
+                int needed = (int) Math.min(memory, 1 + BYTES * Parameters.of(model.forms()) / MEGABYTE);
                 running.add(pool.submit(() -> {
                     free.acquire(needed);
                     try {
@@ -78,21 +78,6 @@ public record SuiteRun(
             throw new IllegalStateException(e);
         }
         return new SuiteResult(suite.name(), results, Environment.here(), (System.nanoTime() - start) / 1e9);
-    }
-
-    private static long weights(Suite.Model model) {
-        long bytes = 0;
-        try {
-            for (Path path : Environment.paths(model.forms())) {
-                for (Path file : Environment.within(path)) {
-                    bytes = Math.max(bytes, Files.size(file));
-                }
-            }
-        } catch (IOException e) {
-            // a file that is not there is told of by the verification itself
-            return bytes;
-        }
-        return bytes;
     }
 
     /** One model, whatever happens. */
