@@ -3,6 +3,7 @@ package dev.adapt.tests;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.adapt.cli.verify.DjlEngine;
 import dev.adapt.formats.architecture.Architectures;
 import dev.adapt.formats.binding.Binding;
 import dev.adapt.formats.binding.BoundAdapter;
@@ -16,9 +17,16 @@ import dev.adapt.formats.method.lowrank.CondLora;
 import dev.adapt.formats.method.lowrank.Lora;
 import dev.adapt.formats.method.random.Rounding;
 import dev.adapt.formats.method.seeded.Vera;
+import dev.adapt.formats.model.Model;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.train.device.Devices;
+import dev.adapt.verify.compare.Report;
+import dev.adapt.verify.form.Engine;
+import dev.adapt.verify.form.Forms;
+import dev.adapt.verify.form.Settings;
+import dev.adapt.verify.form.Verification;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -158,6 +166,44 @@ class VerifyTest {
         Cli result = Cli.run(Stream.concat(Stream.of("verify"), Stream.of(args)).toArray());
         assertEquals(code, result.exitCode(), result.errors());
         return result;
+    }
+
+    @Test
+    void onlyOneModelIsOnTheEngineAtATime() throws IOException {
+        mergeAndExport(new Lora(4, 8, 0.1));
+        CountingEngine engine = new CountingEngine();
+        Forms forms = new Forms(
+                Optional.of(base),
+                Optional.of(adapter),
+                List.of(merged, merged),
+                List.of(),
+                List.of(onnx),
+                Optional.empty());
+        Report report = Verification.of(forms, Settings.DEFAULT.on(engine), Engine.Listener.NONE);
+        assertTrue(report.passed(), report::verdict);
+        assertEquals(3, engine.loads);
+        assertEquals(1, engine.most);
+        assertEquals(0, engine.open);
+    }
+
+    /** DJL, and how many models are on it. */
+    private static final class CountingEngine implements Engine {
+        private final Engine djl = new DjlEngine(Devices.CPU);
+        private int loads;
+        private int open;
+        private int most;
+
+        @Override
+        public Loaded load(Model model) {
+            loads++;
+            open++;
+            most = Math.max(most, open);
+            Loaded loaded = djl.load(model);
+            return new Loaded(loaded.name(), loaded.run(), () -> {
+                loaded.close().run();
+                open--;
+            });
+        }
     }
 
     private void mergeAndExport(AdapterMethod method) throws IOException {

@@ -136,7 +136,7 @@ final class OpenForms implements AutoCloseable {
     }
 
     private Exported exported(String name, Path path, Optional<Path> adapter) throws IOException {
-        try (OnnxRunner session = session(path)) {
+        try (OnnxRunner session = OnnxRunner.look(path, mainOutput(), device)) {
             Runner runner = Exported.runner(session, adapter);
             return new Exported(
                     name,
@@ -149,15 +149,14 @@ final class OpenForms implements AutoCloseable {
         }
     }
 
-    private OnnxRunner session(Path path) throws IOException {
-        return models.isEmpty()
-                ? OnnxRunner.open(path, device)
-                : OnnxRunner.open(path, models.getFirst().output(), device);
+    private Optional<OnnxRunner.MainOutput> mainOutput() {
+        return models.stream().findFirst().map(Form::output);
     }
 
-    /** Loads an ONNX model. The caller closes it. */
+    /** Loads an ONNX model to run it. The caller closes it. */
     OnnxRunner session(Exported own) throws IOException {
-        return session(own.path());
+        Optional<OnnxRunner.MainOutput> main = mainOutput();
+        return main.isPresent() ? OnnxRunner.open(own.path(), main.get(), device) : OnnxRunner.open(own.path(), device);
     }
 
     /** Beside a base with its adapter unmerged, the merged weights of an ONNX model may have been rounded. */

@@ -44,6 +44,8 @@ public final class OnnxRunner implements AutoCloseable {
     /** Where ONNX Runtime looks for external data of a model that is no file. */
     private static final String EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path";
 
+    private static final String NO_PACKING = "session.disable_prepacking";
+
     private final Path path;
     private final String output;
     private final Precision precision;
@@ -115,7 +117,7 @@ public final class OnnxRunner implements AutoCloseable {
 
     /** Loads a model of which nothing is known: {@link #run} returns the first output that holds floating-point numbers. */
     public static OnnxRunner open(Path path, Device device) throws IOException {
-        return open(path, Optional.empty(), device);
+        return open(path, Optional.empty(), Purpose.RUN, device);
     }
 
     /**
@@ -153,10 +155,28 @@ public final class OnnxRunner implements AutoCloseable {
      * @throws UsageException if CUDA is asked for and does not work here
      */
     public static OnnxRunner open(Path path, MainOutput main, Device device) throws IOException {
-        return open(path, Optional.of(main), device);
+        return open(path, Optional.of(main), Purpose.RUN, device);
     }
 
-    private static OnnxRunner open(Path path, Optional<MainOutput> main, Device device) throws IOException {
+    /** What a session is for. */
+    private enum Purpose {
+        RUN,
+        /** The graph as it stands, its weights neither widened nor packed: they stay in their mapped file. */
+        LOOK
+    }
+
+    /**
+     * Loads a model to learn what it takes and gives, as the other two do, without the time and memory that its weights take
+     * in a session that runs fast.
+     *
+     * @param main the output that {@link #run} returns; the first that holds floating-point numbers where it is empty
+     */
+    public static OnnxRunner look(Path path, Optional<MainOutput> main, Device device) throws IOException {
+        return open(path, main, Purpose.LOOK, device);
+    }
+
+    private static OnnxRunner open(Path path, Optional<MainOutput> main, Purpose purpose, Device device)
+            throws IOException {
         // before native code reads the file
         Precision precision = Precision.of(OnnxPrecision.of(path))
                 .or(OnnxContents.computesIntegers(path) ? Precision.INT8 : Precision.FLOAT32);
@@ -171,7 +191,7 @@ public final class OnnxRunner implements AutoCloseable {
         Optional<Path> profile = device == Device.CUDA && offered
                 ? Optional.of(Files.createTempDirectory("adapt-onnx").resolve("profile"))
                 : Optional.empty();
-        Model model = new Model(path, Optional.empty(), main, precision, profile);
+        Model model = new Model(path, Optional.empty(), main, purpose, precision, profile);
         if (device != Device.CPU && offered) {
             try {
                 return load(model, OrtProvider.CUDA);
@@ -202,12 +222,14 @@ public final class OnnxRunner implements AutoCloseable {
      *
      * @param changed the model's bytes, where they are not the file's
      * @param main the output that must be there, if one must
+     * @param purpose what the session is for
      * @param profile where the profiler writes, if it is to tell where operators run
      */
     private record Model(
             Path path,
             Optional<byte[]> changed,
             Optional<MainOutput> main,
+            Purpose purpose,
             Precision precision,
             Optional<Path> profile) {}
 
@@ -219,7 +241,13 @@ public final class OnnxRunner implements AutoCloseable {
     public static Optional<OnnxRunner> probing(Path path, OnnxProbe probe) {
         try {
             return Optional.of(load(
-                    new Model(path, Optional.of(probe.bytes()), Optional.empty(), Precision.FLOAT32, Optional.empty()),
+                    new Model(
+                            path,
+                            Optional.of(probe.bytes()),
+                            Optional.empty(),
+                            Purpose.RUN,
+                            Precision.FLOAT32,
+                            Optional.empty()),
                     OrtProvider.CPU));
         } catch (OrtException e) {
             return Optional.empty();
@@ -242,6 +270,11 @@ public final class OnnxRunner implements AutoCloseable {
                     cuda.add("use_tf32", "0");
                     options.addCUDA(cuda);
                 }
+            }
+            if (model.purpose() == Purpose.LOOK) {
+                // constants would be widened and packed for the kernels, twice 4 bytes for each parameter
+                options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.NO_OPT);
+                options.addConfigEntry(NO_PACKING, "1");
             }
             OrtSession session;
             if (model.changed().isPresent()) {
