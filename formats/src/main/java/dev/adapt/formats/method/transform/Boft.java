@@ -54,10 +54,6 @@ public record Boft(int blockSize, int blocks, int factors) implements AdapterMet
 
     private static Boft of(AdapterConfig config) {
         config.requireProbabilities("boft_dropout");
-        if (!config.bias().equals("none") && !config.bias().equals("all")) {
-            throw config.document()
-                    .wrong("bias", "\"none\" or \"all\": PEFT does not save the biases of BOFT's layers alone");
-        }
         int number = config.document().integer(NUMBER, 0, 0, AdapterConfig.MOST_RANK);
         int size = config.document().integer(SIZE, number == 0 ? USUAL_SIZE : 0, 0, AdapterConfig.MOST_RANK);
         if ((number == 0) == (size == 0)) {
