@@ -14,6 +14,9 @@ public final class LayerOrder {
     private static final List<String> PARTS =
             List.of("text_model", "vision_model", "vision_tower", "visual", "language_model", "encoder", "decoder");
 
+    /** Where canonical names leave the part out. */
+    private static final String TEXT = "language_model";
+
     /** The ends of names, in the order of transformers' classes. */
     private static final List<String> IN_LAYER = List.of(
             "q_proj",
@@ -127,7 +130,7 @@ public final class LayerOrder {
                 .filter(name -> ("." + module).contains("." + name + "."))
                 .findFirst()
                 .map(PARTS::indexOf)
-                .orElse(0);
+                .orElse(PARTS.indexOf(TEXT));
         return Optional.of(part << 40 | Long.parseLong(number.group(1)) << 10 | inLayer.get());
     }
 
