@@ -22,10 +22,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
+import java.util.SortedSet;
+import java.util.TreeSet;
 import java.util.stream.Stream;
 
 /**
- * The reference cases: the committed ones, which resources/cases/README.md describes, or all of them where the environment
+ * The reference cases: the committed ones, which resources/cases/README.md describes, and all others where the environment
  * variables {@code ADAPT_CASES} and {@code ADAPT_FIXTURES} name their folders.
  */
 final class StoredCases {
@@ -37,17 +39,15 @@ final class StoredCases {
 
     /** Names of all cases of a group, such as arch/gemma. */
     static List<String> names(String group) throws IOException {
+        SortedSet<String> names = new TreeSet<>();
+        described(group).fieldNames().forEachRemaining(names::add);
         Path whole = whole(group);
-        if (whole == null) {
-            List<String> names = new ArrayList<>();
-            described(group).fieldNames().forEachRemaining(names::add);
-            return names;
+        if (whole != null) {
+            try (Stream<Path> inside = Files.list(whole)) {
+                inside.forEach(folder -> names.add(group + "/" + folder.getFileName()));
+            }
         }
-        try (Stream<Path> inside = Files.list(whole)) {
-            return inside.map(folder -> group + "/" + folder.getFileName())
-                    .sorted()
-                    .toList();
-        }
+        return List.copyOf(names);
     }
 
     /**
@@ -58,8 +58,9 @@ final class StoredCases {
     static Path at(String name, Path folder) throws IOException {
         String group = name.substring(0, name.indexOf('/'));
         Path whole = whole(group);
-        if (whole != null) {
-            return whole.resolve(name.substring(group.length() + 1));
+        Path there = whole == null ? null : whole.resolve(name.substring(group.length() + 1));
+        if (there != null && Files.exists(there)) {
+            return there;
         }
         Path home = folder.resolve(name);
         if (Files.notExists(home)) {

@@ -27,6 +27,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -101,6 +102,52 @@ class TiedHeadTest {
         }
     }
 
+    /** Classes of BART and its kin tie encoder.embed_tokens and decoder.embed_tokens to the table only while the head is tied. */
+    @ParameterizedTest(name = "with the table {0}")
+    @ValueSource(strings = {"unchanged", "saved", "adapted"})
+    @DisplayName("tables that an encoder and a decoder share are written for each")
+    void sharedTable(String table) throws IOException {
+        base = Files.createDirectories(folder.resolve("bart"));
+        Files.writeString(base.resolve(ModelConfig.FILE), """
+                {"model_type": "bart", "architectures": ["BartForConditionalGeneration"], "vocab_size": 23, "d_model": 8}
+                """);
+        String shared = "model.shared.weight";
+        words = random(Shape.of(VOCABULARY, HIDDEN), 1);
+        SafetensorsWriter.write(
+                base.resolve("model.safetensors"),
+                Map.of(shared, words, "model.layers.0.self_attn.q_proj.weight", random(Shape.of(HIDDEN, HIDDEN), 2)),
+                Map.of("format", "pt"));
+        FloatTensor head = random(Shape.of(VOCABULARY, HIDDEN), 3);
+        FloatTensor other = random(Shape.of(VOCABULARY, HIDDEN), 4);
+        Map<String, FloatTensor> tensors = new LinkedHashMap<>(Map.of(KEY + HEAD, head));
+        List<String> saved = new ArrayList<>(List.of("lm_head"));
+        List<String> targets = new ArrayList<>(List.of("q_proj"));
+        if (table.equals("saved")) {
+            tensors.put(KEY + shared, other);
+            saved.add("shared");
+        }
+        if (table.equals("adapted")) {
+            tensors.put(KEY + "model.shared.lora_embedding_A", random(Shape.of(2, VOCABULARY), 8));
+            tensors.put(KEY + "model.shared.lora_embedding_B", random(Shape.of(HIDDEN, 2), 9));
+            targets.add("shared");
+        }
+        out = folder.resolve("merged-bart");
+        Cli.succeeds("merge", writeAdapter(tensors, targets, saved), "--base", base, "--out", out);
+        try (Checkpoint merged = Checkpoint.open(out)) {
+            assertArrayEquals(head.values(), merged.tensors().get(HEAD).toFloats());
+            float[] written = merged.tensors().get(shared).toFloats();
+            float[] before = table.equals("saved") ? other.values() : words.values();
+            assertEquals(!table.equals("adapted"), Arrays.equals(before, written));
+            for (String part : List.of("encoder", "decoder")) {
+                assertArrayEquals(
+                        written,
+                        merged.tensors()
+                                .get("model." + part + ".embed_tokens.weight")
+                                .toFloats());
+            }
+        }
+    }
+
     /** The words of the base with the update of one module, element by element; alpha is the rank. */
     private float[] plus(Map<String, FloatTensor> tensors, String module) {
         boolean embedding = module.contains("embed");
@@ -151,7 +198,7 @@ class TiedHeadTest {
     }
 
     /** Merges, and compares the merged model's logits with those of the base with the adapter beside it. */
-    private void merge(Map<String, FloatTensor> tensors, List<String> targets, List<String> saved, boolean unties)
+    private Path writeAdapter(Map<String, FloatTensor> tensors, List<String> targets, List<String> saved)
             throws IOException {
         Path adapter = Files.createDirectories(folder.resolve("adapter"));
         Map<String, FloatTensor> all = new LinkedHashMap<>(tensors);
@@ -165,6 +212,12 @@ class TiedHeadTest {
                 "{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 2, \"target_modules\": "
                         + json.writeValueAsString(targets) + ", \"modules_to_save\": " + json.writeValueAsString(saved)
                         + "}");
+        return adapter;
+    }
+
+    private void merge(Map<String, FloatTensor> tensors, List<String> targets, List<String> saved, boolean unties)
+            throws IOException {
+        Path adapter = writeAdapter(tensors, targets, saved);
         out = folder.resolve("merged-" + tensors.size());
         try (Checkpoint opened = Checkpoint.open(base)) {
             BoundAdapter bound = new Binding(opened).bind(Adapter.read(adapter), false);

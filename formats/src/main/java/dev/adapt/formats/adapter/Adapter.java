@@ -158,10 +158,10 @@ public record Adapter(
         if (!unknown.isEmpty()) {
             notes.add(config.path() + ": fields that adapt does not know are ignored: " + String.join(", ", unknown));
         }
-        if (config.bias().equals("lora_only") && saved.keySet().stream().noneMatch(name -> name.endsWith(".bias"))) {
-            notes.add(tensors.path()
-                    + ": holds no bias, though its config says bias \"lora_only\": PEFT does not save"
-                    + " those of the layers it wraps, and the base's are used");
+        if (!config.bias().equals("none") && saved.keySet().stream().noneMatch(name -> name.endsWith(".bias"))) {
+            notes.add(
+                    tensors.path() + ": holds no bias, though its config says bias \"" + config.bias()
+                            + "\", as where the base has none, or an old version of PEFT did not save them; the base's are used");
         }
         AdapterMethod stored = method.asStored(
                 new StoredParts(modules, (module, part) -> parts.get(MODULE_PREFIX + module + "." + part)));

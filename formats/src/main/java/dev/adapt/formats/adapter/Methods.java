@@ -110,7 +110,9 @@ public final class Methods {
             "LILY",
             "which B a layer takes depends on its inputs, so that no merged weight is the same",
             "XLORA",
-            "how much each of its adapters counts depends on the inputs, so that no merged weight is the same");
+            "how much each of its adapters counts depends on the inputs, so that no merged weight is the same",
+            "POLY",
+            "how much each of its skills counts depends on the task, so that no merged weight is the same");
 
     /** What is laid out like an adapter and is none, by its {@code peft_type}, and what to do with it. */
     private static final Map<String, String> OTHERS = Map.of(
@@ -137,6 +139,7 @@ public final class Methods {
             throw new FormatException(
                     config.path(), "peft_type", "\"" + peftType + "\" cannot be merged: " + unmergeable);
         }
+        config.requireKnownBias();
         AdapterMethod method = ALL.stream()
                 .filter(type -> type.peftType().equals(peftType))
                 .findFirst()

@@ -1,6 +1,9 @@
 package dev.adapt.formats.algebra;
 
 import dev.adapt.formats.io.JsonDocument;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Optional;
 
 /** The element-wise non-linearities of the architectures. */
@@ -19,20 +22,31 @@ public enum Activation {
     /** The square of RELU (So et al., arXiv 2109.08668). */
     RELU_SQUARED;
 
-    /** The function config.json calls {@code name} ({@code hidden_act}), if it is one of these. */
+    /** What config.json files call the functions ({@code hidden_act}); one function has several names. */
+    private static final Map<String, Activation> NAMES = names();
+
+    private static Map<String, Activation> names() {
+        Map<String, Activation> names = new LinkedHashMap<>();
+        names.put("gelu", GELU);
+        names.put("gelu_python", GELU);
+        names.put("gelu_new", GELU_TANH);
+        names.put("gelu_pytorch_tanh", GELU_TANH);
+        names.put("gelu_fast", GELU_TANH);
+        names.put("gelu_python_tanh", GELU_TANH);
+        names.put("gelu_accurate", GELU_TANH);
+        names.put("relu", RELU);
+        names.put("silu", SILU);
+        names.put("swish", SILU);
+        names.put("tanh", TANH);
+        names.put("sigmoid", SIGMOID);
+        names.put("quick_gelu", GELU_SIGMOID);
+        names.put("relu2", RELU_SQUARED);
+        return Collections.unmodifiableMap(names);
+    }
+
+    /** The function config.json calls {@code name}, if it is one of these. */
     static Optional<Activation> named(String name) {
-        return switch (name) {
-            case "gelu", "gelu_python" -> Optional.of(GELU);
-            case "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_python_tanh", "gelu_accurate" ->
-                Optional.of(GELU_TANH);
-            case "relu" -> Optional.of(RELU);
-            case "silu", "swish" -> Optional.of(SILU);
-            case "tanh" -> Optional.of(TANH);
-            case "sigmoid" -> Optional.of(SIGMOID);
-            case "quick_gelu" -> Optional.of(GELU_SIGMOID);
-            case "relu2" -> Optional.of(RELU_SQUARED);
-            default -> Optional.empty();
-        };
+        return Optional.ofNullable(NAMES.get(name));
     }
 
     /**
@@ -42,6 +56,6 @@ public enum Activation {
      */
     public static Activation of(JsonDocument config, String field, String otherwise) {
         return named(config.string(field).orElse(otherwise))
-                .orElseThrow(() -> config.wrong(field, "gelu, gelu_new, relu, silu or tanh"));
+                .orElseThrow(() -> config.wrong(field, "one of " + String.join(", ", NAMES.keySet())));
     }
 }

@@ -37,6 +37,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** Finds the layers that an adapter, or a user, names in a base of any architecture. */
 public final class Binding {
@@ -104,12 +105,12 @@ public final class Binding {
     }
 
     /** The layers in the model's order, where the method numbers them. */
-    private static List<Target> ordered(Adapter adapter, List<Target> targets) {
+    private List<Target> ordered(Adapter adapter, List<Target> targets) {
         if (!adapter.method().numbersLayers()) {
             return targets;
         }
         for (Target target : targets) {
-            if (LayerOrder.place(target.canonical()).isEmpty()) {
+            if (LayerOrder.place(names, target.canonical()).isEmpty()) {
                 throw new FormatException(
                         adapter.file(),
                         target.module(),
@@ -119,7 +120,7 @@ public final class Binding {
         }
         return targets.stream()
                 .sorted(Comparator.comparing(
-                        target -> LayerOrder.place(target.canonical()).orElseThrow()))
+                        target -> LayerOrder.place(names, target.canonical()).orElseThrow()))
                 .toList();
     }
 
@@ -152,7 +153,12 @@ public final class Binding {
         SequencedSet<String> layers = new LinkedHashSet<>();
         if (adapter.method().namesNoLayers() && adapter.modules().isEmpty()) {
             TargetModules configured = adapter.config().targetModules();
-            matrixModules().values().stream().filter(configured::claims).forEach(layers::add);
+            matrixModules().forEach((actual, canonical) -> {
+                // PEFT matched the names of the class it trained, which may have a prefix that the checkpoint lacks
+                if (Stream.of(actual, canonical, names.withHead(canonical)).anyMatch(configured::claims)) {
+                    layers.add(canonical);
+                }
+            });
             return layers;
         }
         Map<Stack, Stack> stacks = new LinkedHashMap<>();

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.PatternSyntaxException;
@@ -85,6 +86,15 @@ public record AdapterConfig(JsonDocument document) {
         return document.positive("r", MOST_RANK);
     }
 
+    /**
+     * The same, where the field may be missing.
+     *
+     * @param usual PEFT's default
+     */
+    public int rank(int usual) {
+        return document.positive("r", MOST_RANK, usual);
+    }
+
     /** The modules it says are adapted. */
     public TargetModules targetModules() {
         return TargetModules.of(this);
@@ -111,6 +121,11 @@ public record AdapterConfig(JsonDocument document) {
      * @throws FormatException if a key is no regular expression or a number is none that float32 can hold
      */
     public ModulePatterns pattern(String field) {
+        return pattern(field, ModulePatterns.Rule.END);
+    }
+
+    /** The same, matched by a rule of PEFT's. */
+    ModulePatterns pattern(String field, ModulePatterns.Rule rule) {
         Map<String, Double> numbers = new LinkedHashMap<>();
         JsonNode node = document.json().path(field);
         if (document.says(field) && !node.isObject()) {
@@ -128,7 +143,7 @@ public record AdapterConfig(JsonDocument document) {
             numbers.put(entry.getKey(), number.doubleValue());
         });
         try {
-            return new ModulePatterns(document.path(), field, numbers);
+            return new ModulePatterns(document.path(), field, numbers, rule);
         } catch (PatternSyntaxException e) {
             throw new FormatException(
                     document.path(),
@@ -166,13 +181,13 @@ public record AdapterConfig(JsonDocument document) {
     }
 
     /**
-     * Refuses trained biases.
+     * Checks which biases were trained.
      *
-     * @throws dev.adapt.formats.FormatException if the config says that biases are trained
+     * @throws dev.adapt.formats.FormatException if {@code bias} is none of PEFT's values
      */
-    public void requireNoBias() {
-        if (!bias().equals("none")) {
-            throw document.wrong("bias", "\"none\": PEFT does not save the biases that " + peftType() + " trains");
+    public void requireKnownBias() {
+        if (!bias().equals("none") && !bias().equals("all") && !bias().endsWith("_only")) {
+            throw document.wrong("bias", "\"none\", \"all\" or \"" + peftType().toLowerCase(Locale.ROOT) + "_only\"");
         }
     }
 

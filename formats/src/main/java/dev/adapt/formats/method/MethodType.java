@@ -124,6 +124,9 @@ public record MethodType(String peftType, String name, Reader reader, Training t
             }
         }
         AdapterConfig config = new AdapterConfig(document);
+        if (!config.bias().equals("none")) {
+            throw document.wrong("bias", "\"none\": adapt trains no biases of the base");
+        }
         AdapterMethod method = reader.read(config, Map.of());
         config.requireKnown(method.configFields());
         method.untrainable().ifPresent(reason -> {

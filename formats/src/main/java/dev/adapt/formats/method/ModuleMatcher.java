@@ -52,6 +52,12 @@ public record ModuleMatcher(List<String> names, Optional<ModulePattern> expressi
                 || names.stream().anyMatch(name -> TargetModules.names(name, module));
     }
 
+    /** Whether a module is named, where an entry of the list is any end of a name, as {@code str.endswith} has it. */
+    public boolean matchesEnd(String module) {
+        return expression.map(pattern -> pattern.matches(module)).orElse(false)
+                || names.stream().anyMatch(module::endsWith);
+    }
+
     /** Writes the field. */
     public void describe(ObjectNode config, String field) {
         if (expression.isPresent()) {

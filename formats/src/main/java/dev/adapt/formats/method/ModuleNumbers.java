@@ -24,12 +24,28 @@ public record ModuleNumbers(double usual, ModulePatterns patterns) {
     }
 
     /**
-     * The field {@code r}, which must be there, and its patterns.
+     * The field {@code r} and its patterns.
      *
+     * @param usual PEFT's default
      * @throws dev.adapt.formats.FormatException if one is not a rank
      */
-    public static ModuleNumbers ranks(AdapterConfig config, String patternField) {
-        return new ModuleNumbers(config.rank(), config.ranks(patternField));
+    public static ModuleNumbers ranks(AdapterConfig config, int usual, String patternField) {
+        return new ModuleNumbers(config.rank(usual), config.ranks(patternField));
+    }
+
+    /**
+     * A field and its patterns, read by {@link ModulePatterns.Rule#AFTER_DOT}.
+     *
+     * @throws dev.adapt.formats.FormatException if one is not a number
+     */
+    public static ModuleNumbers afterDot(AdapterConfig config, String field, double usual, String patternField) {
+        return new ModuleNumbers(
+                config.document().number(field, usual), config.pattern(patternField, ModulePatterns.Rule.AFTER_DOT));
+    }
+
+    /** The same usual value, with other patterns. */
+    public ModuleNumbers with(Map<String, Double> others) {
+        return new ModuleNumbers(usual, patterns.with(others));
     }
 
     /** The value for a module. */

@@ -49,6 +49,13 @@ public final class ModulePattern {
         return new ModulePattern(file, field, Pattern.compile(whole));
     }
 
+    /** An expression as PEFT 0.21 matches those of FourierFT and C3A: {@code re.match(".*\\.EXPRESSION$")}. */
+    static ModulePattern afterDot(Path file, String field, String expression) {
+        // re.match asks for a beginning of the name, and the expression's own alternatives are not grouped
+        String beginning = "(?:.*\\." + translated(expression) + "$).*";
+        return new ModulePattern(file, field, Pattern.compile(beginning));
+    }
+
     private static String translated(String expression) {
         return expression
                 .replace("(?P<", "(?<")

@@ -27,6 +27,14 @@ public final class ModulePatterns {
     /** Characters that the expressions of one field may look at in all: a second or two. */
     private static final long MOST_STEPS = 200_000_000;
 
+    /** How PEFT matches a pattern. Plain names match alike by all. */
+    enum Rule {
+        /** The whole name, or its end after a dot: {@code (.*\\.)?(PATTERN)$}. */
+        END,
+        /** As {@link ModulePattern#afterDot} says. */
+        AFTER_DOT
+    }
+
     /** The number of a pattern, and its place among all. */
     private record Entry(int order, double number) {}
 
@@ -42,7 +50,7 @@ public final class ModulePatterns {
 
     /** Patterns that were made here, of names. */
     public ModulePatterns(String field, Map<String, Double> numbers) {
-        this(Path.of(AdapterConfig.FILE), field, numbers);
+        this(Path.of(AdapterConfig.FILE), field, numbers, Rule.END);
     }
 
     /**
@@ -52,7 +60,7 @@ public final class ModulePatterns {
      * @param numbers by pattern, in the file's order
      * @throws java.util.regex.PatternSyntaxException if a pattern is no regular expression
      */
-    ModulePatterns(Path file, String field, Map<String, Double> numbers) {
+    ModulePatterns(Path file, String field, Map<String, Double> numbers, Rule rule) {
         this.field = field;
         this.numbers = Collections.unmodifiableMap(new LinkedHashMap<>(numbers));
         int order = 0;
@@ -64,9 +72,19 @@ public final class ModulePatterns {
                         .computeIfAbsent(dots(pattern), mask -> new HashMap<>())
                         .putIfAbsent(pattern, entry);
             } else {
-                expressions.add(new Expression(ModulePattern.ofEnd(file, field, pattern), entry));
+                expressions.add(new Expression(
+                        switch (rule) {
+                            case END -> ModulePattern.ofEnd(file, field, pattern);
+                            case AFTER_DOT -> ModulePattern.afterDot(file, field, pattern);
+                        },
+                        entry));
             }
         }
+    }
+
+    /** The same field with other patterns, of names. */
+    ModulePatterns with(Map<String, Double> others) {
+        return new ModulePatterns(field, others);
     }
 
     /** The numbers by pattern, in order. */

@@ -107,6 +107,11 @@ public final class TensorNames {
         return find(canonical + WEIGHT).map(TensorNames::module).orElse(canonical);
     }
 
+    /** What a class of the family with a head calls the module of a canonical name. */
+    public String withHead(String canonical) {
+        return family.prefixes().isEmpty() ? canonical : family.prefixes().getLast() + canonical;
+    }
+
     /** Whether the checkpoint has a bias of the module of a canonical name. */
     public boolean isBiased(String canonical) {
         return find(canonical + ".bias").isPresent();

@@ -29,6 +29,7 @@ import java.util.Set;
 public record SavedTensors(
         Map<String, Tensor> tensors, Map<String, String> names, BaseChange change, Set<String> following) {
     private static final String WEIGHT = ".weight";
+    private static final String DECODER_BIAS = ".decoder.bias";
 
     /**
      * Places an adapter's tensors.
@@ -42,10 +43,14 @@ public record SavedTensors(
         Map<String, Tensor> tensors = new LinkedHashMap<>();
         Map<String, String> spelled = new LinkedHashMap<>();
         adapter.saved().forEach((name, tensor) -> {
-            String own = spelling.apply(name);
+            String own = placing.place(spelling.apply(name));
             placing.check(name, own, tensor);
             if (!placing.isOfBase(own, tensor)) {
-                tensors.put(own, tensor);
+                Tensor other = tensors.put(own, tensor);
+                if (other != null && !haveSameElements(other, tensor)) {
+                    throw new FormatException(
+                            adapter.file(), name, "differs from " + spelled.get(own) + ", which is the same tensor");
+                }
                 spelled.put(own, name);
             }
         });
@@ -97,6 +102,15 @@ public record SavedTensors(
                             "is missing: the config names " + module + " in modules_to_save, and the base has it");
                 }
             }
+        }
+
+        /** Where a tensor is in the base: the bias of a head's decoder is also that of the head, and a file has one of them. */
+        String place(String own) {
+            if (!own.endsWith(DECODER_BIAS) || find(own).isPresent()) {
+                return own;
+            }
+            String head = own.substring(0, own.length() - DECODER_BIAS.length()) + ".bias";
+            return find(head).isPresent() ? head : own;
         }
 
         void check(String name, String own, Tensor tensor) {

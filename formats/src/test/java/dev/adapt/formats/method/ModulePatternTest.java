@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
@@ -32,6 +33,34 @@ class ModulePatternTest {
     @CsvSource({"q_proj,true", "layers.1.q_proj,true", "layers.1.xq_proj,false", "layers.1.q_proj.x,false"})
     void endsOfNames(String module, boolean expected) {
         assertEquals(expected, new ModulePatterns("rank_pattern", Map.of("q_proj", 3.0)).of(module, 0) == 3);
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "q_proj, model.q_proj, true",
+        "q_proj, q_proj, true",
+        "q_.*, q_proj, false",
+        "q_.*, model.q_proj, true",
+        "q_proj|v_proj, v_proj, true",
+        "q_proj|v_proj, model.v_proj, false",
+        "q_proj|v_proj, model.q_proj.x, true"
+    })
+    @DisplayName("FourierFT's and C3A's are matched by .*\\.PATTERN$, their alternatives not grouped")
+    void afterDot(String expression, String module, boolean expected) {
+        ModulePatterns patterns = new ModulePatterns(
+                Path.of("adapter_config.json"),
+                "n_frequency_pattern",
+                Map.of(expression, 3.0),
+                ModulePatterns.Rule.AFTER_DOT);
+        assertEquals(expected, patterns.of(module, 0) == 3);
+    }
+
+    @Test
+    @DisplayName("(IA)³'s feedforward_modules are ends of names, also without a dot")
+    void anyEnd() {
+        ModuleMatcher matcher = new ModuleMatcher(List.of("proj"), Optional.empty());
+        assertTrue(matcher.matchesEnd("layers.1.up_proj"));
+        assertFalse(matcher.matches("layers.1.up_proj"));
     }
 
     @Test

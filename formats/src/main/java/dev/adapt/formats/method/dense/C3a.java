@@ -52,13 +52,12 @@ public record C3a(ModuleNumbers blockSize, Start start) implements AdapterMethod
     }
 
     private static C3a of(AdapterConfig config) {
-        config.requireNoBias();
         JsonNode start = config.document().json().path("init_weights");
         if (config.document().has(SIZE)) {
             config.document().positive(SIZE, AdapterConfig.MOST_RANK);
         }
         config.ranks(PATTERN);
-        return new C3a(ModuleNumbers.of(config, SIZE, 256, PATTERN), start(config, start));
+        return new C3a(ModuleNumbers.afterDot(config, SIZE, 256, PATTERN), start(config, start));
     }
 
     private static Start start(AdapterConfig config, JsonNode start) {

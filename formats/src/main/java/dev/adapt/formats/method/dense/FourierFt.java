@@ -37,9 +37,11 @@ public record FourierFt(ModuleNumbers frequencies, double scale, long seed, bool
     private static final String SPECTRUM = "fourierft_spectrum";
 
     private static FourierFt of(AdapterConfig config) {
-        config.requireNoBias();
         return new FourierFt(
-                SparsePlaces.counts(config),
+                SparsePlaces.checked(
+                        ModuleNumbers.afterDot(
+                                config, SparsePlaces.COUNT, SparsePlaces.USUAL_COUNT, SparsePlaces.PATTERN),
+                        config),
                 config.document().number("scaling", 150),
                 SparsePlaces.seed(config),
                 config.document().flag("init_weights", false));

@@ -57,7 +57,6 @@ public record Frod(double sparseRate, long seed, double regularization, double d
     private static final double LEAST_RATIO = 1e-6;
 
     private static Frod of(AdapterConfig config) {
-        config.requireNoBias();
         if (!config.document().flag(SAVE, true)) {
             throw new FormatException(
                     config.path(),

@@ -54,13 +54,15 @@ public record Loha(
 
     private static Loha of(AdapterConfig config) {
         config.requireProbabilities("rank_dropout", "module_dropout");
-        boolean abba =
-                config.document().string("init_weights").filter("abba"::equals).isPresent();
+        // versions of PEFT without this field know no ABBA: whatever init_weights says, they scale by α/r
         boolean auto =
-                config.document().string(KHATRI_RAO).filter("auto"::equals).isPresent()
-                        || !config.document().has(KHATRI_RAO);
+                config.document().string(KHATRI_RAO).filter("auto"::equals).isPresent();
+        boolean abba = config.document()
+                .string("init_weights")
+                .filter("abba"::equalsIgnoreCase)
+                .isPresent();
         return new Loha(
-                ModuleNumbers.ranks(config, "rank_pattern"),
+                ModuleNumbers.ranks(config, 8, "rank_pattern"),
                 ModuleNumbers.of(config, "alpha", 8, "alpha_pattern"),
                 config.document().has("r2") ? Optional.of(config.document().positive("r2")) : Optional.empty(),
                 config.document().says("use_effective_conv2d"),

@@ -87,7 +87,7 @@ public record Lokr(
             throw config.document().wrong(FACTOR, "-1 or a positive integer");
         }
         return new Lokr(
-                ModuleNumbers.ranks(config, "rank_pattern"),
+                ModuleNumbers.ranks(config, 8, "rank_pattern"),
                 ModuleNumbers.of(config, "alpha", 8, "alpha_pattern"),
                 config.document().flag("decompose_both", false),
                 factor,

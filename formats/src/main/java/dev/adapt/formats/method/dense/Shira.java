@@ -42,7 +42,7 @@ public record Shira(int rank, Optional<Long> seed, String mask) implements Adapt
 
     private static Shira of(AdapterConfig config) {
         return new Shira(
-                config.rank(),
+                config.rank(32),
                 config.document().whole(SEED),
                 config.document().string(MASK).orElse("random"));
     }

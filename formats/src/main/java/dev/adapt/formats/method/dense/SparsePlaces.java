@@ -18,7 +18,7 @@ record SparsePlaces(int[] rows, int[] columns) {
     static final String PATTERN = "n_frequency_pattern";
     static final String SEED = "random_loc_seed";
 
-    private static final int USUAL_COUNT = 1000;
+    static final int USUAL_COUNT = 1000;
     private static final int USUAL_SEED = 777;
 
     /** More than a matrix of 65536 by 1024 has. */
@@ -35,10 +35,13 @@ record SparsePlaces(int[] rows, int[] columns) {
         return new SparsePlaces(rows, columns);
     }
 
-    /** How many places a module has, by a config. */
-    static ModuleNumbers counts(AdapterConfig config) {
+    /**
+     * How many places a module has.
+     *
+     * @param counts by the fields {@link #COUNT} and {@link #PATTERN} of the config
+     */
+    static ModuleNumbers checked(ModuleNumbers counts, AdapterConfig config) {
         config.document().integer(COUNT, USUAL_COUNT, 1, MOST);
-        ModuleNumbers counts = ModuleNumbers.of(config, COUNT, USUAL_COUNT, PATTERN);
         for (double count : counts.patterns().numbers().values()) {
             if (count < 1 || count > MOST || count != Math.rint(count)) {
                 throw config.document().wrong(PATTERN, "integers from 1 to " + MOST);

@@ -9,10 +9,15 @@ import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.ModuleNumbers;
 import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.StoredParts;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
+import dev.adapt.formats.tensor.Tensor;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
@@ -27,10 +32,17 @@ import java.util.function.Supplier;
  * @param seed of the places
  * @param family the wavelet's name
  * @param transformed {@code use_idwt}; otherwise C itself is added
+ * @param proportional whether n is shared out to the layers by their sizes, so that only the stored tensors tell it
  * @param startsAtZero whether the entries start at 0
  */
 public record WaveFt(
-        ModuleNumbers frequencies, double scale, long seed, String family, boolean transformed, boolean startsAtZero)
+        ModuleNumbers frequencies,
+        double scale,
+        long seed,
+        String family,
+        boolean transformed,
+        boolean proportional,
+        boolean startsAtZero)
         implements AdapterMethod {
     /** This method in the list of methods. */
     public static final MethodType TYPE =
@@ -39,20 +51,21 @@ public record WaveFt(
     private static final String SPECTRUM = "waveft_spectrum";
     private static final String FAMILY = "wavelet_family";
     private static final String PROPORTIONAL = "proportional_parameters";
+    private static final int USUAL_COUNT = 2592;
 
     private static WaveFt of(AdapterConfig config) {
-        config.requireNoBias();
-        config.refuse(PROPORTIONAL);
         String family = config.document().string(FAMILY).orElse("db1");
         if (Wavelet.named(family).isEmpty()) {
             throw config.document().wrong(FAMILY, "one of " + String.join(", ", Wavelet.names()));
         }
         return new WaveFt(
-                SparsePlaces.counts(config),
+                SparsePlaces.checked(
+                        ModuleNumbers.of(config, SparsePlaces.COUNT, USUAL_COUNT, SparsePlaces.PATTERN), config),
                 config.document().number("scaling", 25),
                 SparsePlaces.seed(config),
                 family,
                 config.document().flag("use_idwt", true),
+                config.document().says(PROPORTIONAL),
                 config.document().flag("init_weights", true));
     }
 
@@ -87,6 +100,32 @@ public record WaveFt(
     @Override
     public boolean hasLowRankDelta() {
         return false;
+    }
+
+    @Override
+    public Optional<String> untrainable() {
+        return proportional
+                ? Optional.of("adapt gives each layer as many entries as " + SparsePlaces.COUNT + " and "
+                        + SparsePlaces.PATTERN + " say, and does not share them out by " + PROPORTIONAL)
+                : Optional.empty();
+    }
+
+    @Override
+    public AdapterMethod asStored(StoredParts stored) {
+        if (!proportional) {
+            return this;
+        }
+        // the longest name first, since a pattern matches the end of a longer name too
+        Map<String, Double> counts = new LinkedHashMap<>();
+        stored.modules().stream()
+                .sorted(Comparator.comparing(String::length).reversed())
+                .forEach(module -> {
+                    Tensor spectrum = stored.of(module, SPECTRUM);
+                    if (spectrum != null) {
+                        counts.put(module, (double) spectrum.shape().elements());
+                    }
+                });
+        return new WaveFt(frequencies.with(counts), scale, seed, family, transformed, false, startsAtZero);
     }
 
     private int count(Target target) {
@@ -192,6 +231,6 @@ public record WaveFt(
         config.put("init_weights", startsAtZero);
         config.put("use_idwt", transformed);
         config.put(FAMILY, family);
-        config.put(PROPORTIONAL, false);
+        config.put(PROPORTIONAL, proportional);
     }
 }

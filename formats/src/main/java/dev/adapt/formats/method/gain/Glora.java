@@ -53,7 +53,6 @@ public record Glora(int rank, Form ab, Form c, Form de) implements AdapterMethod
     }
 
     private static Glora of(AdapterConfig config) {
-        config.requireNoBias();
         Form de = form(config, "config_D_E", Form.CONSTANT);
         if (de == Form.LORA) {
             throw config.document().wrong("config_D_E", "constant, vector or none");
@@ -62,7 +61,7 @@ public record Glora(int rank, Form ab, Form c, Form de) implements AdapterMethod
         if (c == Form.CONSTANT) {
             throw config.document().wrong("config_C", "lora, vector or none");
         }
-        return new Glora(config.rank(), form(config, "config_A_B", Form.LORA), c, de);
+        return new Glora(config.rank(8), form(config, "config_A_B", Form.LORA), c, de);
     }
 
     private static Form form(AdapterConfig config, String field, Form usual) {

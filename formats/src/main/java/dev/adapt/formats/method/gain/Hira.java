@@ -11,14 +11,18 @@ import dev.adapt.formats.method.MethodType;
 import dev.adapt.formats.method.ModuleNumbers;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Storage;
+import dev.adapt.formats.method.StoredParts;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import dev.adapt.formats.tensor.Tensor;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -43,7 +47,8 @@ public record Hira(ModuleNumbers rank, double dropout) implements AdapterMethod 
     private static Hira of(AdapterConfig config) {
         config.requireProbabilities(DROPOUT);
         return new Hira(
-                ModuleNumbers.ranks(config, "rank_pattern"), config.document().number(DROPOUT, 0));
+                ModuleNumbers.ranks(config, 32, "rank_pattern"),
+                config.document().number(DROPOUT, 0));
     }
 
     @Override
@@ -74,6 +79,18 @@ public record Hira(ModuleNumbers rank, double dropout) implements AdapterMethod 
     @Override
     public int rank(Target target) {
         return (int) rank.of(target.module());
+    }
+
+    /** PEFT 0.21 writes {@code rank_pattern} and gives all layers the usual rank, which their tensors then have. */
+    @Override
+    public AdapterMethod asStored(StoredParts stored) {
+        boolean usual = stored.modules().stream()
+                .allMatch(module -> Stream.of(A, EMBEDDING_A)
+                        .map(part -> stored.of(module, part))
+                        .filter(Objects::nonNull)
+                        .allMatch(tensor ->
+                                tensor.shape().rank() == 2 && tensor.shape().dim(0) == rank.usual()));
+        return usual ? new Hira(rank.with(Map.of()), dropout) : this;
     }
 
     @Override

@@ -76,7 +76,8 @@ public record Ia3(ModuleMatcher feedforward) implements AdapterMethod {
     }
 
     private boolean scalesInputs(Target target) {
-        return feedforward.matches(target.module());
+        // unlike target_modules, an entry of the list may begin within a part of the name
+        return feedforward.matchesEnd(target.module());
     }
 
     @Override

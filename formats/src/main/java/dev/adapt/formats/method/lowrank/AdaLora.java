@@ -80,7 +80,6 @@ public record AdaLora(int initialRank, double alpha, double dropout, Map<String,
     }
 
     private static AdaLora of(AdapterConfig config) {
-        config.requireNoBias();
         config.refuse("use_dora", "lora_bias", "layer_replication", "target_parameters", "trainable_token_indices");
         return new AdaLora(
                 config.document().positive("init_r", AdapterConfig.MOST_RANK, 12),

@@ -107,9 +107,8 @@ public record Adamss(
     }
 
     private static Adamss of(AdapterConfig config) {
-        config.requireNoBias();
         return new Adamss(
-                config.document().has("r") ? config.rank() : 100,
+                config.rank(100),
                 config.document().positive(SUBSPACES, MOST_SUBSPACES, 5),
                 config.document().positive("subspace_rank", AdapterConfig.MOST_RANK, 1),
                 config.document().whole(SEED),

@@ -50,14 +50,13 @@ public record Deft(int rank, Optional<Double> alpha, boolean orthogonal, boolean
 
     private static Deft of(AdapterConfig config) {
         config.requireProbabilities("deft_dropout");
-        config.requireNoBias();
         String decomposition = config.document().string(DECOMPOSITION).orElse("relu");
         if (!List.of("relu", "qr").contains(decomposition)) {
             throw config.document().wrong(DECOMPOSITION, "relu or qr");
         }
         double alpha = config.document().number("alpha", 0);
         return new Deft(
-                config.rank(),
+                config.rank(8),
                 alpha == 0 ? Optional.empty() : Optional.of(alpha),
                 decomposition.equals("qr"),
                 config.document().flag("para", false),

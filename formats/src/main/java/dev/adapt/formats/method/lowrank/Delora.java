@@ -46,9 +46,8 @@ public record Delora(ModuleNumbers rank, ModuleNumbers lambda) implements Adapte
 
     private static Delora of(AdapterConfig config) {
         config.requireProbabilities("module_dropout");
-        config.requireNoBias();
         return new Delora(
-                ModuleNumbers.ranks(config, "rank_pattern"), ModuleNumbers.of(config, LAMBDA, 15, "lambda_pattern"));
+                ModuleNumbers.ranks(config, 8, "rank_pattern"), ModuleNumbers.of(config, LAMBDA, 15, "lambda_pattern"));
     }
 
     @Override

@@ -43,9 +43,8 @@ public record GraLora(int ownRank, int blocks, int hybridRank, double alpha, dou
     private static final String HYBRID_B = "gralora_B_general.weight";
 
     private static GraLora of(AdapterConfig config) {
-        config.requireNoBias();
         return new GraLora(
-                config.rank(),
+                config.rank(32),
                 config.document().positive("gralora_k", AdapterConfig.MOST_RANK, 2),
                 config.document().integer("hybrid_r", 0, 0, AdapterConfig.MOST_RANK),
                 config.document().number("alpha", 64),

@@ -185,9 +185,6 @@ public record Lora(
                 && !TargetParameters.of(config).entries().isEmpty()) {
             throw config.document().wrong(TargetParameters.FIELD, "it unset: DoRA, use_dora, has none, as in PEFT");
         }
-        if (!List.of("none", "all", "lora_only").contains(config.bias())) {
-            throw config.document().wrong("bias", "\"none\", \"all\" or \"lora_only\"");
-        }
         String start = config.document().string("init_lora_weights").orElse("").toLowerCase(Locale.ROOT);
         if (REBASED.stream().anyMatch(start::startsWith)) {
             throw config.document()
@@ -198,7 +195,7 @@ public record Lora(
                                     + " PEFT's path_initial_model_for_weight_conversion");
         }
         return new Lora(
-                config.rank(),
+                config.rank(8),
                 config.document().number("lora_alpha", 8),
                 config.document().says("use_rslora"),
                 config.document().says("use_dora"),

@@ -14,9 +14,7 @@ import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Function;
@@ -29,8 +27,11 @@ import java.util.stream.Stream;
  * Parameter-Efficient Adaptation with Weight-aware Neural Tweakers", arXiv 2410.01870, equation 5). Between A [r, out] and B
  * [out, r] there are {@code depth} encoders {@code h ← f(E·h)} and as many decoders {@code h ← f(D·h) + h′}, where h′ went
  * into the encoder of the same place from the inside. B starts at 0, the others Kaiming-uniform.
+ *
+ * @param function what config.json files call the activation
  */
-public record Peanut(int rank, int depth, double scale, Activation activation) implements AdapterMethod {
+public record Peanut(int rank, int depth, double scale, String function, Activation activation)
+        implements AdapterMethod {
     /** This method in the list of methods. */
     public static final MethodType TYPE = new MethodType(
             "PEANUT",
@@ -40,37 +41,19 @@ public record Peanut(int rank, int depth, double scale, Activation activation) i
 
     private static final String A = "peanut_A.weight";
     private static final String B = "peanut_B.weight";
+    private static final String FUNCTION = "act_fn";
+    private static final String USUAL_FUNCTION = "relu";
 
     /** More than anybody trains: each pair is a product of r by r matrices. */
     private static final int MOST_DEPTH = 64;
 
-    /** The activations of transformers that are also ours. */
-    private static final Map<String, Activation> ACTIVATIONS = activations();
-
-    private static Map<String, Activation> activations() {
-        Map<String, Activation> known = new LinkedHashMap<>();
-        known.put("relu", Activation.RELU);
-        known.put("gelu", Activation.GELU);
-        known.put("gelu_new", Activation.GELU_TANH);
-        known.put("gelu_pytorch_tanh", Activation.GELU_TANH);
-        known.put("silu", Activation.SILU);
-        known.put("swish", Activation.SILU);
-        known.put("tanh", Activation.TANH);
-        known.put("sigmoid", Activation.SIGMOID);
-        return known;
-    }
-
     private static Peanut of(AdapterConfig config) {
-        String name = config.document().string("act_fn").orElse("relu");
-        Activation activation = ACTIVATIONS.get(name);
-        if (activation == null) {
-            throw config.document().wrong("act_fn", "one of " + String.join(", ", ACTIVATIONS.keySet()));
-        }
         return new Peanut(
-                config.rank(),
+                config.rank(32),
                 config.document().integer("depth", 0, 0, MOST_DEPTH),
                 config.document().number("scaling", 1),
-                activation);
+                config.document().string(FUNCTION).orElse(USUAL_FUNCTION),
+                Activation.of(config.document(), FUNCTION, USUAL_FUNCTION));
     }
 
     @Override
@@ -101,7 +84,7 @@ public record Peanut(int rank, int depth, double scale, Activation activation) i
 
     @Override
     public Set<String> configFields() {
-        return Set.of("act_fn", "depth", "init_weights", "scaling");
+        return Set.of(FUNCTION, "depth", "init_weights", "scaling");
     }
 
     @Override
@@ -146,13 +129,7 @@ public record Peanut(int rank, int depth, double scale, Activation activation) i
         config.put("r", rank);
         config.put("depth", depth);
         ModuleNumbers.put(config, "scaling", scale);
-        config.put(
-                "act_fn",
-                ACTIVATIONS.entrySet().stream()
-                        .filter(known -> known.getValue() == activation)
-                        .findFirst()
-                        .orElseThrow()
-                        .getKey());
+        config.put(FUNCTION, function);
         config.put("init_weights", true);
     }
 }

@@ -46,10 +46,9 @@ public record PVera(int ownRank, double dInitial, long key, double dropout, bool
     private static final String SAVE = "save_projection";
 
     private static PVera of(AdapterConfig config, Map<String, String> metadata) {
-        config.requireNoBias();
         config.refuse("sample_at_inference");
         return new PVera(
-                config.rank(),
+                config.rank(256),
                 config.document().number("d_initial", 0.1),
                 config.document().whole("projection_prng_key").orElse(0L),
                 config.document().number("pvera_dropout", 0),

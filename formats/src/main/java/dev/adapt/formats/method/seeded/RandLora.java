@@ -72,10 +72,9 @@ public record RandLora(
     private static final String SAVE = "save_projection";
 
     private static RandLora of(AdapterConfig config, Map<String, String> metadata) {
-        config.requireNoBias();
         Sparsity sparsity = config.document().says("sparse") ? Sparsity.SPARSE : Sparsity.DENSE;
         return new RandLora(
-                config.rank(),
+                config.rank(32),
                 config.document().number("randlora_alpha", 640),
                 config.document().whole("projection_prng_key").orElse(0L),
                 config.document().says("very_sparse") ? Sparsity.VERY_SPARSE : sparsity,

@@ -52,10 +52,9 @@ public record TinyLora(
     private static final String SAVE = "save_projection";
 
     private static TinyLora of(AdapterConfig config, Map<String, String> metadata) {
-        config.requireNoBias();
         config.requireProbabilities("weight_tying");
         return new TinyLora(
-                config.rank(),
+                config.rank(2),
                 config.document().positive("u", 1 << 24, 64),
                 config.document().number("weight_tying", 0),
                 config.document().whole("projection_seed").orElse(42L),

@@ -47,13 +47,12 @@ public record UniLora(int ownRank, int length, long seed, double bound, double d
     private static final String SAVE = "save_indices";
 
     private static UniLora of(AdapterConfig config) {
-        config.requireNoBias();
         long seed = config.document().whole("proj_seed").orElse(42L);
         if (seed < 0) {
             throw config.document().wrong("proj_seed", "an integer that is not negative");
         }
         return new UniLora(
-                config.rank(),
+                config.rank(4),
                 config.document().positive("theta_d_length", 1 << 24, 256),
                 seed,
                 config.document().number("init_theta_d_bound", 0.02),

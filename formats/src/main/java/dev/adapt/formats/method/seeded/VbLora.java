@@ -70,14 +70,13 @@ public record VbLora(
     private static final double HIDDEN = -1e30;
 
     private static VbLora of(AdapterConfig config) {
-        config.requireNoBias();
         int bank = positive(config, "num_vectors", 256);
         int top = positive(config, "topk", 2);
         if (top > bank) {
             throw config.document().wrong("topk", "at most num_vectors, " + bank);
         }
         return new VbLora(
-                config.rank(),
+                config.rank(4),
                 bank,
                 positive(config, "vector_length", 256),
                 top,

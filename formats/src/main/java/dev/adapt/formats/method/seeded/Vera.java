@@ -59,15 +59,12 @@ public record Vera(int rank, double dInitial, long key, double dropout, boolean 
             "d_initial", "init_weights", "init_vera_weights", "projection_prng_key", "save_projection", "vera_dropout");
 
     private static Vera of(AdapterConfig config, Map<String, String> metadata) {
-        if (!config.bias().equals("none")) {
-            throw config.document().wrong("bias", "\"none\": PEFT does not save the biases that VeRA trains");
-        }
         JsonNode save = config.document().json().path("save_projection");
         long key = config.document()
                 .whole("projection_prng_key")
                 .orElseThrow(() -> config.document().wrong("projection_prng_key", "an integer"));
         return new Vera(
-                config.rank(),
+                config.rank(256),
                 config.document().number("d_initial", 0.1),
                 key,
                 config.document().number("vera_dropout", 0),

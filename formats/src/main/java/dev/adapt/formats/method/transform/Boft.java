@@ -54,16 +54,12 @@ public record Boft(int blockSize, int blocks, int factors) implements AdapterMet
 
     private static Boft of(AdapterConfig config) {
         config.requireProbabilities("boft_dropout");
-        if (!config.bias().equals("none") && !config.bias().equals("all")) {
-            throw config.document()
-                    .wrong("bias", "\"none\" or \"all\": PEFT does not save the biases of BOFT's layers alone");
-        }
         int number = config.document().integer(NUMBER, 0, 0, AdapterConfig.MOST_RANK);
         int size = config.document().integer(SIZE, number == 0 ? USUAL_SIZE : 0, 0, AdapterConfig.MOST_RANK);
         if ((number == 0) == (size == 0)) {
             throw config.document().wrong(SIZE, "it or " + NUMBER + " to be 0, and the other to be positive");
         }
-        return new Boft(size, number, config.document().integer(FACTORS, 1, 1, MOST_FACTORS));
+        return new Boft(size, number, config.document().integer(FACTORS, 1, 0, MOST_FACTORS));
     }
 
     @Override
@@ -110,6 +106,9 @@ public record Boft(int blockSize, int blocks, int factors) implements AdapterMet
     public Optional<String> undefined(Target target) {
         if (target.embedding()) {
             return Optional.of("is an embedding, and BOFT rotates the inputs of linear layers and convolutions");
+        }
+        if (factors == 0) {
+            return Optional.of("has no butterfly factor, by " + FACTORS + " of the config; give at least 1");
         }
         int given = Math.max(blockSize, blocks);
         int runs = 1 << (factors - 1);

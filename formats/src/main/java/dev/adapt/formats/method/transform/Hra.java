@@ -39,8 +39,7 @@ public record Hra(int ownRank, boolean orthogonal) implements AdapterMethod {
     private static final String GRAM_SCHMIDT = "apply_GS";
 
     private static Hra of(AdapterConfig config) {
-        config.requireNoBias();
-        return new Hra(config.rank(), config.document().flag(GRAM_SCHMIDT, false));
+        return new Hra(config.rank(8), config.document().flag(GRAM_SCHMIDT, false));
     }
 
     @Override

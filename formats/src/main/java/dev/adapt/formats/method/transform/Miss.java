@@ -59,7 +59,6 @@ public record Miss(int ownRank, Variant variant, int mini, double ownDropout) im
 
     private static Miss of(AdapterConfig config) {
         config.requireProbabilities("miss_dropout");
-        config.requireNoBias();
         JsonNode init = config.document().json().path(INIT);
         Variant variant = switch (init.asText()) {
             case "bat" -> Variant.BAT;
@@ -71,7 +70,7 @@ public record Miss(int ownRank, Variant variant, int mini, double ownDropout) im
         }
         int mini = config.document().integer(MINI, 1, 1, Integer.MAX_VALUE);
         return new Miss(
-                config.rank(),
+                config.rank(64),
                 variant,
                 variant == Variant.MINI ? mini : 1,
                 variant == Variant.BAT ? 0 : config.document().number("miss_dropout", 0));

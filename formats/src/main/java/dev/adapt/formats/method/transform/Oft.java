@@ -47,7 +47,6 @@ public record Oft(int rank, int blockSize, boolean constrained, double epsilon, 
 
     private static Oft of(AdapterConfig config) {
         config.requireProbabilities("module_dropout");
-        config.requireNoBias();
         int rank = config.document().integer("r", 0, 0, Integer.MAX_VALUE);
         int usual = rank == 0 ? USUAL_BLOCK : 0;
         int size = config.document().integer("oft_block_size", usual, 0, Integer.MAX_VALUE);
