@@ -120,6 +120,27 @@ public sealed interface LoraVariant {
         };
     }
 
+    /** Whether it differs from LoRA only in what training began with, so that it combines with DoRA. */
+    default boolean isStart() {
+        return switch (this) {
+            case Plain _, Pissa _, Olora _ -> true;
+            case BlockDiagonal _, Kasa _, MonteCarlo _, Velora _ -> false;
+        };
+    }
+
+    /** The variant of one layer: PEFT starts embeddings as plain LoRA does, whatever {@code init_lora_weights} says. */
+    default LoraVariant on(Target target) {
+        return isStart() && target.embedding() ? new Plain() : this;
+    }
+
+    /** The rank of a layer's factors, of a rank that the config gives: a weight may have fewer singular values. */
+    default int storedRank(Target target, int rank) {
+        return switch (this) {
+            case Pissa _, Olora _ -> Math.min(rank, Math.min(target.in(), target.out()));
+            case Plain _, BlockDiagonal _, Kasa _, MonteCarlo _, Velora _ -> rank;
+        };
+    }
+
     /** The names of the parts it has beside A and B. */
     default List<String> partNames() {
         return switch (this) {
@@ -192,9 +213,6 @@ public sealed interface LoraVariant {
             when rank >= Math.min(target.in(), target.out()) ->
                 Optional.of(layer + ", of which KaSA would leave nothing at rank " + rank);
             case Olora _ when target.transposed() -> Optional.of("is stored [in, out], for which PEFT has no OLoRA");
-            case Pissa _, Olora _
-            when rank > Math.min(target.in(), target.out()) ->
-                Optional.of(layer + ", which has fewer than " + rank + " singular values");
             default -> Optional.empty();
         };
     }
