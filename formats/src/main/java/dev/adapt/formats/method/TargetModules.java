@@ -47,7 +47,7 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
                 document.says("exclude_modules") ? matcher(document, "exclude_modules") : module -> false;
         Set<String> saved = Set.copyOf(config.modulesToSave());
         excluded = excluded.or(module -> isWithin(saved, module));
-        if (node.isMissingNode() || node.isNull() || node.asText().equalsIgnoreCase("all-linear")) {
+        if (node.isMissingNode() || node.isNull() || isAllLinear(node)) {
             return new TargetModules(List.of(), module -> true, excluded);
         }
         Predicate<String> included = matcher(document, FIELD);
@@ -59,6 +59,11 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
         // PEFT asks for the layer only of modules that are named by their ends
         Predicate<String> layered = layers(document).or(whole::contains);
         return new TargetModules(names, included.and(layered), excluded);
+    }
+
+    /** Whether a config's {@code target_modules} is {@code all-linear}. */
+    static boolean isAllLinear(JsonNode field) {
+        return field.asText().equalsIgnoreCase("all-linear");
     }
 
     /** Whether the config says that a module is adapted. */

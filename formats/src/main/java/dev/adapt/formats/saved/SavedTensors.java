@@ -42,15 +42,16 @@ public record SavedTensors(
         Map<String, Tensor> tensors = new LinkedHashMap<>();
         Map<String, String> spelled = new LinkedHashMap<>();
         adapter.saved().forEach((name, tensor) -> {
-            String own = spelling.apply(name);
+            String own = names.kept(spelling.apply(name));
             placing.check(name, own, tensor);
             if (!placing.isOfBase(own, tensor)) {
                 tensors.put(own, tensor);
                 spelled.put(own, name);
             }
         });
-        OptionalInt vocabulary = new Vocabulary(adapter, base, names).of(tensors);
         Ties ties = new Ties(adapter, base, names, spelling);
+        ties.complete(tensors);
+        OptionalInt vocabulary = new Vocabulary(adapter, base, names).of(tensors);
         boolean unties = ties.unties(tensors);
         Set<String> following = unties ? ties.part(tensors) : ties.follow(tensors);
         TaskChange task = TaskChange.of(adapter, names, base.config(), tensors);

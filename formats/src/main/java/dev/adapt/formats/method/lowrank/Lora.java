@@ -14,6 +14,7 @@ import dev.adapt.formats.method.ModulePatterns;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Piece;
 import dev.adapt.formats.method.Storage;
+import dev.adapt.formats.method.StoredParts;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.tensor.Shape;
@@ -256,6 +257,29 @@ public record Lora(
     @Override
     public int rank(Target target) {
         return variant(target).rank(storedRank(target));
+    }
+
+    @Override
+    public AdapterMethod asStored(StoredParts stored) {
+        return new Lora(
+                rank,
+                alpha,
+                rankStabilised,
+                dora,
+                dropout,
+                rankPattern,
+                alphaPattern,
+                bias,
+                variant.holding(stored.layers()));
+    }
+
+    @Override
+    public boolean reducesBase(Target target) {
+        return switch (variant(target)) {
+            case LoraVariant.Pissa _, LoraVariant.Olora _, LoraVariant.Kasa _ -> true;
+            case LoraVariant.Plain _, LoraVariant.BlockDiagonal _, LoraVariant.MonteCarlo _, LoraVariant.Velora _ ->
+                false;
+        };
     }
 
     private LoraVariant variant(Target target) {
