@@ -634,7 +634,7 @@ option("ensure_embed_tokens", lora(["q_proj", "embed_tokens"], ensure_weight_tyi
 option("resized_tied_table", lora(["q_proj", "embed_tokens"]), base=one_layer(tie_word_embeddings=True), before=grow)
 option("resized_tied_head", lora(["q_proj", "lm_head"]), base=one_layer(tie_word_embeddings=True), before=grow)
 option("pissa_tied_head", lora(["q_proj", "lm_head"], init_lora_weights="pissa"), base=one_layer(tie_word_embeddings=True), save=dict(save_embedding_layers=False))
-option("saved_module_in_target", lora(["output.dense"], modules_to_save=["bert.encoder.layer.0.output.dense"]), base=lambda: bert(num_hidden_layers=2))
+option("saved_module_in_target", lora(["output.dense", "classifier"], modules_to_save=["bert.encoder.layer.0.output.dense"]), base=lambda: bert(num_hidden_layers=2))
 option("mamba_tied_head", lora(["in_proj", "lm_head"]), base=lambda: T.MambaForCausalLM(T.MambaConfig(vocab_size=V, hidden_size=H, num_hidden_layers=1, state_size=2)))
 option("whisper_head", lora(["q_proj", "proj_out"]), base=whisper)
 
