@@ -584,6 +584,60 @@ method("adapter_nan", lora(ALL7), kind="quant", after=lora_b(lambda v: v * float
 method("adapter_inf", lora(ALL7), kind="quant", after=lora_b(lambda v: v * float("inf")))
 method("fp16_overflow", lora(ALL7), kind="quant", dtype=torch.float16, after=lora_b(lambda v: v * 1e6))
 
+# --- 5. options of LoRA: merged/ holds the weights that the unmerged model computes with, where they differ from the base ----
+
+def untied(p):
+    """Gives each module a parameter of its own: PEFT merges in place, also into what is tied to an adapted weight."""
+    seen = set()
+    for module in p.modules():
+        for n, w in list(module._parameters.items()):
+            if w is not None and id(w) in seen: module._parameters[n] = torch.nn.Parameter(w.detach().clone(), requires_grad=w.requires_grad)
+            seen.add(id(module._parameters[n]))
+
+def option(name, config, base=None, before=None, save=None, only=None, names={}):
+    """only: a pattern of the expected tensors, where the checkpoint ties some of them; names: the checkpoint's for the model's."""
+    @case("lora", name)
+    def make(key):
+        d = folder(key); torch.manual_seed(SEED)
+        m = strong((base or llama)(), SEED + 2); real = type(m); m.save_pretrained(f"{d}/base"); m = load(real, f"{d}/base")
+        def grown(m): torch.manual_seed(SEED + 5); before and before(m); return m
+        p = get_peft_model(grown(m), config()); randomise(p, SEED + 3)
+        p.save_pretrained(f"{d}/adapter", **(save or {})); clean(f"{d}/adapter")
+        p = PeftModel.from_pretrained(grown(load(real, f"{d}/base")), f"{d}/adapter"); untied(p)
+        merged = p.merge_and_unload(safe_merge=True).state_dict(); old = load_file(f"{d}/base/model.safetensors")
+        keep = {names.get(n, n): w.contiguous().clone() for n, w in merged.items() if not only or re.search(only, n)}
+        os.makedirs(f"{d}/merged"); save_file({n: w for n, w in keep.items() if n not in old or not torch.equal(old[n], w)}, f"{d}/merged/model.safetensors")
+        if os.path.exists(f"{d}/base/generation_config.json"): os.remove(f"{d}/base/generation_config.json")
+
+def neox(): return T.GPTNeoXForCausalLM(T.GPTNeoXConfig(**dec(num_hidden_layers=1)))
+def gpt2(): return T.GPT2LMHeadModel(T.GPT2Config(**{**G2, "n_layer": 1}))
+def bertmlm(): return T.BertForMaskedLM(T.BertConfig(**{**E, "num_hidden_layers": 1}))
+def bart(): return T.BartForConditionalGeneration(T.BartConfig(vocab_size=V, d_model=H, encoder_layers=1, decoder_layers=1, encoder_attention_heads=HEADS, decoder_attention_heads=HEADS, encoder_ffn_dim=F, decoder_ffn_dim=F, max_position_embeddings=P, pad_token_id=1))
+def whisper(): return T.WhisperForConditionalGeneration(T.WhisperConfig(vocab_size=V, d_model=H, encoder_layers=1, decoder_layers=1, encoder_attention_heads=HEADS, decoder_attention_heads=HEADS, encoder_ffn_dim=F, decoder_ffn_dim=F, num_mel_bins=8, max_source_positions=16, max_target_positions=32, pad_token_id=0, bos_token_id=2, eos_token_id=3, decoder_start_token_id=2, suppress_tokens=None, begin_suppress_tokens=None))
+def one_layer(**kw): return lambda: llama(num_hidden_layers=1, **kw)
+option("pissa_dora", lora(["q_proj"], init_lora_weights="pissa", use_dora=True), base=one_layer())
+option("olora_dora", lora(["q_proj"], init_lora_weights="olora", use_dora=True), base=one_layer())
+option("pissa_embedding_small_layer", lora(["word_embeddings", "classifier"], init_lora_weights="pissa"), base=lambda: tokcls(3))
+option("pissa_saved_layer", lora(["q_proj", "lm_head"], init_lora_weights="pissa"), base=one_layer())
+option("layers_module_named_whole", lora(["q_proj", "lm_head"], layers_to_transform=[1]))
+option("neox_head", lora(["dense", "lm_head"]), base=neox, names={"lm_head.weight": "embed_out.weight"})
+option("tokens_saved_table", lora(["query"], trainable_token_indices=[3, 7, V + 2]), base=bertmlm, before=grow, save=dict(save_embedding_layers=True), only=r"query|word_embeddings|^cls.predictions.bias")
+option("tokens_beside_embedding", lora(["query", "position_embeddings"], trainable_token_indices=[3, 7]), base=lambda: bert(num_hidden_layers=1))
+option("tokens_of_positions_tied", lora(["c_attn", "wte"], trainable_token_indices={"wpe": [3, 7]}), base=gpt2)
+option("tokens_of_head_and_table", lora(["q_proj"], trainable_token_indices={"embed_tokens": [3, 7], "lm_head": [4, 8]}), base=one_layer(tie_word_embeddings=True))
+option("parameters_without_dot", lora(["q_proj"], target_parameters=["gate_up_proj", "down_proj"], trainable_token_indices={"embed_tokens": [3]}), base=lambda: T.GptOssForCausalLM(T.GptOssConfig(**dec(num_hidden_layers=1, head_dim=8, num_local_experts=2, num_experts_per_tok=1, intermediate_size=8, layer_types=["full_attention"]))))
+option("saved_head_bias", lora(["query"]), base=bertmlm, before=grow, save=dict(save_embedding_layers=True), only=r"query|word_embeddings|^cls.predictions.bias")
+option("untied_head_bias", lora(["query", "predictions.decoder"]), base=bertmlm)
+option("untied_copies_of_table", lora(["q_proj", "lm_head"]), base=bart)
+option("ensure_ignored_for_wte", lora(["c_attn"], modules_to_save=["wte"], ensure_weight_tying=True), base=gpt2)
+option("ensure_embed_tokens", lora(["q_proj", "embed_tokens"], ensure_weight_tying=True), base=one_layer(tie_word_embeddings=True), only=r"q_proj|embed_tokens")
+option("resized_tied_table", lora(["q_proj", "embed_tokens"]), base=one_layer(tie_word_embeddings=True), before=grow)
+option("resized_tied_head", lora(["q_proj", "lm_head"]), base=one_layer(tie_word_embeddings=True), before=grow)
+option("pissa_tied_head", lora(["q_proj", "lm_head"], init_lora_weights="pissa"), base=one_layer(tie_word_embeddings=True), save=dict(save_embedding_layers=False))
+option("saved_module_in_target", lora(["output.dense", "classifier"], modules_to_save=["bert.encoder.layer.0.output.dense"]), base=lambda: bert(num_hidden_layers=2))
+option("mamba_tied_head", lora(["in_proj", "lm_head"]), base=lambda: T.MambaForCausalLM(T.MambaConfig(vocab_size=V, hidden_size=H, num_hidden_layers=1, state_size=2)))
+option("whisper_head", lora(["q_proj", "proj_out"]), base=whisper)
+
 if __name__ == "__main__":
     done, failed = 0, []
     for key, make in CASES.items():

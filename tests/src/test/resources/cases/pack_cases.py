@@ -11,7 +11,7 @@ README.md describes the two files. Needs nothing but Python.
 import hashlib, json, os, struct, sys
 
 CASES, FIXTURES, OUT = sys.argv[1:4]
-GROUPS = ("fixtures", "arch", "methods", "layout", "quant", "reports")
+GROUPS = ("fixtures", "arch", "methods", "layout", "quant", "reports", "lora")
 EXTRACT = ("extract_tied", "extract_save_only", "extract_full", "extract_vocab", "gpt2_extract")
 DERIVED = (*EXTRACT, "kohya_linear", "kohya_noalpha")
 """Cases of reports that no single merge shows."""

@@ -23,7 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
  */
 @DisplayName("Merging the reference cases")
 class CasesTest {
-    private static final List<String> GROUPS = List.of("arch", "layout", "methods", "quant", "reports");
+    private static final List<String> GROUPS = List.of("arch", "layout", "methods", "quant", "reports", "lora");
 
     @TempDir
     private Path folder;

@@ -32,7 +32,8 @@ import java.util.stream.Stream;
  */
 final class StoredCases {
     private static final String FIXTURES = "fixtures";
-    private static final List<String> GROUPS = List.of(FIXTURES, "arch", "methods", "layout", "quant", "reports");
+    private static final List<String> GROUPS =
+            List.of(FIXTURES, "arch", "methods", "layout", "quant", "reports", "lora");
     private static final JsonMapper JSON = new JsonMapper();
 
     private StoredCases() {}
@@ -77,7 +78,8 @@ final class StoredCases {
 
     private static Path whole(String group) {
         String named = System.getenv(group.equals(FIXTURES) ? "ADAPT_FIXTURES" : "ADAPT_CASES");
-        return named == null ? null : group.equals(FIXTURES) ? Path.of(named) : Path.of(named, group);
+        Path whole = named == null ? null : group.equals(FIXTURES) ? Path.of(named) : Path.of(named, group);
+        return whole == null || Files.notExists(whole) ? null : whole;
     }
 
     private static JsonNode described(String group) throws IOException {

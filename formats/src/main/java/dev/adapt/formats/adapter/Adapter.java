@@ -88,6 +88,9 @@ public record Adapter(
     /** What stands in a key between an adapted module and a tensor of the layer beneath. */
     public static final String BASE_LAYER = ".base_layer.";
 
+    /** The same for an embedding of which rows are trained. */
+    private static final String TOKEN_LAYER = ".token_adapter" + BASE_LAYER;
+
     public Adapter {
         notes = List.copyOf(notes);
     }
@@ -135,6 +138,7 @@ public record Adapter(
         SequencedSet<String> modules = new LinkedHashSet<>();
         Map<String, Tensor> parts = new TreeMap<>();
         Map<String, Tensor> saved = new TreeMap<>();
+        Set<String> beneath = new LinkedHashSet<>();
         for (TensorView tensor : AdapterKeys.of(method, tensors).in(tensors)) {
             String key = tensor.name();
             Optional<String> module = moduleOf(method, key);
@@ -144,6 +148,7 @@ public record Adapter(
                 parts.put(key, own);
             } else if (key.startsWith(MODULE_PREFIX)) {
                 saved.put(savedName(tensor, config, method), own);
+                adaptedLayer(key).ifPresent(beneath::add);
             } else if (key.startsWith(SHARED_PREFIX)) {
                 parts.put(key, own);
             } else {
@@ -164,7 +169,7 @@ public record Adapter(
                             + "\", as where the base has none, or an old version of PEFT did not save them; the base's are used");
         }
         AdapterMethod stored = method.asStored(
-                new StoredParts(modules, (module, part) -> parts.get(MODULE_PREFIX + module + "." + part)));
+                new StoredParts(modules, beneath, (module, part) -> parts.get(MODULE_PREFIX + module + "." + part)));
         return new Adapter(tensors.path(), config, stored, modules, parts, saved, tensors.metadata(), notes);
     }
 
@@ -287,9 +292,20 @@ public record Adapter(
                 .findFirst();
     }
 
+    /** The adapted module of which a key holds the weight beneath the adapter. */
+    private static Optional<String> adaptedLayer(String key) {
+        String end = BASE_LAYER + "weight";
+        return key.endsWith(end)
+                ? Optional.of(key.substring(MODULE_PREFIX.length(), key.length() - end.length()))
+                : Optional.empty();
+    }
+
     /** {@code base_model.model.classifier.weight} is {@code classifier.weight}. */
     private static String savedName(TensorView tensor, AdapterConfig config, AdapterMethod method) {
-        String stored = tensor.name().substring(MODULE_PREFIX.length()).replace(BASE_LAYER, ".");
+        String stored = tensor.name()
+                .substring(MODULE_PREFIX.length())
+                .replace(TOKEN_LAYER, ".")
+                .replace(BASE_LAYER, ".");
         String name = method.wholeModules()
                 .map(infix -> stored.replace("." + infix + ".", "."))
                 .orElse(stored);
@@ -325,13 +341,15 @@ public record Adapter(
         }
         TargetModules targets = config.targetModules();
         TargetParameters parameters = TargetParameters.of(config);
+        boolean ties = config.keepsTies()
+                || modules.stream()
+                        .anyMatch(module -> method.keepsTies(part -> parts.get(MODULE_PREFIX + module + "." + part)));
         List<String> unclaimed = modules.stream()
                 // which layers of a stack are adapted is for the config to say
                 .filter(module -> !new Stack(module).isNumbered() && !targets.claims(module))
                 .filter(module -> !parameters.claims(module))
                 // PEFT adapts the head that is tied to an adapted table, which the config does not name
-                .filter(module -> !(config.keepsTies() || method.keepsTies())
-                        || Stack.number(module).isPresent())
+                .filter(module -> !ties || Stack.number(module).isPresent())
                 .filter(module -> !method.adaptsUnnamed(part -> parts.get(MODULE_PREFIX + module + "." + part)))
                 .toList();
         if (!unclaimed.isEmpty()) {
@@ -387,6 +405,22 @@ public record Adapter(
     /** The stored tensor of a part of a module. */
     Optional<Tensor> part(String module, String part) {
         return Optional.ofNullable(parts.get(MODULE_PREFIX + module + "." + part));
+    }
+
+    /** Whether a head that is tied to this embedding follows it, because of how the method changes embeddings. */
+    public boolean keepsTies(String module) {
+        return method.keepsTies(part -> part(module, part).orElse(null));
+    }
+
+    /** Whether two modules have the same tensors. */
+    public boolean haveSameParts(String module, String other) {
+        return method.partNames().stream().allMatch(name -> {
+            Optional<Tensor> own = part(module, name);
+            Optional<Tensor> others = part(other, name);
+            return own.isPresent() == others.isPresent()
+                    && (own.isEmpty()
+                            || TensorDigest.ofFloats(own.get()).equals(TensorDigest.ofFloats(others.orElseThrow())));
+        });
     }
 
     /** Whether each of one module's tensors is one of another's, transposed: the two then have one update, transposed. */

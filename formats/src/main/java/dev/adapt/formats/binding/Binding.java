@@ -82,6 +82,7 @@ public final class Binding {
         Adapter adapter = whole.without(saved.following()).recording(spelling);
         List<Target> targets = ordered(adapter, new Layers(adapter, wrapped, spelling, saved).targets());
         StoredAdapter.requireDefined(adapter, targets);
+        requireOwnWeight(adapter, targets, saved);
         requireOneShape(adapter.method(), targets);
         // digests cost a pass over the targets' bytes: only where there is something to compare them with
         Map<String, String> digests = adapter.recordsBase() && !force ? digests(targets) : Map.of();
@@ -97,6 +98,25 @@ public final class Binding {
                 Optional.of(this::baseLayer),
                 dtype,
                 force);
+    }
+
+    /** What PEFT takes from the weight of a tied head when training begins, it takes from the embedding table too. */
+    private void requireOwnWeight(Adapter adapter, List<Target> targets, SavedTensors saved) {
+        targets.stream()
+                .filter(target -> names.isTied()
+                        && names.head().filter(target.canonical()::equals).isPresent()
+                        && saved.shape(target.canonical() + WEIGHT).isEmpty()
+                        && adapter.method().reducesBase(target))
+                .findFirst()
+                .ifPresent(target -> {
+                    throw new FormatException(
+                            adapter.file(),
+                            target.module(),
+                            "is tied to the embedding table, which "
+                                    + adapter.method().title()
+                                    + " changed with it when training began; save the adapter with the layer beneath"
+                                    + " (PEFT's save_embedding_layers=True), or without this module");
+                });
     }
 
     private StoredAdapter.BaseLayer baseLayer(Target target) {

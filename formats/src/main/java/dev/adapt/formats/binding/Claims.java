@@ -3,6 +3,7 @@ package dev.adapt.formats.binding;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.method.TargetModules;
+import dev.adapt.formats.names.TensorNames;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -37,6 +38,8 @@ record Claims(Adapter adapter, Set<String> body, UnaryOperator<String> canonical
         TargetModules targets = adapter.config().targetModules();
         Set<String> held = new LinkedHashSet<>();
         adapter.modules().forEach(module -> held.add(canonical.apply(module)));
+        // modules_to_save may spell a module in another way than the base, or than the expressions of target_modules
+        adapter.saved().keySet().forEach(tensor -> held.add(canonical.apply(TensorNames.module(tensor))));
         if (held.containsAll(body)) {
             return List.of();
         }

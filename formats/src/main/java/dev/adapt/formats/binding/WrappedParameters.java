@@ -46,7 +46,7 @@ record WrappedParameters(Map<String, String> names) {
                 : module -> false;
         Map<String, TreeMap<Integer, String>> wrappers = new LinkedHashMap<>();
         for (String module : adapter.modules()) {
-            if (isWrapper(parameters, named, module)) {
+            if (isWrapper(parameters, named, names, module)) {
                 wrappers.computeIfAbsent(TargetParameters.core(module), absent -> new TreeMap<>())
                         .put(-TargetParameters.depth(module), module);
             }
@@ -60,9 +60,15 @@ record WrappedParameters(Map<String, String> names) {
         return new WrappedParameters(found);
     }
 
-    private static boolean isWrapper(TargetParameters parameters, Predicate<String> named, String module) {
-        boolean other = parameters.of(module).stream().anyMatch(name -> !name.equals("weight"));
-        return parameters.claims(module) && (other || !named.test(module) || TargetParameters.depth(module) > 0);
+    private static boolean isWrapper(
+            TargetParameters parameters, Predicate<String> named, TensorNames names, String module) {
+        // an entry without a dot names a parameter of any module that has it
+        List<String> own = parameters.of(module).stream()
+                .filter(name -> !parameters.entries().contains(name)
+                        || place(names, TargetParameters.core(module), name).isPresent())
+                .toList();
+        boolean other = own.stream().anyMatch(name -> !name.equals("weight"));
+        return !own.isEmpty() && (other || !named.test(module) || TargetParameters.depth(module) > 0);
     }
 
     /** Whether a module of the adapter's keys is a wrapper. */
@@ -84,6 +90,12 @@ record WrappedParameters(Map<String, String> names) {
     /** The canonical name of what is adapted. */
     UnaryOperator<String> then(UnaryOperator<String> canonical) {
         return module -> canonical.apply(module(module));
+    }
+
+    private static Optional<Place> place(TensorNames names, String core, String parameter) {
+        String name = core + "." + parameter;
+        String module = name.endsWith(WEIGHT) ? core : name;
+        return names.places(names.canonical(module)).stream().findFirst();
     }
 
     /** The parameters of one module, and its wrappers, the first one first. */
@@ -118,9 +130,7 @@ record WrappedParameters(Map<String, String> names) {
         }
 
         private Optional<Place> place(String parameter) {
-            String name = core + "." + parameter;
-            String module = name.endsWith(WEIGHT) ? core : name;
-            return names.places(names.canonical(module)).stream().findFirst();
+            return WrappedParameters.place(names, core, parameter);
         }
 
         private boolean fits(List<String> order) {

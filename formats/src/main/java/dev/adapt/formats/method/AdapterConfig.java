@@ -12,6 +12,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.PatternSyntaxException;
+import java.util.stream.Stream;
 
 /** An adapter's {@code adapter_config.json}, with the fields all of PEFT's methods have. */
 public record AdapterConfig(JsonDocument document) {
@@ -20,6 +21,9 @@ public record AdapterConfig(JsonDocument document) {
 
     /** The largest rank that is believed: the width of the largest models' layers. */
     public static final int MOST_RANK = 1 << 16;
+
+    /** The last words of modules that PEFT takes for an embedding table or its head. */
+    private static final Set<String> TIED = Set.of("embed_tokens", "lm_head");
 
     /** The fields that all of PEFT's methods have. */
     private static final Set<String> COMMON = Set.of(
@@ -72,9 +76,21 @@ public record AdapterConfig(JsonDocument document) {
         return document.string("bias").orElse("none");
     }
 
-    /** Whether a tied head follows the embedding table, as {@code ensure_weight_tying} says. */
+    /**
+     * Whether a tied head follows the embedding table, as {@code ensure_weight_tying} says. PEFT asks for it only where a
+     * module called {@code embed_tokens} or {@code lm_head} is saved or adapted: tables of other names leave the head behind.
+     */
     public boolean keepsTies() {
-        return document.says("ensure_weight_tying");
+        if (!document.says("ensure_weight_tying")) {
+            return false;
+        }
+        TargetModules targets = targetModules();
+        JsonNode field = document.json().path("target_modules");
+        boolean expression = field.isTextual() && !TargetModules.isAllLinear(field);
+        return Stream.concat(modulesToSave().stream(), targets.names().stream())
+                        .map(name -> name.substring(name.lastIndexOf('.') + 1))
+                        .anyMatch(TIED::contains)
+                || (expression && TIED.stream().anyMatch(targets.included()));
     }
 
     /**

@@ -80,8 +80,17 @@ public interface AdapterMethod {
         return List.of();
     }
 
-    /** Whether a head that is tied to an embedding table follows it where the table changes. */
-    default boolean keepsTies() {
+    /**
+     * Whether a head that is tied to an embedding table follows it where the table changes.
+     *
+     * @param part the stored tensor of the table by a part's name
+     */
+    default boolean keepsTies(Function<String, @Nullable Tensor> part) {
+        return false;
+    }
+
+    /** Whether training began by taking from a target's weight what the method's tensors then held. */
+    default boolean reducesBase(Target target) {
         return false;
     }
 

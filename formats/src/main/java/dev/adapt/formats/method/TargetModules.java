@@ -9,12 +9,13 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 /**
  * The modules that an adapter_config.json says are adapted, by the rules of PEFT's {@code check_target_module_exists}: a
  * list names modules, or their ends after a dot; a string is a regular expression of whole names; {@code all-linear} is
  * every linear layer. {@code exclude_modules} and {@code modules_to_save} take away, and {@code layers_to_transform} keeps
- * only some layers of what a list names.
+ * only some layers of what a list names by its end.
  *
  * @param names where it is a list, what it names
  * @param included what the list or the expression names, in the layers kept
@@ -27,8 +28,8 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
     /** Characters that the expressions of {@code layers_pattern} may look at in all: a second or two. */
     private static final long MOST_STEPS = 200_000_000;
 
-    /** What numbered layers are listed under, where the config does not say it. */
-    private static final String ANY_LIST = "[^.]*";
+    /** What numbered layers are listed under, where the config does not say it: a list inside another module. */
+    private static final String ANY_LIST = ".*?\\.[^.]*";
 
     public TargetModules {
         names = List.copyOf(names);
@@ -46,14 +47,23 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
                 document.says("exclude_modules") ? matcher(document, "exclude_modules") : module -> false;
         Set<String> saved = Set.copyOf(config.modulesToSave());
         excluded = excluded.or(module -> isWithin(saved, module));
-        if (node.isMissingNode() || node.isNull() || node.asText().equalsIgnoreCase("all-linear")) {
+        if (node.isMissingNode() || node.isNull() || isAllLinear(node)) {
             return new TargetModules(List.of(), module -> true, excluded);
         }
         Predicate<String> included = matcher(document, FIELD);
         if (node.isTextual()) {
             return new TargetModules(List.of(), included, excluded);
         }
-        return new TargetModules(strings(document, FIELD), included.and(layers(document)), excluded);
+        List<String> names = strings(document, FIELD);
+        Set<String> whole = Set.copyOf(names);
+        // PEFT asks for the layer only of modules that are named by their ends
+        Predicate<String> layered = layers(document).or(whole::contains);
+        return new TargetModules(names, included.and(layered), excluded);
+    }
+
+    /** Whether a config's {@code target_modules} is {@code all-linear}. */
+    static boolean isAllLinear(JsonNode field) {
+        return field.asText().equalsIgnoreCase("all-linear");
     }
 
     /** Whether the config says that a module is adapted. */
@@ -118,6 +128,7 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
         return strings;
     }
 
+    /** Whether a module is in the layers kept, which its first numbered list of layers tells: experts are numbered after it. */
     private static Predicate<String> layers(JsonDocument document) {
         Optional<Set<String>> kept = kept(document);
         if (kept.isEmpty()) {
@@ -130,10 +141,11 @@ public record TargetModules(List<String> names, Predicate<String> included, Pred
         } else if (document.says("layers_pattern")) {
             patterns.addAll(strings(document, "layers_pattern"));
         }
-        List<ModulePattern> any = (patterns.isEmpty() ? List.of(ANY_LIST) : patterns)
-                .stream()
-                        .map(each -> expression(document, "layers_pattern", ".*\\." + each + "\\.(\\d+)\\."))
-                        .toList();
+        List<ModulePattern> any = (patterns.isEmpty()
+                        ? Stream.of(ANY_LIST)
+                        : patterns.stream().map(each -> "(?:^|.*?\\.)" + each))
+                .map(list -> expression(document, "layers_pattern", list + "\\.(\\d+)\\."))
+                .toList();
         AtomicLong budget = new AtomicLong(MOST_STEPS);
         return module -> any.stream()
                 .map(each -> each.lastGroup(module, budget))

@@ -19,6 +19,7 @@ import java.util.SequencedMap;
  *     {@code *} stands for the number of an expert
  * @param tables candidates for the module of the embedding table
  * @param heads candidates for the module of the language modelling head
+ * @param copies modules whose weight transformers makes of the table's while the head is tied to it, and no longer
  * @param tied whether head and table are one tensor where config.json does not say
  * @param conv1d the ends of names of modules that are stored [in, out]
  * @param transposedStacks whether stacks of experts are stored [experts, in, out]
@@ -32,6 +33,7 @@ public record Family(
         SequencedMap<String, List<String>> joined,
         List<String> tables,
         List<String> heads,
+        List<String> copies,
         boolean tied,
         List<String> conv1d,
         boolean transposedStacks,
@@ -57,6 +59,7 @@ public record Family(
                 joined,
                 strings(field(entry, otherwise, "tables")),
                 strings(field(entry, otherwise, "heads")),
+                strings(field(entry, otherwise, "copies")),
                 field(entry, otherwise, "tied").booleanValue(),
                 strings(field(entry, otherwise, "conv1d")),
                 field(entry, otherwise, "transposed_stacks").booleanValue(),

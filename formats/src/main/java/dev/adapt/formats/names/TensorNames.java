@@ -28,6 +28,7 @@ import java.util.stream.Stream;
  */
 public final class TensorNames {
     private static final String WEIGHT = ".weight";
+    private static final String BIAS = ".bias";
 
     /** Objects in the config.json of a model of several parts that describe its language model. */
     public static final List<String> TEXT_CONFIGS = List.of("text_config", "llm_config", "language_config", "decoder");
@@ -121,7 +122,8 @@ public final class TensorNames {
     public String spelled(String canonical) {
         boolean inner = canonical.startsWith("lm_head.")
                 && actual.values().stream().anyMatch(name -> name.startsWith("language_model.model."));
-        boolean ofBody = canonical.startsWith("pooler.") && !isOfTaskHead(canonical);
+        boolean ofBody = (canonical.startsWith("pooler.") && !isOfTaskHead(canonical))
+                || family.copies().contains(module(canonical));
         return inner ? "language_model." + canonical : ofBody ? before() + canonical : canonical;
     }
 
@@ -324,6 +326,34 @@ public final class TensorNames {
                 .findFirst();
         boolean words = table().isPresent() && hasLanguageHead(className());
         return stored.or(() -> words ? family.heads().stream().findFirst() : Optional.empty());
+    }
+
+    /**
+     * The name under which transformers keeps a bias of the head: that of a decoder inside the head's module is the bias of
+     * the module, {@code cls.predictions.bias}. Another name, and one that the checkpoint has, is returned as it is.
+     */
+    public String kept(String canonical) {
+        return head().filter(
+                        head -> canonical.equals(head + BIAS) && find(canonical).isEmpty())
+                .flatMap(this::outerBias)
+                .orElse(canonical);
+    }
+
+    private Optional<String> outerBias(String head) {
+        return Optional.of(head.substring(0, Math.max(0, head.lastIndexOf('.'))) + BIAS)
+                .filter(shapes::containsKey);
+    }
+
+    /**
+     * The tensors that a checkpoint lacks because transformers makes them of others while the head is tied to the table, with
+     * those others; all by canonical names.
+     */
+    public SequencedMap<String, String> tiedCopies() {
+        SequencedMap<String, String> copies = new LinkedHashMap<>();
+        table().ifPresent(table -> family.copies().forEach(module -> copies.put(module + WEIGHT, table + WEIGHT)));
+        head().ifPresent(head -> outerBias(head).ifPresent(bias -> copies.put(head + BIAS, bias)));
+        copies.keySet().removeIf(shapes::containsKey);
+        return copies;
     }
 
     private static boolean hasLanguageHead(String className) {

@@ -29,7 +29,6 @@ import java.util.Set;
 public record SavedTensors(
         Map<String, Tensor> tensors, Map<String, String> names, BaseChange change, Set<String> following) {
     private static final String WEIGHT = ".weight";
-    private static final String DECODER_BIAS = ".decoder.bias";
 
     /**
      * Places an adapter's tensors.
@@ -43,7 +42,7 @@ public record SavedTensors(
         Map<String, Tensor> tensors = new LinkedHashMap<>();
         Map<String, String> spelled = new LinkedHashMap<>();
         adapter.saved().forEach((name, tensor) -> {
-            String own = placing.place(spelling.apply(name));
+            String own = names.kept(spelling.apply(name));
             placing.check(name, own, tensor);
             if (!placing.isOfBase(own, tensor)) {
                 Tensor other = tensors.put(own, tensor);
@@ -54,8 +53,9 @@ public record SavedTensors(
                 spelled.put(own, name);
             }
         });
-        OptionalInt vocabulary = new Vocabulary(adapter, base, names).of(tensors);
         Ties ties = new Ties(adapter, base, names, spelling);
+        ties.complete(tensors);
+        OptionalInt vocabulary = new Vocabulary(adapter, base, names).of(tensors);
         boolean unties = ties.unties(tensors);
         Set<String> following = unties ? ties.part(tensors) : ties.follow(tensors);
         TaskChange task = TaskChange.of(adapter, names, base.config(), tensors);
@@ -102,15 +102,6 @@ public record SavedTensors(
                             "is missing: the config names " + module + " in modules_to_save, and the base has it");
                 }
             }
-        }
-
-        /** Where a tensor is in the base: the bias of a head's decoder is also that of the head, and a file has one of them. */
-        String place(String own) {
-            if (!own.endsWith(DECODER_BIAS) || find(own).isPresent()) {
-                return own;
-            }
-            String head = own.substring(0, own.length() - DECODER_BIAS.length()) + ".bias";
-            return find(head).isPresent() ? head : own;
         }
 
         void check(String name, String own, Tensor tensor) {

@@ -29,8 +29,32 @@ record Ties(Adapter adapter, Checkpoint base, TensorNames names, Spelling spelli
     }
 
     private Tensor stored(String module) {
-        TensorView tensor = base.tensors().get(names.find(module + WEIGHT).orElseThrow());
+        return storedTensor(module + WEIGHT);
+    }
+
+    private Tensor storedTensor(String canonical) {
+        TensorView tensor = base.tensors().get(names.find(canonical).orElseThrow());
         return Objects.requireNonNull(tensor);
+    }
+
+    /**
+     * Adds the other of the two where the adapter holds only the weight beneath an update of one: they were one tensor then,
+     * which may have another number of words than the base's.
+     *
+     * @param saved the tensors that the adapter holds whole, by canonical name
+     */
+    void complete(Map<String, Tensor> saved) {
+        if (names.isTied()) {
+            complete(saved, table(), head());
+            complete(saved, head(), table());
+        }
+    }
+
+    private void complete(Map<String, Tensor> saved, String adapted, String other) {
+        Tensor beneath = saved.get(adapted + WEIGHT);
+        if (beneath != null && adapts(adapted)) {
+            saved.putIfAbsent(other + WEIGHT, beneath);
+        }
     }
 
     /**
@@ -47,7 +71,7 @@ record Ties(Adapter adapter, Checkpoint base, TensorNames names, Spelling spelli
         Optional<Tensor> headSaved = Optional.ofNullable(saved.get(head() + WEIGHT));
         boolean tableAdapted = adapts(table());
         boolean headAdapted = adapts(head());
-        boolean keeps = adapter.config().keepsTies() || adapter.method().keepsTies();
+        boolean keeps = adapter.config().keepsTies() || keepsTable();
         // without a config.json nothing tells whether the model has a head
         boolean knowsHead = base.config().isPresent() || headSaved.isPresent() || headAdapted;
         if (headAdapted && !(keeps && tableAdapted && haveOneUpdate())) {
@@ -78,7 +102,8 @@ record Ties(Adapter adapter, Checkpoint base, TensorNames names, Spelling spelli
     }
 
     /**
-     * Lets the head begin as the table that it was, whatever the base stores for it.
+     * Lets the head begin as the table that it was, whatever the base stores for it. What else was made of the table while they
+     * were one gets a tensor too.
      *
      * @return the adapted modules that need no tensor: none
      */
@@ -90,6 +115,11 @@ record Ties(Adapter adapter, Checkpoint base, TensorNames names, Spelling spelli
                 saved.put(head() + WEIGHT, table);
             }
         }
+        names.tiedCopies().forEach((copy, original) -> {
+            boolean bias = !original.equals(table() + WEIGHT);
+            Tensor kept = bias ? saved.get(original) : null;
+            saved.put(copy, kept == null ? storedTensor(original) : kept);
+        });
         return Set.of();
     }
 
@@ -123,9 +153,13 @@ record Ties(Adapter adapter, Checkpoint base, TensorNames names, Spelling spelli
 
     /** Whether the head's factors are the table's, transposed where they are of low rank. */
     private boolean haveOneUpdate() {
-        return adapter.method().keepsTies()
-                || adapter.haveTransposedParts(
-                        spelled(head()).iterator().next(),
-                        spelled(table()).iterator().next());
+        String head = spelled(head()).iterator().next();
+        String table = spelled(table()).iterator().next();
+        return keepsTable() ? adapter.haveSameParts(head, table) : adapter.haveTransposedParts(head, table);
+    }
+
+    /** Whether the method itself lets the head follow the table. */
+    private boolean keepsTable() {
+        return spelled(table()).stream().anyMatch(adapter::keepsTies);
     }
 }

@@ -23,7 +23,7 @@ record Vocabulary(Adapter adapter, Checkpoint base, TensorNames names) {
                         .filter(canonical::equals)
                         .isPresent()
                 || names.head().stream()
-                        .flatMap(head -> Stream.of(head + WEIGHT, head + ".bias"))
+                        .flatMap(head -> Stream.of(head + WEIGHT, head + ".bias", names.kept(head + ".bias")))
                         .anyMatch(canonical::equals);
     }
 

@@ -144,8 +144,14 @@ class AdapterFilesTest {
                 "[0, 2] | [\"h\"]       | model.layers.2.q   | false",
                 "[0, 2] | [\"h\", \"layers\"] | model.layers.2.q | true",
                 "[]     | null          | model.layers.9.q   | true",
-                "1      | null          | q                  | false",
+                "1      | null          | model.q            | false",
+                "1      | null          | q                  | true",
                 "1      | null          | model.layers.11.q  | false",
+                "1      | null          | model.layers.1.experts.0.q | true",
+                "0      | null          | model.layers.1.experts.0.q | false",
+                "1      | \"layers\"      | model.layers.1.layers.0.q  | true",
+                "1      | \"layers\"      | layers.1.q         | true",
+                "1      | null          | layers.1.q         | false",
             })
     void keepsOnlyTheLayersItsConfigSays(String layers, String pattern, String module, boolean claimed)
             throws IOException {

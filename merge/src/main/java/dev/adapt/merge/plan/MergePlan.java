@@ -36,9 +36,6 @@ import java.util.stream.Stream;
  * @param added tensors that the base does not have, by name
  */
 public record MergePlan(List<Output> outputs, Set<String> added) {
-    /** What the table is called that an encoder and a decoder share. */
-    private static final String SHARED = "shared";
-
     public MergePlan {
         outputs = List.copyOf(outputs);
     }
@@ -161,18 +158,6 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
                 throw contended(base, name);
             }
         }
-        for (Weighted each : adapters) {
-            parted(base, each.adapter()).forEach((name, table) -> {
-                if (saved.containsKey(table)) {
-                    saved.put(name, Objects.requireNonNull(saved.get(table)));
-                } else {
-                    copies.put(name, table);
-                }
-                if (targets.containsKey(table)) {
-                    targets.put(name, Objects.requireNonNull(targets.get(table)));
-                }
-            });
-        }
         return of(base, targets, saved, copies, maxShardBytes);
     }
 
@@ -283,29 +268,6 @@ public record MergePlan(List<Output> outputs, Set<String> added) {
             }
         }
         return copies;
-    }
-
-    /**
-     * The embedding tables of an encoder and a decoder that the base stores once, as one they share: in transformers' classes
-     * of BART and its kin they are one tensor only while the head is it too, in T5's always. They become what the shared one
-     * becomes.
-     *
-     * @return the name of the shared table by the name of each
-     */
-    private static Map<String, String> parted(Checkpoint base, WeightChanges adapter) {
-        Map<String, String> parted = new LinkedHashMap<>();
-        TensorNames names = TensorNames.of(base);
-        if (adapter.change().unties() && names.table().filter(SHARED::equals).isPresent()) {
-            String table = names.find(SHARED + ".weight").orElseThrow();
-            String before = table.substring(0, table.length() - (SHARED + ".weight").length());
-            for (String part : before.isEmpty() ? List.<String>of() : List.of("encoder.", "decoder.")) {
-                String own = part + "embed_tokens.weight";
-                if (names.find(own).isEmpty()) {
-                    parted.put(before + own, table);
-                }
-            }
-        }
-        return parted;
     }
 
     private static List<Task> tasks(

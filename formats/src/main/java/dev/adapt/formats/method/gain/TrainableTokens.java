@@ -92,8 +92,8 @@ public record TrainableTokens(List<Integer> tokens) implements AdapterMethod {
     }
 
     @Override
-    public boolean keepsTies() {
-        return true;
+    public boolean keepsTies(Function<String, @Nullable Tensor> part) {
+        return adaptsEmbedding(part);
     }
 
     @Override

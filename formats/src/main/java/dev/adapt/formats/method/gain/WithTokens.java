@@ -9,6 +9,7 @@ import dev.adapt.formats.algebra.WeightChange;
 import dev.adapt.formats.method.AdapterConfig;
 import dev.adapt.formats.method.AdapterMethod;
 import dev.adapt.formats.method.Part;
+import dev.adapt.formats.method.StoredParts;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.TargetModules;
 import dev.adapt.formats.tensor.Shape;
@@ -95,8 +96,24 @@ public record WithTokens(AdapterMethod method, Map<String, List<Integer>> tokens
     }
 
     @Override
-    public boolean keepsTies() {
-        return true;
+    public boolean keepsTies(Function<String, @Nullable Tensor> part) {
+        return adaptsUnnamed(part);
+    }
+
+    @Override
+    public boolean reducesBase(Target target) {
+        return rows(target).isEmpty() && method.reducesBase(target);
+    }
+
+    /** A list means the table that has the rows: other embeddings may be adapted beside it. */
+    @Override
+    public AdapterMethod asStored(StoredParts stored) {
+        Map<String, List<Integer>> named = new LinkedHashMap<>(tokens);
+        List<Integer> ofInput = named.remove("");
+        stored.modules().stream()
+                .filter(module -> ofInput != null && stored.of(module, ROWS) != null)
+                .forEach(module -> named.put(module, ofInput));
+        return new WithTokens(method.asStored(stored), named);
     }
 
     @Override

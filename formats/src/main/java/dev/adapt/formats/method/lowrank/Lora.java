@@ -14,6 +14,7 @@ import dev.adapt.formats.method.ModulePatterns;
 import dev.adapt.formats.method.Part;
 import dev.adapt.formats.method.Piece;
 import dev.adapt.formats.method.Storage;
+import dev.adapt.formats.method.StoredParts;
 import dev.adapt.formats.method.Target;
 import dev.adapt.formats.method.TargetParameters;
 import dev.adapt.formats.tensor.Shape;
@@ -208,7 +209,7 @@ public record Lora(
 
     private static LoraVariant variant(AdapterConfig config, String start) {
         LoraVariant variant = LoraVariant.of(config, start);
-        if (!(variant instanceof LoraVariant.Plain) && config.document().says("use_dora")) {
+        if (!variant.isStart() && config.document().says("use_dora")) {
             throw config.document().wrong("use_dora", "it unset: PEFT has no DoRA with " + variant.title());
         }
         return variant;
@@ -252,7 +253,39 @@ public record Lora(
 
     @Override
     public int rank(Target target) {
-        return variant.rank(ownRank(target));
+        return variant(target).rank(storedRank(target));
+    }
+
+    @Override
+    public AdapterMethod asStored(StoredParts stored) {
+        return new Lora(
+                rank,
+                alpha,
+                rankStabilised,
+                dora,
+                dropout,
+                rankPattern,
+                alphaPattern,
+                bias,
+                variant.holding(stored.layers()));
+    }
+
+    @Override
+    public boolean reducesBase(Target target) {
+        return switch (variant(target)) {
+            case LoraVariant.Pissa _, LoraVariant.Olora _, LoraVariant.Kasa _ -> true;
+            case LoraVariant.Plain _, LoraVariant.BlockDiagonal _, LoraVariant.MonteCarlo _, LoraVariant.Velora _ ->
+                false;
+        };
+    }
+
+    private LoraVariant variant(Target target) {
+        return variant.on(target);
+    }
+
+    /** The rank that its factors have: a start from the base's singular values has no more of them than the weight. */
+    private int storedRank(Target target) {
+        return variant(target).storedRank(target, ownRank(target));
     }
 
     private int ownRank(Target target) {
@@ -261,7 +294,7 @@ public record Lora(
 
     @Override
     public Optional<String> undefined(Target target) {
-        return variant.undefined(target, ownRank(target));
+        return variant(target).undefined(target, ownRank(target));
     }
 
     @Override
@@ -304,7 +337,7 @@ public record Lora(
 
     @Override
     public List<Part> parts(Target target, List<Target> all) {
-        int r = ownRank(target);
+        int r = storedRank(target);
         List<Part> parts = new ArrayList<>();
         boolean blocks = variant instanceof LoraVariant.BlockDiagonal;
         Shape a = blocks ? variant.a(target, r) : shapeOfA(target, r);
@@ -322,7 +355,7 @@ public record Lora(
         if (bias && !target.embedding()) {
             parts.add(Part.trained(B_BIAS, Shape.of(target.out()), new Initial.Constant(0)));
         }
-        parts.addAll(variant.parts(target, r));
+        parts.addAll(variant(target).parts(target, r));
         return parts;
     }
 
@@ -353,15 +386,16 @@ public record Lora(
     public <T> WeightChange<T> change(MatrixOps<T> ops, Target target, Function<String, T> part, Supplier<T> weight) {
         T a = part.apply(target.embedding() ? EMBEDDING_A : A);
         T b = part.apply(target.embedding() ? EMBEDDING_B : B);
-        WeightChange<T> sum = WeightChange.of(variant.change(
-                ops,
-                target,
-                right(ops, target, a),
-                left(ops, target, b),
-                scale(target),
-                ownRank(target),
-                part,
-                weight));
+        WeightChange<T> sum = WeightChange.of(variant(target)
+                .change(
+                        ops,
+                        target,
+                        right(ops, target, a),
+                        left(ops, target, b),
+                        scale(target),
+                        storedRank(target),
+                        part,
+                        weight));
         if (bias && !target.embedding()) {
             sum = sum.with(WeightChange.BiasChange.added(ops, ops.affine(part.apply(B_BIAS), scale(target), 0)));
         }

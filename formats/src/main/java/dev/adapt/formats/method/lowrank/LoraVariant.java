@@ -15,6 +15,7 @@ import dev.adapt.formats.tensor.Svd;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.function.Supplier;
 
@@ -52,11 +53,19 @@ public sealed interface LoraVariant {
      */
     record Velora(int groups) implements LoraVariant {}
 
-    /** PiSSA, not converted: the factors replace the base's r largest singular values (arXiv 2404.02948, equation 4). */
-    record Pissa() implements LoraVariant {}
+    /**
+     * PiSSA, not converted: the factors replace the base's r largest singular values (arXiv 2404.02948, equation 4).
+     *
+     * @param reduced modules of which the adapter holds the weight without them
+     */
+    record Pissa(Set<String> reduced) implements LoraVariant {}
 
-    /** OLoRA, not converted: the factors replace s·Q·R of the base's first r columns (arXiv 2406.01775, equation 4). */
-    record Olora() implements LoraVariant {}
+    /**
+     * OLoRA, not converted: the factors replace s·Q·R of the base's first r columns (arXiv 2406.01775, equation 4).
+     *
+     * @param reduced modules of which the adapter holds the weight without it
+     */
+    record Olora(Set<String> reduced) implements LoraVariant {}
 
     /**
      * The variant that a config describes.
@@ -82,8 +91,8 @@ public sealed interface LoraVariant {
             found.add(new Velora(own.positive("num_groups", 1 << 16, 32)));
         }
         switch (start) {
-            case "pissa" -> found.add(new Pissa());
-            case "olora" -> found.add(new Olora());
+            case "pissa" -> found.add(new Pissa(Set.of()));
+            case "olora" -> found.add(new Olora(Set.of()));
             default -> {}
         }
         if (found.size() > 1) {
@@ -117,6 +126,44 @@ public sealed interface LoraVariant {
             case MonteCarlo _ -> "MonteCLoRA";
             case Pissa _ -> "PiSSA";
             case Olora _ -> "OLoRA";
+        };
+    }
+
+    /** Whether it differs from LoRA only in what training began with, so that it combines with DoRA. */
+    default boolean isStart() {
+        return switch (this) {
+            case Plain _, Pissa _, Olora _ -> true;
+            case BlockDiagonal _, Kasa _, MonteCarlo _, Velora _ -> false;
+        };
+    }
+
+    /**
+     * The variant of one layer. PEFT starts embeddings as plain LoRA does, whatever {@code init_lora_weights} says, and where it
+     * saves the weight beneath an adapter, that is the weight which the start left.
+     */
+    default LoraVariant on(Target target) {
+        Set<String> reduced = switch (this) {
+            case Pissa(Set<String> own) -> own;
+            case Olora(Set<String> own) -> own;
+            case Plain _, BlockDiagonal _, Kasa _, MonteCarlo _, Velora _ -> Set.of();
+        };
+        return isStart() && (target.embedding() || reduced.contains(target.module())) ? new Plain() : this;
+    }
+
+    /** The same variant, of an adapter that holds the weights beneath some of its modules. */
+    default LoraVariant holding(Set<String> modules) {
+        return switch (this) {
+            case Pissa _ -> new Pissa(modules);
+            case Olora _ -> new Olora(modules);
+            case Plain _, BlockDiagonal _, Kasa _, MonteCarlo _, Velora _ -> this;
+        };
+    }
+
+    /** The rank of a layer's factors, of a rank that the config gives: a weight may have fewer singular values. */
+    default int storedRank(Target target, int rank) {
+        return switch (this) {
+            case Pissa _, Olora _ -> Math.min(rank, Math.min(target.in(), target.out()));
+            case Plain _, BlockDiagonal _, Kasa _, MonteCarlo _, Velora _ -> rank;
         };
     }
 
@@ -192,9 +239,6 @@ public sealed interface LoraVariant {
             when rank >= Math.min(target.in(), target.out()) ->
                 Optional.of(layer + ", of which KaSA would leave nothing at rank " + rank);
             case Olora _ when target.transposed() -> Optional.of("is stored [in, out], for which PEFT has no OLoRA");
-            case Pissa _, Olora _
-            when rank > Math.min(target.in(), target.out()) ->
-                Optional.of(layer + ", which has fewer than " + rank + " singular values");
             default -> Optional.empty();
         };
     }
