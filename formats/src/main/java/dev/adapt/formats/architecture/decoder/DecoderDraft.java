@@ -144,8 +144,19 @@ final class DecoderDraft {
 
     /** The same rotary embeddings in all layers. */
     IntFunction<Optional<Rope>> turning(Rope.Defaults defaults) {
-        Optional<Rope> own = Optional.of(Rope.of(config, "full_attention", queries.width(), defaults));
-        return index -> own;
+        return turning(config, defaults);
+    }
+
+    /** The same, by options that a family has rewritten. */
+    IntFunction<Optional<Rope>> turning(JsonDocument rewritten, Rope.Defaults defaults) {
+        // not before a layer asks: a family may have other options, or none
+        List<Rope> made = new ArrayList<>();
+        return index -> {
+            if (made.isEmpty()) {
+                made.add(Rope.of(rewritten, queries.width(), defaults));
+            }
+            return Optional.of(made.getFirst());
+        };
     }
 
     /** Whether layers see a window: as {@code layer_types} says, or, without it, as the family's default does. */

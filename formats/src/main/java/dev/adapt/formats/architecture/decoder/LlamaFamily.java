@@ -50,6 +50,8 @@ final class LlamaFamily {
     static DecoderDraft qwen2VisionText(ModelConfig model) {
         DecoderDraft draft = qwen2(model);
         draft.className = "Qwen2VL";
+        draft.rope = draft.turning(
+                Rope.withType(draft.config, List.of("mrope"), "default"), Rope.Defaults.whole(1_000_000, false));
         return draft;
     }
 
@@ -78,7 +80,7 @@ final class LlamaFamily {
         draft.biasedOutput = draft.biasedProjections;
         draft.biasedFeedForward = draft.config.flag("mlp_bias", false);
         draft.tied = draft.config.flag("tie_word_embeddings", true);
-        var turning = draft.turning(new Rope.Defaults(2_000_000, 1, false));
+        var turning = draft.turning(Rope.Defaults.whole(2_000_000, false));
         int interval = draft.config.integer("no_rope_layer_interval", 4, 1, Limits.LAYERS);
         var kept = draft.config.json().path("no_rope_layers");
         IntPredicate turns = index -> kept.has(index) ? kept.get(index).asInt() != 0 : (index + 1) % interval != 0;
@@ -159,7 +161,7 @@ final class LlamaFamily {
         draft.biasedProjections = draft.config.flag("attention_bias", false);
         draft.attentionNorms = DecoderLayer.Branch.around("input_layernorm", "post_self_attn_layernorm");
         draft.feedForwardNorms = DecoderLayer.Branch.around("post_attention_layernorm", "post_mlp_layernorm");
-        draft.rope = draft.turning(new Rope.Defaults(10_000, 0.5, true));
+        draft.rope = draft.turning(Rope.Defaults.part(0.5, true));
         joinGateAndUp(draft);
         return draft;
     }
