@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.architecture.decoder.Decoder;
+import dev.adapt.formats.graph.Architecture;
 import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.layer.attention.Attention;
@@ -102,6 +103,29 @@ class ConfigDefaultsTest {
         String groups = ", 'n_routed_experts': 8, 'n_group': 4, 'topk_group': 1, 'first_k_dense_replace': 0";
         assertThrows(FormatException.class, () -> decoder("deepseek_v3", groups + ", 'num_experts_per_tok': 3"));
         decoder("deepseek_v3", groups + ", 'num_experts_per_tok': 2");
+    }
+
+    @Test
+    void layerTypesSayWhichLayersOfSmollm3HaveAWindow() {
+        String types = ", 'layer_types': ['sliding_attention', 'full_attention', 'full_attention', 'full_attention']";
+        Decoder smol = decoder("smollm3", types + ", 'use_sliding_window': false, 'sliding_window': 8");
+        assertEquals(Optional.of(8), attention(smol, 0).window());
+        assertEquals(Optional.empty(), attention(smol, 1).window());
+        assertThrows(FormatException.class, () -> decoder("smollm3", types));
+        assertThrows(FormatException.class, () -> decoder("qwen2", types + ", 'sliding_window': 8"));
+    }
+
+    @Test
+    void tokenTypesAreAnInputWhereThereAreSeveral() {
+        assertEquals(3, encoder("roberta", 2).inputs().size());
+        assertEquals(2, encoder("roberta", 1).inputs().size());
+        assertEquals(3, encoder("bert", 1).inputs().size());
+    }
+
+    private static Architecture encoder(String type, int tokenTypes) {
+        String json = ("{'model_type': '" + type + "', 'type_vocab_size': " + tokenTypes + "}").replace('\'', '"');
+        return Architectures.of(
+                new ModelConfig(JsonDocument.parse(Path.of("config.json"), json.getBytes(StandardCharsets.UTF_8))));
     }
 
     @Test

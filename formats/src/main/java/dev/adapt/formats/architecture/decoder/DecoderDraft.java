@@ -176,8 +176,11 @@ final class DecoderDraft {
         return type.equals("sliding_attention");
     }
 
-    /** The window {@code sliding_window} for the layers that have one; none if the config has no such field. */
+    /** The window {@code sliding_window} for the layers that have one; none if that is null. */
     void see(List<Boolean> windowed) {
+        if (windowed.contains(true) && config.says("layer_types") && !config.has("sliding_window")) {
+            throw config.wrong("sliding_window", "a window for the layers of type sliding_attention");
+        }
         if (config.has("sliding_window")) {
             Optional<Integer> window = Optional.of(config.positive("sliding_window"));
             windows = windowed.stream()

@@ -68,9 +68,12 @@ final class LlamaFamily {
     /** The window of the layers from {@code max_window_layers} on, if it is switched on. */
     static void seeFromLayer(DecoderDraft draft) {
         int first = (int) draft.config.number("max_window_layers", 28);
-        if (draft.config.flag("use_sliding_window", false)) {
-            draft.see(draft.windowed(index -> index >= first));
+        boolean sliding = draft.config.flag("use_sliding_window", false) && draft.config.has("sliding_window");
+        List<Boolean> windowed = draft.windowed(index -> sliding && index >= first);
+        if (!sliding && windowed.contains(true)) {
+            throw draft.config.wrong("layer_types", "no sliding_attention without use_sliding_window");
         }
+        draft.see(windowed);
     }
 
     /** SmolLM3: some layers have no positions. */
@@ -85,9 +88,8 @@ final class LlamaFamily {
         var kept = draft.config.json().path("no_rope_layers");
         IntPredicate turns = index -> kept.has(index) ? kept.get(index).asInt() != 0 : (index + 1) % interval != 0;
         draft.rope = index -> turns.test(index) ? turning.apply(index) : Optional.empty();
-        if (draft.config.flag("use_sliding_window", false)) {
-            draft.see(draft.windowed(index -> !turns.test(index)));
-        }
+        boolean sliding = draft.config.flag("use_sliding_window", false) && draft.config.has("sliding_window");
+        draft.see(draft.windowed(index -> sliding && !turns.test(index)));
         return draft;
     }
 

@@ -149,11 +149,14 @@ public final class EncoderFamilies {
         return padding;
     }
 
-    /** RoBERTa (Liu et al., arXiv 1907.11692): positions count on from the padding's, and one token type. */
+    /**
+     * RoBERTa (Liu et al., arXiv 1907.11692): positions count on from the padding's. Published models have one token type,
+     * and exporters give them no input for it.
+     */
     private static EncoderDraft roberta(ModelConfig model, String className, String prefix) {
         EncoderDraft draft = draft(model, className, prefix);
         draft.learnPositions(Optional.of(padding(draft, 1)));
-        draft.learnTypes(2, false);
+        draft.learnTypes(2, draft.config.integer("type_vocab_size", 2, 0, Limits.ROWS) > 1);
         poolByTanh(draft, Tensors.POOLER);
         classifyByDense(draft, Activation.TANH);
         tellWordsAsRoberta(draft);
