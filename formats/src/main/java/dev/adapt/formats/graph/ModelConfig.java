@@ -65,6 +65,20 @@ public record ModelConfig(JsonDocument document) {
         return document.json().path("architectures").path(0).asText("");
     }
 
+    /** This config with the fields that it lacks, as transformers' configuration class of its type has them by default. */
+    public ModelConfig complete() {
+        return complete(modelType());
+    }
+
+    /**
+     * The same, for the config of a part that may leave out its type.
+     *
+     * @param type the part's {@code model_type} in transformers
+     */
+    public ModelConfig complete(String type) {
+        return new ModelConfig(ConfigDefaults.complete(document, type));
+    }
+
     /**
      * The config of the language model in one of several parts: the object that describes it, with the class, the tie and
      * the labels of the whole, which transformers' classes of the whole go by.

@@ -19,6 +19,9 @@ import java.util.Optional;
  */
 public record Router(
         LinearLayer layer, int chosen, Scoring scoring, boolean normalised, Optional<Groups> groups, double scale) {
+    /** Taken from scores outside of the best groups: far more than scores and their biases, and a number in float16. */
+    private static final double FAR_BELOW = 3e4;
+
     public enum Scoring {
         SOFTMAX,
         /** Softmax over the scores of the chosen experts alone. */
@@ -53,7 +56,7 @@ public record Router(
         return scale == 1 ? even : ops.affine(even, scale, 0);
     }
 
-    /** What experts are chosen by: 0 outside of the best groups. */
+    /** What experts are chosen by: below any other outside of the best groups. */
     private <T> T ranked(Layers<T> model, String block, T weights) {
         Ops<T> ops = model.ops();
         Groups own = groups.orElseThrow();
@@ -61,6 +64,7 @@ public record Router(
         T grouped = ops.reshape(biased, 0, 0, own.count(), layer.out() / own.count());
         T best = ops.sum(ops.mul(grouped, ops.largest(grouped, 2)), 3);
         T kept = ops.largest(ops.reshape(best, 0, 0, own.count()), own.chosen());
-        return ops.reshape(ops.mul(grouped, ops.reshape(kept, 0, 0, own.count(), 1)), 0, 0, layer.out());
+        T outside = ops.affine(ops.reshape(kept, 0, 0, own.count(), 1), FAR_BELOW, -FAR_BELOW);
+        return ops.reshape(ops.add(grouped, outside), 0, 0, layer.out());
     }
 }

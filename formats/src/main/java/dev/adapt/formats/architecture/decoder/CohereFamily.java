@@ -22,7 +22,7 @@ final class CohereFamily {
         draft.biasedOutput = draft.biasedProjections;
         draft.parallel = true;
         draft.feedForwardNorms = draft.attentionNorms;
-        draft.rope = draft.turning(new Rope.Defaults(10_000, 1, true));
+        draft.rope = draft.turning(Rope.Defaults.whole(500_000, true));
         draft.logitScale = draft.config.number("logit_scale", 0.0625);
         draft.tied = draft.config.flag("tie_word_embeddings", true);
         return draft;
@@ -32,6 +32,7 @@ final class CohereFamily {
     static DecoderDraft cohere2(ModelConfig model) {
         DecoderDraft draft = cohere(model);
         draft.className = "Cohere2";
+        draft.rope = draft.turning(Rope.Defaults.whole(10_000, true));
         int pattern = draft.config.integer(
                 draft.config.either("sliding_window_pattern", "_sliding_window_pattern"), 4, 1, Limits.LAYERS);
         List<Boolean> windowed = draft.windowed(index -> (index + 1) % pattern != 0);

@@ -144,8 +144,19 @@ final class DecoderDraft {
 
     /** The same rotary embeddings in all layers. */
     IntFunction<Optional<Rope>> turning(Rope.Defaults defaults) {
-        Optional<Rope> own = Optional.of(Rope.of(config, "full_attention", queries.width(), defaults));
-        return index -> own;
+        return turning(config, defaults);
+    }
+
+    /** The same, by options that a family has rewritten. */
+    IntFunction<Optional<Rope>> turning(JsonDocument rewritten, Rope.Defaults defaults) {
+        // not before a layer asks: a family may have other options, or none
+        List<Rope> made = new ArrayList<>();
+        return index -> {
+            if (made.isEmpty()) {
+                made.add(Rope.of(rewritten, queries.width(), defaults));
+            }
+            return Optional.of(made.getFirst());
+        };
     }
 
     /** Whether layers see a window: as {@code layer_types} says, or, without it, as the family's default does. */
@@ -165,8 +176,11 @@ final class DecoderDraft {
         return type.equals("sliding_attention");
     }
 
-    /** The window {@code sliding_window} for the layers that have one; none if the config has no such field. */
+    /** The window {@code sliding_window} for the layers that have one; none if that is null. */
     void see(List<Boolean> windowed) {
+        if (windowed.contains(true) && config.says("layer_types") && !config.has("sliding_window")) {
+            throw config.wrong("sliding_window", "a window for the layers of type sliding_attention");
+        }
         if (config.has("sliding_window")) {
             Optional<Integer> window = Optional.of(config.positive("sliding_window"));
             windows = windowed.stream()

@@ -61,6 +61,6 @@ public final class DecoderFamilies {
     public static Optional<Decoder> of(ModelConfig config) {
         ModelConfig text = WITH_TEXT_MODEL.contains(config.modelType()) ? config.ofText() : config;
         return Optional.ofNullable(FAMILIES.get(text.modelType()))
-                .map(family -> new Decoder(family.apply(text).spec()));
+                .map(family -> new Decoder(family.apply(text.complete()).spec()));
     }
 }

@@ -3,6 +3,7 @@ package dev.adapt.formats.architecture.decoder;
 import dev.adapt.formats.graph.Limits;
 import dev.adapt.formats.graph.LinearLayer;
 import dev.adapt.formats.graph.ModelConfig;
+import dev.adapt.formats.graph.Norm;
 import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.layer.Experts;
 import dev.adapt.formats.layer.Router;
@@ -56,8 +57,9 @@ final class DeepSeekFamily {
                 new LinearLayer("self_attn.kv_a_proj_with_mqa", latent + turning, draft.hidden, biased),
                 new LinearLayer("self_attn.kv_b_proj", heads * (still + values.width()), latent, false),
                 new LinearLayer("self_attn.o_proj", draft.hidden, values.total(), biased),
-                draft.norm,
-                Rope.of(config, "full_attention", turning, new Rope.Defaults(10_000, 1, interleaved)),
+                // transformers' class leaves the config's epsilon out here
+                new Norm(Norm.Kind.RMS, 1e-6),
+                Rope.of(config, turning, Rope.Defaults.whole(10_000, interleaved)),
                 Rope.sharpness(config) / Math.sqrt(still + turning),
                 draft.attentionDropout);
     }
@@ -71,13 +73,13 @@ final class DeepSeekFamily {
         }
         int width = config.integer("moe_intermediate_size", 2048, 1, Limits.WIDTH);
         int shared = config.integer("n_shared_experts", 1, 0, Limits.EXPERTS);
+        int kept = config.integer("topk_group", 4, 1, groups);
         Router router = new Router(
                 MixtureFamily.router(draft, "mlp.gate", count, false),
-                MixtureFamily.chosen(config, 8, count),
+                MixtureFamily.chosen(config, 8, kept * (count / groups)),
                 Router.Scoring.SIGMOID,
                 config.flag("norm_topk_prob", true),
-                Optional.of(new Router.Groups(
-                        "mlp.gate.e_score_correction_bias", groups, config.integer("topk_group", 4, 1, groups))),
+                Optional.of(new Router.Groups("mlp.gate.e_score_correction_bias", groups, kept)),
                 config.number("routed_scaling_factor", 2.5));
         return new Experts(
                 router,

@@ -77,11 +77,14 @@ final class GemmaFamily {
                 draft.config.either("sliding_window_pattern", "_sliding_window_pattern"), 6, 1, Limits.LAYERS);
         List<Boolean> windowed = draft.windowed(index -> (index + 1) % pattern != 0);
         draft.see(windowed);
-        Rope far =
-                Rope.of(draft.config, "full_attention", draft.queries.width(), new Rope.Defaults(1_000_000, 1, false));
-        Rope near = draft.config.json().path("rope_parameters").has("sliding_attention")
-                ? Rope.of(draft.config, "sliding_attention", draft.queries.width(), Rope.Defaults.LLAMA)
-                : Rope.plain(draft.config.number("rope_local_base_freq", 10_000), draft.queries.width(), false);
+        int width = draft.queries.width();
+        Rope far = Rope.of(draft.config, "full_attention", true, width, Rope.Defaults.whole(1_000_000, false));
+        Rope near = Rope.of(
+                draft.config,
+                "sliding_attention",
+                false,
+                width,
+                Rope.Defaults.LLAMA.baseIn("rope_local_base_freq", 10_000));
         draft.rope = index -> Optional.of(windowed.get(index) ? near : far);
         return draft;
     }

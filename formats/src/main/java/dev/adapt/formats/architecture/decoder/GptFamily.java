@@ -172,8 +172,8 @@ final class GptFamily {
         draft.down = "mlp.dense_4h_to_h";
         draft.biasedFeedForward = true;
         draft.feedForward = index -> draft.plain();
-        double base = config.number("rotary_emb_base", 10_000);
-        draft.rope = draft.turning(new Rope.Defaults(base, config.number("rotary_pct", 0.25), false));
+        draft.rope = draft.turning(
+                Rope.Defaults.part(0.25, false).partIn("rotary_pct").baseIn("rotary_emb_base", 10_000));
         draft.usualTargets = List.of("query_key_value");
         draft.embeddingDropout = config.number("hidden_dropout", 0);
         draft.residualDropout = config.number("hidden_dropout", 0);

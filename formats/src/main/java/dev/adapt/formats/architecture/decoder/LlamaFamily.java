@@ -50,6 +50,8 @@ final class LlamaFamily {
     static DecoderDraft qwen2VisionText(ModelConfig model) {
         DecoderDraft draft = qwen2(model);
         draft.className = "Qwen2VL";
+        draft.rope = draft.turning(
+                Rope.withType(draft.config, List.of("mrope"), "default"), Rope.Defaults.whole(1_000_000, false));
         return draft;
     }
 
@@ -66,9 +68,12 @@ final class LlamaFamily {
     /** The window of the layers from {@code max_window_layers} on, if it is switched on. */
     static void seeFromLayer(DecoderDraft draft) {
         int first = (int) draft.config.number("max_window_layers", 28);
-        if (draft.config.flag("use_sliding_window", false)) {
-            draft.see(draft.windowed(index -> index >= first));
+        boolean sliding = draft.config.flag("use_sliding_window", false) && draft.config.has("sliding_window");
+        List<Boolean> windowed = draft.windowed(index -> sliding && index >= first);
+        if (!sliding && windowed.contains(true)) {
+            throw draft.config.wrong("layer_types", "no sliding_attention without use_sliding_window");
         }
+        draft.see(windowed);
     }
 
     /** SmolLM3: some layers have no positions. */
@@ -78,14 +83,13 @@ final class LlamaFamily {
         draft.biasedOutput = draft.biasedProjections;
         draft.biasedFeedForward = draft.config.flag("mlp_bias", false);
         draft.tied = draft.config.flag("tie_word_embeddings", true);
-        var turning = draft.turning(new Rope.Defaults(2_000_000, 1, false));
+        var turning = draft.turning(Rope.Defaults.whole(2_000_000, false));
         int interval = draft.config.integer("no_rope_layer_interval", 4, 1, Limits.LAYERS);
         var kept = draft.config.json().path("no_rope_layers");
         IntPredicate turns = index -> kept.has(index) ? kept.get(index).asInt() != 0 : (index + 1) % interval != 0;
         draft.rope = index -> turns.test(index) ? turning.apply(index) : Optional.empty();
-        if (draft.config.flag("use_sliding_window", false)) {
-            draft.see(draft.windowed(index -> !turns.test(index)));
-        }
+        boolean sliding = draft.config.flag("use_sliding_window", false) && draft.config.has("sliding_window");
+        draft.see(draft.windowed(index -> sliding && !turns.test(index)));
         return draft;
     }
 
@@ -159,7 +163,7 @@ final class LlamaFamily {
         draft.biasedProjections = draft.config.flag("attention_bias", false);
         draft.attentionNorms = DecoderLayer.Branch.around("input_layernorm", "post_self_attn_layernorm");
         draft.feedForwardNorms = DecoderLayer.Branch.around("post_attention_layernorm", "post_mlp_layernorm");
-        draft.rope = draft.turning(new Rope.Defaults(10_000, 0.5, true));
+        draft.rope = draft.turning(Rope.Defaults.part(0.5, true));
         joinGateAndUp(draft);
         return draft;
     }

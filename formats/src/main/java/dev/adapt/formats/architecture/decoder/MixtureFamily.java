@@ -28,7 +28,7 @@ final class MixtureFamily {
     static DecoderDraft mixtral(ModelConfig model) {
         DecoderDraft draft = new DecoderDraft(model, "Mixtral");
         draft.norm = new Norm(Norm.Kind.RMS, draft.config.number("rms_norm_eps", 1e-5));
-        draft.rope = draft.turning(new Rope.Defaults(1_000_000, 1, false));
+        draft.rope = draft.turning(Rope.Defaults.whole(1_000_000, false));
         draft.see(Collections.nCopies(draft.layers, true));
         int count = experts(draft.config, "num_local_experts", 8);
         Router router = new Router(
@@ -51,7 +51,7 @@ final class MixtureFamily {
         if (config.flag("use_sliding_window", false)) {
             draft.see(Collections.nCopies(draft.layers, true));
         }
-        int count = experts(config, draft.config.either("num_experts", "num_local_experts"), 128);
+        int count = experts(config, "num_experts", 128);
         int width = config.integer("moe_intermediate_size", 768, 1, Limits.WIDTH);
         int step = config.integer("decoder_sparse_step", 1, 1, Limits.LAYERS);
         Set<Integer> dense = new TreeSet<>();
@@ -76,9 +76,7 @@ final class MixtureFamily {
         draft.norm = new Norm(Norm.Kind.RMS, config.number("rms_norm_eps", 1e-5));
         draft.biasedProjections = config.flag("attention_bias", true);
         draft.biasedOutput = draft.biasedProjections;
-        Rope rope = Rope.of(
-                withRope(config), "full_attention", draft.queries.width(), new Rope.Defaults(150_000, 1, false));
-        draft.rope = index -> Optional.of(rope);
+        draft.rope = draft.turning(withRope(config), Rope.Defaults.whole(150_000, false));
         draft.see(draft.windowed(index -> index % 2 == 0));
         draft.sinks = Optional.of("self_attn.sinks");
         int count = experts(config, "num_local_experts", 128);

@@ -30,7 +30,7 @@ final class PhiFamily {
         draft.up = "mlp.fc1";
         draft.down = "mlp.fc2";
         draft.feedForward = index -> draft.plain();
-        draft.rope = draft.turning(new Rope.Defaults(10_000, 0.5, false));
+        draft.rope = draft.turning(Rope.Defaults.part(0.5, false));
         if (config.flag("qk_layernorm", false)) {
             draft.queryKeyNorms = Optional.of(new Attention.QueryKeyNorms(
                     draft.norm, "self_attn.q_layernorm", "self_attn.k_layernorm", Attention.Span.HEAD));
@@ -43,6 +43,8 @@ final class PhiFamily {
     static DecoderDraft phi3(ModelConfig model) {
         DecoderDraft draft = new DecoderDraft(model, "Phi3");
         draft.norm = new Norm(Norm.Kind.RMS, draft.config.number("rms_norm_eps", 1e-5));
+        JsonDocument config = Rope.withType(draft.config, List.of("su", "yarn"), "longrope");
+        draft.rope = draft.turning(config, Rope.Defaults.part(1, false));
         draft.projections = List.of("self_attn.qkv_proj");
         draft.usualTargets = List.of("qkv_proj");
         LlamaFamily.joinGateAndUp(draft);

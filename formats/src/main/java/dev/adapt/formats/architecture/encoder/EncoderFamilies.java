@@ -57,7 +57,7 @@ public final class EncoderFamilies {
     /** The encoder that a config describes, if it describes one. */
     public static Optional<Encoder> of(ModelConfig config) {
         return Optional.ofNullable(FAMILIES.get(config.modelType()))
-                .map(family -> new Encoder(family.apply(config).spec()));
+                .map(family -> new Encoder(family.apply(config.complete()).spec()));
     }
 
     /** What BERT's descendants share: layers that normalise sums, under tables of words and positions. */
@@ -149,11 +149,14 @@ public final class EncoderFamilies {
         return padding;
     }
 
-    /** RoBERTa (Liu et al., arXiv 1907.11692): positions count on from the padding's, and one token type. */
+    /**
+     * RoBERTa (Liu et al., arXiv 1907.11692): positions count on from the padding's. Published models have one token type,
+     * and exporters give them no input for it.
+     */
     private static EncoderDraft roberta(ModelConfig model, String className, String prefix) {
         EncoderDraft draft = draft(model, className, prefix);
         draft.learnPositions(Optional.of(padding(draft, 1)));
-        draft.learnTypes(2, false);
+        draft.learnTypes(2, draft.config.integer("type_vocab_size", 2, 0, Limits.ROWS) > 1);
         poolByTanh(draft, Tensors.POOLER);
         classifyByDense(draft, Activation.TANH);
         tellWordsAsRoberta(draft);
@@ -355,9 +358,8 @@ public final class EncoderFamilies {
         List<Boolean> windowed = windowed(draft);
         Optional<Integer> near = Optional.of(config.integer("local_attention", 128, 1, Limits.SEQUENCE) / 2);
         draft.window = index -> windowed.get(index) ? near : Optional.empty();
-        Optional<Rope> all = Optional.of(turning(draft, "full_attention", config.number("global_rope_theta", 160_000)));
-        Optional<Rope> local =
-                Optional.of(turning(draft, "sliding_attention", config.number("local_rope_theta", 10_000)));
+        Optional<Rope> all = Optional.of(turning(draft, "full_attention", "global_rope_theta", 160_000));
+        Optional<Rope> local = Optional.of(turning(draft, "sliding_attention", "local_rope_theta", 10_000));
         draft.rope = index -> windowed.get(index) ? local : all;
         draft.finalNorm = Optional.of("final_norm");
         draft.usualTargets = List.of("Wqkv");
@@ -400,8 +402,9 @@ public final class EncoderFamilies {
         return windowed;
     }
 
-    private static Rope turning(EncoderDraft draft, String layerType, double base) {
-        return Rope.of(draft.config, layerType, draft.heads.width(), new Rope.Defaults(base, 1, false));
+    private static Rope turning(EncoderDraft draft, String layerType, String field, double base) {
+        Rope.Defaults defaults = Rope.Defaults.LLAMA.baseIn(field, base);
+        return Rope.of(draft.config, layerType, true, draft.heads.width(), defaults);
     }
 
     /** Nomic's BERT (Nussbaum et al., arXiv 2402.01613): turning heads and gated networks. */
@@ -422,12 +425,10 @@ public final class EncoderFamilies {
                 "is_decoder")) {
             config.refuse(flag);
         }
-        draft.norm =
-                new Norm(Norm.Kind.LAYER, config.number(config.either("layer_norm_eps", "layer_norm_epsilon"), 1e-12));
-        String field = config.either("hidden_act", "activation_function");
-        boolean swish = config.string(field).filter("swiglu"::equals).isPresent();
-        draft.activation = swish ? Activation.SILU : Activation.of(config, field, "silu");
-        draft.inner = draft.positive(Limits.WIDTH, "intermediate_size", "n_inner");
+        draft.norm = new Norm(Norm.Kind.LAYER, config.number("layer_norm_eps", 1e-12));
+        boolean swish = config.string("hidden_act").filter("swiglu"::equals).isPresent();
+        draft.activation = swish ? Activation.SILU : Activation.of(config, "hidden_act", "silu");
+        draft.inner = config.positive("intermediate_size", Limits.WIDTH);
         draft.embeddingNorm = Optional.of("emb_ln");
         draft.learnTypes(2, true);
         draft.layerName = index -> "encoder.layers." + index + ".";
@@ -442,12 +443,10 @@ public final class EncoderFamilies {
                 new LinearLayer("mlp.fc11", draft.inner, draft.hidden, false),
                 new LinearLayer("mlp.fc2", draft.hidden, draft.inner, false),
                 draft.activation);
-        double part = config.number("rotary_emb_fraction", 1);
-        Optional<Rope> rope = Optional.of(Rope.of(
-                config,
-                "full_attention",
-                draft.heads.width(),
-                new Rope.Defaults(config.number("rotary_emb_base", 10_000), part, false)));
+        if (config.number("rotary_emb_fraction", 1) != 1) {
+            throw config.wrong("rotary_emb_fraction", "1: transformers' class turns whole heads");
+        }
+        Optional<Rope> rope = Optional.of(Rope.of(config, draft.heads.width(), Rope.Defaults.whole(1000, false)));
         draft.rope = index -> rope;
         draft.usualTargets = List.of("q_proj", "v_proj");
         draft.dropout = config.number("hidden_dropout_prob", 0);

@@ -115,7 +115,8 @@ final class VisionFamilies {
     /** A tower of CLIP or SigLIP; its names in a checkpoint stand behind those of the tower. */
     private static EncoderDraft tower(
             ModelConfig whole, String className, String field, String block, double epsilon, String activation) {
-        ModelConfig own = new ModelConfig(whole.document().object(field));
+        String type = whole.modelType() + "_" + field.replace("config", "model");
+        ModelConfig own = new ModelConfig(whole.document().object(field)).complete(type);
         EncoderDraft draft = new EncoderDraft(own, className, "");
         draft.norm = new Norm(Norm.Kind.LAYER, draft.config.number("layer_norm_eps", epsilon));
         draft.activation = Activation.of(draft.config, "hidden_act", activation);

@@ -11,8 +11,8 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
-import java.util.Set;
 
 /**
  * Rotary position embeddings (Su et al., arXiv 2104.09864), with the ways to stretch them to longer texts that checkpoints
@@ -27,12 +27,41 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
     private static final String NEW_FIELD = "rope_parameters";
 
     private static final String OLD_FIELD = "rope_scaling";
+    private static final String BASE = "rope_theta";
+    private static final String PART = "partial_rotary_factor";
+    private static final String TRAINED = "original_max_position_embeddings";
 
-    private static final Set<String> BY_LAYER = Set.of("full_attention", "sliding_attention");
+    /**
+     * What a family's config means, and where it says so.
+     *
+     * @param baseField the config's own field of the base
+     * @param base without that field
+     * @param partField the config's own field of the part of a head that turns; empty if the family's class turns whole heads
+     * @param part without that field
+     */
+    public record Defaults(
+            String baseField, double base, Optional<String> partField, double part, boolean interleaved) {
+        public static final Defaults LLAMA = whole(10_000, false);
 
-    /** What a family's config means where it does not say so. */
-    public record Defaults(double base, double part, boolean interleaved) {
-        public static final Defaults LLAMA = new Defaults(10_000, 1, false);
+        /** Whole heads turn. */
+        public static Defaults whole(double base, boolean interleaved) {
+            return new Defaults(BASE, base, Optional.empty(), 1, interleaved);
+        }
+
+        /** A part of each head turns. */
+        public static Defaults part(double part, boolean interleaved) {
+            return new Defaults(BASE, 10_000, Optional.of(PART), part, interleaved);
+        }
+
+        /** The same with another name of the base's field. */
+        public Defaults baseIn(String field, double usual) {
+            return new Defaults(field, usual, partField, part, interleaved);
+        }
+
+        /** The same with another name of the part's field. */
+        public Defaults partIn(String field) {
+            return new Defaults(baseField, base, Optional.of(field), part, interleaved);
+        }
     }
 
     /** How fast each pair of elements turns, in radians per position. */
@@ -55,18 +84,71 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
     /**
      * The embeddings that a config describes.
      *
-     * @param layerType where the config has options for each type of layer: whose
      * @param headWidth of a head, which may turn in part
      * @throws dev.adapt.formats.FormatException if it asks for a kind that is not supported
      */
-    public static Rope of(JsonDocument config, String layerType, int headWidth, Defaults defaults) {
+    public static Rope of(JsonDocument config, int headWidth, Defaults defaults) {
         String field = field(config);
-        JsonNode found = config.json().path(field);
-        JsonNode own = BY_LAYER.stream().anyMatch(found::has) ? found.path(layerType) : found;
-        JsonDocument options = new JsonDocument(
-                config.path(), own instanceof ObjectNode object ? object : JsonNodeFactory.instance.objectNode());
-        double part = options.number("partial_rotary_factor", config.number("partial_rotary_factor", defaults.part()));
-        return of(config, field, options, (int) (headWidth * part), defaults);
+        if (config.json().path(field).properties().stream()
+                .anyMatch(option -> option.getValue().isObject())) {
+            throw config.wrong(field, "the same options for all layers, for this model_type");
+        }
+        return of(config, field, options(config, field), headWidth, defaults);
+    }
+
+    /**
+     * The embeddings of one type of layers, in a family whose config describes each type.
+     *
+     * @param layerType whose
+     * @param scaled whether the old field, which has no types, means this one
+     */
+    public static Rope of(JsonDocument config, String layerType, boolean scaled, int headWidth, Defaults defaults) {
+        JsonDocument types = options(config, NEW_FIELD);
+        JsonDocument options = options(types, layerType);
+        if (scaled) {
+            options.json().setAll(options(config, OLD_FIELD).json());
+        }
+        // here the config's own field of the trained length is not read
+        JsonDocument own =
+                new JsonDocument(config.path(), config.json().deepCopy().without(TRAINED));
+        return of(own, scaled && config.says(OLD_FIELD) ? OLD_FIELD : NEW_FIELD, options, headWidth, defaults);
+    }
+
+    /** A config whose rope_type, where it is one of these, is another that means the same for its model_type. */
+    public static JsonDocument withType(JsonDocument config, List<String> types, String meant) {
+        JsonDocument options = options(config, field(config));
+        if (!types.contains(type(options))) {
+            return config;
+        }
+        ObjectNode changed = config.json().deepCopy();
+        changed.set(field(config), options.json().put("rope_type", meant));
+        return new JsonDocument(config.path(), changed);
+    }
+
+    /** A copy of the options in a field; empty where it says nothing. */
+    private static JsonDocument options(JsonDocument config, String field) {
+        ObjectNode own =
+                config.says(field) ? config.object(field).json().deepCopy() : JsonNodeFactory.instance.objectNode();
+        return new JsonDocument(config.path(), own);
+    }
+
+    /** How many elements of a head turn. */
+    private static int turning(JsonDocument config, JsonDocument options, int headWidth, Defaults defaults) {
+        double usual = config.number(defaults.partField().orElse(PART), defaults.part());
+        int part = (int) (headWidth * options.number(PART, usual));
+        if (defaults.partField().isPresent() || part == headWidth) {
+            return part;
+        }
+        if (!isPlain(options)) {
+            throw config.wrong(
+                    PART, "1: classes of this model_type turn whole heads, but not by rope_type " + type(options));
+        }
+        // without scaling, transformers' class does not read the field
+        return headWidth;
+    }
+
+    private static boolean isPlain(JsonDocument options) {
+        return type(options).equals("default");
     }
 
     private static String field(JsonDocument config) {
@@ -90,25 +172,26 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
         return plain;
     }
 
-    private static Rope of(JsonDocument config, String field, JsonDocument options, int width, Defaults defaults) {
+    private static Rope of(JsonDocument config, String field, JsonDocument options, int headWidth, Defaults defaults) {
+        int width = turning(config, options, headWidth, defaults);
         if (width % 2 != 0 || width <= 0) {
             throw config.wrong("head_dim", "a head of which an even number of elements turns, not " + width);
         }
-        double base = options.number("rope_theta", config.number("rope_theta", defaults.base()));
+        double base = options.number(BASE, config.number(defaults.baseField(), defaults.base()));
         double[] plain = frequencies(base, width);
         String type = type(options);
         double scale = switch (type) {
-            case "yarn" -> yarnScale(options);
-            case "longrope", "su" -> longScale(config, options);
+            case "yarn" -> yarnScale(config, options);
+            case "longrope" -> longScale(config, options);
             default -> 1;
         };
         Frequencies frequencies = switch (type) {
-            case "default", "mrope" -> new Frequencies.Fixed(rounded(plain));
+            case "default" -> new Frequencies.Fixed(rounded(plain));
             case "linear" -> new Frequencies.Fixed(rounded(linear(plain, factor(options))));
-            case "llama3" -> new Frequencies.Fixed(rounded(llama3(plain, options)));
+            case "llama3" -> new Frequencies.Fixed(rounded(llama3(plain, config, options)));
             case "yarn" -> new Frequencies.Fixed(rounded(yarn(plain, base, config, options)));
             case "dynamic" -> dynamic(config, plain, options);
-            case "longrope", "su" ->
+            case "longrope" ->
                 new Frequencies.Switched(
                         rounded(divided(plain, options, "short_factor")),
                         rounded(divided(plain, options, "long_factor")),
@@ -146,19 +229,20 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
         return nodes;
     }
 
-    /** The tokens of the sequences that the model saw before it was stretched. */
+    /** The tokens of the sequences that the model saw before it was stretched: the config's own field goes first. */
     private static int trained(JsonDocument config, JsonDocument options) {
-        String field = "original_max_position_embeddings";
-        return options.has(field)
-                ? options.positive(field)
-                : config.has(field) ? config.positive(field) : config.positive("max_position_embeddings");
+        return config.has(TRAINED)
+                ? config.positive(TRAINED)
+                : options.has(TRAINED) ? options.positive(TRAINED) : config.positive("max_position_embeddings");
+    }
+
+    private static double ratio(JsonDocument config, JsonDocument options) {
+        return config.positive("max_position_embeddings") / (double) trained(config, options);
     }
 
     private static double longScale(JsonDocument config, JsonDocument options) {
-        int trained = trained(config, options);
-        double ratio = config.positive("max_position_embeddings") / (double) trained;
-        double factor = config.has("original_max_position_embeddings") ? ratio : options.number("factor", ratio);
-        double scale = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(trained));
+        double factor = options.number("factor", ratio(config, options));
+        double scale = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(trained(config, options)));
         return options.number("attention_factor", scale);
     }
 
@@ -187,11 +271,11 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
     }
 
     /** Llama 3.1 (arXiv 2407.21783): slow pairs are slowed down, fast ones kept, those between interpolated. */
-    private static double[] llama3(double[] plain, JsonDocument options) {
+    private static double[] llama3(double[] plain, JsonDocument config, JsonDocument options) {
         double factor = factor(options);
         double low = options.number("low_freq_factor", 1);
         double high = options.number("high_freq_factor", 4);
-        int trained = options.positive("original_max_position_embeddings");
+        int trained = trained(config, options);
         double[] slower = plain.clone();
         for (int i = 0; i < slower.length; i++) {
             double turns = trained * plain[i] / (2 * Math.PI);
@@ -203,10 +287,10 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
 
     /** YaRN (Peng et al., arXiv 2309.00071, section 3.2 and equation 22), with the options of transformers. */
     private static double[] yarn(double[] plain, double base, JsonDocument config, JsonDocument options) {
-        double factor = factor(options);
-        double trained = options.number("original_max_position_embeddings", config.positive("max_position_embeddings"));
-        double fast = pair(options.number("beta_fast", 32), plain.length, base, trained);
-        double slow = pair(options.number("beta_slow", 1), plain.length, base, trained);
+        double factor = yarnFactor(config, options);
+        double trained = trained(config, options);
+        double fast = pair(unlessZero(options, "beta_fast", 32), plain.length, base, trained);
+        double slow = pair(unlessZero(options, "beta_slow", 1), plain.length, base, trained);
         boolean whole = options.flag("truncate", true);
         double low = Math.max(whole ? Math.floor(fast) : fast, 0);
         double high = Math.min(whole ? Math.ceil(slow) : slow, 2.0 * plain.length - 1);
@@ -218,6 +302,17 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
         return slower;
     }
 
+    /** Null means the ratio of lengths. */
+    private static double yarnFactor(JsonDocument config, JsonDocument options) {
+        return options.json().path("factor").isNull() ? ratio(config, options) : factor(options);
+    }
+
+    /** As in transformers, where 0 means the default too. */
+    private static double unlessZero(JsonDocument options, String field, double usual) {
+        double value = options.number(field, usual);
+        return value == 0 ? usual : value;
+    }
+
     /** What DeepSeek's attention multiplies its scale with where YaRN stretches it. */
     public static double sharpness(JsonDocument config) {
         String field = field(config);
@@ -225,7 +320,7 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
             return 1;
         }
         JsonDocument options = config.object(field);
-        if (type(options).equals("default")) {
+        if (isPlain(options)) {
             return 1;
         }
         double all = options.number("mscale_all_dim", 0);
@@ -233,8 +328,8 @@ public record Rope(int width, boolean interleaved, Frequencies frequencies, doub
         return scale * scale;
     }
 
-    private static double yarnScale(JsonDocument options) {
-        double factor = factor(options);
+    private static double yarnScale(JsonDocument config, JsonDocument options) {
+        double factor = yarnFactor(config, options);
         double own = options.number("mscale", 0);
         double all = options.number("mscale_all_dim", 0);
         double scale =
