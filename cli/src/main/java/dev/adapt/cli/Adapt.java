@@ -39,7 +39,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
         name = "adapt",
         versionProvider = VersionLines.class,
         mixinStandardHelpOptions = true,
-        customSynopsis = {"adapt COMMAND [OPTIONS]; adapt help COMMAND; adapt --help; adapt --version", ""},
+        customSynopsis = {"adapt COMMAND [OPTIONS]; adapt help COMMAND; adapt --version", ""},
         header = "Adapters of neural networks on the JVM: train, merge, export and verify.",
         footer = {
             "Exit codes: 0 done, 1 a bug in adapt, 2 bad usage, 3 bad input, out of memory or",

@@ -47,10 +47,10 @@ final class Commands {
                     new Group(
                             "Train and merge",
                             List.of(
-                                    new Entry("demo", DemoCommand.class, "try everything in 3 minutes"),
-                                    new Entry("train", TrainCommand.class, "train an adapter or a model"),
-                                    new Entry("merge", MergeCommand.class, "add an adapter to its base"),
-                                    new Entry("unmerge", UnmergeCommand.class, "restore the base, bit for bit"),
+                                    new Entry("demo", DemoCommand.class, "try it all in 3 minutes"),
+                                    new Entry("train", TrainCommand.class, "train an adapter or model"),
+                                    new Entry("merge", MergeCommand.class, "add an adapter to a base"),
+                                    new Entry("unmerge", UnmergeCommand.class, "restore the base exactly"),
                                     new Entry("recover", RecoverCommand.class, "undo a killed merge"),
                                     new Entry("fleet", FleetCommand.class, "process many adapters"))),
                     new Group(
@@ -58,13 +58,13 @@ final class Commands {
                             List.of(
                                     new Entry("inspect", InspectCommand.class, "tell what a file holds"),
                                     new Entry("diff", DiffCommand.class, "compare two checkpoints"),
-                                    new Entry("analyze", AnalyzeCommand.class, "compare an adapter's layers"),
-                                    new Entry("count", CountCommand.class, "count parameters in advance"),
+                                    new Entry("analyze", AnalyzeCommand.class, "compare adapter layers"),
+                                    new Entry("count", CountCommand.class, "count parameters"),
                                     new Entry("tables", TablesCommand.class, "recompute papers' counts"))),
                     new Group(
                             "Command line",
                             List.of(
-                                    new Entry("help", HelpCommand.class, "show the help of a command"),
+                                    new Entry("help", HelpCommand.class, "help of a command"),
                                     new Entry("completion", CompletionCommand.class, "shell completion script")))),
             List.of(
                     new Group(

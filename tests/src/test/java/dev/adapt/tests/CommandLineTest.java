@@ -154,7 +154,7 @@ class CommandLineTest {
         listed().forEach(command -> assertEquals(
                 1,
                 lines.stream()
-                        .filter(line -> line.matches("(.*  )?  " + command + " .*"))
+                        .filter(line -> line.matches("(.* )?  " + command + " .*"))
                         .count(),
                 command));
         HIDDEN.forEach(command -> assertFalse(help.output().contains(" " + command + " "), help.output()));
