@@ -39,17 +39,17 @@ import picocli.CommandLine.UnmatchedArgumentException;
         name = "adapt",
         versionProvider = VersionLines.class,
         mixinStandardHelpOptions = true,
-        customSynopsis = "adapt COMMAND [OPTIONS]     (adapt help COMMAND tells all of a command)",
-        synopsisHeading = "%nUsage: ",
+        customSynopsis = {"adapt COMMAND [OPTIONS]; adapt help COMMAND; adapt --version", ""},
         header = "Adapters of neural networks on the JVM: train, merge, export and verify.",
         footer = {
-            "",
-            "Exit codes: 0 done, 1 a bug in adapt, 2 bad usage, 3 bad input or no memory or",
-            "disk left, 4 a difference found or a figure below --min, 130 and 143 ended by",
-            "Ctrl-C or SIGTERM, 141 standard output closed.",
-            "ADAPT_TRACE=1 in the environment adds stack traces to errors."
+            "Exit codes: 0 done, 1 a bug in adapt, 2 bad usage, 3 bad input, out of memory or",
+            "disk space, 4 a difference or a figure below --min, 130 Ctrl-C, 143 SIGTERM,",
+            "141 standard output closed. ADAPT_TRACE=1 adds stack traces to errors."
         })
 public final class Adapt implements Runnable {
+    /** The name of the mixin with {@code --config FILE.yaml}, in commands without a {@code --config} of their own. */
+    static final String RECIPE = "recipe";
+
     private static final long PARENT_POLL_NANOS = 2_000_000_000;
 
     /** The exit code after SIGTERM. */
@@ -164,12 +164,13 @@ public final class Adapt implements Runnable {
         commandLine.getSubcommands().values().forEach(command -> addGeneral(command.getCommandSpec(), general));
         commandLine.getHelpSectionMap().put(UsageMessageSpec.SECTION_KEY_COMMAND_LIST, help -> Commands.list());
         commandLine.getHelpSectionMap().remove(UsageMessageSpec.SECTION_KEY_COMMAND_LIST_HEADING);
+        commandLine.getHelpSectionMap().remove(UsageMessageSpec.SECTION_KEY_OPTION_LIST);
         return commandLine
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setUsageHelpAutoWidth(true)
                 .setExpandAtFiles(false)
                 .setHelpFactory((command, colours) -> {
-                    LowerCase.values(command);
+                    CommandHelp.prepare(command);
                     return new Help(command, colours);
                 })
                 .setExecutionStrategy(parsed -> run(parsed, general))
@@ -180,9 +181,10 @@ public final class Adapt implements Runnable {
     private static void addGeneral(CommandSpec command, GeneralOptions general) {
         command.preprocessor(new Recipe());
         if (command.findOption(Recipe.OPTION) == null) {
-            command.addMixin("recipe", CommandSpec.forAnnotatedObject(new GeneralOptions.WithRecipe()));
+            command.addMixin(RECIPE, CommandSpec.forAnnotatedObject(new GeneralOptions.WithRecipe()));
         }
         command.addMixin("general", CommandSpec.forAnnotatedObject(general));
+        command.subcommands().values().forEach(nested -> addGeneral(nested.getCommandSpec(), general));
     }
 
     private static int run(ParseResult parsed, GeneralOptions general) {

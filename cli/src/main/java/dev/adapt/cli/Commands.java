@@ -24,6 +24,7 @@ import dev.adapt.cli.train.CountCommand;
 import dev.adapt.cli.train.TablesCommand;
 import dev.adapt.cli.train.TrainCommand;
 import dev.adapt.cli.verify.VerifyCommand;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.SequencedMap;
@@ -33,57 +34,62 @@ final class Commands {
     /**
      * A command.
      *
-     * @param summary what it does, in at most 60 characters
+     * @param summary what it does, in at most 25 characters
      */
     record Entry(String name, Class<?> type, String summary) {}
 
     /** Commands of one purpose. */
     record Group(String title, List<Entry> entries) {}
 
-    static final List<Group> GROUPS = List.of(
-            new Group(
-                    "Train and merge",
-                    List.of(
-                            new Entry("demo", DemoCommand.class, "the whole path on a real model, in three minutes"),
-                            new Entry("train", TrainCommand.class, "train an adapter, or a whole model"),
-                            new Entry("merge", MergeCommand.class, "add an adapter's update to its base"),
-                            new Entry("unmerge", UnmergeCommand.class, "restore the base, bit for bit"),
-                            new Entry("recover", RecoverCommand.class, "undo a merge in place that was killed"),
-                            new Entry("fleet", FleetCommand.class, "do one command for each of many adapters"))),
-            new Group(
-                    "Change adapters",
-                    List.of(
-                            new Entry("convert", ConvertCommand.class, "to plain LoRA, another rank, dtype or layout"),
-                            new Entry("extract", ExtractCommand.class, "make an adapter of two checkpoints"),
-                            new Entry("combine", CombineCommand.class, "make one adapter of several"))),
-            new Group(
-                    "Export and import",
-                    List.of(
-                            new Entry("export-onnx", ExportOnnxCommand.class, "write a checkpoint as ONNX"),
-                            new Entry("export-adapter", ExportAdapterCommand.class, "write an .onnx_adapter file"),
-                            new Entry("export-gguf", ExportGgufCommand.class, "write a checkpoint or a LoRA as GGUF"),
-                            new Entry("import-onnx", ImportOnnxCommand.class, "turn ONNX back into a checkpoint"),
-                            new Entry("import-gguf", ImportGgufCommand.class, "turn GGUF back into a checkpoint"))),
-            new Group(
-                    "Check and run",
-                    List.of(
-                            new Entry("verify", VerifyCommand.class, "compare all forms of a model on the same inputs"),
-                            new Entry("evaluate", EvaluateCommand.class, "measure a model on labelled data"),
-                            new Entry("predict", PredictCommand.class, "labels, numbers, entities or embeddings"),
-                            new Entry("generate", GenerateCommand.class, "continue a text"))),
-            new Group(
-                    "Look",
-                    List.of(
-                            new Entry("inspect", InspectCommand.class, "list tensors, adapters and their cost"),
-                            new Entry("diff", DiffCommand.class, "compare two checkpoints tensor by tensor"),
-                            new Entry("analyze", AnalyzeCommand.class, "draw how an adapter's layers relate"),
-                            new Entry("count", CountCommand.class, "count an adapter's parameters before training"),
-                            new Entry("tables", TablesCommand.class, "recompute the papers' parameter counts"))),
-            new Group(
-                    "Command line",
-                    List.of(
-                            new Entry("help", HelpCommand.class, "show the help of a command"),
-                            new Entry("completion", CompletionCommand.class, "print a completion script of a shell"))));
+    /** The groups of the left and of the right column. */
+    private static final List<List<Group>> COLUMNS = List.of(
+            List.of(
+                    new Group(
+                            "Train and merge",
+                            List.of(
+                                    new Entry("demo", DemoCommand.class, "try it all in 3 minutes"),
+                                    new Entry("train", TrainCommand.class, "train an adapter or model"),
+                                    new Entry("merge", MergeCommand.class, "add an adapter to a base"),
+                                    new Entry("unmerge", UnmergeCommand.class, "restore the base exactly"),
+                                    new Entry("recover", RecoverCommand.class, "undo a killed merge"),
+                                    new Entry("fleet", FleetCommand.class, "process many adapters"))),
+                    new Group(
+                            "Look at files",
+                            List.of(
+                                    new Entry("inspect", InspectCommand.class, "tell what a file holds"),
+                                    new Entry("diff", DiffCommand.class, "compare two checkpoints"),
+                                    new Entry("analyze", AnalyzeCommand.class, "compare adapter layers"),
+                                    new Entry("count", CountCommand.class, "count parameters"),
+                                    new Entry("tables", TablesCommand.class, "recompute papers' counts"))),
+                    new Group(
+                            "Command line",
+                            List.of(
+                                    new Entry("help", HelpCommand.class, "help of a command"),
+                                    new Entry("completion", CompletionCommand.class, "shell completion script")))),
+            List.of(
+                    new Group(
+                            "Change adapters",
+                            List.of(
+                                    new Entry("convert", ConvertCommand.class, "plain LoRA, rank, dtype"),
+                                    new Entry("extract", ExtractCommand.class, "from two checkpoints"),
+                                    new Entry("combine", CombineCommand.class, "several into one"))),
+                    new Group(
+                            "Export and import",
+                            List.of(
+                                    new Entry("export-onnx", ExportOnnxCommand.class, "checkpoint to ONNX"),
+                                    new Entry("export-adapter", ExportAdapterCommand.class, "adapter for ONNX Runtime"),
+                                    new Entry("export-gguf", ExportGgufCommand.class, "for llama.cpp"),
+                                    new Entry("import-onnx", ImportOnnxCommand.class, "ONNX to checkpoint"),
+                                    new Entry("import-gguf", ImportGgufCommand.class, "GGUF to checkpoint"))),
+                    new Group(
+                            "Check and run models",
+                            List.of(
+                                    new Entry("verify", VerifyCommand.class, "compare forms of a model"),
+                                    new Entry("evaluate", EvaluateCommand.class, "score on labelled data"),
+                                    new Entry("predict", PredictCommand.class, "labels, values, vectors"),
+                                    new Entry("generate", GenerateCommand.class, "continue a text")))));
+
+    static final List<Group> GROUPS = COLUMNS.stream().flatMap(List::stream).toList();
 
     /** Commands that help does not list. */
     private static final List<Entry> HIDDEN = List.of(
@@ -108,18 +114,34 @@ final class Commands {
                 .toList();
     }
 
-    /** The list of commands for help: a title for each group, a line for each command. */
+    /** The list of commands for help, in two columns: a title for each group, a line for each command. */
     static String list() {
+        List<String> left = lines(COLUMNS.getFirst());
+        List<String> right = lines(COLUMNS.getLast());
+        int width = left.stream().mapToInt(String::length).max().orElseThrow() + 1;
         StringBuilder text = new StringBuilder();
-        for (Group group : GROUPS) {
-            text.append(group.title()).append(":\n");
-            for (Entry entry : group.entries()) {
-                text.append("  ")
-                        .append(entry.name())
-                        .append(" ".repeat(16 - entry.name().length()));
-                text.append(entry.summary()).append('\n');
-            }
+        for (int row = 0; row < Math.max(left.size(), right.size()); row++) {
+            String first = row < left.size() ? left.get(row) : "";
+            String second = row < right.size() ? right.get(row) : "";
+            String gap = " ".repeat(width - first.length());
+            text.append((first + gap + second).stripTrailing()).append('\n');
         }
         return text.toString();
+    }
+
+    private static List<String> lines(List<Group> groups) {
+        List<String> lines = new ArrayList<>();
+        int width = groups.stream()
+                .flatMap(group -> group.entries().stream())
+                .mapToInt(entry -> entry.name().length())
+                .max()
+                .orElseThrow();
+        for (Group group : groups) {
+            lines.add(group.title() + ":");
+            group.entries()
+                    .forEach(entry -> lines.add("  " + entry.name()
+                            + " ".repeat(width + 1 - entry.name().length()) + entry.summary()));
+        }
+        return lines;
     }
 }

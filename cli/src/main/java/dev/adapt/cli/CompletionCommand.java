@@ -45,7 +45,7 @@ final class CompletionCommand implements Callable<Integer> {
     @Override
     public Integer call() {
         CommandLine all = Adapt.commandLine();
-        all.getSubcommands().values().forEach(command -> LowerCase.values(command.getCommandSpec()));
+        all.getSubcommands().values().forEach(command -> CommandHelp.prepare(command.getCommandSpec()));
         Terminal.lines(
                 switch (shell) {
                     case BASH, ZSH -> AutoComplete.bash(NAME, all); // it loads bashcompinit itself where zsh reads it

@@ -6,7 +6,7 @@ import picocli.CommandLine.TypeConversionException;
 
 /** The options of every command. */
 final class GeneralOptions {
-    @Option(names = "--quiet", description = "no progress and no notes on standard error; errors stay")
+    @Option(names = "--quiet", description = "print errors only, no progress and no notes")
     private boolean quiet;
 
     /** Whether only errors go to standard error. */
@@ -15,7 +15,7 @@ final class GeneralOptions {
     }
 
     /** Turns colours off for the process, as the environment variable NO_COLOR does. */
-    @Option(names = "--no-color", description = "no colours; NO_COLOR in the environment does the same")
+    @Option(names = "--no-color", description = "no colours, as with NO_COLOR in the environment")
     void noColor(boolean off) {
         if (off) {
             System.setProperty("picocli.ansi", "false");
@@ -26,9 +26,9 @@ final class GeneralOptions {
     static final class WithRecipe {
         @Option(
                 names = Recipe.OPTION,
-                paramLabel = "FILE.yaml",
+                paramLabel = "FILE",
                 converter = NoRecipe.class,
-                description = "take options from a YAML file, by their long names; what is given here comes first")
+                description = "read options from this YAML file; the command line wins")
         void recipe(String file) {}
     }
 

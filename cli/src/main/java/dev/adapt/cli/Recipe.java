@@ -41,6 +41,9 @@ final class Recipe implements IParameterPreprocessor {
             Stack<String> arguments, CommandSpec command, @Nullable ArgSpec option, Map<String, Object> info) {
         for (int at = arguments.size() - 1; at >= 0; at--) {
             String argument = arguments.get(at);
+            if (argument.equals("--")) {
+                break; // what follows is for another command
+            }
             boolean apart = argument.equals(OPTION) && at > 0;
             String value = apart
                     ? arguments.get(at - 1)

@@ -6,6 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.onnx.OnnxSummary;
+import dev.adapt.formats.onnx.proto.GraphProto;
+import dev.adapt.formats.onnx.proto.ModelProto;
+import dev.adapt.formats.onnx.proto.NodeProto;
+import dev.adapt.formats.onnx.proto.TensorProto;
 import dev.adapt.formats.safetensors.SafetensorsWriter;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
@@ -15,7 +20,9 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
@@ -61,6 +68,100 @@ class InspectTest {
         Files.writeString(base.resolve(Checkpoint.INDEX), "{}");
         String notes = notesOnInspecting(base);
         assertTrue(notes.startsWith("adapt: note: ") && notes.contains("the single file is read"), notes);
+    }
+
+    @Test
+    @DisplayName("a checkpoint: class, layers, heads and labels, tensors folded by layer unless --tensors is given")
+    void checkpoint() throws IOException {
+        Path base = TinyModel.BERT.write(folder.resolve("base"), 1);
+        String text = inspect(base);
+        for (String line : List.of(
+                "model type +bert",
+                "class +Bert\\w+",
+                "layers +2",
+                "attention heads +\\d+",
+                ".*encoder\\.layer\\.\\{0-1}\\.attention\\.self\\.query\\.weight +\\[\\d+, \\d+] +F32 .*x 2")) {
+            assertTrue(text.lines().anyMatch(own -> own.matches(line)), line + " in " + text);
+        }
+        String each = Cli.succeeds("inspect", base, "--tensors").output();
+        assertTrue(each.contains("encoder.layer.1.attention.self.query.weight ") && !each.contains("{0-1}"), each);
+        Cli both = Cli.run("inspect", base, "--tensors", "--json");
+        assertEquals(2, both.exitCode(), both.errors());
+    }
+
+    @Test
+    @DisplayName("tensors of other shapes are folded by themselves, and gaps in the numbers are shown")
+    void folded() throws IOException {
+        Map<String, FloatTensor> tensors = new LinkedHashMap<>();
+        for (int layer : List.of(0, 1, 2, 5)) {
+            tensors.put("h." + layer + ".w", new FloatTensor(Shape.of(2), new float[2]));
+        }
+        tensors.put("h.3.w", new FloatTensor(Shape.of(3), new float[3]));
+        for (String name : List.of("e.0.0", "e.0.1", "e.1.0", "f.0.0", "f.0.1", "f.1.0", "f.1.1")) {
+            tensors.put(name, new FloatTensor(Shape.of(1), new float[1]));
+        }
+        Path file = folder.resolve("folded.safetensors");
+        SafetensorsWriter.write(file, tensors, Map.of());
+        String text = inspect(file);
+        assertTrue(text.contains("h.{0-2,5}.w ") && text.contains("h.3.w "), text);
+        assertTrue(text.contains("e.0.1") && text.contains("f.{0-1}.{0-1}"), text);
+    }
+
+    @Test
+    @DisplayName("an ONNX file: producer, opset, inputs, outputs and initializers; its external data is not read")
+    void onnx() throws IOException {
+        Path base = TinyModel.BERT.write(folder.resolve("base"), 1);
+        Path model = base.resolve("model.onnx");
+        Cli.succeeds("export-onnx", base, "--out", model);
+        Files.delete(base.resolve("model.safetensors"));
+        String text = inspect(model);
+        for (String line : List.of(
+                "producer +adapt.*",
+                "opsets +.*ai\\.onnx \\d+.*",
+                "external data +model\\.safetensors",
+                "input +input_ids +int64 +\\[batch.*",
+                ".*layer\\.\\{0-1}\\..* float, external .*x 2")) {
+            assertTrue(text.lines().anyMatch(own -> own.matches(line)), line + " in " + text);
+        }
+        OnnxSummary summary = OnnxSummary.of(model);
+        assertEquals(List.of("model.safetensors"), summary.files());
+        assertTrue(summary.parameters() > 1000, "" + summary.parameters());
+        Path cut = folder.resolve("cut.onnx");
+        Files.write(cut, Arrays.copyOf(Files.readAllBytes(model), 100));
+        Cli refused = Cli.run("inspect", cut);
+        assertEquals(3, refused.exitCode(), refused.errors());
+        assertTrue(refused.errors().contains("cut.onnx: is truncated or not an ONNX model"), refused.errors());
+    }
+
+    @Test
+    @DisplayName("an ONNX file with an impossible shape is refused in a sentence")
+    void impossibleOnnx() throws IOException {
+        GraphProto.Builder graph =
+                GraphProto.newBuilder().addNode(NodeProto.newBuilder().setOpType("Identity"));
+        graph.addInitializer(
+                TensorProto.newBuilder().setName("w").addDims(1L << 40).addDims(1L << 40));
+        Path file = folder.resolve("impossible.onnx");
+        Files.write(file, ModelProto.newBuilder().setGraph(graph).build().toByteArray());
+        Cli refused = Cli.run("inspect", file);
+        assertEquals(3, refused.exitCode(), refused.errors());
+        assertTrue(refused.errors().contains("w: has an impossible shape"), refused.errors());
+    }
+
+    @Test
+    @DisplayName("a GGUF file: architecture and types of tensors, folded by layer")
+    void gguf() throws IOException {
+        Path base = TinyModel.LLAMA.write(folder.resolve("base"), 1);
+        Path file = folder.resolve("model.gguf");
+        Cli.succeeds("export-gguf", base, "--out", file, "--dtype", "q8_0");
+        String text = inspect(file);
+        for (String line :
+                List.of("architecture +llama", "tensor types +\\d+ .*F32.*", "blk\\.\\{0-1}\\.attn_q\\.weight .*x 2")) {
+            assertTrue(text.lines().anyMatch(own -> own.matches(line)), line + " in " + text);
+        }
+    }
+
+    private static String inspect(Path path) {
+        return Cli.succeeds("inspect", path).output();
     }
 
     private static String notesOnInspecting(Path base) {

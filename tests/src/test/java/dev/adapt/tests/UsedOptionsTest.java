@@ -186,8 +186,8 @@ class UsedOptionsTest {
                     "evaluate --onnx FILE --data DATA",
                     "--tokenizer --batch-size --max-length --device --text-column --label-column --header --task --json"
                             + " --min"),
-            Use.of("inspect BASE", "--json"),
-            Use.of("inspect ADAPTER", "--base --json"),
+            Use.of("inspect BASE", "--json --tensors"),
+            Use.of("inspect ADAPTER", "--base --json --tensors"),
             Use.of("count ADAPTER", "--json"),
             Use.of("count --method lora --rank 2 --config BASE", "--target --json"),
             Use.of("count --method lors --rank 2 --config BASE", "--target --groups --json"),
@@ -290,8 +290,8 @@ class UsedOptionsTest {
     private static boolean isGeneral(OptionSpec option) {
         return option.usageHelp()
                 || option.versionHelp()
-                || option.paramLabel().equals("FILE.yaml")
-                || List.of("--quiet", "--no-color").contains(option.longestName());
+                || option.description()[0].contains("from this YAML file")
+                || List.of("--quiet", "--no-color", "--json").contains(option.longestName());
     }
 
     private static Object path(String word) {

@@ -16,6 +16,7 @@ import dev.adapt.formats.sentence.SentenceModules;
 import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.train.data.Examples;
 import dev.adapt.train.data.Truncation;
+import dev.adapt.train.device.Devices;
 import dev.adapt.train.device.Torch;
 import dev.adapt.train.djl.AdamW;
 import dev.adapt.train.djl.LoadedModel;
@@ -245,7 +246,7 @@ public final class Trainer implements AutoCloseable {
                 setup.eval().map(Examples::truncation).orElse(Truncation.none(0)),
                 parameters(false),
                 parameters(true),
-                replicas.device().toString()));
+                Devices.name(replicas.device())));
         if (stop.getAsBoolean()) {
             return End.STOPPED;
         }
@@ -410,7 +411,7 @@ public final class Trainer implements AutoCloseable {
                 Files.size(weights),
                 trainedExamples / Math.max(trainSeconds, 1e-9),
                 trainSeconds,
-                replicas.device().toString());
+                Devices.name(replicas.device()));
         log.write(out, config, setup, result);
         return result;
     }

@@ -35,7 +35,7 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Makes one LoRA adapter of several, by PEFT's definitions (add_weighted_adapter), in float64.",
+            "Makes one LoRA adapter from several, by PEFT's definitions (add_weighted_adapter), in float64.",
             "linear, ties, dare_linear, dare_ties and magnitude_prune combine A with A and B with B, and need one rank; cat is"
                     + " the weighted sum of the updates, its rank the sum of all; svd and the types that end in _svd work on"
                     + " the updates and cut the result to --rank."
@@ -52,7 +52,7 @@ public final class CombineCommand implements Callable<Integer> {
             names = "--weights",
             split = ",",
             paramLabel = "W",
-            description = "one number for each adapter, negative to take it away (default: all 1)")
+            description = "one factor for each adapter; a negative one subtracts it (default: all 1)")
     private List<Double> weights = List.of();
 
     @Option(
@@ -64,32 +64,33 @@ public final class CombineCommand implements Callable<Integer> {
 
     @Option(
             names = "--majority-sign",
-            description = "how the ties types elect a sign: ${COMPLETION-CANDIDATES} (total: of the sum)")
+            description =
+                    "how the ties types elect a sign: ${COMPLETION-CANDIDATES} (default: total, the sign of the sum)")
     private Optional<Combination.MajoritySign> sign = Optional.empty();
 
-    @Option(names = "--seed", paramLabel = "N", description = "of the dare types' masks (default: 0)")
+    @Option(names = "--seed", paramLabel = "N", description = "random seed of the masks of the dare types (default: 0)")
     private Optional<Long> seed = Optional.empty();
 
     @Option(
             names = "--rank",
             paramLabel = "N",
-            description = "of the svd types' result (default: the largest of the adapters')")
+            description = "rank of the result of the svd types (default: the largest rank of the adapters)")
     private Optional<Integer> rank = Optional.empty();
 
     @Option(
             names = "--base",
             paramLabel = "DIR|FILE",
-            description = "the base, where an adapter does not tell its layers' widths")
+            description = "the base, needed where an adapter does not record the widths of its layers")
     private Optional<Path> base = Optional.empty();
 
     @Option(
             names = "--dtype",
             paramLabel = "DTYPE",
             defaultValue = "F32",
-            description = "of the result: f32, f16 or bf16 (default: f32)")
+            description = "dtype of the result: f32, f16 or bf16 (default: f32)")
     private StoredAs dtype = StoredAs.F32;
 
-    @Option(names = "--force", description = "take the base even if an adapter was trained on another")
+    @Option(names = "--force", description = "accept a base that an adapter was not trained on")
     private boolean force;
 
     @Option(names = "--out", required = true, paramLabel = "DIR", description = "adapter folder to write")

@@ -75,7 +75,8 @@ public final class ConvertCommand implements Callable<Integer> {
     @Option(
             names = "--base",
             paramLabel = "DIR|FILE",
-            description = "the base, where the adapter does not tell its layers' widths or names, and for DoRA")
+            description =
+                    "the base; needed for DoRA and where the adapter does not record the widths or names of its layers")
     private Optional<Path> base = Optional.empty();
 
     @Mixin
@@ -91,10 +92,12 @@ public final class ConvertCommand implements Callable<Integer> {
     @Option(
             names = "--dtype",
             paramLabel = "DTYPE",
-            description = "of all tensors: f32, f16 or bf16 (default: as it was, f32 for what is computed)")
+            description = "dtype of all tensors: f32, f16 or bf16 (default: unchanged; f32 for computed factors)")
     private Optional<StoredAs> dtype = Optional.empty();
 
-    @Option(names = "--save-projection", description = "store what a seed draws too, such as VeRA's shared matrices")
+    @Option(
+            names = "--save-projection",
+            description = "also store matrices that a seed regenerates, such as VeRA's shared A and B")
     private boolean saveProjection;
 
     @Option(
@@ -107,13 +110,13 @@ public final class ConvertCommand implements Callable<Integer> {
     @Option(
             names = "--only",
             paramLabel = "MODEL",
-            description = "of a file with adapters of several models, those of one: unet, te1, te2 or te3")
+            description = "the model whose adapter to take from a file with several: unet, te1, te2 or te3")
     private Optional<ModelPart> only = Optional.empty();
 
-    @Option(names = "--prefix", paramLabel = "TEXT", description = "of kohya's names (default: lora_unet_)")
+    @Option(names = "--prefix", paramLabel = "TEXT", description = "prefix of kohya's keys (default: lora_unet_)")
     private Optional<String> prefix = Optional.empty();
 
-    @Option(names = "--force", description = "take the base even if the adapter was trained on another")
+    @Option(names = "--force", description = "accept a base that the adapter was not trained on")
     private boolean force;
 
     @Option(names = "--json", description = "print JSON")

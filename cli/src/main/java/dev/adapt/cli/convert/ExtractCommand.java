@@ -26,18 +26,18 @@ import picocli.CommandLine.Option;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description =
-                "Makes a LoRA adapter of the difference of two checkpoints, by truncated SVD of each linear layer, and tells the"
+                "Makes a LoRA adapter from the difference of two checkpoints, by truncated SVD of each linear layer, and tells the"
                         + " error of each and what was left out. Give --rank or --energy.",
         footer = {"", "Example: adapt extract --from tuned --base base --rank 16 --out my-lora"})
 public final class ExtractCommand implements Callable<Integer> {
-    @Option(
-            names = "--from",
-            required = true,
-            paramLabel = "TUNED",
-            description = "the checkpoint that was tuned whole")
+    @Option(names = "--from", required = true, paramLabel = "TUNED", description = "the fine-tuned checkpoint")
     private Path from = Path.of("");
 
-    @Option(names = "--base", required = true, paramLabel = "BASE", description = "the checkpoint it was tuned from")
+    @Option(
+            names = "--base",
+            required = true,
+            paramLabel = "BASE",
+            description = "the checkpoint it was fine-tuned from")
     private Path base = Path.of("");
 
     @Option(names = "--out", required = true, paramLabel = "DIR", description = "adapter folder to write")
@@ -57,14 +57,14 @@ public final class ExtractCommand implements Callable<Integer> {
             names = "--save",
             split = ",",
             paramLabel = "NAME",
-            description = "modules that the adapter holds whole, such as classifier")
+            description = "modules stored in full, such as classifier")
     private List<String> saved = List.of();
 
     @Option(
             names = "--dtype",
             paramLabel = "DTYPE",
             defaultValue = "F32",
-            description = "of the factors: f32, f16 or bf16 (default: f32)")
+            description = "dtype of the factors: f32, f16 or bf16 (default: f32)")
     private StoredAs dtype = StoredAs.F32;
 
     @Option(names = "--json", description = "print JSON")
@@ -76,8 +76,7 @@ public final class ExtractCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         Extraction extraction = new Extraction(
-                cut.cut()
-                        .orElseThrow(() -> new UsageException("how much to keep is not said: give --rank or --energy")),
+                cut.cut().orElseThrow(() -> new UsageException("set --rank or --energy")),
                 targets,
                 saved,
                 dtype.dtype());

@@ -101,7 +101,7 @@ public final class ExportGgufCommand implements Callable<Integer> {
     @Mixin
     private CutOptions cut = new CutOptions();
 
-    @Option(names = "--force", description = "take the base even if the adapter was trained on another")
+    @Option(names = "--force", description = "accept a base that the adapter was not trained on")
     private boolean force;
 
     @Spec

@@ -42,17 +42,17 @@ import picocli.CommandLine.TypeConversionException;
             "By default the weights stay in the checkpoint's safetensors file, and the model, of some kilobytes, points to"
                     + " them: write it into that folder and keep the two together. With --self-contained it holds them"
                     + " itself; from 2 GB on they go to a second file beside it, named as the model with _data added.",
-            "With --dtype fp16 matrix products are float16, and normalisations, softmax and sums float32: for GPUs, since"
-                    + " CPUs convert back and forth. F16 weights stay where they are, others are converted, into a file"
+            "With --dtype fp16 matrix products are float16; normalisations, softmax and sums are float32. This is for GPUs:"
+                    + " CPUs convert back and forth. F16 weights stay where they are; others are converted into a file"
                     + " beside the model. With fp32, weights stored as F16 or BF16 are widened when a session loads.",
-            "With --dtype int8 weights of linear layers and embeddings are 8-bit integers, and products are of integers; with"
-                    + " int4 those of linear layers have 4 bits. Such a model is always self-contained. With --data, what it"
-                    + " computes of your texts is compared with the checkpoint's own.",
+            "With --dtype int8 the weights of linear layers and embeddings are 8-bit integers, and so are matrix products;"
+                    + " with int4 the weights of linear layers have 4 bits. Such a model is always self-contained. With"
+                    + " --data, its outputs for your texts are compared with the checkpoint's.",
             "With --for, writes a folder that a program loads: langchain4j, spring-ai, transformers.js, optimum, vespa or"
-                    + " opensearch. How vectors are made of texts is read from modules.json of sentence-transformers, where"
-                    + " the checkpoint has it.",
-            "With --adapter-inputs or --target the model takes adapters while it runs, as `export-adapter` writes them, and"
-                    + " computes the checkpoint itself where none is active."
+                    + " opensearch. Pooling and normalisation are read from modules.json of sentence-transformers, where the"
+                    + " checkpoint has it.",
+            "With --adapter-inputs or --target the model accepts adapters at run time, as `export-adapter` writes them."
+                    + " Without an active adapter it computes the checkpoint itself."
         },
         footer = {
             "",
@@ -75,8 +75,8 @@ public final class ExportOnnxCommand implements Callable<Integer> {
     @Parameters(
             paramLabel = "DIR",
             description =
-                    "the checkpoint: a folder, or a .safetensors file with its config.json; or the folder of a model in"
-                            + " stacks (LORS), whose products of low rank then stay products of their own")
+                    "the checkpoint: a folder, or a .safetensors file with its config.json; or the folder of a model"
+                            + " whose layers share weights (LORS), whose low-rank products then stay separate")
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private Path path;
 
@@ -97,8 +97,8 @@ public final class ExportOnnxCommand implements Callable<Integer> {
             defaultValue = "fp32",
             converter = Precisions.class,
             description =
-                    "what the model computes in (default: ${DEFAULT-VALUE}); inputs and outputs are float32 and integers either"
-                            + " way")
+                    "number type of weights and matrix products (default: ${DEFAULT-VALUE}); inputs and outputs are integers and"
+                            + " float32 always")
     private OnnxPrecision precision = OnnxPrecision.FP32;
 
     @Option(
@@ -112,21 +112,22 @@ public final class ExportOnnxCommand implements Callable<Integer> {
             names = "--adapter-inputs",
             paramLabel = "DIR",
             split = ",",
-            description = "give the model optional inputs for this adapter and its like; repeat for others' modules")
+            description =
+                    "give the model optional inputs for adapters of the same modules as this one; repeat for other modules")
     private List<Path> adapterInputs = List.of();
 
     @Option(
             names = "--target",
             paramLabel = "NAMES",
             split = ",",
-            description = "give it optional inputs for adapters of these modules, such as query,value")
+            description = "give the model optional inputs for adapters of these modules, such as query,value")
     private List<String> targets = List.of();
 
     @Option(
             names = "--with-past",
             description =
-                    "of a language model: take the keys and values of earlier tokens, and give those of all, so that"
-                            + " generating text computes each token once")
+                    "language models: add inputs and outputs for the key-value cache, so that generating text computes each"
+                            + " token once")
     private boolean past;
 
     @Mixin

@@ -69,8 +69,8 @@ final class ResultOptions {
     @Option(
             names = "--pooling",
             paramLabel = "mean|cls|max|last",
-            description = "of sentence_embedding, or by the program of --for (what the checkpoint's modules.json says,"
-                    + " else mean)")
+            description = "pooling of sentence_embedding, or by the program of --for (default: as modules.json of the"
+                    + " checkpoint says, else mean)")
     private Optional<Pooling> pooling = Optional.empty();
 
     @Option(
@@ -78,7 +78,7 @@ final class ResultOptions {
             arity = "0..1",
             fallbackValue = "true",
             paramLabel = "true|false",
-            description = "vectors of length 1 (what the checkpoint's modules.json says, else false)")
+            description = "vectors of length 1 (default: as modules.json of the checkpoint says, else false)")
     private Optional<Boolean> normalize = Optional.empty();
 
     @Option(names = "--no-token-types", description = "leave the input token_type_ids out; all are then 0")

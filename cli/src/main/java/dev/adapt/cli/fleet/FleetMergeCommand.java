@@ -52,12 +52,10 @@ final class FleetMergeCommand implements Callable<Integer> {
             description = "tiles that each worker computes at a time (default: cores / workers)")
     private Optional<Integer> threads = Optional.empty();
 
-    @Option(names = "--force", description = "merge even if an adapter was trained on another base")
+    @Option(names = "--force", description = "accept a base that an adapter was not trained on")
     private boolean force;
 
-    @Option(
-            names = "--no-fsync",
-            description = "do not wait until the disk has the results, which a power cut may then lose")
+    @Option(names = "--no-fsync", description = "do not wait for the disk; a power cut may then lose results")
     private boolean noFsync;
 
     @Spec

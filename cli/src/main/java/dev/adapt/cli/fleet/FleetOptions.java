@@ -37,9 +37,8 @@ final class FleetOptions {
 
     @Option(
             names = "--resume",
-            description =
-                    "go on with the run that --out-dir holds: adapters whose outputs are as manifest.jsonl records"
-                            + " them, by size and digest, are left out, and outputs that are not are replaced")
+            description = "continue the run in --out-dir: skip adapters whose outputs have the sizes and digests that"
+                    + " manifest.jsonl records, and replace other outputs")
     private boolean resume;
 
     Path base() {

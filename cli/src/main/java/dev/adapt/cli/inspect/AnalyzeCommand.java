@@ -27,10 +27,10 @@ import picocli.CommandLine.Parameters;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Compares the layers of an adapter as the CondLoRA paper does: the matrices that convert each frozen weight to its"
-                    + " A and B, by pseudo-inverse, and how far those of two layers span the same directions, beside random"
-                    + " matrices.",
-            "Of two adapters it also tells how alike their A, B and ΔW are.",
+            "Compares the layers of an adapter as the CondLoRA paper does: finds, by pseudo-inverse, the matrices that map each"
+                    + " frozen weight to its A and B, and measures how similar their subspaces are between layers, beside"
+                    + " random matrices.",
+            "With two adapters it also compares their A, B and ΔW.",
             "Writes report.html, analysis.json, and each heat map as SVG and PNG."
         },
         footer = {"", "Example: adapt analyze my-lora --base base --out analysis"})
@@ -47,20 +47,20 @@ public final class AnalyzeCommand implements Callable<Integer> {
     @Option(
             names = "--directions",
             paramLabel = "N",
-            description = "how many directions are compared, i and j of φ (default: the rank)")
+            description = "number of singular directions to compare, i and j of φ (default: the rank)")
     private Optional<Integer> directions = Optional.empty();
 
     @Option(
             names = "--seed",
             paramLabel = "N",
             defaultValue = "0",
-            description = "of the random matrices (default: ${DEFAULT-VALUE})")
+            description = "random seed of the matrices to compare with (default: ${DEFAULT-VALUE})")
     private long seed;
 
     @Option(names = "--no-png", negatable = false, description = "write the maps as SVG only")
     private boolean noPng;
 
-    @Option(names = "--force", description = "go on with another base than an adapter was trained on")
+    @Option(names = "--force", description = "accept a base that the adapter was not trained on")
     private boolean force;
 
     @Mixin

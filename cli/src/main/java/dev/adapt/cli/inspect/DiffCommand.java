@@ -59,7 +59,7 @@ public final class DiffCommand implements Callable<Integer> {
             names = "--tolerance",
             paramLabel = "X",
             description =
-                    "take values that differ by at most X for the same, whatever their dtypes (0: the same bytes)")
+                    "values that differ by at most X count as equal, whatever their dtypes (default: 0, the same bytes)")
     private double tolerance;
 
     @Option(names = "--all", description = "list the identical tensors too")

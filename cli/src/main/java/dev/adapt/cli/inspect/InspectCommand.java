@@ -3,13 +3,12 @@ package dev.adapt.cli.inspect;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.adapt.cli.export.GgufListing;
 import dev.adapt.cli.options.Adapters;
 import dev.adapt.cli.options.Checkpoints;
 import dev.adapt.cli.options.GivenOptions;
+import dev.adapt.cli.options.JsonOption;
 import dev.adapt.cli.terminal.Bytes;
 import dev.adapt.cli.terminal.HeadNote;
-import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.cli.terminal.TextTable;
 import dev.adapt.formats.adapter.Adapter;
@@ -20,6 +19,7 @@ import dev.adapt.formats.graph.ModelConfig;
 import dev.adapt.formats.lors.StackSize;
 import dev.adapt.formats.lors.StackedModel;
 import dev.adapt.formats.method.AdapterConfig;
+import dev.adapt.formats.onnx.OnnxSummary;
 import dev.adapt.formats.onnx.export.OnnxAdapter;
 import dev.adapt.formats.safetensors.SafetensorsFile;
 import dev.adapt.formats.safetensors.TensorView;
@@ -32,6 +32,7 @@ import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -40,28 +41,34 @@ import picocli.CommandLine.Spec;
 /** {@code adapt inspect}: what a safetensors file, a checkpoint or an adapter holds. */
 @Command(
         mixinStandardHelpOptions = true,
+        sortOptions = false,
         description = {
-            "Lists the tensors of a safetensors file, a checkpoint folder or an adapter folder: dtype, shape, size, metadata.",
-            "Of an adapter it also tells method, rank, trained parameters, and what the same rank costs with LoRA; of a model"
-                    + " whose layers share weights (LORS), what they cost without sharing.",
-            "It lists an .onnx_adapter file of ONNX Runtime and a .gguf file of llama.cpp too."
+            "Says what a file or folder is and lists its tensors: name, shape, dtype and size. Tensors that differ only in the"
+                    + " numbers of their layers share a line.",
+            "Checkpoint: also class, layers, heads, labels and metadata. Adapter: method, rank, trained parameters, and the"
+                    + " parameters of LoRA of the same rank. Model whose layers share weights (LORS): its size without"
+                    + " sharing. ONNX: producer, opsets, inputs, outputs, operators and initializers; external data is not"
+                    + " read. GGUF: architecture, types and metadata."
         },
-        footer = {"", "Example: adapt inspect demo/vera-adapter"})
+        footer = {"", "Examples: adapt inspect demo/vera-adapter", "          adapt inspect model.onnx --json"})
 public final class InspectCommand implements Callable<Integer> {
     @Parameters(
             paramLabel = "FILE|DIR",
-            description = "a .safetensors, .gguf or .onnx_adapter file, a checkpoint folder or an adapter folder")
+            description = "checkpoint or adapter folder, or a .safetensors, .onnx, .gguf or .onnx_adapter file")
     @SuppressWarnings("NullAway.Init") // picocli sets it
     private Path path;
 
     @Option(
             names = "--base",
             paramLabel = "DIR",
-            description = "the adapter's base, if the adapter does not record its shapes")
+            description = "base of the adapter; needed if the adapter does not record the shapes of its layers")
     private Optional<Path> base = Optional.empty();
 
-    @Option(names = "--json", description = "print JSON")
-    private boolean json;
+    @Option(names = "--tensors", description = "list each tensor by itself")
+    private boolean each;
+
+    @Mixin
+    private JsonOption json = new JsonOption();
 
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
@@ -69,25 +76,36 @@ public final class InspectCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        json.require();
+        if (json.prints()) {
+            new GivenOptions(spec).refuse("JSON lists each tensor", "--tensors");
+        }
         if (OnnxAdapter.isNamed(path)) {
             requireNoBase("is an .onnx_adapter file, which holds its layers' widths");
             OnnxAdapter adapter = OnnxAdapter.read(path);
-            if (json) {
-                Terminal.json(asJson(adapter));
-            } else {
+            if (!json.prints()) {
                 Terminal.lines(asText(adapter));
             }
+            json.write(asJson(adapter));
+            return 0;
+        }
+        if (isOnnx()) {
+            requireNoBase("is an ONNX file");
+            OnnxListing listing = new OnnxListing(path, OnnxSummary.of(path));
+            if (!json.prints()) {
+                Terminal.lines(listing.text(each));
+            }
+            json.write(listing.json());
             return 0;
         }
         if (GgufFile.isNamed(path)) {
             requireNoBase("is a GGUF file");
             try (GgufFile file = GgufFile.open(path)) {
                 GgufListing listing = new GgufListing(path, file.header());
-                if (json) {
-                    Terminal.json(listing.json());
-                } else {
-                    Terminal.lines(listing.text());
+                if (!json.prints()) {
+                    Terminal.lines(listing.text(each));
                 }
+                json.write(listing.json());
             }
             return 0;
         }
@@ -95,6 +113,7 @@ public final class InspectCommand implements Callable<Integer> {
         List<Path> tree = Adapter.within(path);
         if (!adapter && !tree.isEmpty()) {
             requireNoBase("is a tree of folders, not one adapter");
+            new GivenOptions(spec).refuse(path + " is a tree of folders, not one adapter", "--tensors");
             printTree(tree);
             return 0;
         }
@@ -103,13 +122,16 @@ public final class InspectCommand implements Callable<Integer> {
         }
         try (Checkpoint checkpoint = Checkpoints.open(adapter ? path.resolve(Adapter.FILE) : path)) {
             Optional<AdapterSize> size = adapter ? Optional.of(sizeOfAdapter()) : Optional.empty();
-            if (json) {
-                Terminal.json(asJson(checkpoint, size));
-            } else {
+            if (!json.prints()) {
                 print(checkpoint, size);
             }
+            json.write(asJson(checkpoint, size));
         }
         return 0;
+    }
+
+    private boolean isOnnx() {
+        return path.toString().endsWith(".onnx") && !Files.isDirectory(path);
     }
 
     private void requireNoBase(String why) {
@@ -117,19 +139,21 @@ public final class InspectCommand implements Callable<Integer> {
     }
 
     private String asText(OnnxAdapter adapter) {
-        TextTable table = new TextTable("input", "dtype", "shape", "size");
+        TensorLines tensors = new TensorLines();
         adapter.parameters()
-                .forEach((name, tensor) -> table.row(
-                        name,
-                        "F32",
-                        tensor.shape(),
-                        new Bytes(4 * tensor.shape().elements())));
-        return table + "\n" + adapter.parameters().size() + " tensors, " + new Bytes(adapter.bytes()) + "\n";
+                .forEach((name, tensor) -> tensors.add(new TensorLines.Line(
+                        name, tensor.shape(), "F32", 4 * tensor.shape().elements())));
+        TextTable about = new TextTable("adapter for ONNX Runtime", path.toString())
+                .row("parameters", String.format("%,d", adapter.bytes() / Float.BYTES))
+                .row("base", "not recorded: the format has no field for it");
+        return about + "\n" + tensors.table(each) + "\n" + adapter.parameters().size() + " tensors, "
+                + new Bytes(adapter.bytes()) + "\n";
     }
 
     private ObjectNode asJson(OnnxAdapter adapter) {
         ObjectNode root = new JsonMapper().createObjectNode();
         root.put("path", path.toString());
+        root.put("format", "onnx_adapter");
         ArrayNode tensors = root.putArray("tensors");
         adapter.parameters().forEach((name, tensor) -> {
             ObjectNode node = tensors.addObject();
@@ -145,7 +169,9 @@ public final class InspectCommand implements Callable<Integer> {
     /** The adapters of a folder tree, one a line. */
     private void printTree(List<Path> tree) throws IOException {
         TextTable table = new TextTable("adapter", "method", "rank", "modules", "trained", "file");
-        ArrayNode nodes = new JsonMapper().createArrayNode();
+        ObjectNode root = new JsonMapper().createObjectNode();
+        root.put("path", path.toString());
+        ArrayNode nodes = root.putArray("adapters");
         for (Path folder : tree) {
             AdapterSize size = sizeOf(folder);
             table.row(
@@ -157,11 +183,10 @@ public final class InspectCommand implements Callable<Integer> {
                     new Bytes(size.bytes()));
             describe(size, nodes.addObject().put("path", folder.toString()));
         }
-        if (json) {
-            Terminal.json(nodes);
-        } else {
+        if (!json.prints()) {
             Terminal.lines(table.toString());
         }
+        json.write(root);
     }
 
     private AdapterSize sizeOfAdapter() throws IOException {
@@ -186,24 +211,21 @@ public final class InspectCommand implements Callable<Integer> {
     private void print(Checkpoint checkpoint, Optional<AdapterSize> size) {
         size.ifPresent(own -> printAdapter(own));
         if (size.isEmpty()) {
-            checkpoint
-                    .config()
-                    .flatMap(config -> config.string("model_type"))
-                    .ifPresent(type -> Terminal.lines(Printable.message(type + " checkpoint " + path) + "\n\n"));
+            checkpoint.config().ifPresent(config -> Terminal.table(new ModelLines(path, config).table()));
         }
         checkpoint
                 .config()
                 .flatMap(config -> new ModelConfig(config).ownPooling())
                 .ifPresent(pooling -> Terminal.note(HeadNote.of(pooling)));
-        TextTable table = new TextTable("tensor", "dtype", "shape", "size");
+        TensorLines tensors = new TensorLines();
         for (TensorView tensor : checkpoint.tensors().values()) {
-            table.row(
+            tensors.add(new TensorLines.Line(
                     tensor.name(),
-                    tensor.dtype(),
                     tensor.shape(),
-                    new Bytes(tensor.info().bytes()));
+                    tensor.dtype().toString(),
+                    tensor.info().bytes()));
         }
-        Terminal.table(table);
+        Terminal.table(tensors.table(each));
         for (SafetensorsFile file : checkpoint.files()) {
             new TreeMap<>(file.metadata())
                     .forEach((key, value) ->

@@ -17,7 +17,7 @@ final class MergeLines {
 
     static void print(Path out, MergePlan plan, long bytes, double seconds) {
         Terminal.line(
-                "%s: %d tensors adapted, %d from the adapter, %d copied, %s in %.2f s (%s/s)",
+                "%s: %d tensors adapted, %d replaced, %d copied, %s in %.2f s (%s/s)",
                 out, plan.adapted(), plan.replaced(), plan.copied(), new Bytes(plan.bytes()), seconds, new Bytes((long)
                         (bytes / seconds)));
     }
@@ -56,8 +56,8 @@ final class MergeLines {
 
     static void print(Path read, int threads, Estimate estimate) {
         Terminal.line(
-                "expected: about %.1f s on %d threads (measured: %s reads at %s/s; taken for granted: it writes as fast, and"
-                        + " %.0f G multiply-adds a second on each)",
+                "expected: about %.1f s on %d threads (measured: %s reads at %s/s; assumed: it writes as fast, and each thread"
+                        + " does %.0f G multiply-adds a second)",
                 estimate.seconds(),
                 threads,
                 read,

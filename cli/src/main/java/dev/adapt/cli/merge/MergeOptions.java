@@ -48,7 +48,7 @@ final class MergeOptions {
     @Option(
             names = "--only",
             paramLabel = "MODEL",
-            description = "merge only the adapter of this model of a file that holds several: unet, te1, te2 or te3")
+            description = "the model whose adapter to merge from a file with several: unet, te1, te2 or te3")
     private Optional<ModelPart> only = Optional.empty();
 
     @Option(
@@ -58,7 +58,7 @@ final class MergeOptions {
             description = "factor of each adapter's update (default: 1)")
     private List<Double> weights = List.of();
 
-    @Option(names = "--each", description = "a merged checkpoint for each adapter")
+    @Option(names = "--each", description = "write a merged checkpoint for each adapter")
     private boolean each;
 
     @Option(
@@ -84,7 +84,7 @@ final class MergeOptions {
     @Option(
             names = "--report",
             paramLabel = "FILE",
-            description = "write, as JSON, the size of each weight's update and what rounding did to it")
+            description = "write the norm of each weight's update, and what rounding changed, as JSON")
     private Optional<Path> report = Optional.empty();
 
     @Option(
@@ -93,15 +93,13 @@ final class MergeOptions {
             description = "write files of at most that size, such as 5GB or 500MiB, in place of the base's files")
     private Optional<String> maxShardSize = Optional.empty();
 
-    @Option(names = "--force", description = "merge even if an adapter was trained on another base")
+    @Option(names = "--force", description = "accept a base that an adapter was not trained on")
     private boolean force;
 
     @Option(names = "--dry-run", description = "print what would be done, and write nothing")
     private boolean dryRun;
 
-    @Option(
-            names = "--no-fsync",
-            description = "do not wait until the disk has the result, which a power cut may then lose")
+    @Option(names = "--no-fsync", description = "do not wait for the disk; a power cut may then lose the result")
     private boolean noFsync;
 
     @Option(names = "--threads", paramLabel = "N", description = "tiles computed at a time (default: all cores)")
@@ -110,7 +108,8 @@ final class MergeOptions {
     @Option(
             names = "--projection-rounding",
             description =
-                    "how VeRA's projection was rounded where the adapter was trained: ${COMPLETION-CANDIDATES} (default: as the adapter says, else fma)")
+                    "rounding of VeRA's projection on the machine that trained the adapter: ${COMPLETION-CANDIDATES}"
+                            + " (default: as the adapter says, else fma)")
     private Optional<Rounding> rounding = Optional.empty();
 
     List<Path> adapters() {

@@ -103,7 +103,7 @@ final class MergeRun {
             }
             warnOfLoss(merger, bound);
             Terminal.line(
-                    "%s: changed in place, %d tensors adapted, %d from the adapter, %s in %.2f s",
+                    "%s: changed in place, %d tensors adapted, %d replaced, %s in %.2f s",
                     folder, merger.plan().adapted(), merger.plan().replaced(), new Bytes(bytes), seconds());
             noteUnchanged(merger);
             report();

@@ -12,8 +12,7 @@ import picocli.CommandLine.Option;
 public final class OutputOptions {
     @Option(
             names = "--overwrite",
-            description = "replace what exists under an output's name; inputs are never replaced, nor is a folder with"
-                    + " other files than this command writes")
+            description = "replace an existing output, but never an input or a folder with files of others")
     private boolean overwrite;
 
     /** The outputs of a command that reads these files and folders. */

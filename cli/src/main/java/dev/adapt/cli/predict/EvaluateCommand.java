@@ -70,10 +70,13 @@ public final class EvaluateCommand implements Callable<Integer> {
             names = "--text-column",
             split = ",",
             paramLabel = "COL",
-            description = "name, or number from 1, or two of them for pairs (default: text or sentence)")
+            description = "column of the text, by name or number from 1; two for pairs (default: text or sentence)")
     private List<String> textColumns = new ArrayList<>();
 
-    @Option(names = "--label-column", paramLabel = "COL", description = "name, or number from 1 (default: label)")
+    @Option(
+            names = "--label-column",
+            paramLabel = "COL",
+            description = "column of the label, by name or number from 1 (default: label)")
     private Optional<String> labelColumn = Optional.empty();
 
     @Option(
@@ -100,8 +103,9 @@ public final class EvaluateCommand implements Callable<Integer> {
     @Option(
             names = "--min",
             paramLabel = "METRIC=X",
-            description = "the least that passes, of accuracy, f1, matthews, entity_f1, pearson, spearman, ndcg_10 or"
-                    + " recall_1, recall_5, recall_10")
+            description =
+                    "smallest value that passes, of accuracy, f1, matthews, entity_f1, pearson, spearman, ndcg_10 or"
+                            + " recall_1, recall_5, recall_10")
     private Map<Metric, Double> least = new LinkedHashMap<>();
 
     @Option(names = "--json", description = "print JSON")

@@ -50,8 +50,8 @@ import picocli.CommandLine.Spec;
         description = {
             "Continues a text with a language model: a checkpoint, with or without an adapter beside it, on DJL, or an"
                     + " exported model on ONNX Runtime. The same seed gives the same text on both.",
-            "Standard output gets the prompt and what follows it, as text or, where the prompt is token ids, as these; a"
-                    + " terminal gets the text as it grows. Standard error gets the speed at the end."
+            "Prints the prompt and its continuation: text, or token ids with --prompt-ids. A terminal shows the text as it"
+                    + " grows. The speed goes to standard error."
         },
         footer = {
             "",
@@ -79,14 +79,18 @@ public final class GenerateCommand implements Callable<Integer> {
     @Option(names = "--prompt", paramLabel = "TEXT", description = "the text to continue")
     private Optional<String> prompt = Optional.empty();
 
-    @Option(names = "--prompt-ids", paramLabel = "IDS", split = ",", description = "its token ids, such as 1,403,407")
+    @Option(
+            names = "--prompt-ids",
+            paramLabel = "IDS",
+            split = ",",
+            description = "the text to continue as token ids, such as 1,403,407")
     private List<Long> promptIds = List.of();
 
     @Option(
             names = "--prompt-format",
             paramLabel = "FORMAT",
             converter = PromptFormats.class,
-            description = "how the prompt is laid out: chat (a user's message in the chat template), line-feed (a line"
+            description = "layout of the prompt: chat (a user's message in the chat template), line-feed (a line"
                     + " feed after it) or text (as it is); default: as the adapter or merged model was trained, else chat"
                     + " where there is a chat template, else text")
     private Optional<PromptFormat> format = Optional.empty();
@@ -94,7 +98,7 @@ public final class GenerateCommand implements Callable<Integer> {
     @Option(
             names = "--tokenizer",
             paramLabel = "DIR",
-            description = "the folder with tokenizer.json and config.json, if it is not the model's own")
+            description = "folder with tokenizer.json and config.json (default: the model's own)")
     private Optional<Path> tokenizer = Optional.empty();
 
     @Option(
@@ -129,7 +133,7 @@ public final class GenerateCommand implements Callable<Integer> {
             names = "--seed",
             paramLabel = "N",
             defaultValue = "0",
-            description = "of the draws (default: ${DEFAULT-VALUE})")
+            description = "random seed (default: ${DEFAULT-VALUE})")
     private long seed;
 
     @Option(
@@ -139,13 +143,13 @@ public final class GenerateCommand implements Callable<Integer> {
             description = "tokens that end the text (default: eos_token_id of generation_config.json and config.json)")
     private List<Long> ends = List.of();
 
-    @Option(names = "--no-cache", description = "keep no keys and values: each token computes all before it again")
+    @Option(names = "--no-cache", description = "no key-value cache: each new token recomputes all tokens before it")
     private boolean noCache;
 
     @Option(
             names = "--device",
             defaultValue = "auto",
-            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+            description = "where to compute: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     @Spec

@@ -36,10 +36,10 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Predicts texts: their classes with scores, numbers, the entities in them, or, where the model has no head,"
-                    + " embeddings. Texts are arguments, a file, or the lines of standard input.",
-            "As TSV, each text gives a line: label and score; number; or the vector's values. Entities are a line each: the"
-                    + " text's number from 1, label, entity, start, end and score."
+            "Predicts classes with scores, numbers or entities for texts; embeddings, where the model has no head."
+                    + " Texts are arguments, a file, or the lines of standard input.",
+            "TSV has a line for each text: label and score; number; or the values of the vector. Each entity has a line:"
+                    + " number of the text from 1, label, entity, start, end and score."
         },
         footer = {
             "",
@@ -72,13 +72,13 @@ public final class PredictCommand implements Callable<Integer> {
             names = "--text-column",
             split = ",",
             paramLabel = "COL",
-            description = "of --data: name, or number from 1, or two of them for pairs (default: text or sentence)")
+            description = "column of --data, by name or number from 1; two for pairs (default: text or sentence)")
     private List<String> textColumns = new ArrayList<>();
 
     @Option(
             names = "--format",
             defaultValue = "tsv",
-            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+            description = "output format: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Format format = Format.TSV;
 
     @Mixin
@@ -91,8 +91,8 @@ public final class PredictCommand implements Callable<Integer> {
             names = "--prompt",
             paramLabel = "NAME",
             description =
-                    "of a model without a head: the prompt of its folder that stands before each text, such as query or"
-                            + " document (its usual one, if it has one)")
+                    "of a model without a head: the prompt to put before each text, by its name in the model's folder, such as"
+                            + " query or document (default: the model's default prompt, if any)")
     private Optional<String> prompt = Optional.empty();
 
     private int number;

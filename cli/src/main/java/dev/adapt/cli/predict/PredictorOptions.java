@@ -39,26 +39,26 @@ final class PredictorOptions {
     @Option(
             names = "--tokenizer",
             paramLabel = "DIR",
-            description = "the folder with tokenizer.json and config.json, if it is not the model's own")
+            description = "folder with tokenizer.json and config.json (default: the model's own)")
     private Optional<Path> tokenizer = Optional.empty();
 
     @Option(
             names = "--batch-size",
             paramLabel = "N",
             defaultValue = "32",
-            description = "texts that run together (default: ${DEFAULT-VALUE})")
+            description = "texts per batch (default: ${DEFAULT-VALUE})")
     private int batchSize;
 
     @Option(
             names = "--max-length",
             paramLabel = "N",
-            description = "tokens that a text is cut off after (default: what the model's folder says, else 512)")
+            description = "cut texts at N tokens (default: what the model's folder says, else 512)")
     private Optional<Integer> maxLength = Optional.empty();
 
     @Option(
             names = "--device",
             defaultValue = "auto",
-            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+            description = "where to compute: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     /** What is done with a predictor while its model is open. */

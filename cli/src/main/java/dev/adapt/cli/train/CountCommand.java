@@ -44,14 +44,16 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         sortOptions = false,
         description = {
-            "Counts the trained parameters of an adapter on a model of which only the config.json is needed, and the bytes"
-                    + " of the tensors it would store in float32.",
-            "It counts the tensors that adapt train would begin with.",
-            "Of adapter folders it counts what they hold, whatever they adapt."
+            "Counts the parameters that an adapter would train on a model, and its size in float32: of the tensors that"
+                    + " `adapt train` would start with. It needs only the model's config.json.",
+            "With adapter folders it counts their tensors."
         },
         footer = {"", "Example: adapt count --method lora,vera --rank 8,256 --config bert/config.json"})
 public final class CountCommand implements Callable<Integer> {
-    @Parameters(paramLabel = "ADAPTER", arity = "0..*", description = "adapter folders to count, without the options")
+    @Parameters(
+            paramLabel = "ADAPTER",
+            arity = "0..*",
+            description = "adapter folders to count; then no other option is needed")
     private List<Path> adapters = List.of();
 
     @Option(
@@ -66,7 +68,7 @@ public final class CountCommand implements Callable<Integer> {
     @Option(
             names = "--config",
             paramLabel = "FILE|DIR",
-            description = "the model's config.json, or the folder that holds it")
+            description = "the model's config.json, or its folder; a .yaml file: options, by long names")
     private Optional<Path> config = Optional.empty();
 
     @Option(names = "--rank", split = ",", paramLabel = "N", description = "one rank or several")
@@ -79,7 +81,7 @@ public final class CountCommand implements Callable<Integer> {
             names = "--target",
             split = ",",
             paramLabel = "NAME",
-            description = "modules to adapt, by name or end of name (default: as adapt train chooses them)")
+            description = "modules to adapt, by name or end of name (default: as in adapt train)")
     private List<String> names = new ArrayList<>();
 
     @Option(names = "--json", description = "print JSON")

@@ -14,8 +14,8 @@ final class CourseOptions {
             paramLabel = "N",
             defaultValue = "1",
             description =
-                    "batches whose gradients are added for one step: 4 of 8 examples learn as one of 32, in the memory"
-                            + " of 8 (default: ${DEFAULT-VALUE})")
+                    "batches for each step of the optimizer, gradients added: 4 batches of 8 train as one of 32, in the"
+                            + " memory of 8 (default: ${DEFAULT-VALUE})")
     private int accumulate;
 
     @Option(
@@ -28,22 +28,23 @@ final class CourseOptions {
     @Option(
             names = "--patience",
             paramLabel = "N",
-            description = "end after N epochs without a better score (default: train all epochs)")
+            description = "stop after N epochs without a better score (default: train all epochs)")
     private Optional<Integer> patience = Optional.empty();
 
     @Option(
             names = "--checkpoint-every",
             paramLabel = "N",
-            description = "write a checkpoint every N steps, into the folder OUT.checkpoint beside the output; it stays"
-                    + " when the run diverges or is killed (default: none)")
+            description =
+                    "write a checkpoint every N steps into the folder OUT.checkpoint beside the output; it is kept"
+                            + " when the run diverges or is killed (default: none)")
     private Optional<Integer> checkpointEvery = Optional.empty();
 
     @Option(
             names = "--resume",
             paramLabel = "DIR",
             description =
-                    "go on from a checkpoint, with the options it was begun with: on the CPU the result is the same"
-                            + " to the bit")
+                    "continue from a checkpoint of --checkpoint-every, with the same options; on the CPU the result is"
+                            + " that of an uninterrupted run, bit for bit")
     private Optional<Path> resume = Optional.empty();
 
     Course course() {

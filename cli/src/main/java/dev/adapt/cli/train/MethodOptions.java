@@ -37,7 +37,8 @@ final class MethodOptions {
             names = "--rank",
             split = ",",
             paramLabel = "N",
-            description = "rank of the update (default: 8; vera: 256); lors: of each group, for all layers or for each")
+            description =
+                    "rank of the update (default: 8; vera: 256); lors: of each residual, one for all layers or one for each")
     private List<Integer> ranks = new ArrayList<>();
 
     @Mixin
@@ -56,26 +57,26 @@ final class MethodOptions {
                     "any other setting of the method, by its name in adapter_config.json: --set oft_block_size=16")
     private Map<String, String> set = new LinkedHashMap<>();
 
-    @Option(names = "--rslora", description = "scale by alpha/√rank instead")
+    @Option(names = "--rslora", description = "scale the update by alpha/√rank instead (rsLoRA)")
     private boolean rankStabilised;
 
-    @Option(names = "--dora", description = "train the norms of the weights' rows too (DoRA)")
+    @Option(names = "--dora", description = "also train the norm of each row of the weights (DoRA)")
     private boolean dora;
 
     @Option(
             names = "--dropout",
             paramLabel = "X",
             defaultValue = "0",
-            description = "on the adapter's input (default: ${DEFAULT-VALUE})")
+            description = "dropout of the adapter's input (default: ${DEFAULT-VALUE})")
     private double dropout;
 
     @Option(
             names = "--projection-key",
             paramLabel = "N",
-            description = "the seed of what a method does not store, such as VeRA's A and B (default: 0)")
+            description = "random seed of matrices that are not trained or stored, such as VeRA's A and B (default: 0)")
     private Optional<Long> projectionKey = Optional.empty();
 
-    @Option(names = "--save-projection", description = "store what the seed draws in the adapter too")
+    @Option(names = "--save-projection", description = "also store the matrices that this seed regenerates")
     private boolean saveProjection;
 
     /** The rank and the alpha that a method is given where the user gives none, by their options. */

@@ -33,7 +33,7 @@ final class StartOptions {
     @Option(
             names = "--base",
             paramLabel = "DIR",
-            description = "checkpoint folder, with tokenizer.json where the data is text; lors: a folder that it wrote")
+            description = "checkpoint folder, with tokenizer.json for text; lors: a folder written by --method lors")
     private Optional<Path> base = Optional.empty();
 
     @Option(names = "--from-scratch", description = "lors, full: start from random values, with --config")
@@ -42,13 +42,14 @@ final class StartOptions {
     @Option(
             names = "--config",
             paramLabel = "FILE",
-            description = "the config.json of the model that is trained from scratch, or the folder that holds it")
+            description =
+                    "config.json of the model to train from scratch, or its folder; a .yaml file: options, by long names")
     private Optional<Path> config = Optional.empty();
 
     @Option(
             names = "--tokenizer",
             paramLabel = "FILE",
-            description = "its tokenizer.json, or the folder that holds it (beside --config)")
+            description = "with --config: tokenizer.json of that model, or its folder")
     private Optional<Path> tokenizer = Optional.empty();
 
     @Option(

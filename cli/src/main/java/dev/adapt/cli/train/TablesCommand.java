@@ -24,7 +24,7 @@ import picocli.CommandLine.Command;
 @Command(
         mixinStandardHelpOptions = true,
         description = {
-            "Recomputes what the papers print of their methods' parameters and bytes, from the tensors that training"
+            "Recomputes the papers' parameter counts and sizes of their methods, from the tensors that training"
                     + " would begin with, and marks what differs."
         })
 public final class TablesCommand implements Callable<Integer> {

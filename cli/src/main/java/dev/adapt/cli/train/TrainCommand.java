@@ -46,9 +46,9 @@ import picocli.CommandLine.Spec;
         description = {
             "Trains an adapter beside a frozen base and writes it as a PEFT folder, with training.jsonl (a line per step)"
                     + " and summary.json.",
-            "--method lors trains a whole model whose layers share weights, --method full a plain one: --from-scratch, from"
-                    + " --base, or, for lors, from a checkpoint that it decomposes (--into).",
-            "Ctrl-C keeps the best epoch so far (exit code 130), and so does a run that diverges (exit code 2)."
+            "--method full trains a whole model and --method lors a whole model whose layers share weights: from random"
+                    + " values (--from-scratch), from --base, or, for lors, from a checkpoint that it decomposes (--into).",
+            "Ctrl-C keeps the best epoch so far (exit code 130). So does a run that diverges (exit code 2)."
         },
         footer = {
             "",
@@ -130,7 +130,7 @@ public final class TrainCommand implements Callable<Integer> {
             paramLabel = "METHOD",
             completionCandidates = TrainedMethod.Names.class,
             converter = TrainedMethod.Converter.class,
-            description = "${COMPLETION-CANDIDATES}")
+            description = "one of ${COMPLETION-CANDIDATES}")
     private TrainedMethod method = new TrainedMethod.Full();
 
     @Mixin
@@ -140,14 +140,14 @@ public final class TrainCommand implements Callable<Integer> {
             names = "--target",
             split = ",",
             paramLabel = "NAME",
-            description = "modules to adapt, by name or end of name (BERT, RoBERTa, ViT: query,value; GPT-2: c_attn;"
-                    + " Llama: q_proj,v_proj; lors: all linear layers); all-linear: all but experts and the head")
+            description = "modules to adapt, by name or end of name; all-linear: all but experts and the head (default:"
+                    + " BERT, RoBERTa, ViT: query,value; GPT-2: c_attn; Llama: q_proj,v_proj; lors: all linear layers)")
     private List<String> targets = new ArrayList<>();
 
     @Option(
             names = "--task",
             defaultValue = "classification",
-            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+            description = "what the model learns: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Kind kind = Kind.CLASSIFICATION;
 
     @Option(
@@ -156,8 +156,8 @@ public final class TrainCommand implements Callable<Integer> {
             description =
                     "training data: TSV, CSV or JSONL; token-classification: a word and its label on each line, an empty line"
                             + " after a sentence, or JSONL with lists; similarity: two texts and a score; retrieval: a question,"
-                            + " its passage and, if there are, passages that do not answer; causal-lm: also .txt; image-classification: a folder with a"
-                            + " folder per class, …images-idx3-ubyte(.gz), or .npz")
+                            + " its passage and optionally passages that do not answer it; causal-lm: also .txt;"
+                            + " image-classification: a folder with a folder per class, …images-idx3-ubyte(.gz), or .npz")
     private Optional<Path> data = Optional.empty();
 
     @Option(
@@ -165,32 +165,33 @@ public final class TrainCommand implements Callable<Integer> {
             paramLabel = "FILE|N%|none",
             converter = DevDataConverter.class,
             description =
-                    "dev data, evaluated after each epoch: a file; a share of the training data, of each class the"
-                            + " same, such as 10%%; or none, which keeps the last epoch")
+                    "data to evaluate on after each epoch: a file; a share of the training data, stratified by class,"
+                            + " such as 10%%; or none, which keeps the last epoch")
     private Optional<DevData> eval = Optional.empty();
 
     @Option(
             names = "--out",
             required = true,
             paramLabel = "DIR",
-            description = "folder to write, of the adapter or the model")
+            description = "folder to write the adapter or model into")
     private Path out = Path.of("");
 
     @Option(
             names = "--text-column",
             split = ",",
             paramLabel = "COL",
-            description = "name, or number from 1, or two of them for pairs (text or sentence, or sentence1,sentence2;"
-                    + " token-classification: the first column, tokens or words; retrieval: query,passage; causal-lm:"
-                    + " prompt)")
+            description = "column of the text, by name or number from 1; two for pairs (default: text or sentence, or"
+                    + " sentence1,sentence2; token-classification: the first column, tokens or words; retrieval:"
+                    + " query,passage; causal-lm: prompt)")
     private List<String> textColumns = new ArrayList<>();
 
     @Option(
             names = "--label-column",
             paramLabel = "COL",
             description =
-                    "name, or number from 1 (label; without names, the column of two with fewer values; token-classification:"
-                            + " the last column, labels, tags or ner_tags; causal-lm: response)")
+                    "column of the label, by name or number from 1 (default: label; without a header, of two columns the one"
+                            + " with fewer values; token-classification: the last column, labels, tags or ner_tags; causal-lm:"
+                            + " response)")
     private Optional<String> labelColumn = Optional.empty();
 
     @Option(
@@ -202,8 +203,9 @@ public final class TrainCommand implements Callable<Integer> {
 
     @Option(
             names = "--pooling",
-            description = "${COMPLETION-CANDIDATES} (default: the base's pooler, else mean; similarity, retrieval:"
-                    + " what its modules.json says, else mean)")
+            description =
+                    "how token states become one vector: ${COMPLETION-CANDIDATES} (default: the base's pooler, else mean; similarity, retrieval:"
+                            + " what its modules.json says, else mean)")
     private Optional<Pooling> pooling = Optional.empty();
 
     @Mixin
@@ -219,36 +221,36 @@ public final class TrainCommand implements Callable<Integer> {
             names = "--lr",
             paramLabel = "X",
             description =
-                    "peak learning rate of the adapter (the method's usual one: lora 1e-3, for causal-lm 5e-4), or of a"
-                            + " whole model, its head included (lors, full: 1e-3 from scratch, else 1e-4)")
+                    "peak learning rate (default: the usual one of the method: lora 1e-3, for causal-lm 5e-4; lors, full: 1e-3"
+                            + " from scratch, else 1e-4)")
     private Optional<Double> learningRate = Optional.empty();
 
     @Option(
             names = "--head-lr",
             paramLabel = "X",
             defaultValue = "2e-3",
-            description = "that of an adapter's head (default: ${DEFAULT-VALUE})")
+            description = "peak learning rate of the head that is trained with an adapter (default: ${DEFAULT-VALUE})")
     private double headLearningRate = HEAD_LEARNING_RATE;
 
     @Option(
             names = "--weight-decay",
             paramLabel = "X",
             defaultValue = "0.01",
-            description = "AdamW's (default: ${DEFAULT-VALUE})")
+            description = "weight decay of AdamW (default: ${DEFAULT-VALUE})")
     private double weightDecay;
 
     @Option(
             names = "--warmup",
             paramLabel = "X",
             defaultValue = "0.06",
-            description = "share of all steps (default: ${DEFAULT-VALUE})")
+            description = "share of all steps in which the learning rate rises to its peak (default: ${DEFAULT-VALUE})")
     private double warmUp;
 
     @Option(
             names = "--clip",
             paramLabel = "X",
             defaultValue = "1",
-            description = "largest gradient norm (default: ${DEFAULT-VALUE})")
+            description = "scale gradients down to this norm if theirs is larger (default: ${DEFAULT-VALUE})")
     private double clip;
 
     @Mixin
@@ -257,20 +259,20 @@ public final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--max-length",
             paramLabel = "N",
-            description = "tokens of an example, and of a block of packed text (default: 128; causal-lm: 512)")
+            description = "cut examples, and pack text into blocks, at N tokens (default: 128; causal-lm: 512)")
     private Optional<Integer> maxLength = Optional.empty();
 
     @Option(
             names = "--recompute",
             description =
-                    "keep only the inputs of layers for the backward pass, and compute the rest again: less memory, a"
-                            + " third more time")
+                    "gradient checkpointing: recompute activations in the backward pass, for less memory and a third more"
+                            + " time")
     private boolean recompute;
 
     @Option(
             names = "--metric",
             description =
-                    "that chooses the best epoch: ${COMPLETION-CANDIDATES} (default: the task's first: accuracy, entity_f1, pearson,"
+                    "score that chooses the best epoch: ${COMPLETION-CANDIDATES} (default: by task: accuracy, entity_f1, pearson,"
                             + " spearman, ndcg_10, perplexity)")
     private Optional<Metric> metric = Optional.empty();
 
@@ -278,13 +280,13 @@ public final class TrainCommand implements Callable<Integer> {
             names = "--seed",
             paramLabel = "N",
             defaultValue = "42",
-            description = "random seed; repeatable to the bit on the CPU (default: ${DEFAULT-VALUE})")
+            description = "random seed; on the CPU the same seed gives the same bytes (default: ${DEFAULT-VALUE})")
     private long seed;
 
     @Option(
             names = "--device",
             defaultValue = "auto",
-            description = "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+            description = "where to compute: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     @Spec

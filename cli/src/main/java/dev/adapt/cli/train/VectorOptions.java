@@ -35,7 +35,7 @@ final class VectorOptions {
             names = "--temperature",
             paramLabel = "X",
             defaultValue = "0.05",
-            description = "similarity, retrieval: what cosines are divided by (default: ${DEFAULT-VALUE})")
+            description = "similarity, retrieval: divide cosines by X (default: ${DEFAULT-VALUE})")
     private double temperature = Similarity.TEMPERATURE;
 
     @Option(

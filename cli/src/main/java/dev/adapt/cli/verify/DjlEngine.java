@@ -13,7 +13,7 @@ public record DjlEngine(Devices device) implements Engine {
     @Override
     public Loaded load(Model model) {
         DjlRunner runner = DjlRunner.open(model, device);
-        String provider = runner.device().startsWith("cpu") ? "CPU" : "CUDA";
+        String provider = runner.device().equals("CPU") ? "CPU" : "CUDA";
         return new Loaded(
                 "DJL, " + provider,
                 (inputs, wanted) -> {

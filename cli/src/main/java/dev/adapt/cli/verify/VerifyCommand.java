@@ -42,7 +42,7 @@ import picocli.CommandLine.Spec;
                 "Runs the forms of one model on the same inputs and compares each with each: the base with its adapter"
                         + " unmerged and the merged checkpoint on DJL, the exported model on ONNX Runtime, and a float64 reference"
                         + " in plain Java. Give at least two of --base, --merged, --gguf and --onnx, or a --suite of models. Where"
-                        + " they differ, their weights are compared and it says what is wrong. Exit code 4 if any two differ.",
+                        + " they differ, their weights are compared and the cause is named. Exit code 4 if any two differ.",
         footer = {
             "",
             "Example: adapt verify --base base --adapter my-lora --merged merged \\",
@@ -71,7 +71,7 @@ public final class VerifyCommand implements Callable<Integer> {
     @Option(
             names = "--onnx",
             paramLabel = "FILE",
-            description = "an ONNX model, whoever exported it; may be given several times")
+            description = "an ONNX model, of any exporter; may be given several times")
     private List<Path> onnx = new ArrayList<>();
 
     @Option(
@@ -90,10 +90,13 @@ public final class VerifyCommand implements Callable<Integer> {
             names = "--text-column",
             split = ",",
             paramLabel = "COL",
-            description = "name, or number from 1, or two of them for pairs (default: text or sentence)")
+            description = "column of the text, by name or number from 1; two for pairs (default: text or sentence)")
     private List<String> textColumns = new ArrayList<>();
 
-    @Option(names = "--label-column", paramLabel = "COL", description = "name, or number from 1 (default: label)")
+    @Option(
+            names = "--label-column",
+            paramLabel = "COL",
+            description = "column of the label, by name or number from 1 (default: label)")
     private Optional<String> labelColumn = Optional.empty();
 
     @Option(
@@ -119,14 +122,14 @@ public final class VerifyCommand implements Callable<Integer> {
             names = "--seed",
             paramLabel = "N",
             defaultValue = "0",
-            description = "of random tokens (default: ${DEFAULT-VALUE})")
+            description = "random seed of the tokens (default: ${DEFAULT-VALUE})")
     private long seed;
 
     @Option(
             names = "--tolerance",
             paramLabel = "X",
             defaultValue = "1e-4",
-            description = "largest absolute difference of two equal outputs (default: ${DEFAULT-VALUE})")
+            description = "largest absolute difference that passes (default: ${DEFAULT-VALUE})")
     private double tolerance;
 
     @Option(
@@ -140,7 +143,7 @@ public final class VerifyCommand implements Callable<Integer> {
     @Option(
             names = "--device",
             defaultValue = "auto",
-            description = "of DJL and ONNX Runtime: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
+            description = "where DJL and ONNX Runtime compute: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE})")
     private Devices device = Devices.AUTO;
 
     @Option(names = "--no-reference", description = "leave the float64 reference out")

@@ -36,10 +36,10 @@ final class VerifyReports {
             description = "print JSON; with FILE, write it there, with versions, digests and times")
     private Optional<Path> json = Optional.empty();
 
-    @Option(names = "--junit", paramLabel = "FILE", description = "write JUnit XML, for a build server")
+    @Option(names = "--junit", paramLabel = "FILE", description = "write JUnit XML for a build server")
     private Optional<Path> junit = Optional.empty();
 
-    @Option(names = "--html", paramLabel = "FILE", description = "write a page that needs nothing else")
+    @Option(names = "--html", paramLabel = "FILE", description = "write an HTML page, all in one file")
     private Optional<Path> html = Optional.empty();
 
     @Option(names = "--github", description = "print annotations for GitHub Actions")

@@ -4,6 +4,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.onnx.OnnxPrecision;
+import dev.adapt.formats.onnx.OnnxSummary;
 import dev.adapt.formats.onnx.imports.OnnxImport;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -28,6 +29,14 @@ public final class OnnxImportHarness {
         Files.write(FILE, input);
         try {
             OnnxPrecision.of(FILE);
+        } catch (FormatException declared) {
+            requireNamed(declared);
+        }
+        try {
+            OnnxSummary summary = OnnxSummary.of(FILE);
+            if (summary.parameters() < 0) {
+                throw new AssertionError("counts " + summary.parameters() + " parameters");
+            }
         } catch (FormatException declared) {
             requireNamed(declared);
         }

@@ -27,4 +27,9 @@ public enum Devices {
         }
         return cuda ? Device.gpu() : Device.cpu();
     }
+
+    /** What users are told of a device: "CPU", or "GPU 0" for the first CUDA device. */
+    public static String name(Device device) {
+        return device.isGpu() ? "GPU " + device.getDeviceId() : "CPU";
+    }
 }

@@ -104,7 +104,7 @@ public final class DjlDecoder implements Decoder {
 
     /** The device it runs on, as DJL names it. */
     public String device() {
-        return model.device().toString();
+        return Devices.name(model.device());
     }
 
     @Override

@@ -29,7 +29,7 @@ public final class DjlRunner implements AutoCloseable {
 
     /** The device it runs on, as DJL names it. */
     public String device() {
-        return model.device().toString();
+        return Devices.name(model.device());
     }
 
     /** The model's output for inputs by name. */

@@ -1,4 +1,4 @@
-package dev.adapt.cli.export;
+package dev.adapt.cli.inspect;
 
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
@@ -9,23 +9,40 @@ import dev.adapt.formats.gguf.GgufHeader;
 import dev.adapt.formats.gguf.GgufTensor;
 import dev.adapt.formats.gguf.GgufValue;
 import java.nio.file.Path;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /** What a GGUF file holds, as text or JSON: metadata, of arrays the length and first values, and tensors. */
-public record GgufListing(Path path, GgufHeader header) {
-    public String text() {
+record GgufListing(Path path, GgufHeader header) {
+    String text(boolean each) {
+        Map<String, Long> types = new TreeMap<>();
+        long parameters = 0;
+        TensorLines tensors = new TensorLines();
+        for (GgufTensor tensor : header.tensors()) {
+            types.merge(tensor.type().toString(), 1L, Long::sum);
+            parameters += tensor.shape().elements();
+            tensors.add(new TensorLines.Line(
+                    tensor.name(), tensor.shape(), tensor.type().toString(), tensor.bytes()));
+        }
+        TextTable about = new TextTable("GGUF file", path.toString())
+                .row("architecture", header.text("general.architecture").orElse("not recorded"))
+                .row("parameters", String.format("%,d", parameters))
+                .row(
+                        "tensor types",
+                        types.entrySet().stream()
+                                .map(type -> type.getValue() + " " + type.getKey())
+                                .collect(Collectors.joining(", ")));
         TextTable metadata = new TextTable("key", "kind", "value");
         header.metadata().forEach((key, value) -> metadata.row(key, value.kind(), value.shown()));
-        TextTable tensors = new TextTable("tensor", "type", "shape", "size");
-        for (GgufTensor tensor : header.tensors()) {
-            tensors.row(tensor.name(), tensor.type(), tensor.shape(), new Bytes(tensor.bytes()));
-        }
-        return metadata + "\n" + tensors + "\n"
+        return about + "\n" + metadata + "\n" + tensors.table(each) + "\n"
                 + String.format("%d tensors, %s%n", header.tensors().size(), new Bytes(header.fileBytes()));
     }
 
-    public ObjectNode json() {
+    ObjectNode json() {
         ObjectNode root = new JsonMapper().createObjectNode();
         root.put("path", path.toString());
+        root.put("format", "gguf");
         ObjectNode metadata = root.putObject("metadata");
         header.metadata().forEach((key, value) -> {
             switch (value) {

@@ -1,0 +1,80 @@
+package dev.adapt.cli.options;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.adapt.cli.terminal.Printable;
+import dev.adapt.cli.terminal.Terminal;
+import dev.adapt.formats.io.OutputFile;
+import dev.adapt.formats.io.Outputs;
+import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code --json}: the result as one JSON object, in place of the text or, with a file's name, beside it in that file. */
+public final class JsonOption {
+    /** What the option is without a file. */
+    private static final String PRINT = "-";
+
+    @Spec(Spec.Target.MIXEE)
+    @SuppressWarnings("NullAway.Init") // picocli sets it
+    private CommandSpec spec;
+
+    @Option(
+            names = "--json",
+            arity = "0..1",
+            paramLabel = "FILE",
+            fallbackValue = PRINT,
+            description = "print the result as JSON; with FILE, write it there")
+    private Optional<Path> json = Optional.empty();
+
+    /** Whether there is JSON to be made. */
+    public boolean isGiven() {
+        return json.isPresent();
+    }
+
+    /** Whether standard output gets JSON, and then nothing else. */
+    public boolean prints() {
+        return json.filter(path -> path.toString().equals(PRINT)).isPresent();
+    }
+
+    /** The file to write, if there is one. */
+    public Optional<Path> file() {
+        return prints() ? Optional.empty() : json;
+    }
+
+    /** Makes sure, before a command runs for minutes, that the file can be written. */
+    public void require() throws IOException {
+        if (file().isPresent()) {
+            outputs().requireFile(file().get());
+        }
+    }
+
+    /** Prints the result or writes it to the file; does nothing without the option. */
+    public void write(JsonNode result) throws IOException {
+        if (prints()) {
+            Terminal.json(result);
+        } else if (file().isPresent()) {
+            try (OutputFile pending = outputs().file(file().get())) {
+                pending.text(Printable.json(result.toPrettyString()) + "\n");
+                pending.commit();
+            } catch (FileAlreadyExistsException e) {
+                throw exists(e);
+            }
+        }
+    }
+
+    private Outputs outputs() throws IOException {
+        boolean overwrite = spec.commandLine().getParseResult().hasMatchedOption("--overwrite");
+        return Outputs.apartFrom(List.of(), overwrite);
+    }
+
+    private FileAlreadyExistsException exists(FileAlreadyExistsException e) {
+        return spec.findOption("--overwrite") != null
+                ? e
+                : new FileAlreadyExistsException(e.getFile(), null, "exists already; give another name");
+    }
+}
