@@ -45,6 +45,8 @@ class TensorNamesTest {
         "gemma3, model.vision_tower.vision_model.head.probe, vision_tower.head.probe",
         "vit, vit.layers.3.attention.q_proj, encoder.layer.3.attention.attention.query",
         "vit, vit.layers.3.mlp.fc2.bias, encoder.layer.3.output.dense.bias",
+        "vit_mae, vit.layers.3.attention.o_proj.bias, encoder.layer.3.attention.output.dense.bias",
+        "qwen2_audio, language_model.model.model.layers.0.mlp.up_proj, layers.0.mlp.up_proj",
         "mixtral, model.layers.1.block_sparse_moe.experts.2.w3, layers.1.mlp.experts.2.up_proj",
         "never_heard_of, blocks.0.mix.weight, blocks.0.mix.weight"
     })
@@ -65,15 +67,18 @@ class TensorNamesTest {
     }
 
     @Test
-    @DisplayName("biases tell which weights are stored [in, out], of a square one those of the other layers")
+    @DisplayName("biases tell which weights are stored [in, out], of a square one those of modules of its kind")
     void orientation() {
         has("h.0.attn.c_attn.weight", 4, 12);
         has("h.0.attn.c_attn.bias", 12);
         has("h.0.attn.c_proj.weight", 4, 4);
         has("h.0.attn.c_proj.bias", 4);
+        has("h.0.attn.v_proj.weight", 4, 4);
+        has("h.0.attn.v_proj.bias", 4);
         has("wte.weight", 9, 4);
         TensorNames names = names("");
         assertEquals(Optional.of(true), names.transposed("h.0.attn.c_proj"));
+        assertEquals(Optional.empty(), names.transposed("h.0.attn.v_proj"));
         assertEquals(Optional.empty(), names.transposed("wte"));
         Place place = names.places("h.0.attn.c_attn").getFirst();
         assertEquals(12, place.out());
