@@ -1,5 +1,6 @@
 package dev.adapt.cli;
 
+import dev.adapt.cli.options.JsonOption;
 import dev.adapt.cli.terminal.Failure;
 import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.StandardOutput;
@@ -13,10 +14,15 @@ import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.SequencedMap;
 import java.util.concurrent.locks.LockSupport;
@@ -50,7 +56,12 @@ public final class Adapt implements Runnable {
     /** The name of the mixin with {@code --config FILE.yaml}, in commands without a {@code --config} of their own. */
     static final String RECIPE = "recipe";
 
+    /** The name of the mixin with {@code --json}, in commands that make no JSON of their own. */
+    private static final String JSON = "json of lines";
+
     private static final long PARENT_POLL_NANOS = 2_000_000_000;
+
+    private static final int STANDARD_ERROR = 2;
 
     /** The exit code after SIGTERM. */
     private static final int TERMINATED = 143;
@@ -138,11 +149,31 @@ public final class Adapt implements Runnable {
         Kernels.best().compile();
     }
 
-    /** The launcher may start Java with standard error closed, and then says where it is. */
+    /** The launcher may start Java with standard error closed, and then says where it is: a path, or a descriptor. */
     private static void openStandardError() throws IOException {
-        String path = System.getProperty("adapt.stderr");
-        if (path != null) {
-            System.setErr(new PrintStream(new FileOutputStream(path, true), true, System.err.charset()));
+        String place = System.getProperty("adapt.stderr", "");
+        if (place.matches("\\d+")) {
+            duplicate(Integer.parseInt(place), STANDARD_ERROR);
+        } else if (!place.isEmpty()) {
+            System.setErr(new PrintStream(new FileOutputStream(place, true), true, System.err.charset()));
+        }
+    }
+
+    /** POSIX {@code dup2}. */
+    @SuppressWarnings("restricted") // the manifest and the launcher enable native access
+    private static void duplicate(int from, int to) throws IOException {
+        Linker linker = Linker.nativeLinker();
+        MethodHandle dup2 = linker.downcallHandle(
+                linker.defaultLookup().findOrThrow("dup2"),
+                FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_INT, ValueLayout.JAVA_INT));
+        int result;
+        try {
+            result = (int) dup2.invokeExact(from, to);
+        } catch (Throwable e) {
+            throw new IOException("cannot open standard error", e);
+        }
+        if (result != to) {
+            throw new IOException("cannot open standard error: descriptor " + from + " is not open");
         }
     }
 
@@ -178,12 +209,21 @@ public final class Adapt implements Runnable {
                 .setParameterExceptionHandler(misuse());
     }
 
+    /** A command with all of its options. */
+    static CommandSpec command(String name) {
+        return Objects.requireNonNull(commandLine(name).getSubcommands().get(name), name)
+                .getCommandSpec();
+    }
+
     private static void addGeneral(CommandSpec command, GeneralOptions general) {
         command.preprocessor(new Recipe());
         if (command.findOption(Recipe.OPTION) == null) {
             command.addMixin(RECIPE, CommandSpec.forAnnotatedObject(new GeneralOptions.WithRecipe()));
         }
         command.addMixin("general", CommandSpec.forAnnotatedObject(general));
+        if (command.findOption("--json") == null && !Commands.isHidden(command.name())) {
+            command.addMixin(JSON, CommandSpec.forAnnotatedObject(new JsonOption().of(command)));
+        }
         command.subcommands().values().forEach(nested -> addGeneral(nested.getCommandSpec(), general));
     }
 
@@ -193,7 +233,15 @@ public final class Adapt implements Runnable {
             System.setErr(new PrintStream(PrintStream.nullOutputStream()));
         }
         try {
-            return new RunLast().execute(parsed);
+            ParseResult last = parsed;
+            while (last.hasSubcommand()) {
+                last = last.subcommand();
+            }
+            boolean help = last.isUsageHelpRequested() || last.isVersionHelpRequested();
+            CommandSpec json = last.commandSpec().mixins().get(JSON);
+            return json == null || help || !(json.userObject() instanceof JsonOption option) || !option.isGiven()
+                    ? new RunLast().execute(parsed)
+                    : new JsonResult(last.commandSpec(), option).of(() -> new RunLast().execute(parsed));
         } finally {
             System.setErr(err);
         }

@@ -52,7 +52,8 @@ final class Commands {
                                     new Entry("merge", MergeCommand.class, "add an adapter to a base"),
                                     new Entry("unmerge", UnmergeCommand.class, "restore the base exactly"),
                                     new Entry("recover", RecoverCommand.class, "undo a killed merge"),
-                                    new Entry("fleet", FleetCommand.class, "process many adapters"))),
+                                    new Entry("fleet", FleetCommand.class, "process many adapters"),
+                                    new Entry("run", RunCommand.class, "run the steps of a recipe"))),
                     new Group(
                             "Look at files",
                             List.of(
@@ -97,6 +98,11 @@ final class Commands {
             new Entry("work", WorkCommand.class, "do the tasks of a fleet"));
 
     private Commands() {}
+
+    /** Whether a command is called by programs only. */
+    static boolean isHidden(String name) {
+        return HIDDEN.stream().anyMatch(entry -> entry.name().equals(name));
+    }
 
     /** The classes of all commands by name, hidden ones at the end. */
     static SequencedMap<String, Class<?>> byName() {

@@ -93,7 +93,8 @@ final class Recipe implements IParameterPreprocessor {
         return text.append(String.join(", ", known).replace("--", "")).toString();
     }
 
-    private static List<String> words(Path file, OptionSpec option, Object value) {
+    /** An option of a recipe as words of a command line. */
+    static List<String> words(Path file, OptionSpec option, Object value) {
         String name = option.longestName();
         boolean flag = option.arity().max() == 0;
         if (value instanceof Boolean given && (flag || option.arity().min() == 0)) {

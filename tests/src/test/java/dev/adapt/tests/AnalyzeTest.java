@@ -140,7 +140,7 @@ class AnalyzeTest {
             Path base = model.write(folder.resolve(model.name()), 1);
             Cli counted = Cli.run("count", "--method", "lora,vera,condlora", "--rank", "3", "--config", base, "--json");
             assertEquals(0, counted.exitCode(), counted.errors());
-            JsonNode rows = new JsonMapper().readTree(counted.output());
+            JsonNode rows = new JsonMapper().readTree(counted.output()).path("counts");
             List<AdapterMethod> methods = List.of(new Lora(3, 6, 0), new CondLora(3, 6, 0));
             for (int i = 0; i < methods.size(); i++) {
                 assertEquals(

@@ -4,15 +4,19 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.cli.Adapt;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DisplayName;
 import org.junit.jupiter.api.Test;
@@ -33,7 +37,8 @@ class CommandLineTest {
     private static final int SCREEN = 24;
 
     /** Options of every command, for which no command's help says more. */
-    private static final Set<String> GENERAL = Set.of("--help", "--version", "--config", "--quiet", "--no-color");
+    private static final Set<String> GENERAL =
+            Set.of("--help", "--version", "--config", "--json", "--quiet", "--no-color");
 
     /** Other names that programs use for what one of our options is called. */
     private static final Set<String> OTHER_NAMES = Set.of(
@@ -213,7 +218,7 @@ class CommandLineTest {
         return Stream.of(
                 List.of("ranks: 2", "ranks: adapt count has no such option; its options are "),
                 List.of("help: true", "help: adapt count has no such option"),
-                List.of("json: 3", "expected true or false, found \"3\""),
+                List.of("quiet: 3", "expected true or false, found \"3\""),
                 List.of("config: {a: 1}", "no such option"),
                 List.of("rank: [[1]]", "rank: expected a value, found a list or mapping in it"),
                 List.of("- rank", "expected a mapping, found a list"),
@@ -237,6 +242,80 @@ class CommandLineTest {
         Cli absent = Cli.run("count", "--config", folder.resolve("absent.yaml"));
         assertEquals(3, absent.exitCode(), absent.errors());
         assertTrue(absent.errors().contains("absent.yaml: no such file"), absent.errors());
+    }
+
+    /** The first takes minutes, {@link RunTest} reads the second's JSON. */
+    private static final Set<String> NOT_RUN = Set.of("demo", "run");
+
+    private static final Pattern MADE =
+            Pattern.compile("(lora|merged|undo|again|converted|extracted|combined|imported|analysis|decoder)[\\w./-]*");
+
+    @Test
+    @DisplayName("--json: every command has it, and prints one object on a good run or writes it to a file")
+    void json() throws IOException {
+        Path own = folder.resolve("json");
+        Path base = TinyBert.write(own.resolve("base"), 1);
+        Path decoder = TinyModel.LLAMA.write(own.resolve("decoder"), 1);
+        Path data = own.resolve("data.tsv");
+        Path bert = own.resolve("bert.onnx");
+        Path plain = TinyModel.BERT.write(own.resolve("plain"), 1);
+        Cli.succeeds("export-onnx", plain, "--self-contained", "--out", bert);
+        Files.writeString(data, "good movie\tyes\nbad book\tno\ngood book\tyes\nbad movie\tno\nbad bad movie\tno\n");
+        Map<String, String> runs = new LinkedHashMap<>();
+        runs.put("train", "--base BASE --method lora --rank 2 --data DATA --eval none --epochs 5 --lr 0.1 --out lora");
+        runs.put("merge", "lora --base BASE --out merged --undo undo");
+        runs.put("unmerge", "merged --undo undo --out again");
+        runs.put("convert", "lora --to lora --out converted");
+        runs.put("extract", "--from merged --base BASE --rank 2 --out extracted");
+        runs.put("combine", "lora converted --type linear --out combined");
+        runs.put("export-onnx", "merged --out merged/model.onnx");
+        runs.put("export-adapter", "lora --base BASE --out lora.onnx_adapter");
+        runs.put("export-gguf", "DECODER --out decoder.gguf");
+        runs.put("import-onnx", "BERT --out imported");
+        runs.put("import-gguf", "decoder.gguf --out decoder-again");
+        runs.put("verify", "--base BASE --adapter lora --merged merged --inputs 2 --no-reference");
+        runs.put("evaluate", "--base merged --data DATA");
+        runs.put("predict", "--base merged --data DATA");
+        runs.put("generate", "--base DECODER --prompt-ids 1,2 --max-new-tokens 2");
+        runs.put("inspect", "lora");
+        runs.put("diff", "BASE again");
+        runs.put("analyze", "lora --base BASE --out analysis --no-png");
+        runs.put("count", "lora");
+        runs.put("tables", "");
+        runs.put("recover", "BASE");
+        runs.put("fleet", "");
+        runs.put("help", "merge");
+        runs.put("completion", "bash");
+        Set<String> walked = new TreeSet<>(runs.keySet());
+        walked.addAll(NOT_RUN);
+        assertEquals(listed().collect(Collectors.toCollection(TreeSet::new)), walked);
+        walked.forEach(command -> assertTrue(spec(command).findOption("--json") != null, command));
+        Map<String, Path> named = Map.of("BASE", base, "DECODER", decoder, "DATA", data, "BERT", bert);
+        for (Map.Entry<String, String> run : runs.entrySet()) {
+            List<Object> words = new ArrayList<>(List.of(run.getKey()));
+            for (String word : run.getValue().split(" ", -1)) {
+                boolean file = MADE.matcher(word).matches()
+                        && !List.of("--method", "--to").contains(words.getLast().toString());
+                words.add(file ? own.resolve(word) : named.getOrDefault(word, Path.of(word)));
+            }
+            words.removeIf(word -> word.toString().isEmpty());
+            words.add("--json");
+            Cli done = Cli.run(words.toArray());
+            assertEquals(0, done.exitCode(), words + ": " + done.errors());
+            assertTrue(new JsonMapper().readTree(done.output()).isObject(), words + ": " + done.output());
+            assertTrue(done.output().startsWith("{") && done.output().endsWith("}\n"), done.output());
+        }
+        Path file = own.resolve("report.json");
+        Cli written = Cli.succeeds("tables", "--json", file);
+        assertEquals(Cli.succeeds("tables").output(), written.output());
+        assertEquals(
+                "tables",
+                new JsonMapper().readTree(file.toFile()).path("command").asText());
+        Cli exists = Cli.run("tables", "--json", file);
+        assertEquals(2, exists.exitCode(), exists.errors());
+        assertTrue(exists.errors().contains("report.json: exists already; give another name"), exists.errors());
+        Cli attached = Cli.succeeds("inspect", "--json", base);
+        assertTrue(attached.output().startsWith("{"), attached.output());
     }
 
     @Test

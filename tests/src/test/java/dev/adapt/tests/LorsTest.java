@@ -335,7 +335,7 @@ class LorsTest {
                         base,
                         "--json")
                 .output();
-        JsonNode sizes = new JsonMapper().readTree(counted);
+        JsonNode sizes = new JsonMapper().readTree(counted).path("counts");
         assertEquals(
                 16 * 16 + (2 + 6) * 32, sizes.path(0).path("trained_parameters").asLong());
         assertEquals(2 * 16 * 16, sizes.path(0).path("plain_parameters").asLong());

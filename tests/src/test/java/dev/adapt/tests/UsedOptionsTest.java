@@ -188,6 +188,7 @@ class UsedOptionsTest {
                             + " --min"),
             Use.of("inspect BASE", "--json --tensors"),
             Use.of("inspect ADAPTER", "--base --json --tensors"),
+            Use.of("run RECIPE", "--all"),
             Use.of("count ADAPTER", "--json"),
             Use.of("count --method lora --rank 2 --config BASE", "--target --json"),
             Use.of("count --method lors --rank 2 --config BASE", "--target --groups --json"),

@@ -40,6 +40,9 @@ import java.util.function.BooleanSupplier;
 
 /** One training run, from a base and two data files to an adapter folder. */
 public final class Trainer implements AutoCloseable {
+    /** The file beside the adapter or model that says how training went. */
+    public static final String SUMMARY = "summary.json";
+
     private static final int EVAL_BATCH = 64;
 
     /** Tokens of a batch that is evaluated: beyond, a batch takes more memory and is not faster. */

@@ -17,7 +17,7 @@ import java.util.Locale;
 /** {@code training.jsonl}, a line per step and evaluation, the same for TensorBoard, and {@code summary.json}. */
 final class TrainingLog {
     static final String STEPS = "training.jsonl";
-    static final String SUMMARY = "summary.json";
+    static final String SUMMARY = Trainer.SUMMARY;
 
     private final JsonMapper json = new JsonMapper();
     private final List<String> lines = new ArrayList<>();

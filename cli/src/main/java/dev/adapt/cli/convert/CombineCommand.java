@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.cli.options.Checkpoints;
 import dev.adapt.cli.options.GivenOptions;
+import dev.adapt.cli.options.JsonOption;
 import dev.adapt.cli.options.OutputOptions;
 import dev.adapt.cli.terminal.Bytes;
 import dev.adapt.cli.terminal.Printable;
@@ -96,8 +97,8 @@ public final class CombineCommand implements Callable<Integer> {
     @Option(names = "--out", required = true, paramLabel = "DIR", description = "adapter folder to write")
     private Path out = Path.of("");
 
-    @Option(names = "--json", description = "print JSON")
-    private boolean json;
+    @Mixin
+    private JsonOption json = new JsonOption();
 
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
@@ -108,6 +109,7 @@ public final class CombineCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        json.require();
         if (base.isEmpty()) {
             new GivenOptions(spec).refuse("accepts another base than an adapter's, and no --base is given", "--force");
         }
@@ -129,11 +131,10 @@ public final class CombineCommand implements Callable<Integer> {
         } else {
             result = combination.combine(read(Optional.empty()), dtype.dtype(), out, outputs);
         }
-        if (json) {
-            Terminal.json(asJson(result));
-        } else {
+        if (!json.prints()) {
             Terminal.lines(text(result));
         }
+        json.write(asJson(result));
         return 0;
     }
 

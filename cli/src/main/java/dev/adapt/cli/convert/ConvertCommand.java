@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.cli.options.Checkpoints;
 import dev.adapt.cli.options.GivenOptions;
+import dev.adapt.cli.options.JsonOption;
 import dev.adapt.cli.options.OutputOptions;
 import dev.adapt.cli.terminal.Bytes;
 import dev.adapt.cli.terminal.Printable;
@@ -119,8 +120,8 @@ public final class ConvertCommand implements Callable<Integer> {
     @Option(names = "--force", description = "accept a base that the adapter was not trained on")
     private boolean force;
 
-    @Option(names = "--json", description = "print JSON")
-    private boolean json;
+    @Mixin
+    private JsonOption json = new JsonOption();
 
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
@@ -131,6 +132,7 @@ public final class ConvertCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        json.require();
         if (only.isPresent() && !Files.isRegularFile(adapter)) {
             throw new UsageException(
                     "--only is for a file with adapters of several models, and " + adapter + " is none");
@@ -149,11 +151,10 @@ public final class ConvertCommand implements Callable<Integer> {
         } else {
             result = conversion.convert(adapter, Optional.empty(), force, out, outputs);
         }
-        if (json) {
-            Terminal.json(asJson(result));
-        } else {
+        if (!json.prints()) {
             Terminal.lines(text(result));
         }
+        json.write(asJson(result));
         return 0;
     }
 

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.cli.options.Checkpoints;
+import dev.adapt.cli.options.JsonOption;
 import dev.adapt.cli.options.OutputOptions;
 import dev.adapt.cli.terminal.Bytes;
 import dev.adapt.cli.terminal.Printable;
@@ -67,14 +68,15 @@ public final class ExtractCommand implements Callable<Integer> {
             description = "dtype of the factors: f32, f16 or bf16 (default: f32)")
     private StoredAs dtype = StoredAs.F32;
 
-    @Option(names = "--json", description = "print JSON")
-    private boolean json;
+    @Mixin
+    private JsonOption json = new JsonOption();
 
     @Mixin
     private OutputOptions output = new OutputOptions();
 
     @Override
     public Integer call() throws IOException {
+        json.require();
         Extraction extraction = new Extraction(
                 cut.cut().orElseThrow(() -> new UsageException("set --rank or --energy")),
                 targets,
@@ -83,11 +85,10 @@ public final class ExtractCommand implements Callable<Integer> {
         try (Checkpoint tuned = Checkpoints.open(from);
                 Checkpoint original = Checkpoints.open(base)) {
             Extraction.Result result = extraction.extract(tuned, original, out, output.apartFrom(from, base));
-            if (json) {
-                Terminal.json(asJson(result));
-            } else {
+            if (!json.prints()) {
                 Terminal.lines(text(result));
             }
+            json.write(asJson(result));
         }
         return 0;
     }

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.cli.options.Checkpoints;
+import dev.adapt.cli.options.JsonOption;
 import dev.adapt.cli.terminal.Failure;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.cli.terminal.TextTable;
@@ -28,6 +29,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -68,11 +70,12 @@ public final class DiffCommand implements Callable<Integer> {
     @Option(names = "--threads", paramLabel = "N", description = "pieces compared at a time (default: all cores)")
     private int threads = Runtime.getRuntime().availableProcessors();
 
-    @Option(names = "--json", description = "print JSON")
-    private boolean json;
+    @Mixin
+    private JsonOption json = new JsonOption();
 
     @Override
     public Integer call() throws IOException {
+        json.require();
         if (threads < 1) {
             throw new UsageException("--threads: expected at least 1, found " + threads);
         }
@@ -84,11 +87,10 @@ public final class DiffCommand implements Callable<Integer> {
             CheckpointDiff diff = CheckpointDiff.of(a, b, threads);
             List<CheckpointDiff.Entry> config = configDiff();
             boolean same = diff.equal(tolerance) && config.stream().allMatch(entry -> PROVENANCE.contains(entry.key()));
-            if (json) {
-                Terminal.json(asJson(diff, config, same));
-            } else {
+            if (!json.prints()) {
                 print(diff, config, same);
             }
+            json.write(asJson(diff, config, same));
             return same ? 0 : Failure.NOT_EQUAL;
         }
     }

@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableSet;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -50,8 +51,8 @@ final class TensorLines {
                     .add(line);
         }
         for (List<Line> group : groups.values()) {
-            List<TreeSet<Integer>> numbers = numbers(group);
-            long combinations = numbers.stream().mapToLong(TreeSet::size).reduce(1, (left, right) -> left * right);
+            List<NavigableSet<Integer>> numbers = numbers(group);
+            long combinations = numbers.stream().mapToLong(NavigableSet::size).reduce(1, (left, right) -> left * right);
             if (group.size() == 1 || combinations != group.size()) {
                 group.forEach(line -> table.row(line.name(), line.shape(), line.dtype(), size(line.bytes()), ""));
                 continue;
@@ -70,8 +71,8 @@ final class TensorLines {
     }
 
     /** The numbers that names of one pattern have, at each of its places. */
-    private static List<TreeSet<Integer>> numbers(List<Line> group) {
-        List<TreeSet<Integer>> numbers = new ArrayList<>();
+    private static List<NavigableSet<Integer>> numbers(List<Line> group) {
+        List<NavigableSet<Integer>> numbers = new ArrayList<>();
         for (Line line : group) {
             int place = 0;
             for (Matcher found = NUMBER.matcher(line.name()); found.find(); place++) {
@@ -84,16 +85,16 @@ final class TensorLines {
         return numbers;
     }
 
-    private static String folded(String name, List<TreeSet<Integer>> numbers) {
+    private static String folded(String name, List<NavigableSet<Integer>> numbers) {
         int[] place = {0};
         return NUMBER.matcher(name).replaceAll(found -> {
-            TreeSet<Integer> own = numbers.get(place[0]++);
+            NavigableSet<Integer> own = numbers.get(place[0]++);
             return own.size() == 1 ? found.group() : "{" + ranges(own) + "}";
         });
     }
 
     /** "0-21", or "0-2,5". */
-    private static String ranges(TreeSet<Integer> numbers) {
+    private static String ranges(NavigableSet<Integer> numbers) {
         List<int[]> ranges = new ArrayList<>();
         for (int number : numbers) {
             if (ranges.isEmpty() || ranges.getLast()[1] != number - 1) {

@@ -1,5 +1,8 @@
 package dev.adapt.cli.merge;
 
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.cli.options.Described;
 import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.options.OutputOptions;
 import dev.adapt.cli.terminal.Terminal;
@@ -36,7 +39,7 @@ import picocli.CommandLine.Spec;
             "          adapt merge my-lors --out plain",
             "          adapt merge one two three --base base --each --out-dir merged"
         })
-public final class MergeCommand implements Callable<Integer> {
+public final class MergeCommand implements Callable<Integer>, Described {
     @Mixin
     private MergeOptions options = new MergeOptions();
 
@@ -66,6 +69,18 @@ public final class MergeCommand implements Callable<Integer> {
             new MergeRun(options, options.settings(outputs)).adapters(options.destinations());
         }
         return 0;
+    }
+
+    @Override
+    public void describe(ObjectNode result) {
+        ArrayNode outputs = result.putArray("outputs");
+        if (options.intoBase()) {
+            outputs.add(options.requireBase().toString());
+        } else {
+            options.destinations()
+                    .forEach(destination -> outputs.add(destination.named().toString()));
+        }
+        options.adapters().stream().map(Path::toString).forEach(result.putArray("adapters")::add);
     }
 
     private void refuseForGguf() {

@@ -9,7 +9,11 @@ import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.Stack;
+import picocli.CommandLine.IParameterPreprocessor;
+import picocli.CommandLine.Model.ArgSpec;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -26,10 +30,30 @@ public final class JsonOption {
     @Option(
             names = "--json",
             arity = "0..1",
-            paramLabel = "FILE",
+            paramLabel = "FILE.json",
             fallbackValue = PRINT,
-            description = "print the result as JSON; with FILE, write it there")
+            preprocessor = OnlyJson.class,
+            description = "print the result as JSON; with a file's name, write it there")
     private Optional<Path> json = Optional.empty();
+
+    /** Says whose option it is where it is added without an annotation; picocli then sets no {@code @Spec}. */
+    public JsonOption of(CommandSpec command) {
+        spec = command;
+        return this;
+    }
+
+    /** Leaves a word that is no file for JSON to the command: {@code adapt inspect --json base}. */
+    static final class OnlyJson implements IParameterPreprocessor {
+        @Override
+        @SuppressWarnings("JdkObsolete") // picocli's interface
+        public boolean preprocess(Stack<String> words, CommandSpec command, ArgSpec option, Map<String, Object> info) {
+            boolean attached = "=".equals(info.get("separator")); // else a space
+            if (!attached && (words.isEmpty() || !words.peek().endsWith(".json"))) {
+                words.push(PRINT);
+            }
+            return false;
+        }
+    }
 
     /** Whether there is JSON to be made. */
     public boolean isGiven() {

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.cli.options.GivenOptions;
+import dev.adapt.cli.options.JsonOption;
 import dev.adapt.cli.terminal.Failure;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.cli.terminal.TextTable;
@@ -108,11 +109,12 @@ public final class EvaluateCommand implements Callable<Integer> {
                             + " recall_1, recall_5, recall_10")
     private Map<Metric, Double> least = new LinkedHashMap<>();
 
-    @Option(names = "--json", description = "print JSON")
-    private boolean json;
+    @Mixin
+    private JsonOption json = new JsonOption();
 
     @Override
     public Integer call() throws IOException {
+        json.require();
         if (task.filter(Task.RETRIEVAL::equals).isPresent()) {
             new GivenOptions(spec).refuse("questions and passages have no label", "--label-column");
         }
@@ -122,11 +124,10 @@ public final class EvaluateCommand implements Callable<Integer> {
         return model.use(folder -> embedding.choose(folder, true), predictor -> {
             Evaluation evaluation = evaluation(predictor);
             requireFigures(evaluation);
-            if (json) {
-                Terminal.json(json(evaluation));
-            } else {
+            if (!json.prints()) {
                 print(evaluation);
             }
+            json.write(json(evaluation));
             return passes(evaluation) ? 0 : Failure.NOT_EQUAL;
         });
     }

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.cli.inspect.InspectCommand;
 import dev.adapt.cli.options.GivenOptions;
+import dev.adapt.cli.options.JsonOption;
 import dev.adapt.cli.terminal.Bytes;
 import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.Terminal;
@@ -84,8 +85,8 @@ public final class CountCommand implements Callable<Integer> {
             description = "modules to adapt, by name or end of name (default: as in adapt train)")
     private List<String> names = new ArrayList<>();
 
-    @Option(names = "--json", description = "print JSON")
-    private boolean json;
+    @Mixin
+    private JsonOption json = new JsonOption();
 
     @Spec
     @SuppressWarnings("NullAway.Init") // picocli sets it
@@ -93,6 +94,7 @@ public final class CountCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        json.require();
         boolean planned = !methods.isEmpty() || config.isPresent() || !ranks.isEmpty();
         if (planned ? methods.isEmpty() || config.isEmpty() || ranks.isEmpty() : adapters.isEmpty()) {
             throw new UsageException("give adapter folders, or --method, --rank and --config");
@@ -111,11 +113,10 @@ public final class CountCommand implements Callable<Integer> {
         for (Path adapter : adapters) {
             sizes.add(InspectCommand.sizeOf(adapter));
         }
-        if (json) {
-            Terminal.json(asJson(sizes));
-        } else {
+        if (!json.prints()) {
             Terminal.lines(asText(sizes));
         }
+        json.write(asJson(sizes));
         return 0;
     }
 
@@ -144,11 +145,10 @@ public final class CountCommand implements Callable<Integer> {
                         .add(size.method());
             }
         }
-        if (json) {
-            Terminal.json(asJson(sizes));
-        } else {
+        if (!json.prints()) {
             Terminal.lines(on(methodsOn) + asText(sizes));
         }
+        json.write(asJson(sizes));
         return 0;
     }
 
@@ -217,8 +217,9 @@ public final class CountCommand implements Callable<Integer> {
                 share);
     }
 
-    private static ArrayNode asJson(List<AdapterSize> sizes) {
-        ArrayNode nodes = new JsonMapper().createArrayNode();
+    private static ObjectNode asJson(List<AdapterSize> sizes) {
+        ObjectNode root = new JsonMapper().createObjectNode();
+        ArrayNode nodes = root.putArray("counts");
         for (AdapterSize size : sizes) {
             ObjectNode node = nodes.addObject();
             node.put("method", size.method());
@@ -233,6 +234,6 @@ public final class CountCommand implements Callable<Integer> {
             size.loraParameters().ifPresent(lora -> node.put("lora_parameters_of_that_rank", lora));
             size.plainParameters().ifPresent(plain -> node.put("plain_parameters", plain));
         }
-        return nodes;
+        return root;
     }
 }

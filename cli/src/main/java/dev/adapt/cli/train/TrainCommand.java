@@ -1,5 +1,7 @@
 package dev.adapt.cli.train;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.adapt.cli.options.Described;
 import dev.adapt.cli.options.GivenOptions;
 import dev.adapt.cli.options.OutputOptions;
 import dev.adapt.cli.terminal.Bytes;
@@ -8,6 +10,7 @@ import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.cli.terminal.TrainProgress;
 import dev.adapt.formats.UsageException;
 import dev.adapt.formats.graph.Pooling;
+import dev.adapt.formats.io.JsonDocument;
 import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.method.MethodType;
 import dev.adapt.train.DevData;
@@ -25,6 +28,7 @@ import dev.adapt.train.task.Regression;
 import dev.adapt.train.task.Task;
 import dev.adapt.train.task.TokenClassification;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -58,7 +62,7 @@ import picocli.CommandLine.Spec;
             "                      --tokenizer tokenizer.json --rank 8 --groups 1,1,2,2 \\",
             "                      --data train.tsv --eval dev.tsv --out my-lors"
         })
-public final class TrainCommand implements Callable<Integer> {
+public final class TrainCommand implements Callable<Integer>, Described {
     /** The exit code of a process that Ctrl-C ended, by convention of shells. */
     private static final int INTERRUPTED = 130;
 
@@ -422,6 +426,15 @@ public final class TrainCommand implements Callable<Integer> {
             case CAUSAL_LM -> new CausalLm(columns);
             case IMAGE_CLASSIFICATION -> new ImageClassification();
         };
+    }
+
+    @Override
+    public void describe(ObjectNode result) throws IOException {
+        result.put("out", out.toString());
+        Path summary = out.resolve(Trainer.SUMMARY);
+        if (Files.exists(summary)) {
+            result.setAll(JsonDocument.read(summary).json());
+        }
     }
 
     /** The usual learning rate of a method; a language model has no new head, and takes smaller steps. */

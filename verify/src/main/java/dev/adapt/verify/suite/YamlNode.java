@@ -4,6 +4,7 @@ import dev.adapt.formats.FormatException;
 import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.io.Limit;
 import java.io.IOException;
+import java.io.StringReader;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -18,6 +19,11 @@ import org.yaml.snakeyaml.LoaderOptions;
 import org.yaml.snakeyaml.Yaml;
 import org.yaml.snakeyaml.constructor.SafeConstructor;
 import org.yaml.snakeyaml.error.YAMLException;
+import org.yaml.snakeyaml.nodes.MappingNode;
+import org.yaml.snakeyaml.nodes.Node;
+import org.yaml.snakeyaml.nodes.NodeTuple;
+import org.yaml.snakeyaml.nodes.ScalarNode;
+import org.yaml.snakeyaml.nodes.SequenceNode;
 
 /**
  * A mapping of a YAML file, with the place that errors name.
@@ -42,6 +48,37 @@ public record YamlNode(Path file, String place, Map<String, Object> fields) {
         } catch (YAMLException e) {
             String reason = String.valueOf(e.getMessage()).strip().replaceAll("\\s+", " ");
             throw new FormatException(file, "is not valid YAML: " + reason);
+        }
+    }
+
+    /**
+     * Where the fields of a file stand, for errors: line numbers from 1 by path, such as "steps[2].merge.base".
+     *
+     * @throws FormatException as {@link #read}
+     */
+    public static Map<String, Integer> lines(Path file) throws IOException {
+        read(file);
+        Map<String, Integer> lines = new LinkedHashMap<>();
+        Node root = new Yaml().compose(new StringReader(InputFile.named(file).text(Limit.CONFIG)));
+        note(root, "", lines);
+        return lines;
+    }
+
+    private static void note(Node node, String path, Map<String, Integer> lines) {
+        if (node instanceof MappingNode mapping) {
+            for (NodeTuple tuple : mapping.getValue()) {
+                String key = tuple.getKeyNode() instanceof ScalarNode scalar ? scalar.getValue() : "";
+                String own = path.isEmpty() ? key : path + "." + key;
+                lines.put(own, tuple.getKeyNode().getStartMark().getLine() + 1);
+                note(tuple.getValueNode(), own, lines);
+            }
+        } else if (node instanceof SequenceNode sequence) {
+            int number = 0;
+            for (Node each : sequence.getValue()) {
+                String own = path + "[" + ++number + "]";
+                lines.put(own, each.getStartMark().getLine() + 1);
+                note(each, own, lines);
+            }
         }
     }
 
