@@ -372,14 +372,16 @@ public final class Binding {
         private final WrappedParameters wrapped;
         private final UnaryOperator<String> spelling;
         private final SavedTensors saved;
-        private final boolean otherwise;
+        private final boolean flag;
+        private final Map<String, Boolean> turnedByKind;
 
         Layers(Adapter adapter, WrappedParameters wrapped, Spelling spelling, SavedTensors saved) {
             this.adapter = adapter;
             this.wrapped = wrapped;
             this.spelling = wrapped.then(spelling);
             this.saved = saved;
-            this.otherwise = isTurned(adapter.config().document().says("fan_in_fan_out"));
+            this.flag = adapter.config().document().says("fan_in_fan_out");
+            this.turnedByKind = turnedByKind();
         }
 
         List<Target> targets() {
@@ -481,15 +483,18 @@ public final class Binding {
 
         private boolean isTurned(String module, String canonical, Place place) {
             Optional<Shape> layer = adapter.layerShape(module);
+            boolean otherwise = turnedByKind.getOrDefault(TensorNames.kind(canonical), flag);
             return (isSquare(place) || layer.isEmpty())
                     ? otherwise
                     : (fitsTurned(layer.get(), place) && (otherwise || !TensorNames.isNumbered(canonical)));
         }
 
-        /** What the adapter's own factors say of the layers in numbered lists, if they agree; else its config. */
-        private boolean isTurned(boolean flag) {
-            boolean plain = false;
-            boolean turned = false;
+        /**
+         * What the adapter's own factors say of the layers in numbered lists, by the kind of their names, where those of a kind
+         * agree; where they do not, its config alone could, and that contradicts some.
+         */
+        private Map<String, Boolean> turnedByKind() {
+            Map<String, Set<Boolean>> said = new LinkedHashMap<>();
             for (String module : adapter.modules()) {
                 String canonical = spelling.apply(module);
                 Optional<Place> place = names.places(canonical).stream().findFirst();
@@ -498,11 +503,23 @@ public final class Binding {
                         && place.isPresent()
                         && layer.isPresent()
                         && !isSquare(place.get())) {
-                    plain |= layer.get().equals(place.get().shape());
-                    turned |= fitsTurned(layer.get(), place.get());
+                    Set<Boolean> answers = said.computeIfAbsent(
+                            TensorNames.kind(canonical), absent -> new LinkedHashSet<>());
+                    if (layer.get().equals(place.get().shape())) {
+                        answers.add(false);
+                    }
+                    if (fitsTurned(layer.get(), place.get())) {
+                        answers.add(true);
+                    }
                 }
             }
-            return plain == turned ? (flag && !plain) : turned;
+            Map<String, Boolean> turned = new LinkedHashMap<>();
+            said.forEach((kind, answers) -> {
+                if (!answers.isEmpty()) {
+                    turned.put(kind, !answers.contains(false));
+                }
+            });
+            return turned;
         }
 
         private static boolean fitsTurned(Shape layer, Place place) {

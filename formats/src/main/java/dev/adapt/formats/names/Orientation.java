@@ -43,7 +43,7 @@ record Orientation(Function<String, @Nullable Shape> shapes, Map<String, Boolean
         return new Orientation(shapes::get, Map.copyOf(ofNames));
     }
 
-    private static String kind(String module) {
+    static String kind(String module) {
         String last = module.substring(module.lastIndexOf('.') + 1);
         return OF_GPT2.contains(last) ? "c_attn" : last;
     }

@@ -151,6 +151,11 @@ public final class TensorNames {
                 .toList();
     }
 
+    /** What modules have in common that are stored alike: the last part of the name; one for all of GPT-2's. */
+    public static String kind(String module) {
+        return Orientation.kind(module);
+    }
+
     /** Whether a module is one of a numbered list of layers. */
     public static boolean isNumbered(String module) {
         return Orientation.isNumbered(module);
