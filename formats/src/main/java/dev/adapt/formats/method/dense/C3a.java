@@ -1,6 +1,7 @@
 package dev.adapt.formats.method.dense;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.IntNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.algebra.Delta;
 import dev.adapt.formats.algebra.MatrixOps;
@@ -33,7 +34,12 @@ import org.jspecify.annotations.Nullable;
 public record C3a(ModuleNumbers blockSize, Start start) implements AdapterMethod {
     /** This method in the list of methods. */
     public static final MethodType TYPE =
-            new MethodType("C3A", "c3a", (config, metadata) -> of(config), MethodType.Training.at(1e-2));
+            // 128 divides the widths of small encoders too, such as 384; PEFT's default, 256, does not
+            new MethodType(
+                    "C3A",
+                    "c3a",
+                    (config, metadata) -> of(config),
+                    MethodType.Training.at(1e-2).set("block_size", IntNode.valueOf(128)));
 
     private static final String KERNEL = "c3a_kernel";
     private static final String SIZE = "block_size";

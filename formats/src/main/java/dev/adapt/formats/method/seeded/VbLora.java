@@ -1,5 +1,6 @@
 package dev.adapt.formats.method.seeded;
 
+import com.fasterxml.jackson.databind.node.IntNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.algebra.LowRank;
 import dev.adapt.formats.algebra.MatrixOps;
@@ -57,7 +58,11 @@ public record VbLora(
             "VBLORA",
             "vblora",
             (config, metadata) -> of(config),
-            MethodType.Training.at(1e-2).rank("r", 4).dropout("vblora_dropout"));
+            // 128 divides the widths of small encoders too, such as 384; PEFT's default, 256, does not
+            MethodType.Training.at(1e-2)
+                    .rank("r", 4)
+                    .dropout("vblora_dropout")
+                    .set("vector_length", IntNode.valueOf(128)));
 
     private static final String BANK = "vblora_vector_bank";
     private static final String A = "vblora_logits_A";
