@@ -118,7 +118,7 @@ public record WaveFt(
         // the longest name first, since a pattern matches the end of a longer name too
         Map<String, Double> counts = new LinkedHashMap<>();
         stored.modules().stream()
-                .sorted(Comparator.comparing(String::length).reversed())
+                .sorted(Comparator.comparingInt(String::length).reversed())
                 .forEach(module -> {
                     Tensor spectrum = stored.of(module, SPECTRUM);
                     if (spectrum != null) {
