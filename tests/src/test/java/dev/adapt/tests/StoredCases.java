@@ -20,9 +20,9 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableSet;
 import java.util.Objects;
 import java.util.Random;
-import java.util.SortedSet;
 import java.util.TreeSet;
 import java.util.stream.Stream;
 
@@ -40,7 +40,7 @@ final class StoredCases {
 
     /** Names of all cases of a group, such as arch/gemma. */
     static List<String> names(String group) throws IOException {
-        SortedSet<String> names = new TreeSet<>();
+        NavigableSet<String> names = new TreeSet<>();
         described(group).fieldNames().forEachRemaining(names::add);
         Path whole = whole(group);
         if (whole != null) {
