@@ -503,8 +503,8 @@ public final class Binding {
                         && place.isPresent()
                         && layer.isPresent()
                         && !isSquare(place.get())) {
-                    Set<Boolean> answers = said.computeIfAbsent(
-                            TensorNames.kind(canonical), absent -> new LinkedHashSet<>());
+                    Set<Boolean> answers =
+                            said.computeIfAbsent(TensorNames.kind(canonical), absent -> new LinkedHashSet<>());
                     if (layer.get().equals(place.get().shape())) {
                         answers.add(false);
                     }
