@@ -253,7 +253,16 @@ public final class Adapt implements Runnable {
     }
 
     private static IExecutionExceptionHandler failures() {
-        return (thrown, commandLine, parsed) -> report(thrown, commandLine.getErr());
+        return (thrown, commandLine, parsed) -> {
+            int exitCode = report(thrown, commandLine.getErr());
+            if (JsonOption.printsIn(commandLine.getParseResult())) {
+                Terminal.json(JsonResult.failure(
+                        commandLine.getCommandSpec(),
+                        exitCode,
+                        Failure.of(thrown).sentence()));
+            }
+            return exitCode;
+        };
     }
 
     private static int report(Throwable thrown, PrintWriter err) {

@@ -21,10 +21,7 @@ record JsonResult(CommandSpec command, JsonOption option) {
         try {
             option.require();
             Terminal.Captured<Integer> done = Terminal.capture(run);
-            ObjectNode root = new JsonMapper().createObjectNode();
-            root.put("command", command.qualifiedName(" ").replaceFirst("^adapt ", ""));
-            root.put("version", Release.here().version());
-            root.put("exit_code", done.result());
+            ObjectNode root = begun(command, done.result());
             root.put("seconds", (System.nanoTime() - start) / 1e9);
             if (command.userObject() instanceof Described described) {
                 described.describe(root.putObject("result"));
@@ -41,5 +38,17 @@ record JsonResult(CommandSpec command, JsonOption option) {
         } catch (Exception e) {
             throw new ExecutionException(command.commandLine(), String.valueOf(e.getMessage()), e);
         }
+    }
+
+    /** What stands in place of a command's JSON where it fails: the error that standard error has too. */
+    static ObjectNode failure(CommandSpec command, int exitCode, String sentence) {
+        return begun(command, exitCode).put("error", sentence);
+    }
+
+    private static ObjectNode begun(CommandSpec command, int exitCode) {
+        ObjectNode root = new JsonMapper().createObjectNode();
+        root.put("command", command.qualifiedName(" ").replaceFirst("^adapt ", ""));
+        root.put("version", Release.here().version());
+        return root.put("exit_code", exitCode);
     }
 }

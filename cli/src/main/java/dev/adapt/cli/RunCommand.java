@@ -7,14 +7,17 @@ import dev.adapt.cli.options.Described;
 import dev.adapt.cli.terminal.Printable;
 import dev.adapt.cli.terminal.Terminal;
 import dev.adapt.cli.terminal.TextTable;
+import dev.adapt.formats.io.Outputs;
+import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.NavigableSet;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ConcurrentSkipListMap;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -57,8 +60,13 @@ public final class RunCommand implements Callable<Integer>, Described {
     @Override
     public Integer call() throws Exception {
         RunSteps read = RunSteps.read(recipe);
-        RunRecord run = RunRecord.of(read);
-        record = run;
+        try (RunRecord run = RunRecord.open(read)) {
+            record = run;
+            return call(read, run);
+        }
+    }
+
+    private int call(RunSteps read, RunRecord run) throws Exception {
         TextTable report = new TextTable("step", "command", "result", "time");
         for (RunSteps.Step step : read.steps()) {
             ObjectNode key = run.key(step);
@@ -91,29 +99,44 @@ public final class RunCommand implements Callable<Integer>, Described {
 
     private int execute(RunSteps.Step step, ObjectNode key, RunRecord run) throws Exception {
         List<String> words = new ArrayList<>(step.words());
-        boolean replaces = run.wrote(step) && step.outputs().stream().anyMatch(Files::exists);
-        boolean can = Adapt.command(step.command()).findOption("--overwrite") != null;
-        if (replaces && can && !words.contains("--overwrite")) {
-            words.add("--overwrite");
-            run.clear(step);
+        if (Adapt.command(step.command()).findOption("--overwrite") != null) {
+            boolean asked = words.contains("--overwrite");
+            boolean replaces = !asked && run.replaces(step);
+            if (replaces) {
+                words.add(1, "--overwrite");
+            }
+            if (asked || replaces) {
+                run.clear(step);
+            }
         }
-        NavigableSet<String> before = run.inventory();
+        Map<Path, List<Path>> committed = new ConcurrentSkipListMap<>();
         long start = System.nanoTime();
-        Terminal.Captured<Integer> done = Terminal.capture(() -> Adapt.commandLine(step.command())
-                .setErr(spec.commandLine().getErr())
-                .execute(words.toArray(String[]::new)));
+        Terminal.Captured<Integer> done = Outputs.listening(
+                path -> committed.put(path, listed(path)),
+                () -> Terminal.capture(() -> Adapt.commandLine(step.command())
+                        .setErr(spec.commandLine().getErr())
+                        .execute(words.toArray(String[]::new))));
         Terminal.lines(done.text());
-        ObjectNode record = new JsonMapper().createObjectNode();
-        record.set("key", key);
-        record.put("skipped", false);
-        record.put("exit_code", done.result());
-        record.put("seconds", (System.nanoTime() - start) / 1e9);
-        step.outputs().stream().map(Path::toString).forEach(record.putArray("outputs")::add);
-        done.text().lines().filter(line -> !line.isBlank()).forEach(record.putArray("lines")::add);
-        run.add(record);
-        run.noteMade(step, before);
+        ObjectNode result = new JsonMapper().createObjectNode();
+        result.set("key", key);
+        result.put("skipped", false);
+        result.put("exit_code", done.result());
+        result.put("seconds", (System.nanoTime() - start) / 1e9);
+        step.outputs().stream().map(Path::toString).forEach(result.putArray("outputs")::add);
+        done.text().lines().filter(line -> !line.isBlank()).forEach(result.putArray("lines")::add);
+        run.add(result);
+        run.wrote(committed);
         run.write();
         return done.result();
+    }
+
+    /** What a command wrote, listed before anyone else can add to it. */
+    private static List<Path> listed(Path committed) {
+        try {
+            return RunRecord.files(committed);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     @Override

@@ -5,6 +5,8 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.cli.terminal.Release;
+import dev.adapt.formats.FormatException;
+import dev.adapt.formats.UsageException;
 import dev.adapt.formats.io.FileTree;
 import dev.adapt.formats.io.InputFile;
 import dev.adapt.formats.io.JsonDocument;
@@ -13,44 +15,120 @@ import dev.adapt.formats.io.Outputs;
 import dev.adapt.formats.io.Sha256;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.List;
-import java.util.NavigableSet;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
-import java.util.TreeSet;
+import java.util.TreeMap;
 
 /**
  * What the steps of a recipe did when they last ran, in a file beside the recipe: their words, the digests of their inputs,
- * their exit codes and what they printed.
+ * their exit codes, what they printed, and the digests of the files that they wrote. Open, it keeps other runs of the recipe
+ * out.
  */
-final class RunRecord {
+final class RunRecord implements AutoCloseable {
     private static final String ENDING = ".record.json";
 
     private final Path file;
     private final List<RunSteps.Step> steps;
-    private final ArrayNode before;
+    private final Path lockFile;
+    private final FileChannel lock;
+    private final ArrayNode before = new JsonMapper().createArrayNode();
     private final ArrayNode now = new JsonMapper().createArrayNode();
 
-    /** Files that steps wrote into the folders of inputs: they are no part of these inputs. */
-    private final TreeSet<String> made = new TreeSet<>();
+    /** Digests of the files that steps wrote, by the file or folder that a command committed; real paths. */
+    private final Map<Path, Map<Path, String>> written = new TreeMap<>();
 
-    private RunRecord(Path file, List<RunSteps.Step> steps, ArrayNode before) {
+    private RunRecord(Path file, List<RunSteps.Step> steps, Path lockFile, FileChannel lock) {
         this.file = file;
         this.steps = steps;
-        this.before = before;
+        this.lockFile = lockFile;
+        this.lock = lock;
     }
 
-    static RunRecord of(RunSteps recipe) throws IOException {
-        Path file = recipe.file().resolveSibling(recipe.file().getFileName() + ENDING);
-        ArrayNode before = new JsonMapper().createArrayNode();
-        RunRecord record = new RunRecord(file, recipe.steps(), before);
-        if (Files.exists(file)) {
-            ObjectNode root = JsonDocument.read(file).json();
-            root.path("steps").forEach(before::add);
-            root.path("made").forEach(name -> record.made.add(name.asText()));
+    /** The record of a recipe. */
+    static Path of(Path recipe) {
+        return recipe.resolveSibling(recipe.getFileName() + ENDING);
+    }
+
+    /**
+     * Reads the record of a recipe, or begins one.
+     *
+     * @throws UsageException if the recipe runs already
+     * @throws FormatException if the file is no record
+     */
+    static RunRecord open(RunSteps recipe) throws IOException {
+        Path file = of(recipe.file());
+        Path lockFile = file.resolveSibling(file.getFileName() + ".lock");
+        RunRecord record = new RunRecord(
+                file,
+                recipe.steps(),
+                lockFile,
+                FileChannel.open(lockFile, StandardOpenOption.CREATE, StandardOpenOption.WRITE));
+        try {
+            record.lock(recipe.file());
+            record.read();
+            return record;
+        } catch (IOException | RuntimeException e) {
+            record.lock.close();
+            throw e;
         }
-        return record;
+    }
+
+    private void lock(Path recipe) throws IOException {
+        try {
+            if (lock.tryLock() != null) {
+                return;
+            }
+        } catch (OverlappingFileLockException e) {
+            throw new UsageException(recipe + " is being run by this process already; wait for its end");
+        }
+        throw new UsageException(recipe + " is being run already; wait for its end");
+    }
+
+    private void read() throws IOException {
+        if (!Files.exists(file)) {
+            return;
+        }
+        JsonNode root;
+        try {
+            root = JsonDocument.read(file).json();
+        } catch (FormatException e) {
+            throw new FormatException(
+                    file, "is no record of adapt run (" + e.getMessage() + "); delete it to forget earlier runs", e);
+        }
+        if (!root.path("steps").isArray()) {
+            throw new FormatException(file, "is no record of adapt run; move it to another name");
+        }
+        root.path("steps").forEach(before::add);
+        for (Map.Entry<String, JsonNode> output : root.path("written").properties()) {
+            Map<Path, String> files = new TreeMap<>();
+            for (Map.Entry<String, JsonNode> own : output.getValue().properties()) {
+                files.put(path(own.getKey()), own.getValue().asText());
+            }
+            written.put(path(output.getKey()), files);
+        }
+    }
+
+    private Path path(String name) {
+        try {
+            return Path.of(name);
+        } catch (InvalidPathException e) {
+            throw new FormatException(file, "written", "\"" + name + "\" cannot be a file's name; delete the record");
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        Files.deleteIfExists(lockFile);
+        lock.close();
     }
 
     Path file() {
@@ -63,6 +141,7 @@ final class RunRecord {
         ObjectNode key = new JsonMapper().createObjectNode();
         key.put("command", step.command());
         key.put("version", release.version() + " " + release.commit());
+        key.put("folder", Path.of("").toAbsolutePath().toString());
         step.words().forEach(key.putArray("words")::add);
         ObjectNode inputs = key.putObject("inputs");
         for (Path input : step.inputs()) {
@@ -86,51 +165,82 @@ final class RunRecord {
         return Optional.empty();
     }
 
-    /** Whether the outputs of a step are those of an earlier run of this recipe, which a new run may replace. */
-    boolean wrote(RunSteps.Step step) {
-        for (JsonNode each : before) {
-            for (JsonNode output : each.path("outputs")) {
-                if (step.outputs().contains(Path.of(output.asText()))) {
-                    return true;
-                }
+    /**
+     * Whether all that is in a step's outputs was written by earlier steps of this recipe and is as they left it, so that a
+     * new run may replace it.
+     *
+     * @throws UsageException if only a part of it was
+     */
+    boolean replaces(RunSteps.Step step) throws IOException {
+        boolean own = false;
+        Optional<Path> other = Optional.empty();
+        for (Path output : step.outputs()) {
+            for (Path each : files(output)) {
+                boolean known = isAsWritten(each);
+                own |= known;
+                other = known ? other : Optional.of(each);
+            }
+        }
+        if (own && other.isPresent()) {
+            throw new UsageException(other.get() + ", in the output of " + step.title()
+                    + ", was changed or added since adapt run wrote that output; move it to another place"
+                    + " (or delete it) and run again");
+        }
+        return own;
+    }
+
+    private boolean isAsWritten(Path path) throws IOException {
+        Path real = path.toRealPath();
+        for (Map<Path, String> files : written.values()) {
+            if (files.containsKey(real) && digest(real).equals(files.get(real))) {
+                return true;
             }
         }
         return false;
     }
 
-    /** Deletes what other steps of an earlier run wrote into a step's output folder, which is about to be written anew. */
+    /** Deletes what other steps wrote into a step's output folder, which is about to be written anew. */
     void clear(RunSteps.Step step) throws IOException {
-        TreeSet<String> names = new TreeSet<>(made);
-        before.forEach(each -> each.path("outputs").forEach(output -> names.add(output.asText())));
-        for (String name : names) {
-            Path path = Path.of(name);
-            boolean inside =
-                    step.outputs().stream().anyMatch(output -> !path.equals(output) && path.startsWith(output));
-            if (inside && Files.isRegularFile(path)) {
-                Files.delete(path);
+        for (Path output : step.outputs()) {
+            if (Files.isDirectory(output)) {
+                Path folder = output.toRealPath();
+                for (Path other : List.copyOf(written.keySet())) {
+                    if (!other.equals(folder) && other.startsWith(folder)) {
+                        delete(other, folder);
+                    }
+                }
             }
         }
     }
 
-    /** The files that the inputs of all steps hold, for {@link #noteMade}. */
-    NavigableSet<String> inventory() throws IOException {
-        TreeSet<String> names = new TreeSet<>();
-        for (RunSteps.Step step : steps) {
-            for (Path input : step.inputs()) {
-                files(input).forEach(each -> names.add(each.toString()));
+    /** Deletes a step's output, and the folders above it that are then empty, up to {@code top}. */
+    private void delete(Path output, Path top) throws IOException {
+        for (Path each : written.getOrDefault(output, Map.of()).keySet()) {
+            boolean inside = each.startsWith(output);
+            if (inside && Files.isRegularFile(each, LinkOption.NOFOLLOW_LINKS) && isAsWritten(each)) {
+                Files.delete(each);
             }
         }
-        return names;
+        written.remove(output);
+        for (Path each = output; !each.equals(top); each = Objects.requireNonNull(each.getParent())) {
+            boolean folder = Files.isDirectory(each, LinkOption.NOFOLLOW_LINKS);
+            if (folder && FileTree.inside(each).isEmpty()) {
+                Files.delete(each);
+            }
+        }
     }
 
-    /** Remembers the files that are in folders of inputs since {@code before}, unless the step was to make that folder. */
-    void noteMade(RunSteps.Step step, NavigableSet<String> before) throws IOException {
-        for (String name : inventory()) {
-            boolean own = step.outputs().stream()
-                    .anyMatch(
-                            output -> Files.isDirectory(output) && Path.of(name).startsWith(output));
-            if (!own && !before.contains(name)) {
-                made.add(name);
+    /** Remembers what a step wrote: for each file or folder that it committed, the files. */
+    void wrote(Map<Path, List<Path>> committed) throws IOException {
+        for (Map.Entry<Path, List<Path>> output : committed.entrySet()) {
+            Map<Path, String> files = new TreeMap<>();
+            for (Path each : output.getValue()) {
+                if (Files.isRegularFile(each)) {
+                    files.put(each.toRealPath(), digest(each));
+                }
+            }
+            if (Files.exists(output.getKey())) {
+                written.put(output.getKey().toRealPath(), files);
             }
         }
     }
@@ -155,7 +265,11 @@ final class RunRecord {
                 all.add(each);
             }
         }
-        made.forEach(root.putArray("made")::add);
+        ObjectNode outputs = root.putObject("written");
+        written.forEach((output, files) -> {
+            ObjectNode own = outputs.putObject(output.toString());
+            files.forEach((each, digest) -> own.put(each.toString(), digest));
+        });
         try (OutputFile pending = Outputs.replacing().file(file)) {
             pending.text(root.toPrettyString() + "\n");
             pending.commit();
@@ -166,21 +280,37 @@ final class RunRecord {
         return now;
     }
 
-    /** Whether a file in an input's folder is an output of the recipe. */
-    private boolean isMade(Path input, Path each) {
-        boolean output = steps.stream()
-                .flatMap(step -> step.outputs().stream())
-                .anyMatch(path -> each.startsWith(path) && !input.startsWith(path));
-        return output || made.contains(each.toString());
+    /** Whether a file in an input's folder was written there by a step, or will be: it is no part of the input. */
+    private boolean isMade(Path input, Path each) throws IOException {
+        Path folder = input.toRealPath();
+        Path real = each.toRealPath();
+        for (RunSteps.Step step : steps) {
+            for (Path output : step.outputs()) {
+                if (isIn(output.toAbsolutePath().normalize(), folder, real)) {
+                    return true;
+                }
+                if (Files.exists(output) && isIn(output.toRealPath(), folder, real)) {
+                    return true;
+                }
+            }
+        }
+        return written.keySet().stream().anyMatch(output -> isIn(output, folder, real));
     }
 
-    private static List<Path> files(Path input) throws IOException {
-        return Files.isDirectory(input)
-                ? FileTree.inside(input).stream()
-                        .filter(Files::isRegularFile)
-                        .sorted()
-                        .toList()
-                : Files.isRegularFile(input) ? List.of(input) : List.of();
+    private static boolean isIn(Path output, Path folder, Path file) {
+        return file.startsWith(output) && !folder.startsWith(output);
+    }
+
+    /** A file, or the files of a folder. */
+    static List<Path> files(Path path) throws IOException {
+        if (!Files.isDirectory(path)) {
+            return Files.isRegularFile(path) ? List.of(path) : List.of();
+        }
+        Path real = path.toRealPath(); // else a link to a folder would seem empty
+        return FileTree.inside(real).stream()
+                .filter(Files::isRegularFile)
+                .map(each -> path.resolve(real.relativize(each)))
+                .toList();
     }
 
     private static String digest(Path path) throws IOException {

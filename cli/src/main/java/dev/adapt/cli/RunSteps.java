@@ -1,8 +1,10 @@
 package dev.adapt.cli;
 
+import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.verify.suite.YamlNode;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -28,6 +30,8 @@ record RunSteps(Path file, List<Step> steps) {
 
     /** Commands of which a pipeline has no use, or which change their own input. */
     private static final Set<String> NO_STEPS = Set.of("run", "demo", "help", "completion", "recover", "fleet");
+
+    private static final String CONFIG = Recipe.OPTION + "=";
 
     private static final Set<String> OUTPUTS =
             Set.of("--out", "--out-dir", "--undo", "--report", "--html", "--junit", "--json");
@@ -57,8 +61,9 @@ record RunSteps(Path file, List<Step> steps) {
         Map<String, Integer> lines = YamlNode.lines(file);
         for (String key : root.keySet()) {
             if (!key.equals(STEPS)) {
-                throw new UsageException(file + ":" + lines.get(key) + ": a recipe has the key steps, found " + key
-                        + Similar.question(Similar.to(key, List.of(STEPS))));
+                throw new UsageException(
+                        file + ":" + lines.getOrDefault(key, 1) + ": a recipe has the key steps, found " + key
+                                + Similar.question(Similar.to(key, List.of(STEPS))));
             }
         }
         if (!(root.get(STEPS) instanceof List<?> list) || list.isEmpty()) {
@@ -66,7 +71,10 @@ record RunSteps(Path file, List<Step> steps) {
         }
         List<Step> steps = new ArrayList<>();
         for (Object each : list) {
-            steps.add(new Reader(file, lines, steps.size() + 1).step(each));
+            Reader reader = new Reader(file, lines, steps.size() + 1);
+            Step step = reader.step(each);
+            steps.add(step);
+            reader.requireOwnOutputs(steps);
         }
         return new RunSteps(file, steps);
     }
@@ -101,7 +109,10 @@ record RunSteps(Path file, List<Step> steps) {
                     words.addAll(words(own, command, String.valueOf(key), given));
                 }
             });
-            words.addAll(1, arguments);
+            if (!arguments.isEmpty()) {
+                words.add("--"); // an argument is never an option
+                words.addAll(arguments);
+            }
             return parsed(own, words);
         }
 
@@ -117,16 +128,14 @@ record RunSteps(Path file, List<Step> steps) {
                         command.name(),
                         "no such option: " + key + Similar.question(Similar.to(key, known)));
             }
-            if (key.equals("in-place")) {
-                throw wrong(
-                        own + "." + key,
-                        command.name(),
-                        "in-place changes the step's own input, so that it could not be run again; give out");
-            }
             if (given == null) {
                 throw wrong(own + "." + key, command.name(), key + " has no value");
             }
-            return Recipe.words(file, option, given);
+            try {
+                return Recipe.words(file, option, given);
+            } catch (FormatException e) {
+                throw wrong(own + "." + key, command.name(), e.getMessage().substring((file + ": ").length()));
+            }
         }
 
         private Step parsed(String own, List<String> words) {
@@ -136,8 +145,20 @@ record RunSteps(Path file, List<Step> steps) {
                 CommandLine.ParseResult parsed = Adapt.commandLine(words.getFirst())
                         .parseArgs(words.toArray(String[]::new))
                         .subcommand();
+                if (parsed.hasMatchedOption("--in-place")) {
+                    throw wrong(
+                            own + ".in-place",
+                            words.getFirst(),
+                            "in-place changes the step's own input, so that it could not be run again; give out");
+                }
+                words.stream() // the option itself is not among those parsed: its file's options stand in its place
+                        .filter(word -> word.startsWith(CONFIG))
+                        .forEach(word -> inputs.add(Path.of(word.substring(CONFIG.length()))));
                 for (ArgSpec each : parsed.matchedArgs()) {
-                    boolean written = each instanceof OptionSpec option && OUTPUTS.contains(option.longestName());
+                    boolean written = each instanceof OptionSpec option
+                            && OUTPUTS.contains(option.longestName())
+                            && !(words.getFirst().equals("unmerge")
+                                    && option.longestName().equals("--undo"));
                     if (written || isPath(each)) {
                         each.stringValues().stream()
                                 .filter(text -> !text.equals("-")) // JSON goes to standard output
@@ -148,6 +169,51 @@ record RunSteps(Path file, List<Step> steps) {
                 throw wrong(own, words.getFirst(), String.valueOf(e.getMessage()));
             }
             return new Step(number, lines.getOrDefault(own, 1), words.getFirst(), words, inputs, outputs);
+        }
+
+        /** Refuses the last step if it would replace what an earlier one reads or wrote, so that no run could be repeated. */
+        void requireOwnOutputs(List<Step> steps) throws IOException {
+            Step last = steps.getLast();
+            for (Path output : last.outputs()) {
+                Path place = real(output);
+                for (Path own : List.of(file, RunRecord.of(file))) {
+                    if (real(own).startsWith(place)) {
+                        throw overwrites(last, output, "is or holds the recipe or its record");
+                    }
+                }
+                for (Step step : steps) {
+                    for (Path input : step.inputs()) {
+                        if (real(input).startsWith(place)) {
+                            throw overwrites(
+                                    last, output, "is or holds " + input + ", which " + step.title() + " reads");
+                        }
+                    }
+                    for (Path other : step == last ? List.<Path>of() : step.outputs()) {
+                        if (real(other).startsWith(place)) {
+                            throw overwrites(
+                                    last, output, "is or holds " + other + ", which " + step.title() + " writes");
+                        }
+                    }
+                }
+            }
+        }
+
+        private UsageException overwrites(Step step, Path output, String problem) {
+            return new UsageException(file + ":" + step.line() + ": " + step.title() + ": its output " + output + " "
+                    + problem + "; give it a place of its own");
+        }
+
+        /** The place that a path names, though it may not exist yet. */
+        private static Path real(Path path) throws IOException {
+            Path absolute = path.toAbsolutePath().normalize();
+            for (Path above = absolute; above != null; above = above.getParent()) {
+                if (Files.exists(above)) {
+                    return above.toRealPath()
+                            .resolve(above.relativize(absolute))
+                            .normalize();
+                }
+            }
+            return absolute;
         }
 
         private static boolean isPath(ArgSpec arg) {

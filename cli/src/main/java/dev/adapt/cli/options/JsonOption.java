@@ -16,6 +16,7 @@ import picocli.CommandLine.IParameterPreprocessor;
 import picocli.CommandLine.Model.ArgSpec;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.Spec;
 
 /** {@code --json}: the result as one JSON object, in place of the text or, with a file's name, beside it in that file. */
@@ -73,8 +74,18 @@ public final class JsonOption {
     /** Makes sure, before a command runs for minutes, that the file can be written. */
     public void require() throws IOException {
         if (file().isPresent()) {
-            outputs().requireFile(file().get());
+            try {
+                outputs().requireFile(file().get());
+            } catch (FileAlreadyExistsException e) {
+                throw exists(e);
+            }
         }
+    }
+
+    /** Whether a command line asks for JSON on standard output, of any command. */
+    public static boolean printsIn(ParseResult parsed) {
+        return parsed.hasMatchedOption("--json")
+                && parsed.matchedOption("--json").stringValues().contains(PRINT);
     }
 
     /** Prints the result or writes it to the file; does nothing without the option. */
@@ -97,7 +108,7 @@ public final class JsonOption {
     }
 
     private FileAlreadyExistsException exists(FileAlreadyExistsException e) {
-        return spec.findOption("--overwrite") != null
+        return spec.findOption("--overwrite") != null || e.getReason() != null
                 ? e
                 : new FileAlreadyExistsException(e.getFile(), null, "exists already; give another name");
     }

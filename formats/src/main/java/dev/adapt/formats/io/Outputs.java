@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -24,8 +25,11 @@ import java.util.stream.Stream;
  * that was asked for. What is not committed is deleted, also when the process is asked to end.
  */
 public final class Outputs {
+    private static final ScopedValue<Consumer<Path>> LISTENER = ScopedValue.newInstance();
+
     private final Inputs inputs;
     private final boolean overwrite;
+    private final Consumer<Path> listener = LISTENER.orElse(path -> {});
     private final Temporaries temporaries;
     private final Map<Path, Boolean> begun = new HashMap<>();
     private final Set<Path> committed = new HashSet<>();
@@ -71,6 +75,14 @@ public final class Outputs {
     /** Adds files and folders that the command reads, before its first output is begun. */
     public void reads(List<Path> paths) throws IOException {
         inputs.add(paths);
+    }
+
+    /**
+     * Runs code and names each file and folder that its outputs commit, by its absolute path, as soon as it is there. The
+     * outputs are those made in this thread; they may be committed in others.
+     */
+    public static <T> T listening(Consumer<Path> listener, ScopedValue.CallableOp<T, Exception> code) throws Exception {
+        return ScopedValue.where(LISTENER, listener).call(code);
     }
 
     /** Whether what exists may be replaced. */
@@ -247,6 +259,7 @@ public final class Outputs {
             begun.put(real, false); // a report may lie in a folder that is whole
             committed.add(real);
         }
+        listener.accept(target.toAbsolutePath());
     }
 
     /** Whether this output was committed. */

@@ -8,6 +8,7 @@ import java.io.StringReader;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -43,6 +44,8 @@ public record YamlNode(Path file, String place, Map<String, Object> fields) {
         options.setNestingDepthLimit(20);
         String text = InputFile.named(file).text(Limit.CONFIG);
         try {
+            Node nodes = new Yaml(new SafeConstructor(options)).compose(new StringReader(text));
+            requireTree(file, nodes, new HashSet<>(), new HashSet<>());
             Object root = new Yaml(new SafeConstructor(options)).load(text);
             return of(file, "the file", root);
         } catch (YAMLException e) {
@@ -60,26 +63,52 @@ public record YamlNode(Path file, String place, Map<String, Object> fields) {
         read(file);
         Map<String, Integer> lines = new LinkedHashMap<>();
         Node root = new Yaml().compose(new StringReader(InputFile.named(file).text(Limit.CONFIG)));
-        note(root, "", lines);
+        note(root, "", lines, new HashSet<>());
         return lines;
     }
 
-    private static void note(Node node, String path, Map<String, Integer> lines) {
+    /** Notes each node once: fields that stand elsewhere, by an alias, have no lines of their own. */
+    private static void note(Node node, String path, Map<String, Integer> lines, Set<Node> noted) {
+        if (!noted.add(node)) {
+            return;
+        }
         if (node instanceof MappingNode mapping) {
             for (NodeTuple tuple : mapping.getValue()) {
                 String key = tuple.getKeyNode() instanceof ScalarNode scalar ? scalar.getValue() : "";
                 String own = path.isEmpty() ? key : path + "." + key;
                 lines.put(own, tuple.getKeyNode().getStartMark().getLine() + 1);
-                note(tuple.getValueNode(), own, lines);
+                note(tuple.getValueNode(), own, lines, noted);
             }
         } else if (node instanceof SequenceNode sequence) {
             int number = 0;
             for (Node each : sequence.getValue()) {
                 String own = path + "[" + ++number + "]";
                 lines.put(own, each.getStartMark().getLine() + 1);
-                note(each, own, lines);
+                note(each, own, lines, noted);
             }
         }
+    }
+
+    /** Refuses an alias of a list or mapping that stands within it. SnakeYAML's nodes are equal only to themselves. */
+    private static void requireTree(Path file, @Nullable Node node, Set<Node> above, Set<Node> seen) {
+        if (node == null || node instanceof ScalarNode) {
+            return;
+        }
+        if (!above.add(node)) {
+            throw new FormatException(
+                    file, "line " + (node.getStartMark().getLine() + 1), "holds itself, by an alias within it");
+        }
+        if (seen.add(node)) {
+            if (node instanceof MappingNode mapping) {
+                for (NodeTuple tuple : mapping.getValue()) {
+                    requireTree(file, tuple.getKeyNode(), above, seen);
+                    requireTree(file, tuple.getValueNode(), above, seen);
+                }
+            } else if (node instanceof SequenceNode sequence) {
+                sequence.getValue().forEach(each -> requireTree(file, each, above, seen));
+            }
+        }
+        above.remove(node);
     }
 
     private static YamlNode of(Path file, String place, @Nullable Object value) {
