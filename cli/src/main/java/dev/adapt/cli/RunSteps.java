@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import picocli.CommandLine;
 import picocli.CommandLine.Model.ArgSpec;
@@ -134,7 +135,8 @@ record RunSteps(Path file, List<Step> steps) {
             try {
                 return Recipe.words(file, option, given);
             } catch (FormatException e) {
-                throw wrong(own + "." + key, command.name(), e.getMessage().substring((file + ": ").length()));
+                String message = Objects.requireNonNull(e.getMessage());
+                throw wrong(own + "." + key, command.name(), message.substring((file + ": ").length()));
             }
         }
 
@@ -188,7 +190,9 @@ record RunSteps(Path file, List<Step> steps) {
                                     last, output, "is or holds " + input + ", which " + step.title() + " reads");
                         }
                     }
-                    for (Path other : step == last ? List.<Path>of() : step.outputs()) {
+                }
+                for (Step step : steps.subList(0, steps.size() - 1)) {
+                    for (Path other : step.outputs()) {
                         if (real(other).startsWith(place)) {
                             throw overwrites(
                                     last, output, "is or holds " + other + ", which " + step.title() + " writes");
