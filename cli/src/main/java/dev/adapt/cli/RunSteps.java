@@ -1,5 +1,6 @@
 package dev.adapt.cli;
 
+import dev.adapt.cli.options.OutputOptions;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.UsageException;
 import dev.adapt.verify.suite.YamlNode;
@@ -33,9 +34,6 @@ record RunSteps(Path file, List<Step> steps) {
     private static final Set<String> NO_STEPS = Set.of("run", "demo", "help", "completion", "recover", "fleet");
 
     private static final String CONFIG = Recipe.OPTION + "=";
-
-    private static final Set<String> OUTPUTS =
-            Set.of("--out", "--out-dir", "--undo", "--report", "--html", "--junit", "--json");
 
     /**
      * One command.
@@ -158,7 +156,7 @@ record RunSteps(Path file, List<Step> steps) {
                         .forEach(word -> inputs.add(Path.of(word.substring(CONFIG.length()))));
                 for (ArgSpec each : parsed.matchedArgs()) {
                     boolean written = each instanceof OptionSpec option
-                            && OUTPUTS.contains(option.longestName())
+                            && OutputOptions.WRITTEN.contains(option.longestName())
                             && !(words.getFirst().equals("unmerge")
                                     && option.longestName().equals("--undo"));
                     if (written || isPath(each)) {

@@ -1,8 +1,11 @@
 package dev.adapt.tests;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.adapt.formats.adapter.Adapter;
 import dev.adapt.formats.checkpoint.Checkpoint;
 import dev.adapt.formats.method.AdapterConfig;
@@ -97,7 +100,8 @@ class InspectTest {
             tensors.put("h." + layer + ".w", new FloatTensor(Shape.of(2), new float[2]));
         }
         tensors.put("h.3.w", new FloatTensor(Shape.of(3), new float[3]));
-        for (String name : List.of("e.0.0", "e.0.1", "e.1.0", "f.0.0", "f.0.1", "f.1.0", "f.1.1")) {
+        for (String name :
+                List.of("e.0.0", "e.0.1", "e.1.0", "f.0.0", "f.0.1", "f.1.0", "f.1.1", "z.001.w", "z.002.w")) {
             tensors.put(name, new FloatTensor(Shape.of(1), new float[1]));
         }
         Path file = folder.resolve("folded.safetensors");
@@ -105,6 +109,45 @@ class InspectTest {
         String text = inspect(file);
         assertTrue(text.contains("h.{0-2,5}.w ") && text.contains("h.3.w "), text);
         assertTrue(text.contains("e.0.1") && text.contains("f.{0-1}.{0-1}"), text);
+        assertTrue(text.contains("z.001.w ") && text.contains("z.002.w "), "no range has such names: " + text);
+    }
+
+    @Test
+    @DisplayName("an ONNX file with a name twice: the names are not folded into a range of which one is missing")
+    void namesTwice() throws IOException {
+        GraphProto.Builder graph =
+                GraphProto.newBuilder().addNode(NodeProto.newBuilder().setOpType("Identity"));
+        for (String name : List.of("w.0.0", "w.0.1", "w.1.0", "w.1.0")) {
+            graph.addInitializer(TensorProto.newBuilder().setName(name).addDims(1));
+        }
+        Path file = folder.resolve("twice.onnx");
+        Files.write(file, ModelProto.newBuilder().setGraph(graph).build().toByteArray());
+        String text = inspect(file);
+        assertTrue(text.contains("w.0.1 ") && !text.contains("{"), text);
+    }
+
+    @Test
+    @DisplayName("--json: where a command fails, one object with the error; and a file of JSON replaces no input")
+    void jsonOfFailures() throws IOException {
+        for (String command : List.of("inspect", "count")) {
+            Cli failed = Cli.run(command, folder.resolve("nowhere"), "--json");
+            assertEquals(3, failed.exitCode(), failed.errors());
+            JsonNode json = new JsonMapper().readTree(failed.output());
+            assertEquals(3, json.path("exit_code").asInt());
+            assertEquals(
+                    "adapt: " + json.path("error").asText(), failed.errors().strip());
+        }
+        Path base = TinyModel.BERT.write(folder.resolve("base"), 1);
+        Path config = base.resolve("config.json");
+        byte[] before = Files.readAllBytes(config);
+        Cli refused =
+                Cli.run("export-onnx", base, "--out", folder.resolve("model.onnx"), "--overwrite", "--json", config);
+        assertEquals(2, refused.exitCode(), refused.errors());
+        assertTrue(refused.errors().contains("config.json is an input of this command"), refused.errors());
+        assertArrayEquals(before, Files.readAllBytes(config));
+        Cli exists = Cli.run("inspect", base, "--json", Files.writeString(folder.resolve("have.json"), "{}"));
+        assertEquals(2, exists.exitCode(), exists.errors());
+        assertTrue(exists.errors().endsWith("have.json: exists already; give another name\n"), exists.errors());
     }
 
     @Test

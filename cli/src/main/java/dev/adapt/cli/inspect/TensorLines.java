@@ -18,8 +18,8 @@ import java.util.stream.Collectors;
  * "model.layers.{0-21}.mlp.up_proj.weight". Only a group in which every combination of its numbers occurs is folded.
  */
 final class TensorLines {
-    /** A whole component of a name that is a number. */
-    private static final Pattern NUMBER = Pattern.compile("(?<=^|[./])\\d{1,9}(?=$|[./])");
+    /** A whole component of a name that is a number, written as a range of numbers would write it. */
+    private static final Pattern NUMBER = Pattern.compile("(?<=^|[./])(?:0|[1-9]\\d{0,8})(?=$|[./])");
 
     /**
      * A tensor.
@@ -53,7 +53,8 @@ final class TensorLines {
         for (List<Line> group : groups.values()) {
             List<NavigableSet<Integer>> numbers = numbers(group);
             long combinations = numbers.stream().mapToLong(NavigableSet::size).reduce(1, (left, right) -> left * right);
-            if (group.size() == 1 || combinations != group.size()) {
+            long names = group.stream().map(Line::name).distinct().count(); // an ONNX file may have one twice
+            if (names == 1 || combinations != names || names != group.size()) {
                 group.forEach(line -> table.row(line.name(), line.shape(), line.dtype(), size(line.bytes()), ""));
                 continue;
             }

@@ -8,6 +8,8 @@ import dev.adapt.formats.io.Outputs;
 import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -15,6 +17,7 @@ import java.util.Stack;
 import picocli.CommandLine.IParameterPreprocessor;
 import picocli.CommandLine.Model.ArgSpec;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.Spec;
@@ -103,8 +106,17 @@ public final class JsonOption {
     }
 
     private Outputs outputs() throws IOException {
-        boolean overwrite = spec.commandLine().getParseResult().hasMatchedOption("--overwrite");
-        return Outputs.apartFrom(List.of(), overwrite);
+        ParseResult parsed = spec.commandLine().getParseResult();
+        List<Path> read = new ArrayList<>();
+        for (ArgSpec each : parsed.matchedArgs()) {
+            boolean path = each.type() == Path.class
+                    || Arrays.asList(each.auxiliaryTypes()).contains(Path.class);
+            boolean written = each instanceof OptionSpec option && OutputOptions.WRITTEN.contains(option.longestName());
+            if (path && !written) {
+                each.stringValues().forEach(text -> read.add(Path.of(text)));
+            }
+        }
+        return Outputs.apartFrom(read, parsed.hasMatchedOption("--overwrite"));
     }
 
     private FileAlreadyExistsException exists(FileAlreadyExistsException e) {

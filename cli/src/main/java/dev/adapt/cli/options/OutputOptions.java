@@ -6,10 +6,15 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import picocli.CommandLine.Option;
 
 /** The one rule for what every command writes: nothing that exists is replaced unless asked, and no input ever. */
 public final class OutputOptions {
+    /** Options, by their long names, that name what a command writes; other paths it reads. */
+    public static final Set<String> WRITTEN =
+            Set.of("--out", "--out-dir", "--undo", "--report", "--html", "--junit", "--json");
+
     @Option(
             names = "--overwrite",
             description = "replace an existing output, but never an input or a folder with files of others")
