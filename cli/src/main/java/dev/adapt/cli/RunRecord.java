@@ -74,10 +74,15 @@ final class RunRecord implements AutoCloseable {
                 FileChannel.open(lockFile, StandardOpenOption.CREATE, StandardOpenOption.WRITE));
         try {
             record.lock(recipe.file());
+        } catch (IOException | RuntimeException e) {
+            record.lock.close(); // the file is another run's
+            throw e;
+        }
+        try {
             record.read();
             return record;
         } catch (IOException | RuntimeException e) {
-            record.lock.close();
+            record.close();
             throw e;
         }
     }

@@ -202,6 +202,7 @@ class RunTest {
             Files.writeString(record, other);
             assertTrue(refusal(merge("merged", ""), 3).contains("recipe.yaml.record.json: "));
             assertEquals(other, Files.readString(record));
+            assertFalse(Files.exists(folder.resolve("recipe.yaml.record.json.lock")));
         }
     }
 
