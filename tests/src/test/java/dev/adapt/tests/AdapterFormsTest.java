@@ -127,7 +127,7 @@ class AdapterFormsTest {
                 out);
         fails(2, "--to: a lower rank makes a LoRA adapter", "convert", vera, "--rank", "2", "--out", out);
         fails(2, "ends with .safetensors", "convert", lora, "--to", "kohya", "--out", out);
-        fails(2, "give --rank or --energy", "extract", "--from", base, "--base", base, "--out", out);
+        fails(2, "set --rank or --energy", "extract", "--from", base, "--base", base, "--out", out);
         fails(3, "nothing to extract", "extract", "--from", base, "--base", base, "--rank", "1", "--out", out);
         fails(2, "ties needs --density", "combine", lora, other, "--type", "ties", "--out", out);
         fails(2, "does not", "combine", lora, other, "--type", "cat", "--density", "0.5", "--out", out);

@@ -163,7 +163,9 @@ public record Adapter(
         if (!unknown.isEmpty()) {
             notes.add(config.path() + ": fields that adapt does not know are ignored: " + String.join(", ", unknown));
         }
-        if (!config.bias().equals("none") && saved.keySet().stream().noneMatch(name -> name.endsWith(".bias"))) {
+        if (!config.bias().equals("none")
+                && !config.mustHoldBiases()
+                && saved.keySet().stream().noneMatch(name -> name.endsWith(".bias"))) {
             notes.add(
                     tensors.path() + ": holds no bias, though its config says bias \"" + config.bias()
                             + "\", as where the base has none, or an old version of PEFT did not save them; the base's are used");

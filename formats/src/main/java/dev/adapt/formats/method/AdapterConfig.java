@@ -25,6 +25,9 @@ public record AdapterConfig(JsonDocument document) {
     /** The last words of modules that PEFT takes for an embedding table or its head. */
     private static final Set<String> TIED = Set.of("embed_tokens", "lm_head");
 
+    /** Methods whose biases every version of PEFT saves; of others those before 0.21 save none. */
+    private static final Set<String> BIASED = Set.of("LORA", "ADALORA", "BOFT");
+
     /** The fields that all of PEFT's methods have. */
     private static final Set<String> COMMON = Set.of(
             "auto_mapping",
@@ -74,6 +77,11 @@ public record AdapterConfig(JsonDocument document) {
     /** Which of the base's biases the adapter replaces: {@code none}, {@code all}, or those of adapted modules. */
     public String bias() {
         return document.string("bias").orElse("none");
+    }
+
+    /** Whether biases are missing where the adapter holds none: PEFT has saved all of these methods' since its first versions. */
+    public boolean mustHoldBiases() {
+        return bias().equals("all") && BIASED.contains(peftType());
     }
 
     /**
@@ -202,7 +210,9 @@ public record AdapterConfig(JsonDocument document) {
      * @throws dev.adapt.formats.FormatException if {@code bias} is none of PEFT's values
      */
     public void requireKnownBias() {
-        if (!bias().equals("none") && !bias().equals("all") && !bias().endsWith("_only")) {
+        boolean named = document.json().path("bias").isTextual() || !document.has("bias");
+        boolean known = bias().equals("none") || bias().equals("all") || bias().endsWith("_only");
+        if (!named || !known) {
             throw document.wrong("bias", "\"none\", \"all\" or \"" + peftType().toLowerCase(Locale.ROOT) + "_only\"");
         }
     }

@@ -86,7 +86,7 @@ public record SavedTensors(
             Optional<String> bias = names.tensors().stream()
                     .filter(name -> name.endsWith(".bias"))
                     .findFirst();
-            if (adapter.config().bias().equals("all") && !biases && bias.isPresent()) {
+            if (adapter.config().mustHoldBiases() && !biases && bias.isPresent()) {
                 throw new FormatException(
                         adapter.file(), bias.get(), "is missing: the config says bias \"all\", and the base has it");
             }

@@ -49,6 +49,7 @@ class AdapterFilesTest {
                 "rank_pattern          | {\"q\": 1.5}               | rank_pattern: expected positive integers",
                 "rank_pattern          | {\"q(\": 2}                | rank_pattern: expected regular expressions as keys",
                 "alpha_pattern         | [1]                        | alpha_pattern: expected a number for each",
+                "bias                  | true                     | bias: expected \"none\", \"all\" or \"lora_only\"",
                 "bias                  | \"some\"                   | bias: expected \"none\", \"all\" or \"lora_only\"",
                 "target_modules        | \"(\"                      | target_modules: expected a list of names or a regular",
                 "target_modules        | [1]                        | target_modules: expected a list of names or a regular",
