@@ -149,7 +149,7 @@ final class GgufTransferTest {
         String config = Files.readString(base.resolve(Checkpoint.CONFIG));
         String larger = config.replace("\"hidden_size\":32", "\"hidden_size\":9000000")
                 .replace("\"tie_word_embeddings\":false", "");
-        larger = larger.replace(",,", ",").replace(",}", "}");
+        larger = larger.replace(",,", ",").replace("{,", "{").replace(",}", "}");
         String padded = larger + " ".repeat(config.length() - larger.length());
         Files.writeString(gguf, bytes.replace(config, padded), StandardCharsets.ISO_8859_1);
         FormatException thrown = assertThrows(
