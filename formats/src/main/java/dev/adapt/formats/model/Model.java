@@ -88,34 +88,6 @@ public final class Model {
         changes.changes().ifPresent(own -> weights.putAll(own.saved()));
         changes.changes().ifPresent(this::requireRead);
         requireTensors(base.path());
-        requireOneTable(base, names);
-    }
-
-    /** Versions of transformers take a head that the config ties and the checkpoint stores for different things. */
-    private void requireOneTable(Checkpoint base, TensorNames names) {
-        Optional<TensorView> table = architecture.wordTable().flatMap(own -> stored(base, names, own));
-        Optional<TensorView> head = architecture.tiedHead().flatMap(own -> stored(base, names, own));
-        if (table.isPresent() && head.isPresent() && !same(table.get(), head.get())) {
-            throw new FormatException(
-                    head.get().file(),
-                    head.get().name(),
-                    "differs from " + table.get().name() + ", and " + ModelConfig.FILE
-                            + " ties the two: transformers 5 takes"
-                            + " both as they are, transformers 4 the embedding table for both; set tie_word_embeddings to"
-                            + " false, or remove the tensor");
-        }
-    }
-
-    private static Optional<TensorView> stored(Checkpoint base, TensorNames names, String module) {
-        return base.tensors().values().stream()
-                .filter(own -> names.canonical(own.name()).equals(module + ".weight"))
-                .findFirst();
-    }
-
-    private static boolean same(TensorView one, TensorView other) {
-        return one.dtype() == other.dtype()
-                && one.shape().equals(other.shape())
-                && one.data().mismatch(other.data()) < 0;
     }
 
     /** A change of a module that the graph does not read would be lost without a word. */
