@@ -3,10 +3,6 @@ package dev.adapt.formats.graph;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.io.JsonDocument;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.file.Path;
 
 /**
  * What a field means that a config.json lacks, by {@code model_type}: {@code defaults.json} holds the defaults of the
@@ -20,7 +16,7 @@ final class ConfigDefaults {
 
     /** The config with the fields that it lacks; unchanged if the type is unknown. */
     static JsonDocument complete(JsonDocument config, String modelType) {
-        JsonNode own = read().json().path(modelType);
+        JsonNode own = JsonDocument.resource(ConfigDefaults.class, FILE).json().path(modelType);
         ObjectNode complete = config.json().deepCopy();
         own.path("aliases").properties().forEach(alias -> {
             if (config.has(alias.getKey())) {
@@ -33,16 +29,5 @@ final class ConfigDefaults {
             }
         });
         return new JsonDocument(config.path(), complete);
-    }
-
-    private static JsonDocument read() {
-        try (InputStream resource = ConfigDefaults.class.getResourceAsStream(FILE)) {
-            if (resource == null) {
-                throw new IllegalStateException("no resource " + FILE);
-            }
-            return JsonDocument.parse(Path.of(FILE), resource.readAllBytes());
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
     }
 }

@@ -14,6 +14,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.GitLfs;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
@@ -63,6 +64,18 @@ public record JsonDocument(Path path, ObjectNode json) {
      */
     public static JsonDocument read(InputFile file, Limit limit) throws IOException {
         return parse(file.path(), file.bytes(limit));
+    }
+
+    /** Reads a JSON file that lies beside a class of this library. */
+    public static JsonDocument resource(Class<?> owner, String file) {
+        try (InputStream resource = owner.getResourceAsStream(file)) {
+            if (resource == null) {
+                throw new IllegalStateException("no resource " + file);
+            }
+            return parse(Path.of(file), resource.readAllBytes());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     /**

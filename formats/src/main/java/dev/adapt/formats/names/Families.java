@@ -3,10 +3,6 @@ package dev.adapt.formats.names;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.io.JsonDocument;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -26,14 +22,7 @@ public final class Families {
 
     /** Reads the resource. */
     public static Families read() {
-        try (InputStream resource = Families.class.getResourceAsStream(FILE)) {
-            if (resource == null) {
-                throw new IllegalStateException("no resource " + FILE);
-            }
-            return new Families(JsonDocument.parse(Path.of(FILE), resource.readAllBytes()));
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        return new Families(JsonDocument.resource(Families.class, FILE));
     }
 
     /** The family of a {@code model_type}. */

@@ -4,10 +4,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.io.JsonDocument;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -120,14 +116,7 @@ record GgufArchitecture(
     }
 
     private static ObjectNode read() {
-        try (InputStream resource = GgufArchitecture.class.getResourceAsStream(FILE)) {
-            if (resource == null) {
-                throw new IllegalStateException("no resource " + FILE);
-            }
-            return JsonDocument.parse(Path.of(FILE), resource.readAllBytes()).json();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        return JsonDocument.resource(GgufArchitecture.class, FILE).json();
     }
 
     private static GgufArchitecture of(ObjectNode entry, ObjectNode root) {

@@ -3,10 +3,6 @@ package dev.adapt.formats.gguf.model;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.adapt.formats.FormatException;
 import dev.adapt.formats.io.JsonDocument;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -72,15 +68,6 @@ final class PreTokenizers {
     }
 
     private static JsonNode table() {
-        try (InputStream resource = PreTokenizers.class.getResourceAsStream(FILE)) {
-            if (resource == null) {
-                throw new IllegalStateException("no resource " + FILE);
-            }
-            return JsonDocument.parse(Path.of(FILE), resource.readAllBytes())
-                    .json()
-                    .path("pre_tokenizers");
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        return JsonDocument.resource(PreTokenizers.class, FILE).json().path("pre_tokenizers");
     }
 }
