@@ -8,7 +8,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -155,11 +154,10 @@ record RunSteps(Path file, List<Step> steps) {
                         .filter(word -> word.startsWith(CONFIG))
                         .forEach(word -> inputs.add(Path.of(word.substring(CONFIG.length()))));
                 for (ArgSpec each : parsed.matchedArgs()) {
-                    boolean written = each instanceof OptionSpec option
-                            && OutputOptions.WRITTEN.contains(option.longestName())
-                            && !(words.getFirst().equals("unmerge")
-                                    && option.longestName().equals("--undo"));
-                    if (written || isPath(each)) {
+                    boolean written = OutputOptions.isWritten(each) && !isUndoOfUnmerge(words.getFirst(), each);
+                    if (written
+                            || OutputOptions.isPath(each)
+                            || each.paramLabel().contains("FILE")) {
                         each.stringValues().stream()
                                 .filter(text -> !text.equals("-")) // JSON goes to standard output
                                 .forEach(text -> (written ? outputs : inputs).add(Path.of(text)));
@@ -218,10 +216,11 @@ record RunSteps(Path file, List<Step> steps) {
             return absolute;
         }
 
-        private static boolean isPath(ArgSpec arg) {
-            return arg.type() == Path.class
-                    || Arrays.asList(arg.auxiliaryTypes()).contains(Path.class)
-                    || arg.paramLabel().contains("FILE");
+        /** Other commands write what unmerge reads. */
+        private static boolean isUndoOfUnmerge(String command, ArgSpec arg) {
+            return command.equals("unmerge")
+                    && arg instanceof OptionSpec option
+                    && option.longestName().equals("--undo");
         }
 
         private UsageException wrong(String place, String command, String problem) {

@@ -27,7 +27,7 @@ record ModelLines(Path path, JsonDocument config) {
 
     TextTable table() {
         TextTable table = new TextTable("checkpoint", path.toString());
-        text("model_type").ifPresent(type -> table.row("model type", type));
+        config.string("model_type").ifPresent(type -> table.row("model type", type));
         JsonNode classes = config.json().path("architectures");
         if (classes.isArray() && !classes.isEmpty()) {
             table.row("class", classes.get(0).asText());
@@ -41,12 +41,6 @@ record ModelLines(Path path, JsonDocument config) {
             table.row("labels", labels.size() + ": " + shown + (labels.size() > LABELS ? ", …" : ""));
         }
         return table;
-    }
-
-    private Optional<String> text(String field) {
-        return Optional.of(config.json().path(field))
-                .filter(JsonNode::isTextual)
-                .map(JsonNode::asText);
     }
 
     /** In the config, or where it holds several models in that of its language model. */

@@ -9,7 +9,6 @@ import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -17,7 +16,6 @@ import java.util.Stack;
 import picocli.CommandLine.IParameterPreprocessor;
 import picocli.CommandLine.Model.ArgSpec;
 import picocli.CommandLine.Model.CommandSpec;
-import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.Spec;
@@ -109,10 +107,7 @@ public final class JsonOption {
         ParseResult parsed = spec.commandLine().getParseResult();
         List<Path> read = new ArrayList<>();
         for (ArgSpec each : parsed.matchedArgs()) {
-            boolean path = each.type() == Path.class
-                    || Arrays.asList(each.auxiliaryTypes()).contains(Path.class);
-            boolean written = each instanceof OptionSpec option && OutputOptions.WRITTEN.contains(option.longestName());
-            if (path && !written) {
+            if (OutputOptions.isPath(each) && !OutputOptions.isWritten(each)) {
                 each.stringValues().forEach(text -> read.add(Path.of(text)));
             }
         }
