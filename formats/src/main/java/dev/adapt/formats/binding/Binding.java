@@ -25,6 +25,7 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -129,19 +130,18 @@ public final class Binding {
         if (!adapter.method().numbersLayers()) {
             return targets;
         }
+        Map<Target, Long> places = new IdentityHashMap<>();
         for (Target target : targets) {
-            if (LayerOrder.place(names, target.canonical()).isEmpty()) {
-                throw new FormatException(
-                        adapter.file(),
-                        target.module(),
-                        "cannot be numbered: " + adapter.method().title()
-                                + " numbers the layers of a model in their order, which adapt does not know for this base");
-            }
+            places.put(
+                    target,
+                    LayerOrder.place(names, target.canonical())
+                            .orElseThrow(() -> new FormatException(
+                                    adapter.file(),
+                                    target.module(),
+                                    "cannot be numbered: " + adapter.method().title() + " numbers the layers of a model"
+                                            + " in their order, which adapt does not know for this base")));
         }
-        return targets.stream()
-                .sorted(Comparator.comparing(
-                        target -> LayerOrder.place(names, target.canonical()).orElseThrow()))
-                .toList();
+        return targets.stream().sorted(Comparator.comparing(places::get)).toList();
     }
 
     /** How the adapter spells the base's names; as the base's family does where nothing else places all of its modules. */
@@ -490,11 +490,11 @@ public final class Binding {
         }
 
         /**
-         * What the adapter's own factors say of the layers in numbered lists, by the kind of their names, where those of a kind
-         * agree; where they do not, its config alone could, and that contradicts some.
+         * Whether the adapter's factors fit the weights in numbered lists only transposed, by the kind of the modules; false for
+         * a kind of which some fit as they are.
          */
         private Map<String, Boolean> turnedByKind() {
-            Map<String, Set<Boolean>> said = new LinkedHashMap<>();
+            Map<String, Boolean> turned = new LinkedHashMap<>();
             for (String module : adapter.modules()) {
                 String canonical = spelling.apply(module);
                 Optional<Place> place = names.places(canonical).stream().findFirst();
@@ -503,22 +503,12 @@ public final class Binding {
                         && place.isPresent()
                         && layer.isPresent()
                         && !isSquare(place.get())) {
-                    Set<Boolean> answers =
-                            said.computeIfAbsent(TensorNames.kind(canonical), absent -> new LinkedHashSet<>());
-                    if (layer.get().equals(place.get().shape())) {
-                        answers.add(false);
-                    }
-                    if (fitsTurned(layer.get(), place.get())) {
-                        answers.add(true);
+                    boolean fitsTurned = fitsTurned(layer.get(), place.get());
+                    if (fitsTurned || layer.get().equals(place.get().shape())) {
+                        turned.merge(TensorNames.kind(canonical), fitsTurned, Boolean::logicalAnd);
                     }
                 }
             }
-            Map<String, Boolean> turned = new LinkedHashMap<>();
-            said.forEach((kind, answers) -> {
-                if (!answers.isEmpty()) {
-                    turned.put(kind, !answers.contains(false));
-                }
-            });
             return turned;
         }
 

@@ -137,8 +137,7 @@ public final class LayerOrder {
     private static Optional<Integer> inLayer(TensorNames names, String module) {
         String parent = module.substring(0, module.lastIndexOf('.') + 1);
         boolean asInBart = names.find(parent + "out_proj.weight").isPresent();
-        Optional<Integer> own = asInBart ? end(AS_IN_BART, module) : Optional.empty();
-        return own.or(() -> asInBart ? Optional.empty() : end(IN_LAYER, module).map(at -> at + AS_IN_BART.size()));
+        return asInBart ? end(AS_IN_BART, module) : end(IN_LAYER, module).map(at -> at + AS_IN_BART.size());
     }
 
     private static Optional<Integer> end(List<String> ends, String module) {

@@ -115,7 +115,7 @@ public final class TensorNames {
 
     /** Whether the checkpoint has a bias of the module of a canonical name. */
     public boolean isBiased(String canonical) {
-        return find(canonical + ".bias").isPresent();
+        return find(canonical + BIAS).isPresent();
     }
 
     /** What the checkpoint would call a tensor that it lacks. */
