@@ -166,9 +166,9 @@ public record Adapter(
         if (!config.bias().equals("none")
                 && !config.mustHoldBiases()
                 && saved.keySet().stream().noneMatch(name -> name.endsWith(".bias"))) {
-            notes.add(
-                    tensors.path() + ": holds no bias, though its config says bias \"" + config.bias()
-                            + "\", as where the base has none, or an old version of PEFT did not save them; the base's are used");
+            notes.add(tensors.path() + ": holds no biases, though its config says bias \"" + config.bias()
+                    + "\": the base has none, or the version of PEFT that trained it did not save them; the biases of the"
+                    + " base are used");
         }
         AdapterMethod stored = method.asStored(
                 new StoredParts(modules, beneath, (module, part) -> parts.get(MODULE_PREFIX + module + "." + part)));

@@ -124,7 +124,7 @@ public record MethodType(String peftType, String name, Reader reader, Training t
             }
         }
         AdapterConfig config = new AdapterConfig(document);
-        if (!config.bias().equals("none")) {
+        if (document.has("bias") && !json.path("bias").asText().equals("none")) {
             throw document.wrong("bias", "\"none\": adapt trains no biases of the base");
         }
         AdapterMethod method = reader.read(config, Map.of());

@@ -15,7 +15,6 @@ import org.jspecify.annotations.Nullable;
  */
 public record StoredParts(
         Set<String> modules, Set<String> layers, BiFunction<String, String, @Nullable Tensor> tensors) {
-
     /** The tensor of a part of one module. */
     public @Nullable Tensor of(String module, String part) {
         return tensors.apply(module, part);

@@ -108,7 +108,7 @@ public record Boft(int blockSize, int blocks, int factors) implements AdapterMet
             return Optional.of("is an embedding, and BOFT rotates the inputs of linear layers and convolutions");
         }
         if (factors == 0) {
-            return Optional.of("has no butterfly factor, by " + FACTORS + " of the config; give at least 1");
+            return Optional.of("cannot be rotated with " + FACTORS + " 0; give at least 1");
         }
         int given = Math.max(blockSize, blocks);
         int runs = 1 << (factors - 1);
