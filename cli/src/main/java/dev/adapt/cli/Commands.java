@@ -57,7 +57,7 @@ final class Commands {
                     new Group(
                             "Look at files",
                             List.of(
-                                    new Entry("inspect", InspectCommand.class, "tell what a file holds"),
+                                    new Entry("inspect", InspectCommand.class, "show what a file holds"),
                                     new Entry("diff", DiffCommand.class, "compare two checkpoints"),
                                     new Entry("analyze", AnalyzeCommand.class, "compare adapter layers"),
                                     new Entry("count", CountCommand.class, "count parameters"),
