@@ -33,8 +33,8 @@ import picocli.CommandLine.Spec;
             "Runs the commands that a YAML file lists under steps, in order. A step is skipped if its outputs exist and its"
                     + " options, the content of its inputs and the version of adapt are those of its last run. A step that"
                     + " fails ends the run with its exit code.",
-            "RECIPE.record.json beside the recipe records what each step did. A step replaces only files that it lists and"
-                    + " that nobody changed since."
+            "RECIPE.record.json beside the recipe records what each step did. A step replaces only files that the record"
+                    + " lists and nobody has changed since."
         },
         footer = {
             "",
