@@ -25,7 +25,6 @@ import dev.adapt.formats.tensor.FloatTensor;
 import dev.adapt.formats.tensor.Shape;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -130,18 +129,20 @@ public final class Binding {
         if (!adapter.method().numbersLayers()) {
             return targets;
         }
-        Map<Target, Long> places = new IdentityHashMap<>();
-        for (Target target : targets) {
-            places.put(
-                    target,
-                    LayerOrder.place(names, target.canonical())
-                            .orElseThrow(() -> new FormatException(
-                                    adapter.file(),
-                                    target.module(),
-                                    "cannot be numbered: " + adapter.method().title() + " numbers the layers of a model"
-                                            + " in their order, which adapt does not know for this base")));
-        }
-        return targets.stream().sorted(Comparator.comparing(places::get)).toList();
+        record Placed(Target target, long place) {}
+        return targets.stream()
+                .map(target -> new Placed(
+                        target,
+                        LayerOrder.place(names, target.canonical())
+                                .orElseThrow(() -> new FormatException(
+                                        adapter.file(),
+                                        target.module(),
+                                        "cannot be numbered: "
+                                                + adapter.method().title() + " numbers the layers of a"
+                                                + " model in their order, which adapt does not know for this base"))))
+                .sorted(Comparator.comparingLong(Placed::place))
+                .map(Placed::target)
+                .toList();
     }
 
     /** How the adapter spells the base's names; as the base's family does where nothing else places all of its modules. */
